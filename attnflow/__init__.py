@@ -1,0 +1,159 @@
+"""Attention as a dynamical system: tokens on an ellipsoid, moved by multi-head attention.
+
+The everyday names are here, flat (`attnflow.Sphere`, `attnflow.simulate`, ...); the rest is in the
+sub-namespaces `attnflow.geometry`, `attnflow.schedules`, and so on. Nothing is imported until it is
+asked for, so that `import attnflow` takes milliseconds and does not import JAX.
+"""
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from . import (
+        flow as flow,
+        geometry as geometry,
+        model as model,
+        observables as observables,
+        paper as paper,
+        plot as plot,
+        records as records,
+        schedules as schedules,
+        spec as spec,
+    )
+    from .flow import (
+        ProjectedSolver as ProjectedSolver,
+        consensus as consensus,
+        iterate as iterate,
+        simulate as simulate,
+    )
+    from .geometry import (
+        Ellipsoid as Ellipsoid,
+        Sphere as Sphere,
+        hemisphere_margin as hemisphere_margin,
+    )
+    from .model import (
+        NGPT as NGPT,
+        AttentionField as AttentionField,
+        AttentionLayers as AttentionLayers,
+        Hardmax as Hardmax,
+        LayerNorm as LayerNorm,
+        Mix as Mix,
+        Peri as Peri,
+        Post as Post,
+        Pre as Pre,
+        SquareRoot as SquareRoot,
+    )
+    from .observables import (
+        ClusterCount as ClusterCount,
+        Clusters as Clusters,
+        Dissipation as Dissipation,
+        EffectiveRank as EffectiveRank,
+        Energy as Energy,
+        HemisphereMargin as HemisphereMargin,
+        Lyapunov as Lyapunov,
+        Misalignment as Misalignment,
+        OrderParameter as OrderParameter,
+        Residual as Residual,
+        clusters as clusters,
+        cosines as cosines,
+        effective_rank as effective_rank,
+        energy as energy,
+        energy_dissipation as energy_dissipation,
+        lyapunov as lyapunov,
+        misalignment as misalignment,
+        order_parameter as order_parameter,
+    )
+    from .records import load as load, save as save
+    from .schedules import (
+        Bounded as Bounded,
+        Constant as Constant,
+        Factored as Factored,
+        Fourier as Fourier,
+        Function as Function,
+        Interpolated as Interpolated,
+        Modulated as Modulated,
+        Piecewise as Piecewise,
+        ScaledIdentity as ScaledIdentity,
+        Sinusoid as Sinusoid,
+    )
+
+# Where each name lives. A test holds this table and the imports above to each other.
+_NAMESPACES = (
+    "flow",
+    "geometry",
+    "model",
+    "observables",
+    "paper",
+    "plot",
+    "records",
+    "schedules",
+    "spec",
+)
+_FLAT = {
+    "flow": ("ProjectedSolver", "consensus", "iterate", "simulate"),
+    "geometry": ("Ellipsoid", "Sphere", "hemisphere_margin"),
+    "model": (
+        "NGPT",
+        "AttentionField",
+        "AttentionLayers",
+        "Hardmax",
+        "LayerNorm",
+        "Mix",
+        "Peri",
+        "Post",
+        "Pre",
+        "SquareRoot",
+    ),
+    "observables": (
+        "ClusterCount",
+        "Clusters",
+        "Dissipation",
+        "EffectiveRank",
+        "Energy",
+        "HemisphereMargin",
+        "Lyapunov",
+        "Misalignment",
+        "OrderParameter",
+        "Residual",
+        "clusters",
+        "cosines",
+        "effective_rank",
+        "energy",
+        "energy_dissipation",
+        "lyapunov",
+        "misalignment",
+        "order_parameter",
+    ),
+    "records": ("load", "save"),
+    "schedules": (
+        "Bounded",
+        "Constant",
+        "Factored",
+        "Fourier",
+        "Function",
+        "Interpolated",
+        "Modulated",
+        "Piecewise",
+        "ScaledIdentity",
+        "Sinusoid",
+    ),
+}
+_HOME = {name: namespace for namespace, names in _FLAT.items() for name in names}
+
+__all__ = ["__version__", *_NAMESPACES, *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str):
+    if name in _NAMESPACES:
+        return _import_module(f"{__name__}.{name}")
+    if name in _HOME:
+        value = getattr(_import_module(f"{__name__}.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,130 @@
+"""Step control: tolerances per token, steps that see the schedules, a step size that survives a stop."""
+
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optimistix as optx
+from jaxtyping import Array, Float
+
+from ..geometry import AbstractManifold
+from ..model import AttentionField
+
+
+class TokenNorm(eqx.Module):
+    r"""The root mean square over tokens of $|e_i|_W$.
+
+    Invariant under whitening and span coordinates, so that plain and reduced runs take the same
+    steps; a root mean square over *entries* is not.
+
+    Under `BacksolveAdjoint` the state is `(y, adjoint, ...)`: taken is the larger of the norms of
+    tokens and adjoint, without the integrals that do not feed back (a seminorm).
+    """
+
+    manifold: AbstractManifold
+
+    def __call__(self, error: Any) -> Float[Array, ""]:
+        if isinstance(error, tuple) and len(error) == 4:
+            return jnp.maximum(self(error[0]), optx.rms_norm(error[1]))
+        leaves = jax.tree.leaves(error)
+        if len(leaves) == 1 and leaves[0].ndim and leaves[0].shape[-1] == self.manifold.dim:
+            squares = self.manifold.inner(leaves[0], leaves[0])
+            # The square root of zero has no derivative; the step size needs none.
+            return jnp.sqrt(jax.lax.stop_gradient(jnp.mean(squares)))
+        return optx.rms_norm(error)
+
+
+class ResumableController(diffrax.AbstractAdaptiveStepSizeController):
+    """Any adaptive controller, with the end of its next step kept in its state.
+
+    `controller_state.tnext - t` passed as `dt0`, together with `solver_state`, `controller_state` and
+    `made_jump`, continues a stopped run bit for bit. (diffrax's own state forgets the next step
+    size, and a continued run starts with another.) It also turns a step size that is not finite,
+    from a field that is not, into a small one, so that the run ends at the smallest step instead
+    of rejecting for ever.
+
+    **Arguments:**
+
+    - `controller`: an adaptive `diffrax` step size controller.
+
+    ```python
+    controller = af.ResumableController(diffrax.PIDController(rtol=1e-9, atol=1e-12))
+    save = diffrax.SaveAt(t1=True, solver_state=True, controller_state=True, made_jump=True)
+    ```
+    """
+
+    controller: diffrax.AbstractAdaptiveStepSizeController
+
+    @property
+    def rtol(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.controller.rtol
+
+    @property
+    def atol(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.controller.atol
+
+    @property
+    def norm(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.controller.norm
+
+    def wrap(self, direction):
+        return ResumableController(self.controller.wrap(direction))
+
+    def init(self, terms, t0, t1, y0, dt0, args, func, error_order):
+        tnext, state = self.controller.init(terms, t0, t1, y0, dt0, args, func, error_order)
+        tnext = jnp.where(jnp.isfinite(tnext), tnext, t0 + 1e-6 * (t1 - t0))
+        return tnext, KeptStep(tnext, state)
+
+    def adapt_step_size(self, t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state):
+        keep, next_t0, next_t1, jump, state, result = self.controller.adapt_step_size(
+            t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state.inner
+        )
+        return keep, next_t0, next_t1, jump, KeptStep(next_t1, state), result
+
+
+class KeptStep(eqx.Module):
+    """The state of a `ResumableController`: the end of the next step, and the inner state."""
+
+    tnext: Float[Array, ""]
+    inner: Any
+
+
+def default_tolerances(dtype) -> tuple[float, float]:
+    """`(rtol, atol)` for a dtype: 1e-9 and 1e-12 in float64, 1e-5 and 1e-7 in float32."""
+    return (1e-9, 1e-12) if jnp.dtype(dtype) == jnp.float64 else (1e-5, 1e-7)
+
+
+def adaptive(field: AttentionField, rtol, atol, t0, t1) -> ResumableController:
+    r"""The controller of `simulate`: $|\delta y_i|_W \le \text{atol} + \text{rtol}$ for every step.
+
+    Tokens on a manifold have length one, so absolute and relative tolerance add up. For Pre, Peri
+    and Mix, whose states have a length $r_i$ of their own, the same absolute rule holds for the
+    state: directions are then resolved to the tolerance divided by $r_i$.
+
+    Steps are no longer than half the shortest period of the schedules and end at their jumps.
+    """
+    longest = None
+    if field.frequency is not None:
+        f = jax.lax.stop_gradient(jnp.asarray(field.frequency, t0.dtype))
+        longest = jnp.where(f > 0, 0.5 / jnp.where(f > 0, f, 1), jnp.inf)
+    controller: Any = diffrax.PIDController(
+        rtol=0.0,
+        atol=atol + rtol,
+        norm=TokenNorm(field.manifold),
+        dtmax=longest,
+        # Far below any useful step: reached only where the field is not finite.
+        dtmin=jnp.finfo(t0.dtype).eps ** 2 * (t1 - t0),
+        force_dtmin=False,
+    )
+    return ResumableController(with_jumps(controller, field, t0))
+
+
+def with_jumps(controller: Any, field: AttentionField, t0) -> Any:
+    """`controller`, made to end steps at the jump times of the field's schedules."""
+    jumps = field.jump_times
+    if jumps is None or not isinstance(controller, diffrax.AbstractAdaptiveStepSizeController):
+        return controller
+    jumps = jax.lax.stop_gradient(jnp.asarray(jumps, t0.dtype))
+    return diffrax.ClipStepSizeController(controller, jump_ts=jumps)

@@ -1,0 +1,189 @@
+"""One flow problem assembled: reduction, controller, solver, events, observers; the one place for it."""
+
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from .._checks import check
+from ..model import AttentionField
+from ..model._reductions import AbstractLift
+from ._control import adaptive, with_jumps
+from ._events import Events, build_event
+from ._observe import Lifted, Tokens, mark_missing
+from ._projected import ProjectedSolver
+from ._solution import Dense, Solution
+
+
+class Options(eqx.Module):
+    """What `simulate` and ensembles share, checked, every number an array."""
+
+    t0: Float[Array, ""]
+    t1: Float[Array, ""]
+    ts: Float[Array, " n"] | None
+    rtol: Float[Array, ""]
+    atol: Float[Array, ""]
+    dt0: Float[Array, ""] | None
+    args: Any
+    observers: Any
+    events: Events | None
+    solver: diffrax.AbstractSolver
+    controller: diffrax.AbstractStepSizeController | None
+    adjoint: diffrax.AbstractAdjoint
+    max_steps: int | None = eqx.field(static=True)
+    dense: bool = eqx.field(static=True)
+    reduce: str = eqx.field(static=True)
+
+
+class Problem(eqx.Module):
+    """A flow ready to be integrated, in the coordinates in which that is cheapest."""
+
+    field: AttentionField
+    y0: Float[Array, "tokens reduced"]
+    lift: AbstractLift
+    solver: diffrax.AbstractSolver
+    controller: diffrax.AbstractStepSizeController
+    saves: Lifted
+    end: Lifted
+    event: diffrax.Event | None
+    holds: Bool[Array, ""] | None
+    options: Options
+
+    @property
+    def backsolve(self) -> bool:
+        """Whether the adjoint restricts what may be saved to plain tokens at given times."""
+        return isinstance(self.options.adjoint, diffrax.BacksolveAdjoint)
+
+    def saveat(self) -> diffrax.SaveAt:
+        """What diffrax is asked to save: the observers at `ts` (or the end), and the end itself."""
+        o = self.options
+        if self.backsolve:
+            return diffrax.SaveAt(ts=jnp.append(self.times, o.t1), dense=o.dense)
+        times = {"t1": True} if o.ts is None else {"ts": o.ts}
+        subs = {
+            "saves": diffrax.SubSaveAt(fn=self.saves, **times),
+            "end": diffrax.SubSaveAt(fn=self.end, t1=True),
+        }
+        return diffrax.SaveAt(subs=subs, dense=o.dense)
+
+    @property
+    def times(self) -> Float[Array, " n"]:
+        """The times asked for: `ts`, or the end alone."""
+        o = self.options
+        return o.t1[None] if o.ts is None else o.ts
+
+    def integrate(self) -> diffrax.Solution:
+        """The diffrax solution in reduced coordinates; never raises for a run that fails."""
+        o = self.options
+        return diffrax.diffeqsolve(
+            diffrax.ODETerm(self.field),
+            self.solver,
+            o.t0,
+            o.t1,
+            o.dt0,
+            self.y0,
+            o.args,
+            saveat=self.saveat(),
+            stepsize_controller=self.controller,
+            adjoint=o.adjoint,
+            event=self.event,
+            max_steps=o.max_steps,
+            throw=False,
+        )
+
+    def solution(self, sol: diffrax.Solution) -> Solution:
+        """The user's solution: tokens and observed values, missing saves marked."""
+        o = self.options
+        if self.backsolve:
+            every = jnp.append(self.times, o.t1)
+            values = jax.vmap(lambda t, x: self.saves(t, x, o.args))(every[:-1], sol.ys[:-1])
+            ts, t1, y1 = sol.ts[:-1], sol.ts[-1], self.lift(sol.ys[-1])
+        else:
+            ts, values = sol.ts["saves"], sol.ys["saves"]
+            t1, y1 = sol.ts["end"][0], sol.ys["end"][0]
+        saved = jnp.isfinite(ts)
+        y0, result, mask = self.lift(self.y0), sol.result, sol.event_mask
+        if self.holds is not None:
+            # An event that holds at the start ends the run there.
+            t1, y1 = jnp.where(self.holds, o.t0, t1), jnp.where(self.holds, y0, y1)
+            first = self.saves(o.t0, self.y0, o.args)
+            values = jax.tree.map(
+                lambda many, one: jnp.where(self.holds, one[None], many), values, first
+            )
+            if o.ts is None:
+                ts = jnp.where(self.holds, o.t0, ts)
+            else:
+                ts, saved = (
+                    jnp.where(self.holds, o.ts, ts),
+                    jnp.where(self.holds, o.ts <= o.t0, saved),
+                )
+        like = jax.eval_shape(lambda x: self.saves.values(o.t0, x, o.args), self.y0)
+        dense = None
+        if o.dense:
+            dense = Dense(sol.interpolation, self.lift)  # pyright: ignore
+        names = ("num_steps", "num_accepted_steps", "num_rejected_steps")
+        return Solution(
+            ts=jnp.where(saved, ts, jnp.nan),
+            ys=mark_missing(values, saved, like),
+            saved=saved,
+            t0=o.t0,
+            t1=t1,
+            y1=y1,
+            result=result,
+            stats={name: jnp.asarray(sol.stats[name]) for name in names},
+            event=mask,
+            dense=dense,
+            reduction=self.lift.name,
+        )
+
+
+def assemble(field: AttentionField, y0: Float[Array, "tokens dim"], options: Options) -> Problem:
+    """A field, a start and options as a `Problem`. Traceable: runs inside `jit` and `vmap`."""
+    o = options
+    y0 = _start(field, y0)
+    field, x0, lift = field.reduce(y0, how=o.reduce)
+    if o.controller is None:
+        controller: Any = adaptive(field, o.rtol, o.atol, o.t0, o.t1)
+    else:
+        controller = with_jumps(o.controller, field, o.t0)
+    solver = ProjectedSolver(o.solver, field.manifold) if field.projected else o.solver
+    event, holds = None, None
+    if o.events is not None:
+        event, holds = build_event(o.events, lift, o.t0, x0, o.args)
+    return Problem(
+        field=field,
+        y0=x0,
+        lift=lift,
+        solver=solver,
+        controller=controller,
+        saves=Lifted(o.observers, lift),
+        end=Lifted(Tokens(), lift),
+        event=event,
+        holds=holds,
+        options=o,
+    )
+
+
+def _start(field: AttentionField, y0: Array) -> Array:
+    if field.projected:
+        return field.manifold.check_tokens("y0", y0)
+    return field.manifold.check_rows("y0", y0)
+
+
+def check_times(t0: Array, t1: Array, ts: Array | None) -> tuple[Array, Array | None]:
+    """`t1` and `ts` refused unless t0 < t1, and `ts` sorted inside."""
+    bad = ~(t1 > t0) | ~jnp.isfinite(t0) | ~jnp.isfinite(t1)
+    t1 = check(t1, bad, f"`t1` must be finite and later than `t0`; got t0 = {_show(t0)}, t1 = {_show(t1)}.")
+    if ts is None:
+        return t1, None
+    ts = check(ts, ~(jnp.diff(ts) >= 0), "`ts` must be sorted and not NaN; pass jnp.sort(ts).")
+    outside = ~((ts >= t0) & (ts <= t1))
+    message = f"`ts` must lie between t0 = {_show(t0)} and t1 = {_show(t1)}; got a time outside."
+    return t1, check(ts, outside, message)
+
+
+def _show(t: Array) -> str:
+    return "a traced value" if isinstance(t, jax.core.Tracer) else f"{float(t):g}"

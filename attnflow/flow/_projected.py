@@ -1,0 +1,121 @@
+"""Steps that end on the manifold, at the order of the solver they wrap."""
+
+from collections.abc import Callable
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+
+from ..geometry import AbstractManifold
+
+
+class _ProjectedInterpolation(diffrax.AbstractLocalInterpolation):
+    """A solver's own interpolation of a step, its values projected."""
+
+    inner: diffrax.AbstractLocalInterpolation
+    manifold: AbstractManifold
+
+    @property
+    def t0(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.inner.t0
+
+    @property
+    def t1(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.inner.t1
+
+    def evaluate(self, t0, t1=None, left: bool = True):
+        if t1 is not None:
+            difference = (self.evaluate(t1, left=left), self.evaluate(t0, left=left))
+            return jax.tree.map(lambda after, before: after - before, *difference)
+        return _project(self.manifold, self.inner.evaluate(t0, left=left))
+
+
+class _Interpolator(eqx.Module):
+    """The class-like object diffrax calls to interpolate a step.
+
+    It may hold no arrays, since diffrax keeps it among static data: the manifold travels with
+    the step's dense information.
+    """
+
+    make: Callable[..., diffrax.AbstractLocalInterpolation] = eqx.field(static=True)
+
+    def __call__(self, *, t0, t1, manifold, **dense_info) -> diffrax.AbstractLocalInterpolation:
+        return _ProjectedInterpolation(self.make(t0=t0, t1=t1, **dense_info), manifold)
+
+
+def _project(manifold: AbstractManifold, y: Any) -> Any:
+    return manifold.project(y) if isinstance(y, jax.Array) else y
+
+
+class ProjectedSolver(diffrax.AbstractWrappedSolver):
+    r"""Any `diffrax` solver, with tokens projected onto the manifold after each step.
+
+    The projection $\pi_W$ moves a step of a method of order $p$ by $O(h^{p+1})$, so the order is kept;
+    dense output interpolates the *unprojected* step and projects its values, so that saves between
+    steps keep the interpolant's order too. A state that is not a bare array of tokens, such as the
+    augmented state of `BacksolveAdjoint`, is left alone.
+
+    **Arguments:**
+
+    - `solver`: a `diffrax` solver: explicit or implicit, adaptive or not.
+    - `manifold`: [`Sphere`][] or [`Ellipsoid`][].
+
+    ```python
+    diffrax.diffeqsolve(
+        diffrax.ODETerm(field), af.ProjectedSolver(diffrax.Tsit5(), sphere),
+        t0=0.0, t1=20.0, dt0=None, y0=y0,
+        stepsize_controller=diffrax.PIDController(rtol=1e-9, atol=1e-12),
+    )
+    ```
+    """
+
+    solver: diffrax.AbstractSolver
+    manifold: AbstractManifold
+
+    @property
+    def term_structure(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.solver.term_structure
+
+    @property
+    def interpolation_cls(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        return _Interpolator(self.solver.interpolation_cls)
+
+    @property
+    def term_compatible_contr_kwargs(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.solver.term_compatible_contr_kwargs
+
+    # Implicit solvers and some adjoints look for these on the solver they are given.
+    @property
+    def root_finder(self):
+        return self.solver.root_finder  # pyright: ignore[reportAttributeAccessIssue]
+
+    @property
+    def root_find_max_steps(self):
+        return self.solver.root_find_max_steps  # pyright: ignore[reportAttributeAccessIssue]
+
+    @property
+    def scan_kind(self):
+        return self.solver.scan_kind  # pyright: ignore[reportAttributeAccessIssue]
+
+    def order(self, terms) -> int | None:
+        return self.solver.order(terms)
+
+    def strong_order(self, terms):
+        return self.solver.strong_order(terms)
+
+    def error_order(self, terms):
+        return self.solver.error_order(terms)
+
+    def init(self, terms, t0, t1, y0, args) -> Any:
+        return self.solver.init(terms, t0, t1, y0, args)
+
+    def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
+        y1, error, dense_info, state, result = self.solver.step(
+            terms, t0, t1, y0, args, solver_state, made_jump
+        )
+        dense_info = {**dense_info, "manifold": self.manifold}
+        return _project(self.manifold, y1), error, dense_info, state, result
+
+    def func(self, terms, t0, y0, args):
+        return self.solver.func(terms, t0, y0, args)

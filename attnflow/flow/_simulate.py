@@ -1,0 +1,250 @@
+"""`simulate`: one trajectory of a field, from a start to a time or an event."""
+
+import warnings
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._checks import check, floating, is_concrete
+from ..model import AttentionField
+from ._control import default_tolerances
+from ._events import as_events
+from ._observe import as_observers
+from ._problem import Options, assemble, check_times
+from ._solution import Solution
+
+_DENSE_BYTES = 2**31
+_CHECKPOINTS = 256
+
+
+def simulate(
+    field: AttentionField,
+    y0: Float[Array, "tokens dim"],
+    *,
+    t1,
+    t0=0.0,
+    ts: Float[Array, " n"] | None = None,
+    rtol=None,
+    atol=None,
+    observe: Any = None,
+    dt0=None,
+    solver: diffrax.AbstractSolver | None = None,
+    controller: diffrax.AbstractStepSizeController | None = None,
+    event: Any = None,
+    adjoint: diffrax.AbstractAdjoint | None = None,
+    dense: bool = False,
+    reduce: bool | str = True,
+    max_steps: int | None = None,
+    throw: bool = True,
+    args: Any = None,
+) -> Solution:
+    r"""Tokens moved by attention from `t0` to `t1`: solves $\dot y = f(t, y)$, eq. (6), by diffrax.
+
+    Steps end on the manifold at the solver's full order. Where the field's type allows it the flow
+    is solved, exactly, in fewer coordinates (`sol.reduction` says which). Works under `jit`, `vmap`
+    and `grad`; a second call with other numbers of the same shapes does not recompile.
+
+    **Arguments:**
+
+    - `field`: an [`AttentionField`][]. Its numbers are cast to the dtype of `y0`.
+    - `y0`: starting tokens, `(tokens, dim)`, float32 or float64. Rows off the manifold by less than
+      1e-4 are projected, others refused (states of Pre and Peri may be anywhere but zero).
+    - `t1`, `t0`: end and beginning, $t_0 < t_1$.
+    - `ts`: times to save at, sorted, in $[t_0, t_1]$; `None` saves the end.
+    - `rtol`, `atol`: every step keeps $|\delta y_i|_W \le \text{atol} + \text{rtol}$ (root mean square over
+      tokens). Default 1e-9 and 1e-12 in float64, 1e-5 and 1e-7 in float32.
+    - `observe`: what to save in place of tokens: a function of `(y)` or `(t, y)`, a module, or a
+      pytree of these such as `{"E": af.misalignment}`.
+    - `dt0`: first step; with a `ConstantStepSize` controller, or a solver without error estimate,
+      the step.
+    - `solver`: any diffrax ODE solver; `Tsit5` by default.
+    - `controller`: a diffrax step size controller in place of the default one, which also keeps steps
+      below half a period of the schedules. Jump times of schedules are stepped to with either.
+    - `event`: ends the run: [`consensus`][], a function of `(y)` or `(t, y)`, a pytree of them, or a
+      `diffrax.Event`. A real function ends it where it changes sign, a Boolean one where it turns
+      true, at a time found by bisection. A Boolean, or consensus, that holds at `t0` ends it there.
+    - `adjoint`: how to differentiate; `diffrax.RecursiveCheckpointAdjoint` by default (reverse mode).
+      Forward mode and Hessians need `diffrax.ForwardMode()` or `diffrax.DirectAdjoint()`.
+    - `dense`: keep the continuous solution, `sol.evaluate(t)`.
+    - `reduce`: `True`: reductions that apply by type and shape; `False`: none; or one by name,
+      `"span"` or `"whitening"`.
+    - `max_steps`: default 2^20 (4096 with `dense` or `DirectAdjoint`, whose memory or time grows with it).
+    - `throw`: raise where a run fails. With `False` see `sol.result`.
+    - `args`: handed to the drift, observers and events of three arguments.
+
+    **Returns:**
+
+    A [`Solution`][].
+
+    **Raises:**
+
+    `ValueError` for bad input; `RuntimeError` for a run that failed, with `throw=True`; `TypeError` for
+    forward-mode differentiation through the default adjoint.
+
+    ```python
+    sphere = af.Sphere(3)
+    field = af.AttentionField(sphere, P=jnp.eye(3), mask="causal")
+    y0 = sphere.random(jax.random.key(0), (8,))
+    sol = af.simulate(field, y0, t1=20.0, ts=jnp.linspace(0, 20, 101), observe={"E": af.misalignment})
+    sol.ys["E"]                                              # (101,)
+    ```
+    """
+    # === check arguments
+    if not isinstance(field, AttentionField):
+        raise ValueError(f"`field` must be an AttentionField; got {type(field).__name__}.")
+    y0 = floating("y0", y0)
+    dtype = y0.dtype
+    if dtype not in (jnp.float32, jnp.float64):
+        raise ValueError(f"`y0` must be float32 or float64; got {dtype}.")
+    check_tokens = field.manifold.check_tokens if field.projected else field.manifold.check_rows
+    if is_concrete(y0, field):
+        check_tokens("y0", y0)
+    t0, t1 = _scalar("t0", t0, dtype), _scalar("t1", t1, dtype)
+    if ts is not None:
+        ts = floating("ts", ts).astype(dtype)
+        if ts.ndim != 1 or ts.shape[0] == 0:
+            raise ValueError(f"`ts` must be a vector of at least one time; got shape {ts.shape}.")
+    t1, ts = check_times(t0, t1, ts)
+    solver = diffrax.Tsit5() if solver is None else solver
+    adjoint = (
+        diffrax.RecursiveCheckpointAdjoint(checkpoints=_CHECKPOINTS) if adjoint is None else adjoint
+    )
+    controller = _controller(controller, solver, dt0, rtol, atol)
+    rtol, atol = _tolerances(rtol, atol, dtype)
+    max_steps = _max_steps(max_steps, adjoint, dense, y0, solver)
+    how = {True: "auto", False: "none"}.get(reduce, reduce) if isinstance(reduce, bool | str) else reduce
+
+    # === run
+    options = Options(
+        t0=t0,
+        t1=t1,
+        ts=ts,
+        rtol=rtol,
+        atol=atol,
+        dt0=None if dt0 is None else _scalar("dt0", dt0, dtype),
+        args=args,
+        observers=as_observers(observe),
+        events=as_events(event, dtype),
+        solver=solver,
+        controller=controller,
+        adjoint=adjoint,
+        max_steps=max_steps,
+        dense=dense,
+        reduce=how,
+    )
+    try:
+        solution = _run(cast_floats(field, dtype), y0, options)
+    except TypeError as error:
+        if "forward-mode" in str(error) and "custom_vjp" in str(error):
+            raise TypeError(
+                "`adjoint` must be diffrax.ForwardMode() or diffrax.DirectAdjoint() for forward-mode "
+                f"differentiation (jvp, jacfwd, hessian); got {type(adjoint).__name__}, which is for "
+                "reverse mode alone."
+            ) from error
+        raise
+    return _raise_failures(solution, max_steps) if throw else solution
+
+
+@eqx.filter_jit
+def _run(field: AttentionField, y0: Array, options: Options) -> Solution:
+    problem = assemble(field, y0, options)
+    return problem.solution(problem.integrate())
+
+
+def cast_floats(tree: Any, dtype) -> Any:
+    """Every floating-point array of a pytree in one dtype."""
+
+    def cast(leaf):
+        if eqx.is_inexact_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.floating):
+            return jnp.asarray(leaf, dtype)
+        return leaf
+
+    return jax.tree.map(cast, tree)
+
+
+def _scalar(name: str, value: Any, dtype) -> Array:
+    value = floating(name, value)
+    if value.ndim:
+        raise ValueError(f"`{name}` must be a scalar; got shape {value.shape}.")
+    return value.astype(dtype)
+
+
+def _controller(controller: Any, solver: Any, dt0: Any, rtol: Any, atol: Any) -> Any:
+    if controller is None and not isinstance(solver, diffrax.AbstractAdaptiveSolver):
+        if dt0 is None:
+            raise ValueError(
+                f"`dt0` must be given with {type(solver).__name__}, which has no error estimate to "
+                "choose steps by; pass dt0=..., or solver=diffrax.HalfSolver(...)."
+            )
+        controller = diffrax.ConstantStepSize()
+    if controller is None:
+        return None
+    if rtol is not None or atol is not None:
+        raise ValueError(
+            f"`rtol` and `atol` are not used by {type(controller).__name__}; got both a controller of "
+            "your own (or constant steps) and tolerances. Drop one."
+        )
+    if isinstance(controller, diffrax.ConstantStepSize) and dt0 is None:
+        raise ValueError("`dt0` must be given with ConstantStepSize; got None.")
+    return controller
+
+
+def _tolerances(rtol: Any, atol: Any, dtype) -> tuple[Array, Array]:
+    default_rtol, default_atol = default_tolerances(dtype)
+    rtol = _scalar("rtol", default_rtol if rtol is None else rtol, dtype)
+    atol = _scalar("atol", default_atol if atol is None else atol, dtype)
+    bad = ~(rtol >= 0) | ~(atol >= 0) | ~(rtol + atol > 0)
+    rtol = check(rtol, bad, "`rtol` and `atol` must be zero or more, and not both zero; got others.")
+    if dtype == jnp.float32 and is_concrete(rtol, atol) and float(rtol + atol) < 1e-6:
+        warnings.warn(
+            f"`rtol` {float(rtol):g} is below what float32 resolves (about 1e-6); enable float64 with "
+            "jax.config.update('jax_enable_x64', True) and pass float64 tokens.",
+            stacklevel=3,
+        )
+    return rtol, atol
+
+
+def _max_steps(max_steps: Any, adjoint: Any, dense: bool, y0: Array, solver: Any) -> int:
+    small = dense or isinstance(adjoint, diffrax.DirectAdjoint)
+    if max_steps is None:
+        max_steps = 4096 if small else 2**20
+    if isinstance(max_steps, bool) or not hasattr(max_steps, "__index__") or max_steps < 1:
+        raise ValueError(f"`max_steps` must be a positive integer; got {max_steps!r}.")
+    stages = getattr(getattr(solver, "tableau", None), "num_stages", 3)
+    size = int(max_steps) * (stages + 2) * y0.size * y0.dtype.itemsize
+    if dense and size > _DENSE_BYTES:
+        raise ValueError(
+            f"`dense` keeps every step: max_steps={max_steps} would take {size / 2**30:.1f} GiB; "
+            "pass a smaller max_steps, or ts= with the times you need."
+        )
+    return int(max_steps)
+
+
+def _raise_failures(solution: Solution, max_steps: int) -> Solution:
+    result = solution.result
+    okay = (result == diffrax.RESULTS.successful) | (result == diffrax.RESULTS.event_occurred)
+    finite = jnp.all(jnp.isfinite(solution.y1))
+    if is_concrete(okay, finite):
+        if bool(jnp.all(okay)) and bool(jnp.all(finite)):
+            return solution
+        reached = f"reached t = {float(jnp.min(solution.t1)):g}"
+        out_of_steps = bool(jnp.any(result == diffrax.RESULTS.max_steps_reached))
+        if out_of_steps:
+            why = f"`max_steps` = {max_steps} was not enough ({reached}); raise it or loosen rtol."
+        elif bool(jnp.any(result == diffrax.RESULTS.dt_min_reached)) or not bool(jnp.all(finite)):
+            why = (
+                f"the field or the tokens stopped being finite ({reached}); look at "
+                "field(t, y), or pass throw=False to keep what there is."
+            )
+        else:
+            why = f"the solver failed ({reached}); pass throw=False and see sol.result."
+        raise RuntimeError(f"The run did not end: {why}")
+    message = (
+        "The run did not end: `max_steps` was not enough, or the field stopped being finite. "
+        "Pass throw=False to keep what there is."
+    )
+    return check(solution, ~okay | ~finite, message)

@@ -1,0 +1,9 @@
+"""Where tokens live: the sphere, the ellipsoid, hemispheres and their margin, whitening."""
+
+from ._ellipsoid import Ellipsoid as Ellipsoid
+from ._hemisphere import (
+    hemisphere_certificate as hemisphere_certificate,
+    hemisphere_margin as hemisphere_margin,
+)
+from ._manifold import AbstractManifold as AbstractManifold
+from ._sphere import Sphere as Sphere

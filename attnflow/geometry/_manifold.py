@@ -1,0 +1,177 @@
+"""What every manifold of tokens has: a projection, its tangent map, a metric, random points, a whitening."""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Bool, Float, Key
+
+from .._checks import check, floating, is_concrete
+
+
+def safe_norm(squared: Array) -> Array:
+    """Square root with derivative zero, not infinite, where its argument is zero."""
+    positive = squared > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, squared, 1)), 0)
+
+
+class AbstractManifold(eqx.Module):
+    r"""An ellipsoid $E_W = \{x \in \mathbb{R}^d : x^\top W x = 1\}$, on which tokens live.
+
+    Everything acts on the last axis and takes any leading axes. Two manifolds exist:
+    [`Sphere`][] ($W = I$) and [`Ellipsoid`][] (any symmetric positive definite $W$).
+    """
+
+    dim: eqx.AbstractVar[int]
+
+    @property
+    @abc.abstractmethod
+    def W(self) -> Float[Array, "dim dim"]:
+        """The matrix of the quadratic form."""
+
+    @abc.abstractmethod
+    def lower(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
+        r"""$Wx$: the covector whose pairing with $y$ is $\langle x, y\rangle_W$."""
+
+    @abc.abstractmethod
+    def whiten(self, y: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
+        r"""$x = L^\top y$ with $W = LL^\top$: carries $E_W$ to the unit sphere."""
+
+    @abc.abstractmethod
+    def unwhiten(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
+        r"""$y = L^{-\top} x$, the inverse of `whiten`."""
+
+    def inner(
+        self, x: Float[Array, "*batch dim"], y: Float[Array, "*batch dim"]
+    ) -> Float[Array, "*batch"]:
+        r"""$\langle x, y\rangle_W = x^\top W y$."""
+        return jnp.sum(x * self.lower(y), axis=-1)
+
+    def norm(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch"]:
+        r"""$|x|_W = \sqrt{x^\top W x}$; its derivative at zero is taken as zero."""
+        return safe_norm(self.inner(x, x))
+
+    def project(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
+        r"""$\pi_W(x) = x/|x|_W$ (paper, section 2.2). A zero vector gives NaN."""
+        return x / self.norm(x)[..., None]
+
+    def to_tangent(
+        self, y: Float[Array, "*batch dim"], v: Float[Array, "*batch dim"]
+    ) -> Float[Array, "*batch dim"]:
+        r"""$T_y\pi_W \cdot v = |y|_W^{-1}\,(I - y y^\top W/|y|_W^2)\,v$ (paper, eq. 3).
+
+        The formula in full, at any $y \ne 0$ and not only on the manifold. Its shorthand
+        $I - yy^\top W$ agrees on $E_W$ alone and makes $E_W$ *repel* wherever
+        $\langle y, v\rangle_W < 0$; with the full formula $|y|_W$ is conserved exactly.
+        """
+        covector = self.lower(y)
+        square = jnp.sum(y * covector, axis=-1, keepdims=True)
+        along = jnp.sum(covector * v, axis=-1, keepdims=True)
+        return (v - y * (along / square)) / jnp.sqrt(square)
+
+    def distance(
+        self, x: Float[Array, "*batch dim"], y: Float[Array, "*batch dim"]
+    ) -> Float[Array, "*batch"]:
+        r"""The angle between $x$ and $y$ in the inner product of $W$, in radians, in $[0, \pi]$.
+
+        It is the length of the shortest path between $\pi_W(x)$ and $\pi_W(y)$ measured by $W$,
+        computed as $2\,\mathrm{atan2}(|\hat x-\hat y|_W, |\hat x+\hat y|_W)$: no cancellation at
+        either end.
+        """
+        x, y = self.project(x), self.project(y)
+        return 2 * jnp.arctan2(self.norm(x - y), self.norm(x + y))
+
+    def residual(self, y: Float[Array, "*batch dim"]) -> Float[Array, "*batch"]:
+        r"""How far from the manifold: $\big||y|_W - 1\big|$, for each token."""
+        return jnp.abs(self.norm(y) - 1)
+
+    def random(
+        self, key: Key[Array, ""], shape: tuple[int, ...] = (), *, dtype=None
+    ) -> Float[Array, "*shape dim"]:
+        r"""Independent random tokens, shape `(*shape, dim)`.
+
+        Law: uniform on the sphere. On an ellipsoid it is the image of that law under
+        $y = L^{-\top}x$: uniform for the surface measure of the metric $W$ (the one in which
+        $E_W$ is a round sphere), not for Euclidean area.
+        """
+        dtype = jnp.result_type(float) if dtype is None else dtype
+        normal = jr.normal(key, (*shape, self.dim), dtype=dtype)
+        return self.unwhiten(normal / jnp.linalg.norm(normal, axis=-1, keepdims=True))
+
+    def random_hemisphere(
+        self,
+        key: Key[Array, ""],
+        shape: tuple[int, ...] = (),
+        *,
+        v: Float[Array, " dim"] | None = None,
+        dtype=None,
+    ) -> Float[Array, "*shape dim"]:
+        r"""Independent random tokens of the open hemisphere $v^\top y > 0$, shape `(*shape, dim)`.
+
+        Law: `random`, conditioned on $v^\top y > 0$ (Euclidean pairing, as in Theorem 3.2).
+        `v` defaults to the first axis.
+        """
+        tokens = self.random(key, shape, dtype=dtype)
+        if v is None:
+            v = jnp.zeros(self.dim, tokens.dtype).at[0].set(1)
+        v = floating("v", v)
+        if v.shape != (self.dim,):
+            raise ValueError(f"`v` must have shape ({self.dim},); got {v.shape}.")
+        v = check(v, ~jnp.any(v != 0), "`v` must not be zero; got a zero vector.").astype(tokens.dtype)
+        height = tokens @ v
+        # The law is symmetric under y -> -y, so a reflection conditions it exactly.
+        tokens = jnp.where(height[..., None] < 0, -tokens, tokens)
+        # A height that rounds to zero (probability zero in exact arithmetic) is lifted.
+        nudged = self.project(tokens + jnp.finfo(tokens.dtype).eps * v / jnp.max(jnp.abs(v)))
+        return jnp.where(height[..., None] == 0, nudged, tokens)
+
+    def check_tokens(
+        self, name: str, y, *, tolerance: float = 1e-4
+    ) -> Float[Array, "tokens dim"]:
+        """`y` as tokens on this manifold, projected if off it by rounding, refused if by more.
+
+        **Arguments:**
+
+        - `name`: the argument's name, for messages.
+        - `y`: tokens, shape `(tokens, dim)`.
+        - `tolerance`: rows with $||y|_W - 1|$ up to this are projected; beyond it they are refused.
+
+        **Raises:**
+
+        `ValueError` on a wrong rank or dimension, a zero, infinite or NaN row, a row off the
+        manifold (the same as run-time errors where `y` is traced).
+        """
+        y = self.check_rows(name, y)
+        norm = self.norm(y)
+        residual = jnp.abs(norm - 1)
+        where = "a token off it"
+        if is_concrete(norm):
+            row = int(jnp.argmax(residual))
+            where = f"token {row} with |y|_W = {float(norm[row]):.6g}"
+        y = check(
+            y,
+            residual > tolerance,
+            f"`{name}` must lie on the manifold to {tolerance:g} (closer rows are projected); "
+            f"got {where}. Project it first: manifold.project({name}).",
+        )
+        return self.project(y)
+
+    def check_rows(self, name: str, y) -> Float[Array, "tokens dim"]:
+        """`y` as non-zero finite rows of this dimension, anywhere in space; else a `ValueError`."""
+        y = floating(name, y)
+        if y.ndim != 2:
+            raise ValueError(
+                f"`{name}` must have shape (tokens, {self.dim}); got {y.shape}. "
+                "Many starts at once are a vmap over simulate."
+            )
+        if y.shape[1] != self.dim or y.shape[0] == 0:
+            raise ValueError(f"`{name}` must have shape (tokens, {self.dim}); got {y.shape}.")
+        finite = jnp.all(jnp.isfinite(y), axis=1)
+        bad: Bool[Array, " tokens"] = ~finite | jnp.all(y == 0, axis=1)
+        which = f"row {int(jnp.argmax(bad))}" if is_concrete(bad) else "a row"
+        return check(
+            y,
+            bad,
+            f"`{name}` must have finite, non-zero rows; got {which} that is zero or not finite.",
+        )

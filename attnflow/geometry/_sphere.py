@@ -1,0 +1,43 @@
+"""The unit sphere, W = I."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ._manifold import AbstractManifold
+
+
+class Sphere(AbstractManifold):
+    r"""The unit sphere $S^{d-1} = \{x \in \mathbb{R}^d : |x| = 1\}$, that is $E_W$ with $W = I$.
+
+    `Sphere(3)` is $S^2 \subset \mathbb{R}^3$. It holds no arrays.
+
+    **Arguments:**
+
+    - `dim`: $d$, the dimension of the space around the sphere; at least 1.
+
+    ```python
+    sphere = af.Sphere(3)
+    tokens = sphere.random(jax.random.key(0), (10,))        # (10, 3)
+    ```
+    """
+
+    dim: int = eqx.field(static=True)
+
+    def __init__(self, dim: int):
+        if isinstance(dim, bool) or not hasattr(dim, "__index__") or dim < 1:
+            raise ValueError(f"`dim` must be a positive integer; got {dim!r}.")
+        self.dim = int(dim)
+
+    @property
+    def W(self) -> Float[Array, "dim dim"]:
+        return jnp.eye(self.dim)
+
+    def lower(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
+        return x
+
+    def whiten(self, y: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
+        return y
+
+    def unwhiten(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
+        return x

@@ -1,0 +1,28 @@
+"""The model: attention weights, the vector field of eq. (6), layers of eq. (1), normalisations, reductions."""
+
+from ._field import AttentionField as AttentionField
+from ._kernels import (
+    AbstractKernel as AbstractKernel,
+    Exponential as Exponential,
+    Hardmax as Hardmax,
+    Softmax as Softmax,
+)
+from ._layers import AttentionLayers as AttentionLayers, LayerNorm as LayerNorm
+from ._masks import (
+    AbstractMask as AbstractMask,
+    AdditiveBias as AdditiveBias,
+    BooleanMask as BooleanMask,
+    Causal as Causal,
+    Full as Full,
+)
+from ._normalisations import (
+    AbstractNormalisation as AbstractNormalisation,
+    Mix as Mix,
+    NGPT as NGPT,
+    Peri as Peri,
+    Post as Post,
+    Pre as Pre,
+    SquareRoot as SquareRoot,
+)
+from ._padding import pad as pad
+from ._reductions import reduce as reduce, Reduction as Reduction

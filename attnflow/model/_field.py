@@ -1,0 +1,288 @@
+"""The vector field of eq. (6): attention moving tokens on a manifold."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from .._callables import adapt
+from .._checks import check, choose, floating
+from ..geometry import AbstractManifold
+from ..schedules import AbstractSchedule, ScaledIdentity, as_schedule
+from ..schedules._base import all_jumps, fastest
+from ._kernels import AbstractKernel, as_kernel
+from ._masks import AbstractMask, as_mask
+from ._normalisations import AbstractNormalisation, as_normalisation
+
+
+class AttentionField(eqx.Module):
+    r"""The attention flow of $\ell$ tokens on an ellipsoid (paper, eq. 6).
+
+    $$\dot y_i = T_{y_i}\pi_W \sum_\eta \sum_j \alpha^\eta_{ij}(t, y)\, U_\eta(t)\, y_j, \qquad
+    \alpha^\eta_{ij} = c\,\frac{\exp(y_i^\top P_\eta(t) y_j)}{\sum_k \exp(y_i^\top P_\eta(t) y_k)}$$
+
+    with $c = 1/\sqrt d$ unless `scale` says otherwise. A `diffrax` vector field as it is:
+    `field(t, y, args)` has the shape of `y`.
+
+    **Arguments:**
+
+    - `manifold`: [`Sphere`][] or [`Ellipsoid`][]; gives $d$ and $W$.
+    - `P`: query-key matrices, `(d, d)` or `(h, d, d)`, an array or a schedule.
+    - `U`: value matrices likewise; `None` is the identity. A `(d, d)` matrix serves every head.
+    - `mask`: `None` (full attention), `"causal"`, a Boolean `(tokens, tokens)` matrix (true: may
+      attend) or a real bias added to the logits, `(tokens, tokens)` or `(h, tokens, tokens)`.
+    - `kernel`: `"softmax"`, `"exp"` ($e^{s_{ij}}/\ell$, not normalised), `"hardmax"`, or a module.
+    - `normalisation`: `"post"` (the paper), `"pre"`, `"peri"`, `"ngpt"`, `"sqrt"`, or a module such
+      as `Mix(switch)`. Pre, Peri and Mix states are not on the manifold: their length is a state.
+    - `scale`: $c$, the sum of a softmax row.
+    - `weights`: masses of the tokens, shape `(tokens,)`, zero or more; a token of mass zero is seen
+      by nobody.
+    - `frozen`: Boolean `(tokens,)`; true tokens do not move.
+    - `drift`: an ambient term beside attention, a function of `(t, y)` or `(t, y, args)` of shape
+      `(tokens, dim)`, normalised together with the attention's sum.
+    - `precision`: of the matrix products, as `jax.default_matmul_precision` takes it. The default
+      never lets a GPU round float32 products to TF32.
+
+    **Raises:**
+
+    `ValueError` naming the argument on a wrong shape, number of heads, name or value.
+
+    ```python
+    sphere = af.Sphere(3)
+    field = af.AttentionField(sphere, P=jnp.eye(3), mask="causal")
+    field(0.0, sphere.random(jax.random.key(0), (8,)))       # (8, 3)
+    ```
+    """
+
+    manifold: AbstractManifold
+    P: AbstractSchedule
+    U: AbstractSchedule | None
+    mask: AbstractMask
+    kernel: AbstractKernel
+    normalisation: AbstractNormalisation
+    scale: Float[Array, ""]
+    weights: Float[Array, " tokens"] | None
+    frozen: Bool[Array, " tokens"] | None
+    drift: Callable[..., Any] | None
+    precision: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        manifold: AbstractManifold,
+        P,
+        U=None,
+        mask=None,
+        *,
+        kernel="softmax",
+        normalisation="post",
+        scale=None,
+        weights=None,
+        frozen=None,
+        drift: Callable[..., Any] | None = None,
+        precision: str = "highest",
+    ):
+        if not isinstance(manifold, AbstractManifold):
+            raise ValueError(
+                "`manifold` must be attnflow.Sphere(dim) or attnflow.Ellipsoid(W); "
+                f"got {type(manifold).__name__}."
+            )
+        self.manifold = manifold
+        self.P = _matrices("P", P, manifold.dim)
+        self.U = None if U is None else _matrices("U", U, manifold.dim)
+        self.mask = as_mask(mask)
+        self.kernel = as_kernel(kernel)
+        self.normalisation = as_normalisation(normalisation)
+        self.scale = floating("scale", manifold.dim**-0.5 if scale is None else scale)
+        self.weights = None if weights is None else _masses(weights)
+        self.frozen = None if frozen is None else _flags(frozen)
+        self.drift = None if drift is None else adapt("drift", drift)
+        self.precision = choose("precision", precision, ("default", "high", "highest"))
+        if self.scale.ndim:
+            raise ValueError(f"`scale` must be a scalar; got shape {self.scale.shape}.")
+        self._check_agreement()
+
+    def _check_agreement(self) -> None:
+        heads = {"P": _heads(self.P), "U": _heads(self.U)}
+        bias = self.mask.bias()
+        if bias is not None and bias.ndim == 3:
+            heads["mask"] = bias.shape[0]
+        given = {name: h for name, h in heads.items() if h is not None}
+        if len(set(given.values())) > 1:
+            shown = ", ".join(f"{name} has {h}" for name, h in given.items())
+            raise ValueError(
+                f"`P` and `U` must have one number of heads; got {shown}. "
+                "A (d, d) matrix without a head axis serves every head."
+            )
+        counts = {
+            "mask": self.mask.tokens,
+            "weights": None if self.weights is None else self.weights.shape[0],
+            "frozen": None if self.frozen is None else self.frozen.shape[0],
+        }
+        known = {name: n for name, n in counts.items() if n is not None}
+        if len(set(known.values())) > 1:
+            shown = ", ".join(f"{name} is for {n}" for name, n in known.items())
+            raise ValueError(f"`mask`, `weights` and `frozen` must agree on the tokens; got {shown}.")
+
+    @property
+    def dim(self) -> int:
+        """$d$."""
+        return self.manifold.dim
+
+    @property
+    def heads(self) -> int:
+        """$h$."""
+        bias = self.mask.bias()
+        axis = bias.shape[0] if bias is not None and bias.ndim == 3 else None
+        return next((h for h in (_heads(self.P), _heads(self.U), axis) if h is not None), 1)
+
+    @property
+    def tokens(self) -> int | None:
+        """The number of tokens the mask, masses or frozen flags ask for; `None` for any."""
+        for part in (self.weights, self.frozen):
+            if part is not None:
+                return part.shape[0]
+        return self.mask.tokens
+
+    @property
+    def projected(self) -> bool:
+        """Whether the state stays on the manifold (not for Pre, Peri and Mix)."""
+        return self.normalisation.projected
+
+    @property
+    def _schedules(self) -> tuple[AbstractSchedule, ...]:
+        return tuple(s for s in (self.P, self.U, *self.normalisation.parts) if s is not None)
+
+    @property
+    def frequency(self) -> Float[Array, ""] | None:
+        """The fastest frequency of the schedules, cycles per unit of time; `None` if none has any."""
+        return fastest(*self._schedules)
+
+    @property
+    def jump_times(self) -> Float[Array, " jumps"] | None:
+        """The schedules' jump times; `None` if none has any."""
+        return all_jumps(*self._schedules)
+
+    def logits(
+        self, t: Float[Array, ""], y: Float[Array, "tokens dim"]
+    ) -> Float[Array, "heads tokens tokens"]:
+        r"""$y_i^\top P_\eta(t) y_j$, the bias added; shape `(h, tokens, tokens)`."""
+        with jax.default_matmul_precision(self.precision):
+            logits = self.P.bilinear(t, y, y)
+        logits = logits.reshape(-1, *logits.shape[-2:])
+        bias = self.mask.bias()
+        if bias is not None:
+            logits = logits + bias.reshape(-1, *bias.shape[-2:]).astype(y.dtype)
+        return logits
+
+    def attention(
+        self, t: Float[Array, ""], y: Float[Array, "tokens dim"]
+    ) -> Float[Array, "heads tokens tokens"]:
+        r"""$\alpha^\eta_{ij}(t, y)$, shape `(h, tokens, tokens)`; rows of softmax and hardmax sum to `scale`."""
+        t, y = _time(t, y), jnp.asarray(y)
+        rows = self._rows(t, self._directions(y))
+        return jnp.broadcast_to(rows, (self.heads, *rows.shape[1:]))
+
+    def _rows(self, t: Array, y: Array) -> Array:
+        tokens = y.shape[0]
+        if self.tokens is not None and self.tokens != tokens:
+            raise ValueError(
+                f"`y` must have {self.tokens} tokens, as the field's mask, weights or frozen flags; "
+                f"got {tokens}."
+            )
+        allowed = self.mask.allowed(tokens)
+        if allowed is not None:
+            allowed = allowed.reshape(-1, tokens, tokens)
+        weights = None if self.weights is None else self.weights.astype(y.dtype)[None, None, :]
+        return self.scale.astype(y.dtype) * self.kernel(self.logits(t, y), allowed, weights)
+
+    def _directions(self, y: Array) -> Array:
+        return y if self.projected else self.manifold.project(y)
+
+    def total(
+        self, t: Float[Array, ""], y: Float[Array, "tokens dim"], args: Any = None
+    ) -> Float[Array, "tokens dim"]:
+        r"""$A_i = \sum_\eta \sum_j \alpha^\eta_{ij} U_\eta y_j$ plus the drift: what is to be normalised."""
+        t, y = _time(t, y), jnp.asarray(y)
+        x = self._directions(y)
+        rows = self._rows(t, x)
+        with jax.default_matmul_precision(self.precision):
+            A = self._mix(t, rows, x)
+            if self.drift is not None:
+                A = A + jnp.asarray(self.drift(t, y, args), y.dtype)
+        return A
+
+    def _mix(self, t: Array, rows: Array, x: Array) -> Array:
+        U = self.U
+        if U is None:
+            return jnp.sum(rows, axis=0) @ x
+        if isinstance(U, ScaledIdentity):
+            c = U.coefficient(t).astype(x.dtype).reshape(-1, 1, 1)
+            return jnp.sum(c * rows, axis=0) @ x
+        values = U.apply(t, x)
+        if values.ndim == 2:
+            return jnp.sum(rows, axis=0) @ values
+        if rows.shape[0] == 1:
+            return rows[0] @ jnp.sum(values, axis=0)
+        return jnp.einsum("hij,hjd->id", rows, values)
+
+    def __call__(
+        self, t: Float[Array, ""], y: Float[Array, "tokens dim"], args: Any = None
+    ) -> Float[Array, "tokens dim"]:
+        r"""$\dot y$ at time `t`, shape and dtype of `y`; `args` go to the drift."""
+        t, y = _time(t, y), jnp.asarray(y)
+        A = self.total(t, y, args)
+        with jax.default_matmul_precision(self.precision):
+            velocity = self.normalisation.velocity(self.manifold, t, y, A)
+        if self.frozen is not None:
+            velocity = jnp.where(self.frozen[:, None], 0, velocity)
+        return velocity
+
+    def reduce(self, y0: Float[Array, "tokens dim"], *, how: str = "auto"):
+        """The same flow in fewer or simpler coordinates: see [`attnflow.model.reduce`][]."""
+        from ._reductions import reduce
+
+        return reduce(self, y0, how=how)
+
+
+def _time(t, y) -> Array:
+    return jnp.asarray(t).astype(jnp.asarray(y).dtype)
+
+
+def _heads(schedule: AbstractSchedule | None) -> int | None:
+    if schedule is None or len(schedule.shape) == 2:
+        return None
+    return schedule.shape[0]
+
+
+def _matrices(name: str, value: Any, dim: int) -> AbstractSchedule:
+    schedule = as_schedule(name, value)
+    shape = schedule.shape
+    if len(shape) not in (2, 3) or shape[-2:] != (dim, dim) or 0 in shape:
+        raise ValueError(
+            f"`{name}` must have shape ({dim}, {dim}) or (heads, {dim}, {dim}) on this manifold; "
+            f"got {shape}."
+        )
+    return schedule
+
+
+def _masses(weights: Any) -> Array:
+    weights = floating("weights", weights)
+    if weights.ndim != 1:
+        raise ValueError(f"`weights` must have shape (tokens,); got {weights.shape}.")
+    bad = ~(weights >= 0) | ~jnp.isfinite(weights) | ~jnp.any(weights > 0)
+    return check(
+        weights, bad, "`weights` must be finite, zero or more, and not all zero; got other masses."
+    )
+
+
+def _flags(frozen: Any) -> Array:
+    frozen = jnp.asarray(frozen)
+    if frozen.dtype != jnp.bool_ or frozen.ndim != 1:
+        raise ValueError(
+            "`frozen` must be a Boolean vector, shape (tokens,); "
+            f"got dtype {frozen.dtype} and shape {frozen.shape}."
+        )
+    return frozen

@@ -1,0 +1,110 @@
+"""From logits to attention: softmax, the unnormalised exponential, hardmax."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from .._checks import check, choose, floating
+
+
+class AbstractKernel(eqx.Module):
+    """How logits $y_i^\\top P y_j$ become weights."""
+
+    @abc.abstractmethod
+    def __call__(
+        self,
+        logits: Float[Array, "heads tokens tokens"],
+        allowed: Bool[Array, "*heads tokens tokens"] | None,
+        weights: Float[Array, " tokens"] | None,
+    ) -> Float[Array, "heads tokens tokens"]:
+        """Weights of each row, zero where not `allowed`; `weights` are the tokens' masses."""
+
+
+def _largest(logits: Array, allowed: Array | None) -> Array:
+    masked = logits if allowed is None else jnp.where(allowed, logits, -jnp.inf)
+    largest = jnp.max(masked, axis=-1, keepdims=True)
+    return jax.lax.stop_gradient(jnp.where(jnp.isfinite(largest), largest, 0))
+
+
+def _exp(shifted: Array, allowed: Array | None, weights: Array | None) -> Array:
+    # The inner `where` keeps a forbidden pair's huge logit out of exp, value and gradient.
+    if allowed is None:
+        out = jnp.exp(shifted)
+    else:
+        out = jnp.where(allowed, jnp.exp(jnp.where(allowed, shifted, 0)), 0)
+    return out if weights is None else out * weights
+
+
+def _combine(allowed: Array | None, weights: Array | None) -> Array | None:
+    if weights is None:
+        return allowed
+    present = jnp.broadcast_to(weights > 0, weights.shape * 2)
+    return present if allowed is None else allowed & present
+
+
+class Softmax(AbstractKernel):
+    r"""$w_j e^{s_{ij}} / \sum_k w_k e^{s_{ik}}$, by the shifted exponential: no overflow at any logit."""
+
+    def __call__(self, logits, allowed, weights):
+        allowed = _combine(allowed, weights)
+        positive = _exp(logits - _largest(logits, allowed), allowed, weights)
+        total = jnp.sum(positive, axis=-1, keepdims=True)
+        # A row that sees no mass at all attends to nothing, instead of dividing by zero.
+        return jnp.where(total > 0, positive / jnp.where(total > 0, total, 1), 0)
+
+
+class Exponential(AbstractKernel):
+    r"""$w_j e^{s_{ij}} / \sum_k w_k$ (with unit masses $e^{s_{ij}}/\ell$): rows do not sum to one.
+
+    The "USA" model of Geshkovski et al. (arXiv:2312.10794), a gradient flow for symmetric
+    parameters. Logits above 709 (float64) or 88 (float32) overflow, as they must here; an
+    additive bias of minus the largest logit is a change of time.
+    """
+
+    def __call__(self, logits, allowed, weights):
+        count = logits.shape[-1] if weights is None else jnp.sum(weights)
+        return _exp(logits, _combine(allowed, weights), weights) / count
+
+
+class Hardmax(AbstractKernel):
+    r"""All attention on the largest logits of a row, shared among ties (Alcalde et al., arXiv:2407.01602).
+
+    **Arguments:**
+
+    - `tolerance`: logits within `tolerance * max(1, |largest|)` of the largest are ties; `None`
+      for 256 units of rounding. Equality of floats would decide ties by the order of summation.
+    """
+
+    tolerance: Float[Array, ""] | None
+
+    def __init__(self, tolerance: float | None = None):
+        if tolerance is None:
+            self.tolerance = None
+        else:
+            value = floating("tolerance", tolerance)
+            self.tolerance = check(value, ~(value >= 0), "`tolerance` must be zero or more; got less.")
+
+    def __call__(self, logits, allowed, weights):
+        allowed = _combine(allowed, weights)
+        largest = _largest(logits, allowed)
+        relative = 256 * jnp.finfo(logits.dtype).eps if self.tolerance is None else self.tolerance
+        slack = jnp.asarray(relative, logits.dtype) * jnp.maximum(1, jnp.abs(largest))
+        tied = logits >= largest - slack
+        tied = tied if allowed is None else tied & allowed
+        share = tied.astype(logits.dtype) if weights is None else tied * weights
+        total = jnp.sum(share, axis=-1, keepdims=True)
+        return jnp.where(total > 0, share / jnp.where(total > 0, total, 1), 0)
+
+
+_NAMES = {"softmax": Softmax, "exp": Exponential, "hardmax": Hardmax}
+
+
+def as_kernel(kernel: Any) -> AbstractKernel:
+    """`"softmax"`, `"exp"`, `"hardmax"` or a kernel module."""
+    if isinstance(kernel, AbstractKernel):
+        return kernel
+    return _NAMES[choose("kernel", kernel, tuple(_NAMES))]()

@@ -1,0 +1,131 @@
+"""Attention as discrete layers: eq. (1), and the poster's transformer block."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from .._callables import as_module
+from .._checks import check, floating
+from ._field import AttentionField
+
+
+class LayerNorm(eqx.Module):
+    r"""$N(x) = \gamma \star (x - \mu(x))/\sqrt{\sigma^2(x) + \varepsilon} + \beta$, on the last axis (paper, Remark 2.2).
+
+    With $\gamma = \gamma_0\mathbf 1$ and $\varepsilon = 0$ tokens land on the sphere of centre $\beta$ and *squared*
+    radius $d\gamma_0^2$ inside the hyperplane $\beta + \mathbf 1^\perp$ (the paper prints the square as the radius).
+
+    **Arguments:**
+
+    - `gain`: $\gamma$, shape `(dim,)`.
+    - `bias`: $\beta$, shape `(dim,)`, or `None` for zero.
+    - `epsilon`: added to the (biased) variance; 1e-5 is customary, 0 the paper's.
+    """
+
+    gain: Float[Array, " dim"]
+    bias: Float[Array, " dim"] | None
+    epsilon: Float[Array, ""]
+
+    def __init__(self, gain, bias=None, epsilon=0.0):
+        self.gain = floating("gain", gain)
+        self.bias = None if bias is None else floating("bias", bias)
+        epsilon = floating("epsilon", epsilon)
+        self.epsilon = check(epsilon, ~(epsilon >= 0), "`epsilon` must be zero or more; got less.")
+        if self.gain.ndim != 1 or (self.bias is not None and self.bias.shape != self.gain.shape):
+            shape = None if self.bias is None else self.bias.shape
+            raise ValueError(
+                f"`gain` and `bias` must have shape (dim,); got {self.gain.shape} and {shape}."
+            )
+
+    def __call__(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
+        centred = x - jnp.mean(x, axis=-1, keepdims=True)
+        variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
+        # Broadcast by hand, so that strict rank promotion is no obstacle.
+        rows = (1,) * (x.ndim - 1) + self.gain.shape
+        out = centred / jnp.sqrt(variance + self.epsilon.astype(x.dtype))
+        out = out * self.gain.astype(x.dtype).reshape(rows)
+        return out if self.bias is None else out + self.bias.astype(x.dtype).reshape(rows)
+
+
+class AttentionLayers(eqx.Module):
+    r"""The layer map of eq. (1), $y_i \leftarrow N\big(y_i + \tau\sum_\eta\sum_j \alpha^\eta_{ij} U_\eta y_j\big)$.
+
+    Layer $k$ sees the schedules at time $t_k = k\tau$, so that with small $\tau$ the layers follow the
+    flow of the same field at first order. With `feed_forward` it is the poster's block,
+    $z = N(\cdot)$, $y \leftarrow N(z + f(z))$. The field's normalisation is kept: Pre and Peri add
+    without projecting, nGPT and square-root scaling weigh the step.
+
+    **Arguments:**
+
+    - `field`: an [`AttentionField`][].
+    - `step`: $\tau$; 1 is eq. (1) as printed.
+    - `skip`: add the token itself; without it $y \leftarrow N(\tau\sum\dots)$.
+    - `norm`: $N$: `None` for the projection $\pi_W$, or any function of tokens `(tokens, dim)`,
+      such as [`LayerNorm`][].
+    - `feed_forward`: $f$, a function of *one* token `(dim,) -> (dim,)`, such as `equinox.nn.MLP`.
+
+    ```python
+    layers = af.AttentionLayers(field, step=0.3)
+    sol = af.iterate(layers, y0, depth=25)
+    ```
+    """
+
+    field: AttentionField
+    step: Float[Array, ""]
+    norm: eqx.Module | None
+    feed_forward: eqx.Module | None
+    skip: bool = eqx.field(static=True)
+
+    def __init__(
+        self,
+        field: AttentionField,
+        step=1.0,
+        *,
+        skip: bool = True,
+        norm: Callable[..., Any] | None = None,
+        feed_forward: Callable[..., Any] | None = None,
+    ):
+        if not isinstance(field, AttentionField):
+            raise ValueError(f"`field` must be an AttentionField; got {type(field).__name__}.")
+        self.field = field
+        self.step = floating("step", step)
+        if self.step.ndim:
+            raise ValueError(f"`step` must be a scalar; got shape {self.step.shape}.")
+        self.norm = None if norm is None else as_module("norm", norm)
+        self.feed_forward = (
+            None if feed_forward is None else as_module("feed_forward", feed_forward)
+        )
+        self.skip = bool(skip)
+
+    def time(self, k: Int[Array, ""], dtype=None) -> Float[Array, ""]:
+        r"""$t_k = k\tau$, the time at which layer $k$ sees the schedules."""
+        dtype = self.step.dtype if dtype is None else dtype
+        return jnp.asarray(k).astype(dtype) * self.step.astype(dtype)
+
+    def __call__(
+        self, k: Int[Array, ""], y: Float[Array, "tokens dim"], args: Any = None
+    ) -> Float[Array, "tokens dim"]:
+        """The tokens after layer `k`, from the tokens `y` before it."""
+        field = self.field
+        t = self.time(k, y.dtype)
+        A = field.normalisation.layer(field.manifold, t, y, field.total(t, y, args))
+        moved = self.step.astype(y.dtype) * A
+        out = self._normalise(t, y + moved if self.skip else moved)
+        if self.feed_forward is not None:
+            out = self._normalise(t, out + jax.vmap(self.feed_forward)(out))  # pyright: ignore
+        if field.frozen is not None:
+            out = jnp.where(field.frozen[:, None], y, out)
+        return out
+
+    def _normalise(self, t: Array, x: Array) -> Array:
+        if self.norm is not None:
+            return self.norm(x)  # pyright: ignore[reportCallIssue]
+        keeps = self.field.normalisation.keeps(t)
+        if keeps is False:
+            return x
+        projected = self.field.manifold.project(x)
+        return projected if keeps is True else jnp.where(keeps, projected, x)

@@ -1,0 +1,140 @@
+"""Who may look at whom: no mask, causal, any Boolean matrix, an additive bias on the logits."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from .._checks import check, choose, is_concrete
+
+
+class AbstractMask(eqx.Module):
+    """What a mask adds to the logits of `tokens` tokens, and which pairs it allows."""
+
+    @abc.abstractmethod
+    def allowed(self, tokens: int) -> Bool[Array, "tokens tokens"] | None:
+        """`True` where token i may attend to token j; `None` where every pair may."""
+
+    @abc.abstractmethod
+    def bias(self) -> Float[Array, "*heads tokens tokens"] | None:
+        """What is added to the logits, finite where allowed; `None` for nothing."""
+
+    @property
+    def tokens(self) -> int | None:
+        """The number of tokens this mask is for, `None` for any."""
+        return None
+
+
+class Full(AbstractMask):
+    """Every token attends to every token."""
+
+    def allowed(self, tokens: int) -> None:
+        return None
+
+    def bias(self) -> None:
+        return None
+
+
+class Causal(AbstractMask):
+    """Token i attends to tokens j <= i only, in numerator and denominator (paper, section 4)."""
+
+    def allowed(self, tokens: int) -> Bool[Array, "tokens tokens"]:
+        return jnp.asarray(np.tril(np.ones((tokens, tokens), bool)))
+
+    def bias(self) -> None:
+        return None
+
+
+class BooleanMask(AbstractMask):
+    """Token i attends to token j where `matrix[i, j]` is true.
+
+    **Arguments:**
+
+    - `matrix`: Boolean, shape `(tokens, tokens)`; each row allows at least one token.
+    """
+
+    matrix: Bool[Array, "tokens tokens"]
+
+    def __init__(self, matrix: Bool[Array, "tokens tokens"]):
+        matrix = jnp.asarray(matrix)
+        _check_square("mask", matrix.shape, (2,))
+        self.matrix = _check_rows(matrix, jnp.any(matrix, axis=-1))
+
+    def allowed(self, tokens: int) -> Bool[Array, "tokens tokens"]:
+        return self.matrix
+
+    def bias(self) -> None:
+        return None
+
+    @property
+    def tokens(self) -> int:
+        return self.matrix.shape[-1]
+
+
+class AdditiveBias(AbstractMask):
+    """A number added to each logit, $-\\infty$ where a pair is forbidden.
+
+    **Arguments:**
+
+    - `matrix`: real, shape `(tokens, tokens)` or `(heads, tokens, tokens)`.
+    """
+
+    matrix: Float[Array, "*heads tokens tokens"]
+
+    def __init__(self, matrix: Float[Array, "*heads tokens tokens"]):
+        matrix = jnp.asarray(matrix)
+        _check_square("mask", matrix.shape, (2, 3))
+        matrix = check(
+            matrix,
+            jnp.isnan(matrix) | (matrix == jnp.inf),
+            "`mask` as a bias must be finite or -inf; got NaN or +inf.",
+        )
+        self.matrix = _check_rows(matrix, jnp.any(matrix > -jnp.inf, axis=-1))
+
+    def allowed(self, tokens: int) -> Bool[Array, "*heads tokens tokens"]:
+        return self.matrix > -jnp.inf
+
+    def bias(self) -> Float[Array, "*heads tokens tokens"]:
+        return jnp.where(self.matrix > -jnp.inf, self.matrix, 0)
+
+    @property
+    def tokens(self) -> int:
+        return self.matrix.shape[-1]
+
+
+def _check_square(name: str, shape: tuple[int, ...], ranks: tuple[int, ...]) -> None:
+    if len(shape) not in ranks or shape[-1] != shape[-2]:
+        raise ValueError(f"`{name}` must have shape (tokens, tokens); got {shape}.")
+
+
+def _check_rows(matrix: Array, some: Array) -> Array:
+    row = f"row {int(jnp.argmin(some.reshape(-1, some.shape[-1]).all(0)))}" if is_concrete(some) else "a row"
+    return check(
+        matrix,
+        ~some,
+        f"`mask` must allow each token at least one token to attend to; got {row} that allows none. "
+        "Let it attend to itself, or use weights= and frozen= for padding.",
+    )
+
+
+def as_mask(mask: Any) -> AbstractMask:
+    """`None`, `"causal"`, a Boolean matrix or an additive bias as a mask module."""
+    if mask is None:
+        return Full()
+    if isinstance(mask, AbstractMask):
+        return mask
+    if isinstance(mask, str):
+        choose("mask", mask, ("causal",))
+        return Causal()
+    array = jnp.asarray(mask)
+    if array.dtype == jnp.bool_:
+        return BooleanMask(array)
+    if jnp.issubdtype(array.dtype, jnp.floating):
+        return AdditiveBias(array)
+    raise ValueError(
+        f"`mask` must be None, 'causal', a Boolean matrix or a real bias; got dtype {array.dtype}. "
+        "Use mask.astype(bool) for a matrix of zeros and ones."
+    )

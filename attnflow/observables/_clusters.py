@@ -1,0 +1,129 @@
+"""Clusters of tokens: connected components of "the cosine is at least the threshold"."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from .._checks import check, floating
+from ..geometry import AbstractManifold
+from ._directions import directions
+
+
+def clusters(
+    y: Float[Array, "tokens dim"],
+    threshold: float | Float[Array, ""],
+    manifold: AbstractManifold | None = None,
+) -> Int[Array, " tokens"]:
+    r"""The cluster of each token: connected components of $\cos\angle(y_i, y_j) \ge$ `threshold`.
+
+    A chain of close neighbours is one cluster however far its ends are apart (where the rank of a
+    thresholded Gram matrix would count several). Distances are computed as
+    $1 - \cos = \tfrac12|\hat y_i - \hat y_j|^2$, so a threshold of `1 - 1e-12` means what it says.
+
+    **Arguments:**
+
+    - `y`: tokens, one a row, of any length.
+    - `threshold`: the least cosine of neighbours, in [-1, 1].
+    - `manifold`: whose inner product to take; `None` for the Euclidean one.
+
+    **Returns:**
+
+    Labels `0, 1, ...` in the order in which clusters first appear, shape `(tokens,)`.
+
+    **Raises:**
+
+    - `ValueError`: `threshold` is outside [-1, 1].
+
+    ```python
+    af.clusters(jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.01]]), 0.99)  # [0 1 0]
+    ```
+    """
+    return _label(_neighbours(directions(y, manifold), _slack(threshold)))
+
+
+def cluster_count(
+    y: Float[Array, "tokens dim"],
+    threshold: float | Float[Array, ""],
+    manifold: AbstractManifold | None = None,
+) -> Int[Array, ""]:
+    """How many [`clusters`][] there are.
+
+    **Arguments:** as those of [`clusters`][].
+    """
+    return jnp.max(clusters(y, threshold, manifold)) + 1
+
+
+def _slack(threshold) -> Array:
+    # A Python float is subtracted from 1 in double precision, whatever the tokens' dtype.
+    if isinstance(threshold, (bool, int, float)):
+        slack = jnp.asarray(1.0 - threshold)
+    else:
+        slack = 1 - floating("threshold", threshold)
+    if slack.ndim:
+        raise ValueError(f"`threshold` must be a scalar; got shape {slack.shape}.")
+    message = f"`threshold` is a cosine and must be in [-1, 1]; got {threshold}."
+    return check(slack, ~((slack >= 0) & (slack <= 2)), message)
+
+
+def _neighbours(unit: Array, slack: Array) -> Bool[Array, "tokens tokens"]:
+    # The cushion, of the size of the square of rounding, joins tokens that differ by rounding alone.
+    slack = slack.astype(unit.dtype) + (4 * jnp.finfo(unit.dtype).eps) ** 2
+    return jax.lax.map(lambda row: jnp.sum((unit - row[None]) ** 2, axis=1) / 2 <= slack, unit)
+
+
+def _label(joined: Bool[Array, "tokens tokens"]) -> Int[Array, " tokens"]:
+    tokens = joined.shape[0]
+    index = jnp.arange(tokens)
+    joined = joined | joined.T | jnp.eye(tokens, dtype=bool)
+
+    def sweep(state):
+        # The least label among one's neighbours, handed on to the token that lent its own; then
+        # labels of labels, so that long chains close in about log2(tokens) sweeps.
+        label, _ = state
+        least = jnp.min(jnp.where(joined, label, tokens), axis=1)
+        new = label.at[label].min(least)
+        new = jnp.minimum(new, least)
+        new = new[new]
+        return new, jnp.any(new != label)
+
+    root, _ = jax.lax.while_loop(lambda state: state[1], sweep, (index, jnp.asarray(True)))
+    return (jnp.cumsum(root == index) - 1)[root]
+
+
+class Clusters(eqx.Module):
+    """[`clusters`][] as an observer, `obs(t, y)`.
+
+    **Arguments:** as those of [`clusters`][] after `y`.
+    """
+
+    slack: Float[Array, ""]
+    manifold: AbstractManifold | None
+
+    def __init__(
+        self, threshold: float | Float[Array, ""], manifold: AbstractManifold | None = None
+    ):
+        self.slack = _slack(threshold)
+        self.manifold = manifold
+
+    def __call__(
+        self, t: Float[Array, ""], y: Float[Array, "tokens dim"]
+    ) -> Int[Array, " tokens"]:
+        return _label(_neighbours(directions(y, self.manifold), self.slack))
+
+
+class ClusterCount(eqx.Module):
+    """[`cluster_count`][] as an observer, `obs(t, y)`.
+
+    **Arguments:** as those of [`clusters`][] after `y`.
+    """
+
+    clusters: Clusters
+
+    def __init__(
+        self, threshold: float | Float[Array, ""], manifold: AbstractManifold | None = None
+    ):
+        self.clusters = Clusters(threshold, manifold)
+
+    def __call__(self, t: Float[Array, ""], y: Float[Array, "tokens dim"]) -> Int[Array, ""]:
+        return jnp.max(self.clusters(t, y)) + 1

@@ -1,0 +1,47 @@
+"""Tokens as directions: unit vectors, in the Euclidean product or in a manifold's."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._checks import check, floating
+from ..geometry import AbstractManifold
+
+
+def as_tokens(y) -> Float[Array, "tokens dim"]:
+    """`y` as a (tokens, dim) array; else a `ValueError`."""
+    y = floating("y", y)
+    if y.ndim != 2:
+        raise ValueError(
+            f"`y` must have shape (tokens, dim); got {y.shape}. Map over other axes with jax.vmap."
+        )
+    return y
+
+
+def directions(
+    y: Float[Array, "tokens dim"], manifold: AbstractManifold | None = None
+) -> Float[Array, "tokens dim"]:
+    r"""Unit vectors whose dot products are $\langle y_i, y_j\rangle_W / (|y_i|_W |y_j|_W)$.
+
+    Without a manifold $W = I$. With one the tokens are whitened first, so that everything after is
+    Euclidean. A zero token gives NaN.
+    """
+    x = as_tokens(y) if manifold is None else manifold.whiten(as_tokens(y))
+    return x / jnp.linalg.norm(x, axis=1, keepdims=True)
+
+
+def as_weights(weights, y: Array) -> Float[Array, " tokens"]:
+    """Token masses as non-negative numbers that sum to one."""
+    weights = floating("weights", weights).astype(y.dtype)
+    if weights.shape != y.shape[:1]:
+        raise ValueError(f"`weights` must have shape ({y.shape[0]},); got {weights.shape}.")
+    total = jnp.sum(weights)
+    bad = jnp.any(~(weights >= 0)) | ~(total > 0)
+    weights = check(
+        weights, bad, "`weights` must be zero or more with a positive sum; got others."
+    )
+    return weights / total
+
+
+def present(y: Array, weights: Array) -> Array:
+    """The tokens, those without weight replaced by the first with some: padding may be zero."""
+    return jnp.where((weights > 0)[:, None], y, y[jnp.argmax(weights > 0)][None])

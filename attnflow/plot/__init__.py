@@ -1,0 +1,10 @@
+"""Pictures: tokens on the sphere, curves, quantiles of many curves, cosines.
+
+Each function draws on the axes it is given, or on those of a new figure, and returns the axes
+(`ax.figure.savefig(...)` writes it). No backend is chosen and no global setting is changed.
+"""
+
+from ._curves import curves as curves, quantiles as quantiles
+from ._figure import save as save
+from ._gram import gram as gram
+from ._sphere import sphere as sphere

@@ -1,0 +1,115 @@
+"""Quantities against time: one curve, many, or the quantiles of many."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import ArrayLike
+from matplotlib.axes import Axes
+
+from ._figure import BLUE, PALETTE, as_curves, dress, new_axes
+
+
+def curves(
+    ts: ArrayLike,
+    values: ArrayLike,
+    ax: Axes | None = None,
+    *,
+    labels: Sequence[str] | None = None,
+    colour: str | None = None,
+    log: bool = False,
+    xlabel: str | None = "t",
+    ylabel: str | None = None,
+    title: str | None = None,
+) -> Axes:
+    """One or many curves against time.
+
+    Up to six curves get a colour each; more share one, thin enough to be told apart.
+
+    **Arguments:**
+
+    - `ts`: times, shape `(times,)`.
+    - `values`: shape `(times,)` or `(curves, times)`.
+    - `ax`: axes to draw on; new ones (`.figure` is the figure) if not given.
+    - `labels`: a name for each curve, shown in a legend.
+    - `colour`: one colour for all.
+    - `log`: a logarithmic axis; values that are not positive are left out.
+    - `xlabel`, `ylabel`, `title`: text.
+
+    **Returns:**
+
+    The axes.
+
+    **Raises:**
+
+    - `ValueError`: shapes that do not fit, or not one label a curve.
+    """
+    ts, values = as_curves(ts, values)
+    many = len(values) > len(PALETTE)
+    if labels is not None and len(labels) != len(values):
+        raise ValueError(f"`labels` must name each of {len(values)} curves; got {len(labels)}.")
+    ax = new_axes((6.0, 3.6)) if ax is None else ax
+    for k, row in enumerate(values):
+        ax.plot(
+            ts,
+            np.where(row > 0, row, np.nan) if log else row,
+            color=colour or (BLUE if many else PALETTE[k]),
+            linewidth=0.7 if many else 1.6,
+            alpha=0.45 if many else 1.0,
+            label=None if labels is None else labels[k],
+        )
+    if log:
+        ax.set_yscale("log")
+    dress(ax, xlabel, ylabel, title)
+    ax.set_xlim(ts.min(), ts.max())
+    if labels is not None:
+        ax.legend(frameon=False)
+    return ax
+
+
+def quantiles(
+    ts: ArrayLike,
+    values: ArrayLike,
+    ax: Axes | None = None,
+    *,
+    levels: Sequence[float] = (0.05, 0.25),
+    label: str | None = None,
+    colour: str = BLUE,
+    log: bool = False,
+    xlabel: str | None = "t",
+    ylabel: str | None = None,
+    title: str | None = None,
+) -> Axes:
+    """The median of many curves, inside shaded bands between the quantiles `q` and `1 - q`.
+
+    **Arguments:**
+
+    - `ts`: times, shape `(times,)`.
+    - `values`: shape `(curves, times)`; NaN entries are left out.
+    - `levels`: the lower quantiles of the bands, each in [0, 1/2).
+    - `label`: the median's name in a legend.
+    - `ax`, `colour`, `log`, `xlabel`, `ylabel`, `title`: as in [`curves`][].
+
+    **Returns:**
+
+    The axes.
+
+    **Raises:**
+
+    - `ValueError`: shapes that do not fit, or a level outside [0, 1/2).
+    """
+    ts, values = as_curves(ts, values)
+    if not all(0 <= q < 0.5 for q in levels):
+        raise ValueError(f"`levels` must be in [0, 0.5); got {tuple(levels)}.")
+    ax = new_axes((6.0, 3.6)) if ax is None else ax
+    for q in sorted(levels):
+        low, high = np.nanquantile(values, [q, 1 - q], axis=0)
+        ax.fill_between(
+            ts, low, high, color=colour, alpha=0.18, linewidth=0, label=f"{q:.0%} to {1 - q:.0%}"
+        )
+    ax.plot(ts, np.nanmedian(values, axis=0), color=colour, linewidth=1.8, label=label or "median")
+    if log:
+        ax.set_yscale("log")
+    dress(ax, xlabel, ylabel, title)
+    ax.set_xlim(ts.min(), ts.max())
+    ax.legend(frameon=False)
+    return ax

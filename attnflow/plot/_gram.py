@@ -1,0 +1,37 @@
+"""The matrix of pairwise cosines as an image."""
+
+import numpy as np
+from jaxtyping import ArrayLike
+from matplotlib.axes import Axes
+
+from ._figure import new_axes
+
+
+def gram(cosines: ArrayLike, ax: Axes | None = None, *, title: str | None = None) -> Axes:
+    """Pairwise cosines in colour: white is orthogonal, dark blue -1, dark red 1.
+
+    **Arguments:**
+
+    - `cosines`: shape `(tokens, tokens)`, such as [`attnflow.cosines`][] gives.
+    - `ax`: axes to draw on; new ones (`.figure` is the figure) if not given.
+    - `title`: text.
+
+    **Returns:**
+
+    The axes.
+
+    **Raises:**
+
+    - `ValueError`: not a square matrix.
+    """
+    matrix = np.asarray(cosines)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"`cosines` must have shape (tokens, tokens); got {matrix.shape}.")
+    ax = new_axes((4.6, 3.8)) if ax is None else ax
+    image = ax.imshow(matrix, vmin=-1, vmax=1, cmap="RdBu_r", interpolation="nearest")
+    ax.figure.colorbar(image, ax=ax, label="cosine")
+    ax.set_xlabel("token")
+    ax.set_ylabel("token")
+    if title:
+        ax.set_title(title)
+    return ax

@@ -1,0 +1,50 @@
+"""A progress bar on a terminal, and silence elsewhere."""
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm import tqdm
+
+
+def progress(
+    iterable: Iterable | None = None,
+    *,
+    total: int | float | None = None,
+    description: str = "",
+    unit: str = "it",
+    file: Any = None,
+) -> tqdm:
+    """A `tqdm` bar on standard error when that is a terminal; otherwise nothing is printed.
+
+    **Arguments:**
+
+    - `iterable`: what to go through, or `None` to call `.update(n)` yourself.
+    - `total`: how many steps there are, when the iterable cannot tell.
+    - `description`: a word or two before the bar.
+    - `unit`: what is counted.
+    - `file`: the text stream to draw on; standard error unless given.
+
+    **Returns:**
+
+    The bar: an iterable, a context manager, and an object with `.update` and `.set_description`.
+
+    !!! example
+
+        ```python
+        for figure in af.records.progress([1, 2, 3], description="figures"):
+            ...
+        ```
+    """
+    stream = sys.stderr if file is None else file
+    # disable=None is tqdm's own rule: off unless the stream is a terminal.
+    return tqdm(
+        iterable,
+        total=total,
+        desc=description,
+        unit=unit,
+        file=stream,
+        disable=None,
+        dynamic_ncols=True,
+        leave=False,
+    )

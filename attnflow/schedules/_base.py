@@ -1,0 +1,134 @@
+"""What a schedule is: a matrix that depends on time and says how fast it moves."""
+
+import abc
+from typing import TypeGuard
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._checks import floating
+
+
+class AbstractSchedule(eqx.Module):
+    r"""A matrix that depends on time, $t \mapsto M(t)$: shape `(d, d)`, `(h, d, d)` or any other.
+
+    A schedule also tells a step controller what it must not step over: the fastest `frequency`
+    it contains, and the `jump_times` at which it is discontinuous. The products with tokens,
+    `apply` and `bilinear`, are methods so that a structured schedule (a diagonal times a matrix,
+    a low-rank factor) never forms its matrix.
+
+    Schedules add (`s1 + s2`) and scale (`2.0 * s`, or by a scalar or per-head schedule, `c * s`).
+    """
+
+    @abc.abstractmethod
+    def __call__(self, t: Float[Array, ""]) -> Float[Array, "..."]:
+        """$M(t)$."""
+
+    @property
+    @abc.abstractmethod
+    def frequency(self) -> Float[Array, ""] | None:
+        """The fastest frequency in cycles per unit of time; `None` where time does not oscillate it."""
+
+    @property
+    @abc.abstractmethod
+    def jump_times(self) -> Float[Array, " jumps"] | None:
+        """The times of discontinuity, of the value or its slope; `None` where there are none."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of $M(t)$."""
+        return jax.eval_shape(self, jnp.zeros(())).shape
+
+    def apply(
+        self, t: Float[Array, ""], y: Float[Array, "tokens cols"]
+    ) -> Float[Array, "*heads tokens rows"]:
+        """$M(t) y_j$ for every token: shape `(tokens, rows)`, with a leading head axis if $M$ has one."""
+        return rows_times(y, self(t).astype(y.dtype))
+
+    def bilinear(
+        self,
+        t: Float[Array, ""],
+        x: Float[Array, "tokens rows"],
+        y: Float[Array, "others cols"],
+    ) -> Float[Array, "*heads tokens others"]:
+        r"""$x_i^\top M(t)\, y_j$ for every pair of tokens."""
+        return pair(x, self.apply(t, y))
+
+    def congruence(
+        self, left: Float[Array, "newrows rows"], right: Float[Array, "cols newcols"]
+    ) -> "AbstractSchedule":
+        r"""The schedule $t \mapsto \text{left}\cdot M(t)\cdot\text{right}$, folded into constants where it can be."""
+        from ._arithmetic import Congruent
+
+        return Congruent(self, left, right)
+
+    def __add__(self, other) -> "AbstractSchedule":
+        from ._arithmetic import Sum
+
+        return Sum(self, other)
+
+    def __radd__(self, other) -> "AbstractSchedule":
+        return self if isinstance(other, int) and other == 0 else self + other
+
+    def __mul__(self, factor) -> "AbstractSchedule":
+        from ._arithmetic import Scaled
+
+        if isinstance(factor, AbstractSchedule) and len(factor.shape) > len(self.shape):
+            return Scaled(self, factor)
+        return Scaled(factor, self)
+
+    def __rmul__(self, factor) -> "AbstractSchedule":
+        return self * factor
+
+    def __neg__(self) -> "AbstractSchedule":
+        return self * -1.0
+
+    def __sub__(self, other) -> "AbstractSchedule":
+        return self + (-as_schedule("other", other))
+
+
+def rows_times(y: Array, matrix: Array) -> Array:
+    """$M y_j$ for rows $y_j$: `(tokens, cols)` by `(*heads, rows, cols)` to `(*heads, tokens, rows)`."""
+    return jnp.matmul(y, jnp.swapaxes(matrix, -1, -2))
+
+
+def pair(x: Array, y: Array) -> Array:
+    """$x_i^\top y_j$: `(tokens, d)` by `(*heads, others, d)` to `(*heads, tokens, others)`."""
+    return jnp.matmul(x, jnp.swapaxes(y, -1, -2))
+
+
+def is_schedule(value) -> TypeGuard[AbstractSchedule]:
+    """Whether `value` is a schedule already."""
+    return isinstance(value, AbstractSchedule)
+
+
+def as_schedule(name: str, value) -> AbstractSchedule:
+    """`value` itself if it is a schedule, else a constant one; `name` is for the message."""
+    from ._constant import Constant
+
+    if isinstance(value, AbstractSchedule):
+        return value
+    if callable(value):
+        raise ValueError(
+            f"`{name}` must be an array or a schedule; got a function. Wrap it, with its fastest "
+            "frequency: attnflow.Function(f, frequency=...)."
+        )
+    return Constant(floating(name, value))
+
+
+def fastest(*schedules: AbstractSchedule) -> Float[Array, ""] | None:
+    """The largest of the schedules' frequencies, `None` where none has any."""
+    found = [s.frequency for s in schedules if s.frequency is not None]
+    if not found:
+        return None
+    return jnp.max(jnp.stack([jnp.asarray(f, jnp.result_type(float)) for f in found]))
+
+
+def all_jumps(*schedules: AbstractSchedule) -> Float[Array, " jumps"] | None:
+    """The jump times of all the schedules together, `None` where none has any."""
+    found = [s.jump_times for s in schedules if s.jump_times is not None]
+    if not found:
+        return None
+    return jnp.concatenate([jnp.asarray(f, jnp.result_type(float)).ravel() for f in found])

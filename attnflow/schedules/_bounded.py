@@ -1,0 +1,79 @@
+"""Any schedule kept inside a ball of matrices, differentiably."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._checks import check, choose, floating
+from ._base import AbstractSchedule, as_schedule
+
+
+class Bounded(AbstractSchedule):
+    r"""$M(t)$ with $\|M(t)\| < b$: a smooth map of all matrices onto the open ball of radius $b$.
+
+    Frobenius: $M = S\,(1 + \|S\|_F^2/b^2)^{-1/2}$. Spectral: $M = S\,(I + S^\top S/b^2)^{-1/2}$, which
+    maps each singular value $s \mapsto s/\sqrt{1+s^2/b^2}$. Both are smooth everywhere, at zero and at
+    equal singular values too, so that gradient search over $S$ is a search over the ball.
+    The bound is for each head by itself.
+
+    **Arguments:**
+
+    - `schedule`: $S$, an array or schedule of matrices.
+    - `bound`: $b > 0$.
+    - `norm`: `"frobenius"` or `"spectral"` (an eigendecomposition an evaluation).
+    """
+
+    schedule: AbstractSchedule
+    bound: Float[Array, ""]
+    norm: str = eqx.field(static=True)
+
+    def __init__(self, schedule, bound, norm: str = "frobenius"):
+        self.schedule = as_schedule("schedule", schedule)
+        if len(self.schedule.shape) < 2:
+            raise ValueError(f"`schedule` must give matrices; got shape {self.schedule.shape}.")
+        bound = floating("bound", bound)
+        if bound.ndim:
+            raise ValueError(f"`bound` must be a scalar; got shape {bound.shape}.")
+        self.bound = check(bound, ~(bound > 0), "`bound` must be positive; got zero or less.")
+        self.norm = choose("norm", norm, ("frobenius", "spectral"))
+
+    def __call__(self, t: Float[Array, ""]) -> Float[Array, "..."]:
+        S = self.schedule(t)
+        scaled = S / self.bound.astype(S.dtype)
+        if self.norm == "frobenius":
+            square = jnp.sum(jnp.square(scaled), axis=(-2, -1), keepdims=True)
+            return S / jnp.sqrt(1 + square)
+        return jnp.matmul(S, _inverse_root(jnp.matmul(jnp.swapaxes(scaled, -1, -2), scaled)))
+
+    @property
+    def frequency(self) -> Float[Array, ""] | None:
+        return self.schedule.frequency
+
+    @property
+    def jump_times(self) -> Float[Array, " jumps"] | None:
+        return self.schedule.jump_times
+
+
+@jax.custom_jvp
+def _inverse_root(A: Array) -> Array:
+    """$(I + A)^{-1/2}$ of a symmetric positive semidefinite $A$."""
+    values, vectors = jnp.linalg.eigh(A)
+    return jnp.matmul(
+        vectors / jnp.sqrt(1 + values)[..., None, :], jnp.swapaxes(vectors, -1, -2)
+    )
+
+
+@_inverse_root.defjvp
+def _inverse_root_jvp(primals, tangents):
+    # Daleckii-Krein: the derivative in the eigenbasis is the entrywise product with the divided
+    # differences of f(x) = (1+x)^{-1/2}, which for roots p, q are -1/(p q (p + q)): no division by
+    # a gap, hence right at equal eigenvalues, where the derivative of eigh itself is NaN.
+    (A,), (dA,) = primals, tangents
+    values, vectors = jnp.linalg.eigh(A)
+    root = jnp.sqrt(1 + values)
+    p, q = root[..., :, None], root[..., None, :]
+    transposed = jnp.swapaxes(vectors, -1, -2)
+    inner = jnp.matmul(jnp.matmul(transposed, dA), vectors) * (-1 / (p * q * (p + q)))
+    out = jnp.matmul(vectors / root[..., None, :], transposed)
+    return out, jnp.matmul(jnp.matmul(vectors, inner), transposed)

@@ -1,0 +1,118 @@
+"""Schedules that time does not change: a constant matrix, a multiple of the identity, a function of the user's."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._callables import as_module
+from .._checks import check, floating
+from ._base import AbstractSchedule, as_schedule
+
+
+class Constant(AbstractSchedule):
+    r"""$M(t) = M$. A plain array given where a schedule is expected becomes one.
+
+    **Arguments:**
+
+    - `value`: any real array; integers become floats.
+    """
+
+    value: Float[Array, "..."]
+
+    def __init__(self, value: Float[Array, "..."]):
+        value = floating("value", value)
+        self.value = check(value, ~jnp.isfinite(value), "`value` must be finite; got inf or NaN.")
+
+    def __call__(self, t: Float[Array, ""]) -> Float[Array, "..."]:
+        return self.value
+
+    @property
+    def frequency(self) -> None:
+        return None
+
+    @property
+    def jump_times(self) -> None:
+        return None
+
+    def congruence(self, left, right) -> AbstractSchedule:
+        return Constant(left @ self.value @ right)
+
+
+class ScaledIdentity(AbstractSchedule):
+    r"""$M(t) = c(t)\, I_d$: every direction alike.
+
+    With values of this type tokens never leave the span of their starting points, which is what
+    the span reduction rests on (decided from the type, not from numbers).
+
+    **Arguments:**
+
+    - `coefficient`: $c$, a scalar, `(h,)` for heads, or a schedule of either.
+    - `dim`: $d$.
+    """
+
+    coefficient: AbstractSchedule
+    dim: int = eqx.field(static=True)
+
+    def __init__(self, coefficient, dim: int):
+        self.coefficient = as_schedule("coefficient", coefficient)
+        if len(self.coefficient.shape) > 1:
+            raise ValueError(
+                "`coefficient` must be a scalar or have shape (heads,); "
+                f"got shape {self.coefficient.shape}."
+            )
+        self.dim = dim
+
+    def __call__(self, t: Float[Array, ""]) -> Float[Array, "*heads dim dim"]:
+        c = self.coefficient(t)
+        return c[..., None, None] * jnp.eye(self.dim, dtype=c.dtype)
+
+    @property
+    def frequency(self) -> Float[Array, ""] | None:
+        return self.coefficient.frequency
+
+    @property
+    def jump_times(self) -> Float[Array, " jumps"] | None:
+        return self.coefficient.jump_times
+
+    def apply(self, t, y):
+        c = self.coefficient(t).astype(y.dtype)
+        return c[..., None, None] * y
+
+    def congruence(self, left, right) -> AbstractSchedule:
+        return self.coefficient * Constant(left @ right)
+
+
+class Function(AbstractSchedule):
+    r"""$M(t) = f(t)$ for a function of the user's own.
+
+    A function cannot be asked how fast it moves, so its maker says it: without `frequency` an
+    adaptive step may pass over whole periods unseen.
+
+    **Arguments:**
+
+    - `function`: `t -> array`, traceable by JAX.
+    - `frequency`: its fastest frequency in cycles per unit of time, `None` if it does not oscillate.
+    - `jump_times`: times of discontinuity, `None` if it has none.
+    """
+
+    function: eqx.Module
+    _frequency: Float[Array, ""] | None
+    _jump_times: Float[Array, " jumps"] | None
+
+    def __init__(self, function: Callable, *, frequency=None, jump_times=None):
+        self.function = as_module("function", function)
+        self._frequency = None if frequency is None else floating("frequency", frequency)
+        self._jump_times = None if jump_times is None else floating("jump_times", jump_times)
+
+    def __call__(self, t: Float[Array, ""]) -> Float[Array, "..."]:
+        return jnp.asarray(self.function(t))  # pyright: ignore[reportCallIssue]
+
+    @property
+    def frequency(self) -> Float[Array, ""] | None:
+        return self._frequency
+
+    @property
+    def jump_times(self) -> Float[Array, " jumps"] | None:
+        return self._jump_times

@@ -1,0 +1,57 @@
+"""Low-rank heads, QᵀK, used without forming a d by d matrix."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ._base import AbstractSchedule, all_jumps, as_schedule, fastest, pair
+
+
+class Factored(AbstractSchedule):
+    r"""$M(t) = Q(t)^\top K(t)$ with $Q, K \in \mathbb{R}^{w \times d}$: a head of width $w$ (paper, section 2).
+
+    Logits are $\langle Q y_i, K y_j\rangle$, so nothing of size $d \times d$ is formed. A value matrix
+    $U = W V$ with $W \in \mathbb{R}^{d\times w}$ is `Factored(W.T, V)`.
+
+    **Arguments:**
+
+    - `Q`: shape `(w, d)` or `(h, w, d)`; array or schedule.
+    - `K`: the same shape up to its last axis; array or schedule.
+    """
+
+    Q: AbstractSchedule
+    K: AbstractSchedule
+
+    def __init__(self, Q, K):
+        self.Q = as_schedule("Q", Q)
+        self.K = as_schedule("K", K)
+        q, k = self.Q.shape, self.K.shape
+        if len(q) not in (2, 3) or len(q) != len(k) or q[:-1] != k[:-1]:
+            raise ValueError(
+                "`Q` and `K` must have shapes (width, d) or (heads, width, d) with one width and "
+                f"one number of heads; got {q} and {k}."
+            )
+
+    def __call__(self, t: Float[Array, ""]) -> Float[Array, "*heads d d"]:
+        return jnp.matmul(jnp.swapaxes(self.Q(t), -1, -2), self.K(t))
+
+    @property
+    def frequency(self) -> Float[Array, ""] | None:
+        return fastest(self.Q, self.K)
+
+    @property
+    def jump_times(self) -> Float[Array, " jumps"] | None:
+        return all_jumps(self.Q, self.K)
+
+    def apply(self, t, y):
+        return jnp.matmul(self.K.apply(t, y), self.Q(t).astype(y.dtype))
+
+    def bilinear(self, t, x, y):
+        return pair(self.Q.apply(t, x), self.K.apply(t, y))
+
+    def congruence(self, left, right) -> AbstractSchedule:
+        return Factored(_right(self.Q, left.T), _right(self.K, right))
+
+
+def _right(schedule: AbstractSchedule, right: Array) -> AbstractSchedule:
+    # Q(t) right, without a product on the left.
+    return schedule.congruence(jnp.eye(schedule.shape[-2], dtype=right.dtype), right)

@@ -1,0 +1,123 @@
+"""Schedules that oscillate: entrywise sinusoids and Fourier sums."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._checks import floating
+from ._base import AbstractSchedule
+
+
+def _cycles(omega: Array) -> Array:
+    return jnp.max(jnp.abs(omega)) / (2 * jnp.pi)
+
+
+class Sinusoid(AbstractSchedule):
+    r"""$M(t) = A \sin(\omega t + \varphi)$, entry by entry; rectified: $|A \sin(\omega t + \varphi)|$.
+
+    A cosine is a phase of $\pi/2$. The three arguments broadcast to one shape. A rectified sinusoid
+    has a kink at each zero and twice the frequency.
+
+    **Arguments:**
+
+    - `amplitude`: $A$.
+    - `omega`: $\omega$, in radians per unit of time.
+    - `phase`: $\varphi$, in radians.
+    - `rectified`: take the absolute value (the $|2\sin(\omega t + \varphi)|$ of the paper's Fig. 4).
+
+    ```python
+    D1 = af.Sinusoid(2.0, jnp.pi * jnp.array([10.0, 10.0, 6.0]), jnp.pi / 2 * jnp.array([1.0, 0.0, 1.0]))
+    ```
+    """
+
+    amplitude: Float[Array, "..."]
+    omega: Float[Array, "..."]
+    phase: Float[Array, "..."]
+    rectified: bool = eqx.field(static=True)
+
+    def __init__(self, amplitude, omega, phase=0.0, rectified: bool = False):
+        self.amplitude = floating("amplitude", amplitude)
+        self.omega = floating("omega", omega)
+        self.phase = floating("phase", phase)
+        self.rectified = bool(rectified)
+        shapes = (self.amplitude.shape, self.omega.shape, self.phase.shape)
+        try:
+            jnp.broadcast_shapes(*shapes)
+        except ValueError as error:
+            raise ValueError(
+                f"`amplitude`, `omega` and `phase` must broadcast to one shape; got {shapes}."
+            ) from error
+
+    def __call__(self, t: Float[Array, ""]) -> Float[Array, "..."]:
+        shape = jnp.broadcast_shapes(self.amplitude.shape, self.omega.shape, self.phase.shape)
+        dtype = jnp.result_type(self.amplitude.dtype, self.omega.dtype, self.phase.dtype)
+        amplitude, omega, phase = (
+            jnp.broadcast_to(x, shape).astype(dtype)
+            for x in (self.amplitude, self.omega, self.phase)
+        )
+        value = amplitude * jnp.sin(omega * jnp.asarray(t, dtype) + phase)
+        return jnp.abs(value) if self.rectified else value
+
+    @property
+    def frequency(self) -> Float[Array, ""]:
+        return _cycles(self.omega) * (2 if self.rectified else 1)
+
+    @property
+    def jump_times(self) -> None:
+        return None
+
+    def congruence(self, left, right) -> AbstractSchedule:
+        if self.rectified or self.omega.ndim or self.phase.ndim:
+            return super().congruence(left, right)
+        return Sinusoid(left @ self.amplitude @ right, self.omega, self.phase)
+
+
+class Fourier(AbstractSchedule):
+    r"""$M(t) = C + \sum_{k=1}^{K} \big(A_k \cos k\omega t + B_k \sin k\omega t\big)$.
+
+    **Arguments:**
+
+    - `constant`: $C$, any shape.
+    - `cosine`, `sine`: $A$ and $B$, shape `(K, *constant.shape)`.
+    - `omega`: $\omega$, a scalar, in radians per unit of time: the period is $2\pi/\omega$.
+    """
+
+    constant: Float[Array, "..."]
+    cosine: Float[Array, "modes ..."]
+    sine: Float[Array, "modes ..."]
+    omega: Float[Array, ""]
+
+    def __init__(self, constant, cosine, sine, omega):
+        self.constant = floating("constant", constant)
+        self.cosine = floating("cosine", cosine)
+        self.sine = floating("sine", sine)
+        self.omega = floating("omega", omega)
+        if self.cosine.shape != self.sine.shape or self.cosine.shape[1:] != self.constant.shape:
+            raise ValueError(
+                "`cosine` and `sine` must have shape (modes, *constant.shape); got "
+                f"{self.cosine.shape} and {self.sine.shape} for a constant of {self.constant.shape}."
+            )
+        if self.omega.ndim:
+            raise ValueError(f"`omega` must be a scalar; got shape {self.omega.shape}.")
+
+    def __call__(self, t: Float[Array, ""]) -> Float[Array, "..."]:
+        dtype = self.constant.dtype
+        k = jnp.arange(1, self.cosine.shape[0] + 1).astype(dtype)
+        angle = k * (self.omega.astype(dtype) * jnp.asarray(t, dtype))
+        return (
+            self.constant
+            + jnp.tensordot(jnp.cos(angle), self.cosine.astype(dtype), axes=1)
+            + jnp.tensordot(jnp.sin(angle), self.sine.astype(dtype), axes=1)
+        )
+
+    @property
+    def frequency(self) -> Float[Array, ""]:
+        return _cycles(self.omega) * self.cosine.shape[0]
+
+    @property
+    def jump_times(self) -> None:
+        return None
+
+    def congruence(self, left, right) -> AbstractSchedule:
+        fold = lambda m: left @ m @ right  # noqa: E731
+        return Fourier(fold(self.constant), fold(self.cosine), fold(self.sine), self.omega)

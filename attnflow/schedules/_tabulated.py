@@ -1,0 +1,106 @@
+"""Schedules given by a table in time: piecewise constant, and interpolated."""
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._checks import check, choose, floating
+from ._base import AbstractSchedule
+
+
+def _times(name: str, times) -> Array:
+    times = floating(name, times)
+    if times.ndim != 1 or times.shape[0] == 0:
+        raise ValueError(f"`{name}` must be a vector of at least one time; got shape {times.shape}.")
+    return check(times, ~(jnp.diff(times) > 0), f"`{name}` must increase strictly; got times out of order.")
+
+
+class Piecewise(AbstractSchedule):
+    r"""$M(t) = M_k$ for $t_k \le t < t_{k+1}$: piecewise constant, continuous from the right.
+
+    Its jump times reach the solver, which steps to each and restarts behind it.
+
+    **Arguments:**
+
+    - `times`: $t_1 < \dots < t_m$, shape `(m,)`.
+    - `values`: shape `(m + 1, ...)`; `values[0]` holds before `times[0]`, `values[m]` from `times[-1]` on.
+    """
+
+    times: Float[Array, " m"]
+    values: Float[Array, "m_plus_1 ..."]
+
+    def __init__(self, times, values):
+        self.times = _times("times", times)
+        self.values = floating("values", values)
+        if self.values.ndim == 0 or self.values.shape[0] != self.times.shape[0] + 1:
+            raise ValueError(
+                f"`values` must have one entry more than `times` ({self.times.shape[0] + 1}); "
+                f"got shape {self.values.shape}."
+            )
+
+    def __call__(self, t: Float[Array, ""]) -> Float[Array, "..."]:
+        index = jnp.searchsorted(self.times, jnp.asarray(t, self.times.dtype), side="right")
+        return self.values[index]
+
+    @property
+    def frequency(self) -> None:
+        return None
+
+    @property
+    def jump_times(self) -> Float[Array, " m"]:
+        return jax.lax.stop_gradient(self.times)
+
+    def congruence(self, left, right) -> AbstractSchedule:
+        return Piecewise(self.times, left @ self.values @ right)
+
+
+class Interpolated(AbstractSchedule):
+    r"""$M(t)$ interpolated through values at given times by diffrax, held constant outside them.
+
+    `"linear"` is `diffrax.LinearInterpolation` (a kink at each knot, which the solver steps to);
+    `"cubic"` is `diffrax.CubicInterpolation` with backward Hermite coefficients (continuous slope).
+
+    **Arguments:**
+
+    - `ts`: knots, increasing, shape `(n,)` with $n \ge 2$.
+    - `values`: shape `(n, ...)`.
+    - `method`: `"linear"` or `"cubic"`.
+    """
+
+    ts: Float[Array, " n"]
+    values: Float[Array, "n ..."]
+    method: str = eqx.field(static=True)
+
+    def __init__(self, ts, values, method: str = "cubic"):
+        self.ts = _times("ts", ts)
+        self.values = floating("values", values)
+        self.method = choose("method", method, ("linear", "cubic"))
+        if self.ts.shape[0] < 2:
+            raise ValueError("`ts` must hold at least two knots; got one. Use Constant for one value.")
+        if self.values.shape[:1] != self.ts.shape:
+            raise ValueError(
+                f"`values` must have one entry for each of the {self.ts.shape[0]} knots; "
+                f"got shape {self.values.shape}."
+            )
+
+    def __call__(self, t: Float[Array, ""]) -> Float[Array, "..."]:
+        ts = self.ts.astype(self.values.dtype)
+        t = jnp.clip(jnp.asarray(t, ts.dtype), ts[0], ts[-1])
+        if self.method == "linear":
+            return diffrax.LinearInterpolation(ts, self.values).evaluate(t)
+        coefficients = diffrax.backward_hermite_coefficients(ts, self.values)
+        return diffrax.CubicInterpolation(ts, coefficients).evaluate(t)
+
+    @property
+    def frequency(self) -> Float[Array, ""] | None:
+        # Smooth: half a period cannot be shorter than a gap between knots. Linear: steps end at knots.
+        return None if self.method == "linear" else 0.5 / jnp.min(jnp.diff(self.ts))
+
+    @property
+    def jump_times(self) -> Float[Array, " n"] | None:
+        return jax.lax.stop_gradient(self.ts) if self.method == "linear" else None
+
+    def congruence(self, left, right) -> AbstractSchedule:
+        return Interpolated(self.ts, left @ self.values @ right, self.method)
