@@ -48,30 +48,45 @@ def consensus(threshold, manifold: AbstractManifold | None = None) -> Consensus:
     return Consensus(threshold, manifold)
 
 
-class Condition(eqx.Module):
-    """An event function of tokens as diffrax wants it: of the reduced state, real, by keyword.
+class TimeBisection(optx.Bisection):
+    """Bisection in time that ends when the interval does, whatever the function's value there.
 
-    A Boolean becomes -1 where true, so that bisection finds the time at which it turns. An event
-    that holds at the start changes sign within the first step.
+    optimistix's own also waits for a small function value: a Boolean turned into a sign has none.
     """
+
+    def terminate(self, fn, y, args, options, state, tags):
+        width = jnp.abs(state.upper - state.lower)
+        return width <= self.atol + self.rtol * jnp.abs(y), optx.RESULTS.successful
+
+
+class Condition(eqx.Module):
+    """An event function of tokens as diffrax wants it: of the reduced state, real, by keyword."""
 
     function: Any
     lift: AbstractLift
-    t0: Float[Array, ""]
-    holds: Bool[Array, ""] | None
-
-    def value(self, t, x, args) -> Float[Array, ""]:
-        value = jnp.asarray(self.function(t, self.lift(x), args))
-        if value.dtype == jnp.bool_:
-            return jnp.where(value, -1.0, 1.0).astype(x.dtype)
-        return value.astype(x.dtype)
 
     def __call__(self, t, y, args, **kwargs) -> Float[Array, ""]:
-        value = self.value(t, y, args)
-        if self.holds is None:
-            return value
-        started = jnp.where(t > self.t0, 1.0, -1.0).astype(value.dtype)
-        return jnp.where(self.holds, started, value)
+        value = jnp.asarray(self.function(t, self.lift(y), args))
+        if value.dtype == jnp.bool_:
+            value = jnp.where(value, -1.0, 1.0)
+        return value.astype(y.dtype)
+
+
+class Oriented(eqx.Module):
+    """A condition with its sign chosen so that it starts positive: its event is a fall to zero.
+
+    With one orientation, bisection needs no search for the sign (which fails in lanes of a batch
+    without an event). An event that holds at the start falls within the first step.
+    """
+
+    condition: Condition
+    sign: Float[Array, ""]
+    holds: Bool[Array, ""]
+    t0: Float[Array, ""]
+
+    def __call__(self, t, y, args, **kwargs) -> Float[Array, ""]:
+        value = self.sign * self.condition(t, y, args)
+        return jnp.where(self.holds, jnp.where(t > self.t0, -1.0, 1.0).astype(value.dtype), value)
 
 
 class Events(eqx.Module):
@@ -91,7 +106,8 @@ def as_events(event: Any, dtype) -> Events | None:
         functions, finder, direction = event.cond_fn, event.root_finder, event.direction
     else:
         eps = float(jnp.finfo(dtype).eps)
-        functions, finder, direction = event, optx.Bisection(rtol=8 * eps, atol=8 * eps), None
+        functions, direction = event, None
+        finder = TimeBisection(rtol=4 * eps, atol=eps / 100, flip=True)
     leaves, structure = jax.tree.flatten(functions, is_leaf=callable)
     if not leaves:
         raise ValueError("`event` must hold at least one function; got none.")
@@ -105,15 +121,15 @@ def build_event(
     conditions, any_holds = [], jnp.asarray(False)
     for function in events.functions:
         out = check_scalar("event", function, t0, lift(y0), args)
-        condition = Condition(function, lift, t0, None)
-        if out.dtype == jnp.bool_ or isinstance(function, Consensus) or _wraps_consensus(function):
-            holds = condition.value(t0, y0, args) <= 0
-            condition = Condition(function, lift, t0, holds)
+        condition: Any = Condition(function, lift)
+        if isinstance(events.root_finder, TimeBisection):
+            start = jax.lax.stop_gradient(condition(t0, y0, args))
+            # Consensus and Booleans hold below zero; any other function only where it is zero.
+            one_sided = out.dtype == jnp.bool_ or isinstance(function, Consensus)
+            holds = start <= 0 if one_sided else start == 0
+            sign = jnp.where(start < 0, -1.0, 1.0).astype(start.dtype)
+            condition = Oriented(condition, sign, holds, t0)
             any_holds = any_holds | holds
         conditions.append(condition)
     functions = jax.tree.unflatten(events.structure, conditions)
     return diffrax.Event(functions, events.root_finder, events.direction), any_holds
-
-
-def _wraps_consensus(function: Any) -> bool:
-    return isinstance(getattr(function, "function", None), Consensus)

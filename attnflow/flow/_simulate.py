@@ -66,7 +66,8 @@ def simulate(
       below half a period of the schedules. Jump times of schedules are stepped to with either.
     - `event`: ends the run: [`consensus`][], a function of `(y)` or `(t, y)`, a pytree of them, or a
       `diffrax.Event`. A real function ends it where it changes sign, a Boolean one where it turns
-      true, at a time found by bisection. A Boolean, or consensus, that holds at `t0` ends it there.
+      true, at a time found by bisection. One that holds at `t0` already (Boolean true, consensus
+      reached, a real function zero) ends it there.
     - `adjoint`: how to differentiate; `diffrax.RecursiveCheckpointAdjoint` by default (reverse mode).
       Forward mode and Hessians need `diffrax.ForwardMode()` or `diffrax.DirectAdjoint()`.
     - `dense`: keep the continuous solution, `sol.evaluate(t)`.

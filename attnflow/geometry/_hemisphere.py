@@ -96,11 +96,18 @@ def hemisphere_certificate(y: Float[Array, "tokens dim"]) -> HemisphereCertifica
         return _certify(y)
 
 
+@jax.jit
 def _certify(y: Array) -> HemisphereCertificate:
     fixed = jax.lax.stop_gradient(y)
     size = jnp.max(jnp.abs(fixed))
     size = jnp.where(size > 0, size, 1)
-    v, weights = _nearest(fixed / size)
+    if y.shape[1] > y.shape[0]:
+        # In the span of the tokens: the same products, at a cost that forgets the dimension.
+        basis, coordinates = jnp.linalg.qr((fixed / size).T)
+        v, weights = _nearest(coordinates.T)
+        v = basis @ v
+    else:
+        v, weights = _nearest(fixed / size)
 
     heights = fixed @ v
     norms = jnp.linalg.norm(fixed / size, axis=1) * size
@@ -244,8 +251,14 @@ def _nearest(y: Array) -> tuple[Array, Array]:
         feasible = jnp.all((coefficients > 0) | (slots >= state.count))
         accepted = accept(state, coefficients, residual)
         retreated = retreat(state, coefficients, residual)
-        state = jax.tree.map(lambda a, b: jnp.where(feasible, a, b), accepted, retreated)
-        return state._replace(steps=state.steps + 1)
+        after = select(feasible, accepted, retreated)
+        if everyone:
+            failed = ~feasible | (accepted.upper - jnp.maximum(accepted.lower, 0) > tolerance)
+            after = select((state.steps == 0) & failed, start, after)
+        return after._replace(steps=state.steps + 1)
+
+    def select(condition, a, b):
+        return jax.tree.map(lambda x, y: jnp.where(condition, x, y), a, b)
 
     def unfinished(state):
         return ~state.finished & (state.steps < limit) & (state.count > 0)
@@ -267,14 +280,10 @@ def _nearest(y: Array) -> tuple[Array, Array]:
         upper=jnp.asarray(jnp.inf, y.dtype),
         weights=jnp.zeros(tokens, y.dtype).at[first].set(1),
     )
-    if tokens <= dim + 1:
-        # Few tokens are often all active (random ones in many dimensions): one solve settles it.
-        everyone = jnp.arange(tokens)
-        coefficients, residual = solve(everyone, jnp.asarray(tokens), start.share, target)
-        whole = start._replace(active=everyone, count=jnp.asarray(tokens))
-        whole = accept(whole, coefficients, residual)
-        settled = jnp.all(coefficients > 0) & jnp.all(jnp.isfinite(coefficients))
-        settled = settled & (whole.upper - jnp.maximum(whole.lower, 0) <= tolerance)
-        start = jax.tree.map(lambda a, b: jnp.where(settled, a, b), whole, start)
-    final = jax.lax.while_loop(unfinished, body, start)
+    # Few tokens are often all active (random ones in many dimensions): that is tried first.
+    everyone = tokens <= dim + 1
+    first_guess = start
+    if everyone:
+        first_guess = start._replace(active=slots, count=jnp.asarray(tokens))
+    final = jax.lax.while_loop(unfinished, body, first_guess)
     return final.v, final.weights

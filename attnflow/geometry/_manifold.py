@@ -123,7 +123,8 @@ class AbstractManifold(eqx.Module):
         # The law is symmetric under y -> -y, so a reflection conditions it exactly.
         tokens = jnp.where(height[..., None] < 0, -tokens, tokens)
         # A height that rounds to zero (probability zero in exact arithmetic) is lifted.
-        nudged = self.project(tokens + jnp.finfo(tokens.dtype).eps * v / jnp.max(jnp.abs(v)))
+        nudge = jnp.finfo(tokens.dtype).eps * v / jnp.max(jnp.abs(v))
+        nudged = self.project(tokens + jnp.broadcast_to(nudge, tokens.shape))
         return jnp.where(height[..., None] == 0, nudged, tokens)
 
     def check_tokens(

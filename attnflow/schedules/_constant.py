@@ -66,7 +66,8 @@ class ScaledIdentity(AbstractSchedule):
 
     def __call__(self, t: Float[Array, ""]) -> Float[Array, "*heads dim dim"]:
         c = self.coefficient(t)
-        return c[..., None, None] * jnp.eye(self.dim, dtype=c.dtype)
+        eye = jnp.eye(self.dim, dtype=c.dtype)
+        return c[..., None, None] * jnp.broadcast_to(eye, (*c.shape, *eye.shape))
 
     @property
     def frequency(self) -> Float[Array, ""] | None:
@@ -78,7 +79,7 @@ class ScaledIdentity(AbstractSchedule):
 
     def apply(self, t, y):
         c = self.coefficient(t).astype(y.dtype)
-        return c[..., None, None] * y
+        return c * y if c.ndim == 0 else c[:, None, None] * y[None]
 
     def congruence(self, left, right) -> AbstractSchedule:
         return self.coefficient * Constant(left @ right)

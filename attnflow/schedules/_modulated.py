@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._checks import floating
-from ._base import AbstractSchedule, as_schedule, pair, rows_times
+from ._base import AbstractSchedule, as_schedule, materialise, pair, rows_times
 
 
 class Modulated(AbstractSchedule):
@@ -37,7 +37,7 @@ class Modulated(AbstractSchedule):
             )
 
     def _diagonal(self, t, dtype) -> Array:
-        return self.diagonal(t).astype(dtype)
+        return materialise(self.diagonal(t).astype(dtype))
 
     def __call__(self, t: Float[Array, ""]) -> Float[Array, "*heads rows cols"]:
         matrix = self.matrix

@@ -1,0 +1,40 @@
+"""`attnflow info`: what is installed, and where it runs."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def info(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
+    """Print versions, devices and precision, and whether the installed JAX is known to be bad.
+
+    Put its output in a bug report, or beside numbers that others are to reproduce.
+
+    Example: `attnflow info --json > environment.json`
+
+    Parameters
+    ----------
+    as_json
+        Print one JSON object instead of a table.
+    """
+    import json
+
+    from ..records import provenance
+    from ._start import start_jax
+
+    start_jax()
+    found = provenance()
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return 0
+    rows = dict(found["versions"])
+    rows["python"] = found["python"]
+    rows["platform"] = found["platform"]
+    rows["devices"] = f"{found['backend']}: {', '.join(found['devices'])}"
+    rows["numbers"] = f"{found['dtype']} (64 bits {'on' if found['x64'] else 'off'})"
+    rows["known faults"] = "none" if not found["known_bad"] else ""
+    for name, value in rows.items():
+        print(f"{name:<13} {value}".rstrip())
+    for name, fault in found["known_bad"].items():
+        print(f"  {name} {found['versions'][name]}: {fault}")
+    return 0

@@ -1,0 +1,80 @@
+"""The program: its commands and how it ends. Errors are one line; nothing heavy is imported."""
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+from cyclopts import App
+from cyclopts.exceptions import CycloptsError
+
+from .. import __version__
+from ._info import info
+from ._reproduce import reproduce
+from ._simulate import simulate
+
+_HELP = """Attention as a dynamical system: tokens on an ellipsoid, moved by multi-head attention.
+
+Exit status: 0 when all went well, 1 when a run failed or a claim did not hold, 2 on bad input,
+130 on Ctrl-C. Numbers are float64 unless JAX_ENABLE_X64=0 is set.
+"""
+
+app = App(
+    name="attnflow",
+    help=_HELP,
+    version=__version__,
+    help_format="markdown",
+    suppress_keyboard_interrupt=False,  # main says how that ends
+)
+app.command(reproduce)
+app.command(simulate)
+app.command(info)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; the exit status is returned.
+
+    **Arguments:**
+
+    - `arguments`: the words after `attnflow`; those of the process unless given.
+
+    **Returns:**
+
+    0 when all went well, 1 when a run failed or a claim did not hold, 2 on bad input, 130 on
+    Ctrl-C.
+    """
+    try:
+        tokens = sys.argv[1:] if arguments is None else arguments
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            status = app(
+                tokens, exit_on_error=False, print_error=False, result_action="return_value"
+            )
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:  # `attnflow info | head -1`: the reader has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except CycloptsError as error:
+        return _fail(f"{str(error).rstrip('.')}; see attnflow --help.", 2)
+    except OSError as error:
+        return _fail(error.strerror if error.filename is None else str(error), 2)
+    except ValueError as error:
+        return _fail(error, 2)
+    except (RuntimeError, MemoryError) as error:
+        return _fail(error, 1)
+
+
+def _fail(reason: object, status: int) -> int:
+    print(f"attnflow: {_one_line(reason)}", file=sys.stderr)
+    return status
+
+
+def _warn(message, category, filename, lineno, file=None, line=None) -> None:
+    print(f"attnflow: warning: {_one_line(message)}", file=sys.stderr)
+
+
+def _one_line(reason: object) -> str:
+    return " ".join(str(reason or "no reason was given").split())

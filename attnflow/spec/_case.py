@@ -1,0 +1,254 @@
+"""A case: where tokens live and start, how they attend, for how long, and what to look at."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from msgspec import UNSET, Meta, UnsetType
+
+from .. import observables
+from ..geometry import AbstractManifold, Ellipsoid, Sphere
+from ..model import NGPT, AttentionField, Hardmax, Mix
+from ._schedules import Table, Values, built, matrices
+
+Positive = Annotated[float, Meta(gt=0)]
+
+
+class Manifold(Table, frozen=True):
+    """`[manifold]`: `dim` for the unit sphere in R^dim, or `W` for the ellipsoid x'Wx = 1."""
+
+    dim: Annotated[int, Meta(ge=1)] | None = None
+    W: list | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if (self.dim is None) == (self.W is None):
+            raise ValueError("give `dim` (a sphere) or `W` (an ellipsoid), one of the two")
+
+    def build(self) -> AbstractManifold:
+        """The `Sphere` or `Ellipsoid`."""
+        return Ellipsoid(built(self.W)) if self.dim is None else Sphere(self.dim)
+
+
+class Tokens(Table, frozen=True):
+    """`[tokens]`: `count` tokens drawn by a `law` from a `seed`, or `rows`, their places."""
+
+    count: Annotated[int, Meta(ge=1)] | None = None
+    law: Literal["uniform", "hemisphere"] = "uniform"
+    v: list | None = None
+    seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0
+    rows: list | None = None
+    project: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        if (self.count is None) == (self.rows is None):
+            raise ValueError("give `count` (random tokens) or `rows` (places), one of the two")
+        if self.v is not None and (self.rows is not None or self.law != "hemisphere"):
+            raise ValueError('`v` is for law = "hemisphere" alone; drop it')
+        if self.project and self.rows is None:
+            raise ValueError("`project` is for `rows` alone; drop it")
+
+    def build(self, manifold: AbstractManifold) -> Float[Array, "tokens dim"]:
+        """The tokens. Rows off the manifold are refused later, unless `project` is true."""
+        if self.rows is not None:
+            rows = manifold.check_rows("rows", built(self.rows))
+            return manifold.project(rows) if self.project else rows
+        assert self.count is not None
+        key = jax.random.key(self.seed)
+        if self.law == "uniform":
+            return manifold.random(key, (self.count,))
+        return manifold.random_hemisphere(key, (self.count,), v=built(self.v))
+
+
+class HardmaxTable(Table, frozen=True, tag_field="type", tag="hardmax"):
+    """`kernel = {type = "hardmax", tolerance = 1e-9}`."""
+
+    tolerance: Annotated[float, Meta(ge=0)]
+
+
+class MixTable(Table, frozen=True, tag_field="type", tag="mix"):
+    """`normalisation = {type = "mix", switch = 2.0}`: Post until then, Pre afterwards."""
+
+    switch: float
+
+
+class NGPTTable(Table, frozen=True, tag_field="type", tag="ngpt"):
+    """`normalisation = {type = "ngpt", alpha = 0.5}`."""
+
+    alpha: Values = 1.0
+
+
+class Attention(Table, frozen=True):
+    """`[attention]`: the arguments of `AttentionField`, under their own names.
+
+    `P` and `U` are matrices, (heads, d, d) or (d, d); tables of schedules; or numbers, one or one a
+    head, that multiply the identity.
+    """
+
+    P: Values
+    U: Values | None = None
+    mask: Literal["full", "causal"] | list = "full"
+    kernel: Literal["softmax", "exp", "hardmax"] | HardmaxTable = "softmax"
+    normalisation: Literal["post", "pre", "peri", "ngpt", "sqrt"] | MixTable | NGPTTable = "post"
+    scale: Positive | None = None
+    weights: list | None = None
+    frozen: list[bool] | None = None
+
+    def build(self, manifold: AbstractManifold) -> AttentionField:
+        """The field."""
+        kernel: Any = self.kernel
+        normalisation: Any = self.normalisation
+        mask: Any = self.mask
+        if isinstance(kernel, HardmaxTable):
+            kernel = Hardmax(tolerance=kernel.tolerance)
+        if isinstance(normalisation, MixTable):
+            normalisation = Mix(normalisation.switch)
+        if isinstance(normalisation, NGPTTable):
+            normalisation = NGPT(built(normalisation.alpha))
+        if isinstance(mask, list):
+            array = np.asarray(mask)
+            mask = jnp.asarray(array) if array.dtype == bool else jnp.asarray(array, float)
+        return AttentionField(
+            manifold,
+            P=matrices(self.P, manifold.dim),
+            U=None if self.U is None else matrices(self.U, manifold.dim),
+            mask=None if isinstance(mask, str) and mask == "full" else mask,
+            kernel=kernel,
+            normalisation=normalisation,
+            scale=self.scale,
+            weights=built(self.weights),
+            frozen=None if self.frozen is None else jnp.asarray(self.frozen),
+        )
+
+
+class Time(Table, frozen=True):
+    """`[time]`: from `t0` to `t1`, seen at `points` equidistant times."""
+
+    t0: float = 0.0
+    t1: float = 20.0
+    points: Annotated[int, Meta(ge=2)] = 201
+
+    def __post_init__(self):
+        if not self.t0 < self.t1:
+            raise ValueError(f"`t1` must be after `t0`; got {self.t1:g} and {self.t0:g}")
+
+
+class Solver(Table, frozen=True):
+    """`[solver]`: tolerances; those of `simulate` unless given."""
+
+    rtol: Annotated[float, Meta(ge=0)] | None = None
+    atol: Annotated[float, Meta(ge=0)] | None = None
+    max_steps: Annotated[int, Meta(ge=1)] | None = None
+
+
+Observable = Literal[
+    "misalignment",
+    "order_parameter",
+    "clusters",
+    "effective_rank",
+    "hemisphere_margin",
+    "lyapunov",
+    "energy",
+    "residual",
+]
+
+
+class Output(Table, frozen=True):
+    """`[output]`: what to look at; `v` is for the Lyapunov function, `threshold` for clusters."""
+
+    observe: list[Observable] | UnsetType = UNSET
+    v: list | None = None
+    threshold: Annotated[float, Meta(ge=-1, le=1)] = 0.999
+
+    def __post_init__(self):
+        super().__post_init__()
+        asked = [] if isinstance(self.observe, UnsetType) else self.observe
+        if ("lyapunov" in asked) != (self.v is not None):
+            raise ValueError("`v` and the observable lyapunov go together; give both or neither")
+
+
+class Case(Table, frozen=True, kw_only=True):
+    """All that a simulation needs, as it stands in a file.
+
+    !!! example
+
+        ```python
+        case = af.spec.read("figure2")
+        field, y0, options = case.build()
+        sol = af.simulate(field, y0, **options, observe=case.observers(field))
+        ```
+    """
+
+    title: str = ""
+    manifold: Manifold
+    tokens: Tokens
+    attention: Attention
+    time: Time = Time()
+    solver: Solver = Solver()
+    output: Output = Output()
+    dtype: Literal["float64", "float32"] = "float64"
+
+    def build(self) -> tuple[AttentionField, Float[Array, "tokens dim"], dict[str, Any]]:
+        """The field, the starting tokens, and the keyword arguments of `simulate`.
+
+        **Raises:**
+
+        `ValueError` that names the table, when shapes do not fit one another, or when `dtype` is
+        float64 and JAX has 64 bits turned off.
+        """
+        dtype = jnp.dtype(self.dtype)
+        if jnp.asarray(np.zeros((), dtype)).dtype != dtype:
+            raise ValueError(
+                "$.dtype: float64 needs JAX's 64 bits: call "
+                'jax.config.update("jax_enable_x64", True) first, or choose float32.'
+            )
+        with _at("$.manifold"):
+            manifold = self.manifold.build()
+        with _at("$.tokens"):
+            y0 = self.tokens.build(manifold).astype(dtype)
+        with _at("$.attention"):
+            field = self.attention.build(manifold)
+        if field.projected:
+            with _at("$.tokens"):
+                manifold.check_tokens("rows", y0)
+        solver = {name: getattr(self.solver, name) for name in self.solver.__struct_fields__}
+        time = self.time
+        ts = jnp.linspace(time.t0, time.t1, time.points, dtype=dtype)
+        return field, y0, {"t0": time.t0, "t1": time.t1, "ts": ts, **solver}
+
+    def observers(self, field: AttentionField) -> dict[str, Callable[..., Any]]:
+        """The observables of `[output]` by name, ready for `simulate(observe=...)`.
+
+        Unless the file names them: misalignment, order parameter, clusters, effective rank,
+        hemisphere margin, and (where the state stays on the manifold) the distance from it.
+        """
+        output = self.output
+        asked = output.observe
+        if isinstance(asked, UnsetType):
+            skip = {"lyapunov", "energy"} | (set() if field.projected else {"residual"})
+            asked = [name for name in Observable.__args__ if name not in skip]
+        make: dict[str, Callable[[], Any]] = {
+            "misalignment": observables.Misalignment,
+            "order_parameter": observables.OrderParameter,
+            "clusters": lambda: observables.ClusterCount(output.threshold),
+            "effective_rank": observables.EffectiveRank,
+            "hemisphere_margin": observables.HemisphereMargin,
+            "lyapunov": lambda: observables.Lyapunov(built(output.v)),
+            "energy": lambda: observables.Energy(field),
+            "residual": lambda: observables.Residual(field.manifold),
+        }
+        with _at("$.output"):
+            return {name: make[name]() for name in asked}
+
+
+@contextmanager
+def _at(place: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error

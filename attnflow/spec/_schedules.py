@@ -1,0 +1,159 @@
+"""Schedules as tables: `{type = "sinusoid", amplitude = 2.0, omega = 6.28}` and the rest."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import msgspec
+
+from .. import schedules
+
+
+class Table(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """A table of a file: no unknown keys, and lists that are rectangular arrays of numbers."""
+
+    def __post_init__(self):
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, list) and not any(isinstance(x, Table | str) for x in value):
+                check_rectangular(name, value)
+
+
+def check_rectangular(name: str, value: Any) -> tuple[int, ...]:
+    """The shape of nested lists of numbers or Booleans; a `ValueError` when they have none."""
+    if isinstance(value, bool | int | float):
+        return ()
+    if not isinstance(value, list):
+        kind = "a table" if isinstance(value, dict | Table) else f"{value!r}"
+        raise ValueError(f"`{name}` must be an array of numbers; got {kind} in it.")
+    shapes = {check_rectangular(name, item) for item in value}
+    if len(shapes) > 1:
+        raise ValueError(f"`{name}` must be a rectangular array; got rows of different lengths.")
+    return (len(value), *(shapes.pop() if shapes else ()))
+
+
+class _Schedule(Table, frozen=True, tag_field="type"):
+    """A table that stands for the schedule class of the same name."""
+
+    def build(self) -> schedules.AbstractSchedule:
+        """The schedule; a `ValueError` of its class when shapes do not fit."""
+        cls: Callable[..., Any] = getattr(schedules, type(self).__name__)
+        return cls(**{name: built(getattr(self, name)) for name in self.__struct_fields__})
+
+
+def built(value: Any) -> Any:
+    """A table as its schedule, a list as an array, anything else as it is."""
+    if isinstance(value, _Schedule):
+        return value.build()
+    return jnp.asarray(value, float) if isinstance(value, list) else value
+
+
+class Constant(_Schedule, frozen=True, tag="constant"):
+    """A fixed array."""
+
+    value: float | list
+
+
+class Sinusoid(_Schedule, frozen=True, tag="sinusoid"):
+    """`amplitude * sin(omega t + phase)`, entry by entry; its absolute value when rectified."""
+
+    amplitude: float | list
+    omega: float | list
+    phase: float | list = 0.0
+    rectified: bool = False
+
+
+class Fourier(_Schedule, frozen=True, tag="fourier"):
+    """`constant + sum_k cosine[k] cos((k+1) omega t) + sine[k] sin((k+1) omega t)`."""
+
+    constant: float | list
+    cosine: list
+    sine: list
+    omega: float
+
+
+class Piecewise(_Schedule, frozen=True, tag="piecewise"):
+    """`values[k]` from `times[k-1]` until `times[k]`."""
+
+    times: list
+    values: list
+
+
+class Interpolated(_Schedule, frozen=True, tag="interpolated"):
+    """Through `values` at `ts`."""
+
+    ts: list
+    values: list
+    method: Literal["linear", "cubic"] = "cubic"
+
+
+class Modulated(_Schedule, frozen=True, tag="modulated"):
+    """`D(t) P'`: a diagonal, which may depend on time, times a matrix."""
+
+    diagonal: "Values"
+    matrix: list
+
+
+class Factored(_Schedule, frozen=True, tag="factored"):
+    """`Q(t)' K(t)`."""
+
+    Q: "Values"
+    K: "Values"
+
+
+class Bounded(_Schedule, frozen=True, tag="bounded"):
+    """A schedule kept within a norm."""
+
+    schedule: "Values"
+    bound: float
+    norm: Literal["frobenius", "spectral"] = "frobenius"
+
+
+class ScaledIdentity(_Schedule, frozen=True, tag="scaled-identity"):
+    """`c(t) I`."""
+
+    coefficient: "Values"
+    dim: int
+
+
+class Scaled(_Schedule, frozen=True, tag="scaled"):
+    """`c(t) S(t)`."""
+
+    coefficient: "Values"
+    schedule: "Values"
+
+
+class Sum(_Schedule, frozen=True, tag="sum"):
+    """The sum of `terms`."""
+
+    terms: "list[Values]"
+
+    def build(self) -> schedules.AbstractSchedule:
+        return schedules.Sum(*(built(term) for term in self.terms))
+
+
+Values = (
+    float
+    | list
+    | Constant
+    | Sinusoid
+    | Fourier
+    | Piecewise
+    | Interpolated
+    | Modulated
+    | Factored
+    | Bounded
+    | ScaledIdentity
+    | Scaled
+    | Sum
+)
+
+
+def matrices(value: Any, dim: int) -> schedules.AbstractSchedule:
+    """What P or U may be: matrices, or numbers (one, or one a head) that multiply the identity."""
+    schedule = schedules.as_schedule("value", built(value))
+    if len(schedule.shape) < 2:
+        return schedules.ScaledIdentity(schedule, dim)
+    return schedule
