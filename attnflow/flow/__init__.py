@@ -3,7 +3,7 @@
 from ._control import ResumableController as ResumableController, TokenNorm as TokenNorm
 from ._events import Consensus as Consensus, consensus as consensus
 from ._iterate import iterate as iterate
-from ._problem import assemble as assemble, Options as Options, Problem as Problem
+from ._problem import Options as Options, Problem as Problem, assemble as assemble
 from ._projected import ProjectedSolver as ProjectedSolver
 from ._simulate import simulate as simulate
 from ._solution import Solution as Solution

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optimistix as optx
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..geometry import AbstractManifold
 from ..model import AttentionField
@@ -77,7 +77,9 @@ class ResumableController(diffrax.AbstractAdaptiveStepSizeController):
         tnext = jnp.where(jnp.isfinite(tnext), tnext, t0 + 1e-6 * (t1 - t0))
         return tnext, KeptStep(tnext, state)
 
-    def adapt_step_size(self, t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state):
+    def adapt_step_size(
+        self, t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state
+    ):
         keep, next_t0, next_t1, jump, state, result = self.controller.adapt_step_size(
             t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state.inner
         )
@@ -87,7 +89,7 @@ class ResumableController(diffrax.AbstractAdaptiveStepSizeController):
 class KeptStep(eqx.Module):
     """The state of a `ResumableController`: the end of the next step, and the inner state."""
 
-    tnext: Float[Array, ""]
+    tnext: Real[ArrayLike, ""]
     inner: Any
 
 

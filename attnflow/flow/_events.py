@@ -44,7 +44,9 @@ def consensus(threshold, manifold: AbstractManifold | None = None) -> Consensus:
     ```
     """
     threshold = floating("threshold", threshold)
-    threshold = check(threshold, ~(threshold > 0), "`threshold` must be positive; got zero or less.")
+    threshold = check(
+        threshold, ~(threshold > 0), "`threshold` must be positive; got zero or less."
+    )
     return Consensus(threshold, manifold)
 
 

@@ -6,19 +6,19 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Real
 
-from .._checks import floating, is_concrete
+from .._checks import floating
 from ..model import AttentionLayers
+from ..model._reductions import Identity
 from ._observe import Lifted, as_observers
 from ._simulate import cast_floats
 from ._solution import Solution
-from ..model._reductions import Identity
 
 
 def iterate(
     layers: AttentionLayers,
-    y0: Float[Array, "tokens dim"],
+    y0: Real[ArrayLike, "tokens dim"],
     *,
     depth: int,
     observe: Any = None,

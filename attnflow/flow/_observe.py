@@ -70,6 +70,10 @@ def mark_missing(values: Any, saved: jax.Array, structure: Any) -> Any:
 def check_scalar(name: str, function: Callable, t, y, args) -> jax.ShapeDtypeStruct:
     """The dtype of a scalar function of tokens, refused if it is anything but one real or Boolean."""
     out = eqx.filter_eval_shape(function, t, y, args)
-    if not hasattr(out, "shape") or out.shape != () or jnp.issubdtype(out.dtype, jnp.complexfloating):
+    if (
+        not hasattr(out, "shape")
+        or out.shape != ()
+        or jnp.issubdtype(out.dtype, jnp.complexfloating)
+    ):
         raise ValueError(f"`{name}` must give one real number or Boolean; got {out}.")
     return out

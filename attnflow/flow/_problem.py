@@ -176,7 +176,9 @@ def _start(field: AttentionField, y0: Array) -> Array:
 def check_times(t0: Array, t1: Array, ts: Array | None) -> tuple[Array, Array | None]:
     """`t1` and `ts` refused unless t0 < t1, and `ts` sorted inside."""
     bad = ~(t1 > t0) | ~jnp.isfinite(t0) | ~jnp.isfinite(t1)
-    t1 = check(t1, bad, f"`t1` must be finite and later than `t0`; got t0 = {_show(t0)}, t1 = {_show(t1)}.")
+    t1 = check(
+        t1, bad, f"`t1` must be finite and later than `t0`; got t0 = {_show(t0)}, t1 = {_show(t1)}."
+    )
     if ts is None:
         return t1, None
     ts = check(ts, ~(jnp.diff(ts) >= 0), "`ts` must be sorted and not NaN; pass jnp.sort(ts).")

@@ -7,7 +7,7 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Real
 
 from .._checks import check, floating, is_concrete
 from ..model import AttentionField
@@ -23,11 +23,11 @@ _CHECKPOINTS = 256
 
 def simulate(
     field: AttentionField,
-    y0: Float[Array, "tokens dim"],
+    y0: Real[ArrayLike, "tokens dim"],
     *,
     t1,
     t0=0.0,
-    ts: Float[Array, " n"] | None = None,
+    ts: Real[ArrayLike, " n"] | None = None,
     rtol=None,
     atol=None,
     observe: Any = None,
@@ -117,7 +117,11 @@ def simulate(
     controller = _controller(controller, solver, dt0, rtol, atol)
     rtol, atol = _tolerances(rtol, atol, dtype)
     max_steps = _max_steps(max_steps, adjoint, dense, y0, solver)
-    how = {True: "auto", False: "none"}.get(reduce, reduce) if isinstance(reduce, bool | str) else reduce
+    how = (
+        {True: "auto", False: "none"}.get(reduce, reduce)
+        if isinstance(reduce, bool | str)
+        else reduce
+    )
 
     # === run
     options = Options(
@@ -199,7 +203,9 @@ def _tolerances(rtol: Any, atol: Any, dtype) -> tuple[Array, Array]:
     rtol = _scalar("rtol", default_rtol if rtol is None else rtol, dtype)
     atol = _scalar("atol", default_atol if atol is None else atol, dtype)
     bad = ~(rtol >= 0) | ~(atol >= 0) | ~(rtol + atol > 0)
-    rtol = check(rtol, bad, "`rtol` and `atol` must be zero or more, and not both zero; got others.")
+    rtol = check(
+        rtol, bad, "`rtol` and `atol` must be zero or more, and not both zero; got others."
+    )
     if dtype == jnp.float32 and is_concrete(rtol, atol) and float(rtol + atol) < 1e-6:
         warnings.warn(
             f"`rtol` {float(rtol):g} is below what float32 resolves (about 1e-6); enable float64 with "

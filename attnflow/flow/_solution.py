@@ -6,7 +6,7 @@ import diffrax
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from .._checks import is_concrete
 from ..model._reductions import AbstractLift
@@ -51,7 +51,7 @@ class Solution(eqx.Module):
     dense: Dense | None = None
     reduction: str = eqx.field(static=True, default="none")
 
-    def evaluate(self, t: Float[Array, ""]) -> Float[Array, "tokens dim"]:
+    def evaluate(self, t: Real[ArrayLike, ""]) -> Float[Array, "tokens dim"]:
         """Tokens at any time between `t0` and `t1`, for a run with `dense=True`."""
         if self.dense is None:
             raise ValueError("`evaluate` needs a continuous solution; pass dense=True to simulate.")

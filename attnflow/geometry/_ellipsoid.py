@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 import jax.scipy.linalg as jsl
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import check, floating, is_concrete
 from ._manifold import AbstractManifold
@@ -32,7 +32,7 @@ class Ellipsoid(AbstractManifold):
 
     L: Float[Array, "dim dim"]
 
-    def __init__(self, W: Float[Array, "dim dim"]):
+    def __init__(self, W: Real[ArrayLike, "dim dim"]):
         W = floating("W", W)
         if W.ndim != 2 or W.shape[0] != W.shape[1] or W.shape[0] == 0:
             raise ValueError(f"`W` must be a square matrix, shape (dim, dim); got shape {W.shape}.")
@@ -74,14 +74,19 @@ class Ellipsoid(AbstractManifold):
     def symmetric_root(self) -> Float[Array, "dim dim"]:
         r"""$W^{1/2}$, symmetric. (Whitening uses $L$: any root serves, and $L$ differentiates.)"""
         values, vectors = jnp.linalg.eigh(self.W)
-        return (vectors * jnp.sqrt(values)) @ vectors.T
+        return (vectors * jnp.sqrt(values)[None, :]) @ vectors.T
+
+    def _factor_for(self, x: Array) -> Array:
+        return self.factor.astype(x.dtype)
 
     def lower(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
-        return (x @ self.factor) @ self.factor.T
+        factor = self._factor_for(x)
+        return (x @ factor) @ factor.T
 
     def whiten(self, y: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
-        return y @ self.factor
+        return y @ self._factor_for(y)
 
     def unwhiten(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
         rows = x.reshape(-1, x.shape[-1])
-        return jsl.solve_triangular(self.factor, rows.T, lower=True, trans=1).T.reshape(x.shape)
+        factor = self._factor_for(x)
+        return jsl.solve_triangular(factor, rows.T, lower=True, trans=1).T.reshape(x.shape)

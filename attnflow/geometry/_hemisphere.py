@@ -239,15 +239,15 @@ def _nearest(y: Array) -> tuple[Array, Array]:
         return state._replace(
             active=state.active[order],
             count=jnp.sum(keep),
-            residual=jnp.where(step > 0, state.residual + step * (residual - state.residual), state.residual),
+            residual=jnp.where(
+                step > 0, state.residual + step * (residual - state.residual), state.residual
+            ),
             share=jnp.where(keep, moved, 0)[order],
             barred=state.barred.at[last].max(futile),
         )
 
     def body(state):
-        coefficients, residual = solve(
-            state.active, state.count, state.share, state.residual
-        )
+        coefficients, residual = solve(state.active, state.count, state.share, state.residual)
         feasible = jnp.all((coefficients > 0) | (slots >= state.count))
         accepted = accept(state, coefficients, residual)
         retreated = retreat(state, coefficients, residual)

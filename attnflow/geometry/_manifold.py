@@ -43,8 +43,8 @@ class AbstractManifold(eqx.Module):
         r"""$y = L^{-\top} x$, the inverse of `whiten`."""
 
     def inner(
-        self, x: Float[Array, "*batch dim"], y: Float[Array, "*batch dim"]
-    ) -> Float[Array, "*batch"]:
+        self, x: Float[Array, "*#batch dim"], y: Float[Array, "*#batch dim"]
+    ) -> Float[Array, "*out"]:
         r"""$\langle x, y\rangle_W = x^\top W y$."""
         return jnp.sum(x * self.lower(y), axis=-1)
 
@@ -57,8 +57,8 @@ class AbstractManifold(eqx.Module):
         return x / self.norm(x)[..., None]
 
     def to_tangent(
-        self, y: Float[Array, "*batch dim"], v: Float[Array, "*batch dim"]
-    ) -> Float[Array, "*batch dim"]:
+        self, y: Float[Array, "*#batch dim"], v: Float[Array, "*#batch dim"]
+    ) -> Float[Array, "*out dim"]:
         r"""$T_y\pi_W \cdot v = |y|_W^{-1}\,(I - y y^\top W/|y|_W^2)\,v$ (paper, eq. 3).
 
         The formula in full, at any $y \ne 0$ and not only on the manifold. Its shorthand
@@ -71,8 +71,8 @@ class AbstractManifold(eqx.Module):
         return (v - y * (along / square)) / jnp.sqrt(square)
 
     def distance(
-        self, x: Float[Array, "*batch dim"], y: Float[Array, "*batch dim"]
-    ) -> Float[Array, "*batch"]:
+        self, x: Float[Array, "*#batch dim"], y: Float[Array, "*#batch dim"]
+    ) -> Float[Array, "*out"]:
         r"""The angle between $x$ and $y$ in the inner product of $W$, in radians, in $[0, \pi]$.
 
         It is the length of the shortest path between $\pi_W(x)$ and $\pi_W(y)$ measured by $W$,
@@ -118,7 +118,9 @@ class AbstractManifold(eqx.Module):
         v = floating("v", v)
         if v.shape != (self.dim,):
             raise ValueError(f"`v` must have shape ({self.dim},); got {v.shape}.")
-        v = check(v, ~jnp.any(v != 0), "`v` must not be zero; got a zero vector.").astype(tokens.dtype)
+        v = check(v, ~jnp.any(v != 0), "`v` must not be zero; got a zero vector.").astype(
+            tokens.dtype
+        )
         height = tokens @ v
         # The law is symmetric under y -> -y, so a reflection conditions it exactly.
         tokens = jnp.where(height[..., None] < 0, -tokens, tokens)
@@ -127,9 +129,7 @@ class AbstractManifold(eqx.Module):
         nudged = self.project(tokens + jnp.broadcast_to(nudge, tokens.shape))
         return jnp.where(height[..., None] == 0, nudged, tokens)
 
-    def check_tokens(
-        self, name: str, y, *, tolerance: float = 1e-4
-    ) -> Float[Array, "tokens dim"]:
+    def check_tokens(self, name: str, y, *, tolerance: float = 1e-4) -> Float[Array, "tokens dim"]:
         """`y` as tokens on this manifold, projected if off it by rounding, refused if by more.
 
         **Arguments:**

@@ -16,13 +16,13 @@ from ._masks import (
     Full as Full,
 )
 from ._normalisations import (
+    NGPT as NGPT,
     AbstractNormalisation as AbstractNormalisation,
     Mix as Mix,
-    NGPT as NGPT,
     Peri as Peri,
     Post as Post,
     Pre as Pre,
     SquareRoot as SquareRoot,
 )
 from ._padding import pad as pad
-from ._reductions import reduce as reduce, Reduction as Reduction
+from ._reductions import Reduction as Reduction, reduce as reduce

@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from .._callables import adapt
 from .._checks import check, choose, floating
@@ -124,7 +124,9 @@ class AttentionField(eqx.Module):
         known = {name: n for name, n in counts.items() if n is not None}
         if len(set(known.values())) > 1:
             shown = ", ".join(f"{name} is for {n}" for name, n in known.items())
-            raise ValueError(f"`mask`, `weights` and `frozen` must agree on the tokens; got {shown}.")
+            raise ValueError(
+                f"`mask`, `weights` and `frozen` must agree on the tokens; got {shown}."
+            )
 
     @property
     def dim(self) -> int:
@@ -166,7 +168,7 @@ class AttentionField(eqx.Module):
         return all_jumps(*self._schedules)
 
     def logits(
-        self, t: Float[Array, ""], y: Float[Array, "tokens dim"]
+        self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]
     ) -> Float[Array, "heads tokens tokens"]:
         r"""$y_i^\top P_\eta(t) y_j$, the bias added; shape `(h, tokens, tokens)`."""
         with jax.default_matmul_precision(self.precision):
@@ -178,7 +180,7 @@ class AttentionField(eqx.Module):
         return logits
 
     def attention(
-        self, t: Float[Array, ""], y: Float[Array, "tokens dim"]
+        self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]
     ) -> Float[Array, "heads tokens tokens"]:
         r"""$\alpha^\eta_{ij}(t, y)$, shape `(h, tokens, tokens)`; rows of softmax and hardmax sum to `scale`."""
         t, y = _time(t, y), jnp.asarray(y)
@@ -202,7 +204,7 @@ class AttentionField(eqx.Module):
         return y if self.projected else self.manifold.project(y)
 
     def total(
-        self, t: Float[Array, ""], y: Float[Array, "tokens dim"], args: Any = None
+        self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"], args: Any = None
     ) -> Float[Array, "tokens dim"]:
         r"""$A_i = \sum_\eta \sum_j \alpha^\eta_{ij} U_\eta y_j$ plus the drift: what is to be normalised."""
         t, y = _time(t, y), jnp.asarray(y)
@@ -229,7 +231,7 @@ class AttentionField(eqx.Module):
         return jnp.einsum("hij,hjd->id", rows, values)
 
     def __call__(
-        self, t: Float[Array, ""], y: Float[Array, "tokens dim"], args: Any = None
+        self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"], args: Any = None
     ) -> Float[Array, "tokens dim"]:
         r"""$\dot y$ at time `t`, shape and dtype of `y`; `args` go to the drift."""
         t, y = _time(t, y), jnp.asarray(y)

@@ -86,7 +86,9 @@ class Hardmax(AbstractKernel):
             self.tolerance = None
         else:
             value = floating("tolerance", tolerance)
-            self.tolerance = check(value, ~(value >= 0), "`tolerance` must be zero or more; got less.")
+            self.tolerance = check(
+                value, ~(value >= 0), "`tolerance` must be zero or more; got less."
+            )
 
     def __call__(self, logits, allowed, weights):
         allowed = _combine(allowed, weights)

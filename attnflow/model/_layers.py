@@ -14,8 +14,9 @@ from ._field import AttentionField
 
 
 class LayerNorm(eqx.Module):
-    r"""$N(x) = \gamma \star (x - \mu(x))/\sqrt{\sigma^2(x) + \varepsilon} + \beta$, on the last axis (paper, Remark 2.2).
+    r"""$N(x) = \gamma \star (x - \mu(x))/\sqrt{\sigma^2(x) + \varepsilon} + \beta$ (paper, Remark 2.2).
 
+    On the last axis.
     With $\gamma = \gamma_0\mathbf 1$ and $\varepsilon = 0$ tokens land on the sphere of centre $\beta$ and *squared*
     radius $d\gamma_0^2$ inside the hyperplane $\beta + \mathbf 1^\perp$ (the paper prints the square as the radius).
 

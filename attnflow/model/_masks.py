@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, ArrayLike, Bool, Float
 
 from .._checks import check, choose, is_concrete
 
@@ -58,7 +58,7 @@ class BooleanMask(AbstractMask):
 
     matrix: Bool[Array, "tokens tokens"]
 
-    def __init__(self, matrix: Bool[Array, "tokens tokens"]):
+    def __init__(self, matrix: Bool[ArrayLike, "tokens tokens"]):
         matrix = jnp.asarray(matrix)
         _check_square("mask", matrix.shape, (2,))
         self.matrix = _check_rows(matrix, jnp.any(matrix, axis=-1))
@@ -84,7 +84,7 @@ class AdditiveBias(AbstractMask):
 
     matrix: Float[Array, "*heads tokens tokens"]
 
-    def __init__(self, matrix: Float[Array, "*heads tokens tokens"]):
+    def __init__(self, matrix: Float[ArrayLike, "*heads tokens tokens"]):
         matrix = jnp.asarray(matrix)
         _check_square("mask", matrix.shape, (2, 3))
         matrix = check(
@@ -111,7 +111,11 @@ def _check_square(name: str, shape: tuple[int, ...], ranks: tuple[int, ...]) -> 
 
 
 def _check_rows(matrix: Array, some: Array) -> Array:
-    row = f"row {int(jnp.argmin(some.reshape(-1, some.shape[-1]).all(0)))}" if is_concrete(some) else "a row"
+    row = (
+        f"row {int(jnp.argmin(some.reshape(-1, some.shape[-1]).all(0)))}"
+        if is_concrete(some)
+        else "a row"
+    )
     return check(
         matrix,
         ~some,

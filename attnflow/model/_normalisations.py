@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import choose, floating
 from ..geometry import AbstractManifold
@@ -27,7 +27,7 @@ class AbstractNormalisation(eqx.Module):
     def velocity(
         self,
         manifold: AbstractManifold,
-        t: Float[Array, ""],
+        t: Real[ArrayLike, ""],
         y: Float[Array, "tokens dim"],
         A: Float[Array, "tokens dim"],
     ) -> Float[Array, "tokens dim"]:
@@ -37,13 +37,13 @@ class AbstractNormalisation(eqx.Module):
     def layer(
         self,
         manifold: AbstractManifold,
-        t: Float[Array, ""],
+        t: Real[ArrayLike, ""],
         y: Float[Array, "tokens dim"],
         A: Float[Array, "tokens dim"],
     ) -> Float[Array, "tokens dim"]:
         """What a layer adds to the state before it normalises, for a step of one."""
 
-    def keeps(self, t: Float[Array, ""]) -> bool | Array:
+    def keeps(self, t: Real[ArrayLike, ""]) -> bool | Array:
         """Whether the state is on the manifold at time t."""
         return self.projected
 

@@ -50,13 +50,18 @@ def pad(configurations: Sequence[Float[Array, "_ dim"]], tokens: int | None = No
         raise ValueError("`configurations` must hold at least one array; got none.")
     shapes = [y.shape for y in rows]
     if any(len(s) != 2 or s[0] == 0 or s[1] != shapes[0][1] for s in shapes):
-        raise ValueError(f"`configurations` must have shapes (tokens, dim) with one dim; got {shapes}.")
+        raise ValueError(
+            f"`configurations` must have shapes (tokens, dim) with one dim; got {shapes}."
+        )
     longest = max(s[0] for s in shapes)
     tokens = longest if tokens is None else tokens
     if tokens < longest:
-        raise ValueError(f"`tokens` must be at least {longest}, the longest configuration; got {tokens}.")
+        raise ValueError(
+            f"`tokens` must be at least {longest}, the longest configuration; got {tokens}."
+        )
     filled = [
-        jnp.concatenate([y, jnp.broadcast_to(y[:1], (tokens - y.shape[0], y.shape[1]))]) for y in rows
+        jnp.concatenate([y, jnp.broadcast_to(y[:1], (tokens - y.shape[0], y.shape[1]))])
+        for y in rows
     ]
     present = [jnp.arange(tokens) < y.shape[0] for y in rows]
     return Padded(jnp.stack(filled), jnp.stack(present))

@@ -83,7 +83,7 @@ class Quadric(AbstractManifold):
         return self.form
 
     def lower(self, x):
-        return x @ self.form
+        return x @ self.form.astype(x.dtype)
 
     def whiten(self, y):
         raise TypeError("span coordinates have no whitening; lift them to tokens first.")
@@ -106,7 +106,9 @@ def keeps_span(field: AttentionField) -> bool:
     return field.drift is None and (field.U is None or isinstance(field.U, ScaledIdentity))
 
 
-def reduce(field: AttentionField, y0: Float[Array, "tokens dim"], *, how: str = "auto") -> Reduction:
+def reduce(
+    field: AttentionField, y0: Float[Array, "tokens dim"], *, how: str = "auto"
+) -> Reduction:
     r"""The flow of `field` from `y0` in cheaper coordinates, exactly.
 
     - *Span*, where every $U_\eta$ is a multiple of the identity (by its type) and $\ell < d$: tokens stay

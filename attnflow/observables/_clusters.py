@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
 from .._checks import check, floating
 from ..geometry import AbstractManifold
@@ -107,7 +107,7 @@ class Clusters(eqx.Module):
         self.manifold = manifold
 
     def __call__(
-        self, t: Float[Array, ""], y: Float[Array, "tokens dim"]
+        self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]
     ) -> Int[Array, " tokens"]:
         return _label(_neighbours(directions(y, self.manifold), self.slack))
 
@@ -125,5 +125,5 @@ class ClusterCount(eqx.Module):
     ):
         self.clusters = Clusters(threshold, manifold)
 
-    def __call__(self, t: Float[Array, ""], y: Float[Array, "tokens dim"]) -> Int[Array, ""]:
+    def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Int[Array, ""]:
         return jnp.max(self.clusters(t, y)) + 1

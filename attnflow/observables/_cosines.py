@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..geometry import AbstractManifold
 from ._directions import as_tokens, as_weights, directions, present
@@ -62,5 +62,5 @@ class OrderParameter(eqx.Module):
     manifold: AbstractManifold | None = None
     weights: Float[Array, " tokens"] | None = None
 
-    def __call__(self, t: Float[Array, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
+    def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
         return order_parameter(y, self.manifold, weights=self.weights)

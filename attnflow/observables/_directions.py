@@ -36,9 +36,7 @@ def as_weights(weights, y: Array) -> Float[Array, " tokens"]:
         raise ValueError(f"`weights` must have shape ({y.shape[0]},); got {weights.shape}.")
     total = jnp.sum(weights)
     bad = jnp.any(~(weights >= 0)) | ~(total > 0)
-    weights = check(
-        weights, bad, "`weights` must be zero or more with a positive sum; got others."
-    )
+    weights = check(weights, bad, "`weights` must be zero or more with a positive sum; got others.")
     return weights / total
 
 

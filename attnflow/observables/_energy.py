@@ -3,14 +3,14 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..model import AttentionField
 from ._directions import as_tokens, as_weights
 
 
 def energy(
-    field: AttentionField, t: float | Float[Array, ""], y: Float[Array, "tokens dim"]
+    field: AttentionField, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]
 ) -> Float[Array, ""]:
     r"""The interaction energy of the tokens, summed over heads.
 
@@ -61,7 +61,7 @@ def energy(
 
 
 def energy_dissipation(
-    field: AttentionField, t: float | Float[Array, ""], y: Float[Array, "tokens dim"]
+    field: AttentionField, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]
 ) -> Float[Array, ""]:
     r"""The total derivative of [`energy`][] along the flow.
 
@@ -89,7 +89,7 @@ class Energy(eqx.Module):
 
     field: AttentionField
 
-    def __call__(self, t: Float[Array, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
+    def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
         return energy(self.field, t, y)
 
 
@@ -103,5 +103,5 @@ class Dissipation(eqx.Module):
 
     field: AttentionField
 
-    def __call__(self, t: Float[Array, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
+    def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
         return energy_dissipation(self.field, t, y)

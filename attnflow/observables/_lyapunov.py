@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import floating
 from ..geometry import AbstractManifold
@@ -50,7 +50,9 @@ def lyapunov_each(
     y = as_tokens(y)
     v = floating("v", v).astype(y.dtype)
     if v.shape != y.shape[1:]:
-        raise ValueError(f"`v` must have shape {y.shape[1:]}, the tokens' dimension; got {v.shape}.")
+        raise ValueError(
+            f"`v` must have shape {y.shape[1:]}, the tokens' dimension; got {v.shape}."
+        )
     if manifold is not None:
         y, v = directions(y, manifold), directions(v[None], manifold)[0]
     off_v = (1 - jnp.sum(v**2)) / 2
@@ -79,5 +81,5 @@ class Lyapunov(eqx.Module):
             raise ValueError(f"`v` must be a vector; got shape {self.v.shape}.")
         self.manifold = manifold
 
-    def __call__(self, t: Float[Array, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
+    def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
         return lyapunov(y, self.v, self.manifold)

@@ -2,7 +2,7 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..geometry import AbstractManifold, hemisphere_margin
 
@@ -13,7 +13,7 @@ class HemisphereMargin(eqx.Module):
     Positive while some open hemisphere holds all tokens.
     """
 
-    def __call__(self, t: Float[Array, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
+    def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
         return hemisphere_margin(y)[0]
 
 
@@ -27,5 +27,5 @@ class Residual(eqx.Module):
 
     manifold: AbstractManifold
 
-    def __call__(self, t: Float[Array, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
+    def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
         return jnp.max(self.manifold.residual(y))

@@ -2,7 +2,7 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..geometry import AbstractManifold
 from ._directions import as_tokens, as_weights, directions, present
@@ -57,5 +57,5 @@ class Misalignment(eqx.Module):
     manifold: AbstractManifold | None = None
     weights: Float[Array, " tokens"] | None = None
 
-    def __call__(self, t: Float[Array, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
+    def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
         return misalignment(y, self.manifold, weights=self.weights)

@@ -2,7 +2,7 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from ._directions import as_tokens
 
@@ -33,5 +33,5 @@ def effective_rank(y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
 class EffectiveRank(eqx.Module):
     """[`effective_rank`][] as an observer, `obs(t, y)`."""
 
-    def __call__(self, t: Float[Array, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
+    def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
         return effective_rank(y)

@@ -31,7 +31,7 @@ def dress(ax: Axes, xlabel: str | None, ylabel: str | None, title: str | None) -
 
 def save(ax: Axes, path: str | PathLike[str]) -> None:
     """The figure of `ax` as an image file; the format is that of the path's ending."""
-    ax.get_figure(root=True).savefig(path)  # pyright: ignore[reportOptionalMemberAccess]
+    figure_of(ax).savefig(path)
 
 
 def as_curves(ts: Any, values: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -47,3 +47,10 @@ def as_curves(ts: Any, values: Any) -> tuple[np.ndarray, np.ndarray]:
             f"got {values.shape}."
         )
     return ts, values
+
+
+def figure_of(ax: Axes) -> Figure:
+    """The figure that the axes are part of."""
+    figure = ax.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    return figure

@@ -111,7 +111,9 @@ def _ball(ax: Axes) -> None:
     grid = np.linspace(-1, 1, 501)
     x, y = np.meshgrid(grid, grid)
     depth = np.sqrt(np.clip(1 - x**2 - y**2, 0, None))
-    light = np.clip((-0.45 * x + 0.55 * y + 0.7 * depth) / np.sqrt(0.45**2 + 0.55**2 + 0.7**2), 0, 1)
+    light = np.clip(
+        (-0.45 * x + 0.55 * y + 0.7 * depth) / np.sqrt(0.45**2 + 0.55**2 + 0.7**2), 0, 1
+    )
     shade = 0.66 + 0.33 * light
     image = ax.imshow(
         np.dstack([shade, shade, np.clip(shade + 0.012, 0, 1)]),

@@ -1,9 +1,9 @@
 """Sums, scalings and two-sided products of schedules."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Real
 
-from ._base import AbstractSchedule, all_jumps, as_schedule, fastest
+from ._base import AbstractSchedule, all_jumps, as_schedule, fastest, times
 
 
 class Sum(AbstractSchedule):
@@ -23,7 +23,7 @@ class Sum(AbstractSchedule):
             raise ValueError(f"`terms` must have one shape; got {sorted(shapes)}.")
         self.terms = tuple(flat)
 
-    def __call__(self, t: Float[Array, ""]) -> Float[Array, "..."]:
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         return sum(term(t) for term in self.terms)  # pyright: ignore[reportReturnType]
 
     @property
@@ -70,13 +70,13 @@ class Scaled(AbstractSchedule):
         c = self.coefficient(t).astype(values.dtype)
         if c.ndim == 0:
             return c * values
-        if values.ndim == rank:
-            values = values[None]
-        return c.reshape(c.shape + (1,) * (values.ndim - 1)) * values
+        heads = values.ndim > rank
+        c = c.reshape(c.shape + (1,) * (values.ndim - heads))
+        return times(c, values)
 
-    def __call__(self, t: Float[Array, ""]) -> Float[Array, "..."]:
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         values = self.schedule(t)
-        return self._times(t, values, rank=2 if len(self.schedule.shape) == 2 else -1)
+        return self._times(t, values, rank=2 if len(self.schedule.shape) == 2 else values.ndim - 1)
 
     @property
     def frequency(self) -> Float[Array, ""] | None:
@@ -109,9 +109,11 @@ class Congruent(AbstractSchedule):
     left: Float[Array, "newrows rows"]
     right: Float[Array, "cols newcols"]
 
-    def __call__(self, t: Float[Array, ""]) -> Float[Array, "..."]:
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         matrix = self.schedule(t)
-        return jnp.matmul(jnp.matmul(self.left.astype(matrix.dtype), matrix), self.right.astype(matrix.dtype))
+        return jnp.matmul(
+            jnp.matmul(self.left.astype(matrix.dtype), matrix), self.right.astype(matrix.dtype)
+        )
 
     @property
     def frequency(self) -> Float[Array, ""] | None:
@@ -122,7 +124,9 @@ class Congruent(AbstractSchedule):
         return self.schedule.jump_times
 
     def apply(self, t, y):
-        return self.schedule.apply(t, y @ self.right.T.astype(y.dtype)) @ self.left.T.astype(y.dtype)
+        return self.schedule.apply(t, y @ self.right.T.astype(y.dtype)) @ self.left.T.astype(
+            y.dtype
+        )
 
     def bilinear(self, t, x, y):
         return self.schedule.bilinear(

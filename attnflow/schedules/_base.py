@@ -5,7 +5,7 @@ import abc
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import floating
 
@@ -22,7 +22,7 @@ class AbstractSchedule(eqx.Module):
     """
 
     @abc.abstractmethod
-    def __call__(self, t: Float[Array, ""]) -> Float[Array, "..."]:
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         """$M(t)$."""
 
     @property
@@ -41,14 +41,14 @@ class AbstractSchedule(eqx.Module):
         return jax.eval_shape(self, jnp.zeros(())).shape
 
     def apply(
-        self, t: Float[Array, ""], y: Float[Array, "tokens cols"]
+        self, t: Real[ArrayLike, ""], y: Float[Array, "tokens cols"]
     ) -> Float[Array, "*heads tokens rows"]:
         """$M(t) y_j$ for every token: shape `(tokens, rows)`, with a leading head axis if $M$ has one."""
         return rows_times(y, self(t).astype(y.dtype))
 
     def bilinear(
         self,
-        t: Float[Array, ""],
+        t: Real[ArrayLike, ""],
         x: Float[Array, "tokens rows"],
         y: Float[Array, "others cols"],
     ) -> Float[Array, "*heads tokens others"]:
@@ -134,6 +134,12 @@ def as_schedule(name: str, value) -> AbstractSchedule:
             "frequency: attnflow.Function(f, frequency=...)."
         )
     return Constant(floating(name, value))
+
+
+def times(a: Array, b: Array) -> Array:
+    """The entrywise product, the one of lower rank (no head axis) repeated over the other's first axes."""
+    rank = max(a.ndim, b.ndim)
+    return a.reshape((1,) * (rank - a.ndim) + a.shape) * b.reshape((1,) * (rank - b.ndim) + b.shape)
 
 
 def fastest(*schedules: AbstractSchedule) -> Float[Array, ""] | None:

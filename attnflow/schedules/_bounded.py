@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import check, choose, floating
 from ._base import AbstractSchedule, as_schedule
@@ -38,7 +38,7 @@ class Bounded(AbstractSchedule):
         self.bound = check(bound, ~(bound > 0), "`bound` must be positive; got zero or less.")
         self.norm = choose("norm", norm, ("frobenius", "spectral"))
 
-    def __call__(self, t: Float[Array, ""]) -> Float[Array, "..."]:
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         S = self.schedule(t)
         scaled = S / self.bound.astype(S.dtype)
         if self.norm == "frobenius":
@@ -59,9 +59,7 @@ class Bounded(AbstractSchedule):
 def _inverse_root(A: Array) -> Array:
     """$(I + A)^{-1/2}$ of a symmetric positive semidefinite $A$."""
     values, vectors = jnp.linalg.eigh(A)
-    return jnp.matmul(
-        vectors / jnp.sqrt(1 + values)[..., None, :], jnp.swapaxes(vectors, -1, -2)
-    )
+    return jnp.matmul(vectors / jnp.sqrt(1 + values)[..., None, :], jnp.swapaxes(vectors, -1, -2))
 
 
 @_inverse_root.defjvp

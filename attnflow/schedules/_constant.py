@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._callables import as_module
 from .._checks import check, floating
@@ -21,11 +21,11 @@ class Constant(AbstractSchedule):
 
     value: Float[Array, "..."]
 
-    def __init__(self, value: Float[Array, "..."]):
+    def __init__(self, value: Real[ArrayLike, "..."]):
         value = floating("value", value)
         self.value = check(value, ~jnp.isfinite(value), "`value` must be finite; got inf or NaN.")
 
-    def __call__(self, t: Float[Array, ""]) -> Float[Array, "..."]:
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         return self.value
 
     @property
@@ -64,7 +64,7 @@ class ScaledIdentity(AbstractSchedule):
             )
         self.dim = dim
 
-    def __call__(self, t: Float[Array, ""]) -> Float[Array, "*heads dim dim"]:
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "*heads dim dim"]:
         c = self.coefficient(t)
         eye = jnp.eye(self.dim, dtype=c.dtype)
         return c[..., None, None] * jnp.broadcast_to(eye, (*c.shape, *eye.shape))
@@ -107,7 +107,7 @@ class Function(AbstractSchedule):
         self._frequency = None if frequency is None else floating("frequency", frequency)
         self._jump_times = None if jump_times is None else floating("jump_times", jump_times)
 
-    def __call__(self, t: Float[Array, ""]) -> Float[Array, "..."]:
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         return jnp.asarray(self.function(t))  # pyright: ignore[reportCallIssue]
 
     @property

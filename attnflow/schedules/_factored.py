@@ -1,7 +1,7 @@
 """Low-rank heads, QᵀK, used without forming a d by d matrix."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from ._base import AbstractSchedule, all_jumps, as_schedule, fastest, pair
 
@@ -31,7 +31,7 @@ class Factored(AbstractSchedule):
                 f"one number of heads; got {q} and {k}."
             )
 
-    def __call__(self, t: Float[Array, ""]) -> Float[Array, "*heads d d"]:
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "*heads d d"]:
         return jnp.matmul(jnp.swapaxes(self.Q(t), -1, -2), self.K(t))
 
     @property

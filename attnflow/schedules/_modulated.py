@@ -1,10 +1,10 @@
 """A diagonal that depends on time in front of a constant matrix, D(t) P'."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import floating
-from ._base import AbstractSchedule, as_schedule, materialise, pair, rows_times
+from ._base import AbstractSchedule, as_schedule, materialise, pair, rows_times, times
 
 
 class Modulated(AbstractSchedule):
@@ -39,12 +39,12 @@ class Modulated(AbstractSchedule):
     def _diagonal(self, t, dtype) -> Array:
         return materialise(self.diagonal(t).astype(dtype))
 
-    def __call__(self, t: Float[Array, ""]) -> Float[Array, "*heads rows cols"]:
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "*heads rows cols"]:
         matrix = self.matrix
         D = self._diagonal(t, matrix.dtype)
         if self.left is None:
-            return D[..., :, None] * matrix
-        return jnp.matmul(self.left.astype(matrix.dtype) * D[..., None, :], matrix)
+            return times(D[..., :, None], matrix)
+        return jnp.matmul(times(self.left.astype(matrix.dtype), D[..., None, :]), matrix)
 
     @property
     def frequency(self) -> Float[Array, ""] | None:
@@ -57,7 +57,8 @@ class Modulated(AbstractSchedule):
     def apply(self, t, y):
         if self._worth_forming(y.shape[0], 0):
             return super().apply(t, y)
-        out = rows_times(y, self.matrix.astype(y.dtype)) * self._diagonal(t, y.dtype)[..., None, :]
+        rows = rows_times(y, self.matrix.astype(y.dtype))
+        out = times(rows, self._diagonal(t, y.dtype)[..., None, :])
         return out if self.left is None else out @ self.left.T.astype(y.dtype)
 
     def bilinear(self, t, x, y):
@@ -65,7 +66,7 @@ class Modulated(AbstractSchedule):
             return pair(x, rows_times(y, self(t).astype(y.dtype)))
         if self.left is not None:
             x = x @ self.left.astype(x.dtype)
-        x = x * self._diagonal(t, x.dtype)[..., None, :]
+        x = times(x, self._diagonal(t, x.dtype)[..., None, :])
         return pair(x, rows_times(y, self.matrix.astype(y.dtype)))
 
     def _worth_forming(self, tokens: int, others: int) -> bool:
@@ -75,7 +76,9 @@ class Modulated(AbstractSchedule):
             return False
         (rows, d), cols = self.left.shape, self.matrix.shape[-1]
         formed = rows * d * cols + tokens * rows * cols + tokens * others * rows
-        factored = tokens * d * cols + (tokens * rows * d if others == 0 else others * d * (rows + tokens))
+        factored = tokens * d * cols + (
+            tokens * rows * d if others == 0 else others * d * (rows + tokens)
+        )
         return formed < factored
 
     def congruence(self, left, right) -> AbstractSchedule:

@@ -2,7 +2,7 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import floating
 from ._base import AbstractSchedule
@@ -48,7 +48,7 @@ class Sinusoid(AbstractSchedule):
                 f"`amplitude`, `omega` and `phase` must broadcast to one shape; got {shapes}."
             ) from error
 
-    def __call__(self, t: Float[Array, ""]) -> Float[Array, "..."]:
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         shape = jnp.broadcast_shapes(self.amplitude.shape, self.omega.shape, self.phase.shape)
         dtype = jnp.result_type(self.amplitude.dtype, self.omega.dtype, self.phase.dtype)
         amplitude, omega, phase = (
@@ -100,7 +100,7 @@ class Fourier(AbstractSchedule):
         if self.omega.ndim:
             raise ValueError(f"`omega` must be a scalar; got shape {self.omega.shape}.")
 
-    def __call__(self, t: Float[Array, ""]) -> Float[Array, "..."]:
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         dtype = self.constant.dtype
         k = jnp.arange(1, self.cosine.shape[0] + 1).astype(dtype)
         angle = k * (self.omega.astype(dtype) * jnp.asarray(t, dtype))

@@ -4,7 +4,7 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import check, choose, floating
 from ._base import AbstractSchedule
@@ -13,8 +13,12 @@ from ._base import AbstractSchedule
 def _times(name: str, times) -> Array:
     times = floating(name, times)
     if times.ndim != 1 or times.shape[0] == 0:
-        raise ValueError(f"`{name}` must be a vector of at least one time; got shape {times.shape}.")
-    return check(times, ~(jnp.diff(times) > 0), f"`{name}` must increase strictly; got times out of order.")
+        raise ValueError(
+            f"`{name}` must be a vector of at least one time; got shape {times.shape}."
+        )
+    return check(
+        times, ~(jnp.diff(times) > 0), f"`{name}` must increase strictly; got times out of order."
+    )
 
 
 class Piecewise(AbstractSchedule):
@@ -40,7 +44,7 @@ class Piecewise(AbstractSchedule):
                 f"got shape {self.values.shape}."
             )
 
-    def __call__(self, t: Float[Array, ""]) -> Float[Array, "..."]:
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         index = jnp.searchsorted(self.times, jnp.asarray(t, self.times.dtype), side="right")
         return self.values[index]
 
@@ -78,14 +82,16 @@ class Interpolated(AbstractSchedule):
         self.values = floating("values", values)
         self.method = choose("method", method, ("linear", "cubic"))
         if self.ts.shape[0] < 2:
-            raise ValueError("`ts` must hold at least two knots; got one. Use Constant for one value.")
+            raise ValueError(
+                "`ts` must hold at least two knots; got one. Use Constant for one value."
+            )
         if self.values.shape[:1] != self.ts.shape:
             raise ValueError(
                 f"`values` must have one entry for each of the {self.ts.shape[0]} knots; "
                 f"got shape {self.values.shape}."
             )
 
-    def __call__(self, t: Float[Array, ""]) -> Float[Array, "..."]:
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         ts = self.ts.astype(self.values.dtype)
         t = jnp.clip(jnp.asarray(t, ts.dtype), ts[0], ts[-1])
         if self.method == "linear":

@@ -1,0 +1,37 @@
+"""The paper's simulations: Figures 1 to 6, each a function that returns numbers and one that draws.
+
+`reproduce` runs them all and sets the paper's claims beside what was measured. The fields are
+`field_theorem_3_2()`, `field_theorem_4_2(key)` and `field_theorem_4_5()`.
+"""
+
+from ._claims import Claim as Claim, FigureData as FigureData, Report as Report
+from ._exception_4_2 import (
+    draw_exception_4_2 as draw_exception_4_2,
+    exception_4_2 as exception_4_2,
+    exceptional_angle as exceptional_angle,
+)
+from ._remark_3_4 import remark_3_4 as remark_3_4, wendel as wendel
+from ._reproduce import FIGURES as FIGURES, reproduce as reproduce
+from ._theorem_3_2 import (
+    draw_figure1 as draw_figure1,
+    draw_figure2 as draw_figure2,
+    draw_figure3 as draw_figure3,
+    field_theorem_3_2 as field_theorem_3_2,
+    figure1 as figure1,
+    figure2 as figure2,
+    figure3 as figure3,
+)
+from ._theorem_4_2 import (
+    draw_figure4 as draw_figure4,
+    field_theorem_4_2 as field_theorem_4_2,
+    figure4 as figure4,
+    starts as starts,
+)
+from ._theorem_4_5 import (
+    draw_figure5 as draw_figure5,
+    draw_figure6 as draw_figure6,
+    field_theorem_4_5 as field_theorem_4_5,
+    figure5 as figure5,
+    figure6 as figure6,
+    top_eigenvector as top_eigenvector,
+)

@@ -1,0 +1,124 @@
+"""Theorem 4.2's printed domain: the start on S¹ that ends at -y_1 without starting there."""
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from matplotlib.figure import Figure
+
+from .. import plot
+from ..flow import simulate
+from ..geometry import Sphere
+from ..model import AttentionField
+from ..observables import Residual
+from ._claims import Claim, FigureData
+
+SECOND = 1.0  # theta_2(0); theta_1 = 0
+SHIFT = 1e-6  # how far beside the exceptional start its neighbours are
+HORIZON = 24.0  # rounding leaves the exceptional path at e^{2t/3}: it is shown until here
+T1 = 60.0
+
+
+def exceptional_angle() -> float:
+    r"""The $\theta_3(0) \ne \pi$ from which token 3 converges to $-y_1$, for $\theta_1 = 0$, $\theta_2(0) = 1$.
+
+    With $P = 0$ and scale 1 on S¹ the angles obey
+    $\dot\theta_2 = -\tfrac12\sin\theta_2$ and
+    $\dot\theta_3 = -\tfrac13\sin\theta_3 + \tfrac13\sin(\theta_2 - \theta_3)$.
+    The point $\theta_3 = \pi$ repels, as $e^{2t/3}$, while token 2 arrives as $e^{-t/2}$; exactly one
+    solution stays on $\theta_3 - \pi \approx \tfrac27\theta_2$ for ever. Solved backwards it attracts, so
+    it is followed from late times to $t = 0$.
+
+    **Returns:**
+
+    3.4295824983..., which is $\pi + 0.2879898447...$
+    """
+    late = 40.0
+
+    def second(t):
+        return 2 * jnp.arctan(jnp.tan(SECOND / 2) * jnp.exp(-t / 2))
+
+    def rate(t, beyond, args):
+        # beyond = theta_3 - pi
+        return (jnp.sin(beyond) - jnp.sin(second(t) - beyond)) / 3
+
+    sol = diffrax.diffeqsolve(
+        diffrax.ODETerm(rate),
+        diffrax.Dopri8(),
+        late,
+        0.0,
+        None,
+        2 / 7 * second(jnp.asarray(late)),
+        stepsize_controller=diffrax.PIDController(rtol=1e-13, atol=1e-15),
+    )
+    return float(np.pi + np.asarray(sol.ys)[0])
+
+
+def _angle_beyond(y: Float[Array, "3 2"]) -> Float[Array, ""]:
+    # Between y_3 and -y_1, without cancellation at either end.
+    return 2 * jnp.arctan2(jnp.linalg.norm(y[2] + y[0]), jnp.linalg.norm(y[2] - y[0]))
+
+
+def exception_4_2() -> FigureData:
+    """The erratum of Theorem 4.2's printed domain, `y_j != -y_1`, by its start on S¹.
+
+    Three tokens, causal, P = 0, rows of attention that sum to one: the exceptional start, and one a
+    millionth of a radian to each side.
+
+    **Returns:**
+
+    `ts` (n,), `angle` (3, n): between y_3 and -y_1, for the lower neighbour, the exceptional start and
+    the upper neighbour; `theta` (3,): their theta_3(0).
+    """
+    theta = exceptional_angle() + SHIFT * np.array([-1.0, 0.0, 1.0])
+    sphere = Sphere(2)
+    field = AttentionField(sphere, P=jnp.zeros((2, 2)), mask="causal", scale=1.0)
+    ts = jnp.linspace(0.0, T1, 601)
+    observe = {"angle": _angle_beyond, "residual": Residual(sphere)}
+
+    def one(third):
+        angles = jnp.stack([jnp.zeros(()), jnp.asarray(SECOND), third])
+        y0 = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=1)
+        return simulate(
+            field,
+            y0,
+            t1=T1,
+            ts=ts,
+            rtol=1e-13,
+            atol=1e-14,
+            observe=observe,
+            solver=diffrax.Dopri8(),
+        ).ys
+
+    found = jax.vmap(one)(jnp.asarray(theta))
+    angle, times = np.asarray(found["angle"]), np.asarray(ts)
+    kept = angle[1, np.searchsorted(times, HORIZON)]
+    beside = np.pi - angle[[0, 2], -1].min()
+    claims = (
+        Claim(
+            4,
+            "Thm 4.2, erratum: its printed domain, y_j != -y_1 for all j, is too large by a null "
+            "set; almost every start (Table 1) is right",
+            f"S^1, P = 0: from theta = (0, 1, pi + {theta[1] - np.pi:.9f}) y_3 goes to -y_1 "
+            f"({kept:.0e} rad at t = {HORIZON:g}); from {SHIFT:.0e} beside it to y_1 ({beside:.0e})",
+            bool(kept < 1e-4 and beside < 1e-6 and angle[1, 0] > 0.1),
+        ),
+    )
+    arrays = {
+        "ts": times, "angle": angle, "theta": theta, "residual": np.asarray(found["residual"]),
+    }  # fmt: skip
+    return FigureData(arrays, claims)
+
+
+def draw_exception_4_2(data: FigureData) -> Figure:
+    """The angle between y_3 and -y_1 from the exceptional start and from both sides of it."""
+    shown = data["ts"] <= 40.0
+    ax = plot.curves(
+        data["ts"][shown], data["angle"][[1, 0, 2]][:, shown], log=True,
+        labels=["exceptional start", f"{SHIFT:.0e} rad below", f"{SHIFT:.0e} rad above"],
+        ylabel="angle between $y_3$ and $-y_1$",
+        title="A start outside the basin, $y_j \\ne -y_1$ (erratum, Theorem 4.2)",
+    )  # fmt: skip
+    ax.axvline(HORIZON, color="#8a8a8a", linewidth=0.8, linestyle=":")
+    return plot.figure_of(ax)
