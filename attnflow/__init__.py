@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from .flow import (
         ProjectedSolver as ProjectedSolver,
+        ResumableController as ResumableController,
         consensus as consensus,
         iterate as iterate,
         simulate as simulate,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         Post as Post,
         Pre as Pre,
         SquareRoot as SquareRoot,
+        pad as pad,
     )
     from .observables import (
         ClusterCount as ClusterCount,
@@ -92,7 +94,13 @@ _NAMESPACES = (
     "spec",
 )
 _FLAT = {
-    "flow": ("ProjectedSolver", "consensus", "iterate", "simulate"),
+    "flow": (
+        "ProjectedSolver",
+        "ResumableController",
+        "consensus",
+        "iterate",
+        "simulate",
+    ),
     "geometry": ("Ellipsoid", "Sphere", "hemisphere_margin"),
     "model": (
         "NGPT",
@@ -105,6 +113,7 @@ _FLAT = {
         "Post",
         "Pre",
         "SquareRoot",
+        "pad",
     ),
     "observables": (
         "ClusterCount",

@@ -53,7 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+        status = _fail("interrupted", 130)
+        if arguments is None:
+            # XLA may still be compiling in a thread of its own, and crashes when Python is taken
+            # down under it: end at once instead.
+            sys.stdout.flush()
+            os._exit(status)
+        return status
     except BrokenPipeError:  # `attnflow info | head -1`: the reader has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

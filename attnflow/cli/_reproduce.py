@@ -30,13 +30,13 @@ def reproduce(
     seed
         Seed of the random starts and matrices.
     """
-    from ..records import writable_folder
     from ._start import start_jax
 
-    start_jax()
+    if not start_jax():
+        raise ValueError("reproduce needs 64-bit numbers: unset JAX_ENABLE_X64.")
     from .. import paper
 
-    report = paper.reproduce(figure or None, out=writable_folder(out), seed=seed)
+    report = paper.reproduce(figure or None, out=out, seed=seed)
     print(report.table())
     print(f"Files are in {out}.")
     return 0 if report.holds else 1

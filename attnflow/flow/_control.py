@@ -57,6 +57,13 @@ class ResumableController(diffrax.AbstractAdaptiveStepSizeController):
 
     controller: diffrax.AbstractAdaptiveStepSizeController
 
+    def __check_init__(self):
+        if not isinstance(self.controller, diffrax.AbstractAdaptiveStepSizeController):
+            raise ValueError(
+                "`controller` must be adaptive, such as diffrax.PIDController; "
+                f"got {type(self.controller).__name__}, which has no step size to keep."
+            )
+
     @property
     def rtol(self):  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.controller.rtol

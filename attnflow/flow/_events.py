@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from .._callables import adapt
 from .._checks import check, floating
 from ..geometry import AbstractManifold
-from ..model._reductions import AbstractLift
+from ..model._reductions import AbstractLift, Identity
 from ..observables import misalignment
 from ._observe import check_scalar
 
@@ -51,7 +51,7 @@ def consensus(threshold, manifold: AbstractManifold | None = None) -> Consensus:
 
 
 class TimeBisection(optx.Bisection):
-    """Bisection in time that ends when the interval does, whatever the function's value there.
+    """Bisection in time that ends when the interval does, on the side where the event has happened.
 
     optimistix's own also waits for a small function value: a Boolean turned into a sign has none.
     """
@@ -59,6 +59,9 @@ class TimeBisection(optx.Bisection):
     def terminate(self, fn, y, args, options, state, tags):
         width = jnp.abs(state.upper - state.lower)
         return width <= self.atol + self.rtol * jnp.abs(y), optx.RESULTS.successful
+
+    def postprocess(self, fn, y, aux, args, options, state, tags, result):
+        return state.upper, aux, {}
 
 
 class Condition(eqx.Module):
@@ -74,21 +77,48 @@ class Condition(eqx.Module):
         return value.astype(y.dtype)
 
 
-class Oriented(eqx.Module):
-    """A condition with its sign chosen so that it starts positive: its event is a fall to zero.
+class FirstOf(eqx.Module):
+    """Several conditions as one, which falls through zero when the first of them happens.
 
-    With one orientation, bisection needs no search for the sign (which fails in lanes of a batch
-    without an event). An event that holds at the start falls within the first step.
+    Each has its sign chosen so that it starts positive. With one orientation, bisection needs no
+    search for the sign (which fails in lanes of a batch without an event), and the least of them is
+    a scalar, which bisection needs. An event that holds at the start falls within the first step.
     """
 
-    condition: Condition
-    sign: Float[Array, ""]
-    holds: Bool[Array, ""]
+    conditions: tuple[Condition, ...]
+    signs: tuple[Float[Array, ""], ...]
+    holds: tuple[Bool[Array, ""], ...]
     t0: Float[Array, ""]
+    structure: Any = eqx.field(static=True)
+
+    @property
+    def any_holds(self) -> Bool[Array, ""]:
+        """Whether the run ends where it starts."""
+        return jnp.any(jnp.stack(self.holds))
+
+    def _values(self, t, y, args) -> Float[Array, " events"]:
+        pairs = zip(self.signs, self.conditions, strict=True)
+        return jnp.stack([sign * condition(t, y, args) for sign, condition in pairs])
 
     def __call__(self, t, y, args, **kwargs) -> Float[Array, ""]:
-        value = self.sign * self.condition(t, y, args)
-        return jnp.where(self.holds, jnp.where(t > self.t0, -1.0, 1.0).astype(value.dtype), value)
+        value = jnp.min(self._values(t, y, args))
+        fallen = jnp.where(t > self.t0, -1.0, 1.0).astype(value.dtype)
+        return jnp.where(self.any_holds, fallen, value)
+
+    def on_tokens(self) -> "FirstOf":
+        """The same conditions as functions of tokens, without the lift."""
+        conditions = tuple(Condition(c.function, Identity()) for c in self.conditions)
+        return FirstOf(conditions, self.signs, self.holds, self.t0, self.structure)
+
+    def which(self, t, y, args, happened: Bool[Array, ""]) -> Any:
+        """Which event ended the run at `(t, y)`, a pytree of Booleans like the user's."""
+        first = jnp.where(
+            self.any_holds,
+            jnp.argmax(jnp.stack(self.holds)),
+            jnp.argmin(self._values(t, y, args)),
+        )
+        flags = [happened & (first == k) for k in range(len(self.conditions))]
+        return jax.tree.unflatten(self.structure, flags)
 
 
 class Events(eqx.Module):
@@ -116,22 +146,36 @@ def as_events(event: Any, dtype) -> Events | None:
     return Events(tuple(adapt("event", f) for f in leaves), finder, direction, structure)
 
 
-def build_event(
-    events: Events, lift: AbstractLift, t0, y0, args
-) -> tuple[diffrax.Event, Bool[Array, ""]]:
-    """The `diffrax.Event` of `events` on the reduced state, and whether one holds at the start."""
-    conditions, any_holds = [], jnp.asarray(False)
-    for function in events.functions:
-        out = check_scalar("event", function, t0, lift(y0), args)
-        condition: Any = Condition(function, lift)
-        if isinstance(events.root_finder, TimeBisection):
-            start = jax.lax.stop_gradient(condition(t0, y0, args))
-            # Consensus and Booleans hold below zero; any other function only where it is zero.
-            one_sided = out.dtype == jnp.bool_ or isinstance(function, Consensus)
-            holds = start <= 0 if one_sided else start == 0
-            sign = jnp.where(start < 0, -1.0, 1.0).astype(start.dtype)
-            condition = Oriented(condition, sign, holds, t0)
-            any_holds = any_holds | holds
-        conditions.append(condition)
-    functions = jax.tree.unflatten(events.structure, conditions)
-    return diffrax.Event(functions, events.root_finder, events.direction), any_holds
+def build_event(events: Events, lift: AbstractLift, t0, y0, args) -> diffrax.Event:
+    """The `diffrax.Event` of `events` on the reduced state.
+
+    Its function is a `FirstOf`, unless the user gave a `diffrax.Event`, which is kept as it is.
+    """
+    shapes = [check_scalar("event", f, t0, lift(y0), args) for f in events.functions]
+    conditions = tuple(Condition(function, lift) for function in events.functions)
+    if not isinstance(events.root_finder, TimeBisection):
+        functions = jax.tree.unflatten(events.structure, list(map(_raw(lift), events.functions)))
+        return diffrax.Event(functions, events.root_finder, events.direction)
+    signs, holds = [], []
+    for condition, shape in zip(conditions, shapes, strict=True):
+        start = jax.lax.stop_gradient(condition(t0, y0, args))
+        # Consensus and Booleans hold below zero; any other function only where it is zero.
+        one_sided = shape.dtype == jnp.bool_ or isinstance(condition.function, Consensus)
+        holds.append(start <= 0 if one_sided else start == 0)
+        signs.append(jnp.where((start < 0) & (not one_sided), -1.0, 1.0).astype(start.dtype))
+    first = FirstOf(conditions, tuple(signs), tuple(holds), t0, events.structure)
+    return diffrax.Event(first, events.root_finder, None)
+
+
+class Raw(eqx.Module):
+    """A user's own diffrax event function, of the reduced state."""
+
+    function: Any
+    lift: AbstractLift
+
+    def __call__(self, t, y, args, **kwargs):
+        return self.function(t, self.lift(y), args)
+
+
+def _raw(lift: AbstractLift):
+    return lambda function: Raw(function, lift)

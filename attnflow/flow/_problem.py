@@ -6,13 +6,13 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from .._checks import check
 from ..model import AttentionField
 from ..model._reductions import AbstractLift
 from ._control import adaptive, with_jumps
-from ._events import Events, build_event
+from ._events import Events, FirstOf, build_event
 from ._observe import Lifted, Tokens, mark_missing
 from ._projected import ProjectedSolver
 from ._solution import Dense, Solution
@@ -49,7 +49,6 @@ class Problem(eqx.Module):
     saves: Lifted
     end: Lifted
     event: diffrax.Event | None
-    holds: Bool[Array, ""] | None
     options: Options
 
     @property
@@ -105,21 +104,19 @@ class Problem(eqx.Module):
             ts, values = sol.ts["saves"], sol.ys["saves"]
             t1, y1 = sol.ts["end"][0], sol.ys["end"][0]
         saved = jnp.isfinite(ts)
-        y0, result, mask = self.lift(self.y0), sol.result, sol.event_mask
-        if self.holds is not None:
+        mask, first = sol.event_mask, None if self.event is None else self.event.cond_fn
+        if isinstance(first, FirstOf):
+            holds, y0 = first.any_holds, self.lift(self.y0)
             # An event that holds at the start ends the run there.
-            t1, y1 = jnp.where(self.holds, o.t0, t1), jnp.where(self.holds, y0, y1)
-            first = self.saves(o.t0, self.y0, o.args)
+            t1, y1 = jnp.where(holds, o.t0, t1), jnp.where(holds, y0, y1)
+            start = self.saves(o.t0, self.y0, o.args)
             values = jax.tree.map(
-                lambda many, one: jnp.where(self.holds, one[None], many), values, first
+                lambda many, one: jnp.where(holds, one[None], many), values, start
             )
-            if o.ts is None:
-                ts = jnp.where(self.holds, o.t0, ts)
-            else:
-                ts, saved = (
-                    jnp.where(self.holds, o.ts, ts),
-                    jnp.where(self.holds, o.ts <= o.t0, saved),
-                )
+            early = o.t0[None] if o.ts is None else o.ts
+            ts, saved = jnp.where(holds, early, ts), jnp.where(holds, early <= o.t0, saved)
+            happened = sol.result == diffrax.RESULTS.event_occurred
+            mask = first.on_tokens().which(t1, y1, o.args, happened)
         like = jax.eval_shape(lambda x: self.saves.values(o.t0, x, o.args), self.y0)
         dense = None
         if o.dense:
@@ -132,7 +129,7 @@ class Problem(eqx.Module):
             t0=o.t0,
             t1=t1,
             y1=y1,
-            result=result,
+            result=sol.result,
             stats={name: jnp.asarray(sol.stats[name]) for name in names},
             event=mask,
             dense=dense,
@@ -150,9 +147,9 @@ def assemble(field: AttentionField, y0: Float[Array, "tokens dim"], options: Opt
     else:
         controller = with_jumps(o.controller, field, o.t0)
     solver = ProjectedSolver(o.solver, field.manifold) if field.projected else o.solver
-    event, holds = None, None
+    event = None
     if o.events is not None:
-        event, holds = build_event(o.events, lift, o.t0, x0, o.args)
+        event = build_event(o.events, lift, o.t0, x0, o.args)
     return Problem(
         field=field,
         y0=x0,
@@ -162,7 +159,6 @@ def assemble(field: AttentionField, y0: Float[Array, "tokens dim"], options: Opt
         saves=Lifted(o.observers, lift),
         end=Lifted(Tokens(), lift),
         event=event,
-        holds=holds,
         options=o,
     )
 

@@ -18,8 +18,8 @@ class AbstractKernel(eqx.Module):
     def __call__(
         self,
         logits: Float[Array, "heads tokens tokens"],
-        allowed: Bool[Array, "*heads tokens tokens"] | None,
-        weights: Float[Array, " tokens"] | None,
+        allowed: Bool[Array, "some tokens tokens"] | None,
+        weights: Float[Array, "1 1 tokens"] | None,
     ) -> Float[Array, "heads tokens tokens"]:
         """Weights of each row, zero where not `allowed`; `weights` are the tokens' masses."""
 
@@ -42,7 +42,7 @@ def _exp(shifted: Array, allowed: Array | None, weights: Array | None) -> Array:
 def _combine(allowed: Array | None, weights: Array | None) -> Array | None:
     if weights is None:
         return allowed
-    present = jnp.broadcast_to(weights > 0, weights.shape * 2)
+    present = jnp.broadcast_to(weights > 0, (1, *weights.shape[-1:] * 2))
     return present if allowed is None else allowed & present
 
 
@@ -97,7 +97,7 @@ class Hardmax(AbstractKernel):
         slack = jnp.asarray(relative, logits.dtype) * jnp.maximum(1, jnp.abs(largest))
         tied = logits >= largest - slack
         tied = tied if allowed is None else tied & allowed
-        share = tied.astype(logits.dtype) if weights is None else tied * weights
+        share = jnp.where(tied, 1.0 if weights is None else weights, 0).astype(logits.dtype)
         total = jnp.sum(share, axis=-1, keepdims=True)
         return jnp.where(total > 0, share / jnp.where(total > 0, total, 1), 0)
 

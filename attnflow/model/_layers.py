@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._callables import as_module
 from .._checks import check, floating
@@ -102,13 +102,13 @@ class AttentionLayers(eqx.Module):
         )
         self.skip = bool(skip)
 
-    def time(self, k: Int[Array, ""], dtype=None) -> Float[Array, ""]:
+    def time(self, k: Int[ArrayLike, "*layers"], dtype=None) -> Float[Array, "*layers"]:
         r"""$t_k = k\tau$, the time at which layer $k$ sees the schedules."""
         dtype = self.step.dtype if dtype is None else dtype
         return jnp.asarray(k).astype(dtype) * self.step.astype(dtype)
 
     def __call__(
-        self, k: Int[Array, ""], y: Float[Array, "tokens dim"], args: Any = None
+        self, k: Int[ArrayLike, ""], y: Float[Array, "tokens dim"], args: Any = None
     ) -> Float[Array, "tokens dim"]:
         """The tokens after layer `k`, from the tokens `y` before it."""
         field = self.field

@@ -73,15 +73,15 @@ def _neighbours(unit: Array, slack: Array) -> Bool[Array, "tokens tokens"]:
 
 
 def _label(joined: Bool[Array, "tokens tokens"]) -> Int[Array, " tokens"]:
+    # `joined` is symmetric: (a - b)² and (b - a)² are the same float.
     tokens = joined.shape[0]
     index = jnp.arange(tokens)
-    joined = joined | joined.T | jnp.eye(tokens, dtype=bool)
 
     def sweep(state):
         # The least label among one's neighbours, handed on to the token that lent its own; then
         # labels of labels, so that long chains close in about log2(tokens) sweeps.
         label, _ = state
-        least = jnp.min(jnp.where(joined, label, tokens), axis=1)
+        least = jnp.min(jnp.where(joined, label[None], tokens), axis=1)
         new = label.at[label].min(least)
         new = jnp.minimum(new, least)
         new = new[new]

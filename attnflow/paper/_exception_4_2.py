@@ -118,7 +118,13 @@ def draw_exception_4_2(data: FigureData) -> Figure:
         data["ts"][shown], data["angle"][[1, 0, 2]][:, shown], log=True,
         labels=["exceptional start", f"{SHIFT:.0e} rad below", f"{SHIFT:.0e} rad above"],
         ylabel="angle between $y_3$ and $-y_1$",
-        title="A start outside the basin, $y_j \\ne -y_1$ (erratum, Theorem 4.2)",
+        title="A start with $y_j \\ne -y_1$ outside the basin (erratum, Thm 4.2)",
     )  # fmt: skip
     ax.axvline(HORIZON, color="#8a8a8a", linewidth=0.8, linestyle=":")
+    ax.text(
+        HORIZON + 0.4,
+        1e-9,
+        "from here on rounding,\nwhich grows as $e^{2t/3}$,\ntakes over",
+        va="center",
+    )
     return plot.figure_of(ax)

@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Key
 from matplotlib.figure import Figure
@@ -153,15 +152,15 @@ def draw_figure1(data: FigureData) -> Figure:
         data["ts"], data["norms"], labels=["$|P_1(t)|_F$", "$|P_2(t)|_F$"],
         ylabel="Frobenius norm", title="Figure 1. Norms of $P_1(t)$ and $P_2(t)$",
     )  # fmt: skip
-    ax.set_ylim(bottom=0)
-    ax.legend(loc="upper right", ncols=2, frameon=True, framealpha=0.9, edgecolor="none")
+    ax.set_ylim(0, 1.28)
+    ax.legend(loc="upper right", ncols=2, frameon=False)
     return plot.figure_of(ax)
 
 
 def draw_figure2(data: FigureData) -> Figure:
     """Figure 2 from the numbers of [`figure2`][]."""
     ax = plot.sphere(
-        data["ts"], data["ys"], v=data["v"], v_label="v = (1, 0, 0)",
+        data["ts"], data["ys"], v=data["v"],
         title="Figure 2. Consensus on $S^2$ (Theorem 3.2)",
     )  # fmt: skip
     return plot.figure_of(ax)

@@ -123,15 +123,16 @@ def draw_figure5(data: FigureData) -> Figure:
     """Figure 5 from the numbers of [`figure5`][]."""
     ax = plot.sphere(
         data["ts"], data["ys"], v=data["v"],
-        title="Figure 5. Consensus at the eigenvector v of U (Theorem 4.5)",
+        title="Figure 5. Consensus at v (Theorem 4.5)",
     )  # fmt: skip
     return plot.figure_of(ax)
 
 
 def draw_figure6(data: FigureData) -> Figure:
     """Figure 6 from the numbers of [`figure6`][]."""
+    shown = data["ts"] <= 25.0
     ax = plot.curves(
-        data["ts"], data["V"], labels=[r"$V_1 = 1 - y_1^\top v$", r"$V_2 = 1 - y_2^\top v$"],
+        data["ts"][shown], data["V"][:, shown], labels=[r"$V_1 = 1 - y_1^\top v$", r"$V_2 = 1 - y_2^\top v$"],
         title="Figure 6. $V_1$ and $V_2$ of the proof of Theorem 4.5",
     )  # fmt: skip
     ax.set_ylim(bottom=0)

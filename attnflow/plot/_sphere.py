@@ -1,5 +1,7 @@
 """Tokens on S² seen from a point: a shaded ball, its far side faint."""
 
+import itertools
+
 import numpy as np
 from jaxtyping import ArrayLike
 from matplotlib.axes import Axes
@@ -90,12 +92,17 @@ def sphere(
 
 
 def _default_view(ys: np.ndarray, v: np.ndarray | None) -> tuple[float, float]:
-    middle = ys.mean(axis=(0, 1)) + ys[-1].mean(axis=0) + (0 if v is None else v)
+    middle = ys.mean(axis=(0, 1)) + ys[-1].mean(axis=0)
     if np.linalg.norm(middle) < 1e-6:
         return 20.0, 30.0
+    middle = middle / np.linalg.norm(middle)
+    turn = 20.0
+    if v is not None:
+        turn = 20.0 if middle @ v > 0.95 else 0.0
+        middle = middle + v if np.linalg.norm(middle + v) > 1e-6 else middle
     x, y, z = middle / np.linalg.norm(middle)
     elevation, azimuth = np.degrees(np.arcsin(z)), np.degrees(np.arctan2(y, x))
-    return float(np.clip(elevation + 15, -70, 70)), float(azimuth + 25)
+    return float(np.clip(elevation + 12, -70, 70)), float(azimuth + turn)
 
 
 def _frame(elevation: float, azimuth: float) -> np.ndarray:
@@ -152,7 +159,7 @@ def _great_circle(v: np.ndarray) -> np.ndarray:
 def _dense(path: np.ndarray) -> np.ndarray:
     """The path with points between saves that are far apart, along great circles."""
     pieces = [path[:1]]
-    for p, q in zip(path[:-1], path[1:], strict=True):
+    for p, q in itertools.pairwise(path):
         angle = 2 * np.arctan2(np.linalg.norm(p - q), np.linalg.norm(p + q))
         s = np.linspace(0, 1, 2 + int(angle / 0.05))[1:, None]
         between = (1 - s) * p + s * q
@@ -192,12 +199,13 @@ def _arrow(ax: Axes, v: np.ndarray, frame: np.ndarray, label: str) -> None:
     tip = (1.2 * x, 1.2 * y)
     ax.plot([x, tip[0]], [y, tip[1]], color=ORANGE, linewidth=1.4, alpha=faint, zorder=5)
     ax.plot([x], [y], "o", markersize=4, color=ORANGE, alpha=faint, zorder=5)
-    ax.annotate(
+    text = ax.annotate(
         label, tip, xytext=(4 if x >= 0 else -4, 4 if y >= 0 else -4), textcoords="offset points",
         ha="left" if x >= 0 else "right", va="bottom" if y >= 0 else "top",
         color=ORANGE, fontsize=12, fontstyle="italic", zorder=8,
         path_effects=[withStroke(linewidth=2.5, foreground="white")],
     )  # fmt: skip
+    text.set_in_layout(False)
 
 
 def _markers(

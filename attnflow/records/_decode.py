@@ -24,7 +24,7 @@ class _Decoder:
         if isinstance(x, list):
             return [self.value(item) for item in x]
         if isinstance(x, dict):
-            return getattr(self, "_" + x["is"].replace(" ", "_"))(x)
+            return getattr(self, f"_{x['is']}".replace(" ", "_"))(x)
         return x
 
     def _float(self, x: dict) -> float:

@@ -109,6 +109,10 @@ def load(path: str | os.PathLike, *, classes: Iterable[type] = ()) -> Any:
             return decode(head["tree"], leaves, finder)
         except ValueError as error:
             raise ValueError(f"`{path}`: {error}") from error
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"`{path}` is malformed: its first line says what attnflow.save does not write."
+            ) from error
 
 
 class _Hashing:

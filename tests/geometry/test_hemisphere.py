@@ -2,13 +2,14 @@
 
 import math
 
-import attnflow as af
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from attnflow.geometry import hemisphere_certificate
 from scipy.optimize import linprog, nnls
+
+import attnflow as af
+from attnflow.geometry import hemisphere_certificate
 
 # Compiling is what these tests cost: batches of one shape (BATCH, 8, 3) wherever it will do.
 BATCH = 400
@@ -151,7 +152,7 @@ def test_the_paper_s_largest_case_is_certified():
 
 def test_the_margin_is_invariant_under_rotation_and_permutation():
     rng = np.random.default_rng(6)
-    y = unit(rng.standard_normal((8, 3)) + [[1.0, 0, 0]])
+    y = unit(rng.standard_normal((8, 3)) + np.eye(3)[:1])
     rotation, _ = np.linalg.qr(rng.standard_normal((3, 3)))
     plain = certify(jnp.asarray(y))
     turned = certify(jnp.asarray((y @ rotation.T)[rng.permutation(8)]))
@@ -161,7 +162,7 @@ def test_the_margin_is_invariant_under_rotation_and_permutation():
 
 def test_the_derivative_is_that_of_the_optimum():
     rng = np.random.default_rng(7)
-    y = jnp.asarray(unit(rng.standard_normal((8, 3)) + [[2.0, 0, 0]]))
+    y = jnp.asarray(unit(rng.standard_normal((8, 3)) + 2 * np.eye(3)[:1]))
     change = jnp.asarray(rng.standard_normal((8, 3)))
     found = certify(y)
     (margin, gradient), pushed = jax.jit(

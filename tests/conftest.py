@@ -1,0 +1,82 @@
+"""What every test runs under: 64 bits, strict arithmetic, checked signatures, seeded keys."""
+
+import os
+import zlib
+from collections.abc import Callable, Iterator
+
+import jaxtyping
+
+os.environ["MPLBACKEND"] = "Agg"  # no window, whatever the machine
+
+# Stays installed: attnflow imports its parts when they are asked for, which is later than this.
+# As PEP 484 has it, an int is accepted where a float is asked for.
+jaxtyping.install_import_hook(
+    "attnflow", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+)
+
+import jax  # noqa: E402
+import jax.random as jr  # noqa: E402
+import pytest  # noqa: E402
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def _seed(name: str) -> int:
+    """A seed that depends on the test's name alone: not on the order, the worker or the run."""
+    return zlib.crc32(name.encode())
+
+
+@pytest.fixture
+def getkey(request) -> Callable[[], jax.Array]:
+    """Keys drawn in turn: `getkey()` gives a fresh one at each call, the same in every run."""
+    key = jr.key(_seed(request.node.nodeid))
+
+    def get() -> jax.Array:
+        nonlocal key
+        key, out = jr.split(key)
+        return out
+
+    return get
+
+
+@pytest.fixture
+def as_user() -> Iterator[None]:
+    """Signatures unchecked, as outside the tests: what bad input meets is attnflow itself."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def x64_off() -> Iterator[None]:
+    """JAX as it starts: with 64 bits turned off."""
+    jax.config.update("jax_enable_x64", False)
+    yield
+    jax.config.update("jax_enable_x64", True)
+
+
+def random_spd(key: jax.Array, dim: int) -> jax.Array:
+    """A symmetric positive definite (dim, dim) matrix with eigenvalues in [1/2, 2]."""
+    basis_key, value_key = jr.split(key)
+    basis = jr.orthogonal(basis_key, dim)
+    values = jr.uniform(value_key, (dim,), minval=0.5, maxval=2.0)
+    W = (basis * values[None, :]) @ basis.T
+    return (W + W.T) / 2
+
+
+@pytest.fixture(scope="session")
+def ellipsoid():
+    """An `Ellipsoid` in R^3 with a random W, the same in every run."""
+    import attnflow as af
+
+    return af.Ellipsoid(random_spd(jr.key(_seed("ellipsoid")), 3))
+
+
+@pytest.fixture(scope="session", params=["sphere", "ellipsoid"])
+def manifold(request, ellipsoid):
+    """The two places where tokens live, both in R^3: the unit sphere and a random ellipsoid."""
+    import attnflow as af
+
+    return af.Sphere(3) if request.param == "sphere" else ellipsoid

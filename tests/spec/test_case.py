@@ -1,0 +1,206 @@
+"""What a case builds: the same field, tokens and options as the same words in Python."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import msgspec
+import numpy as np
+import pytest
+
+import attnflow as af
+
+BASE = {"manifold": {"dim": 3}, "tokens": {"count": 8}, "attention": {"P": 1.0}}
+A = [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6], [0.7, 0.8, 0.9]]
+B = [[1.0, 0.0, 0.5], [0.0, 1.0, 0.0], [0.5, 0.0, 1.0]]
+
+
+def case(**tables) -> af.spec.Case:
+    return msgspec.convert(BASE | tables, af.spec.Case)
+
+
+def field(**attention):
+    return case(attention={"P": 1.0} | attention).build()[0]
+
+
+a, b = jnp.asarray(A), jnp.asarray(B)
+SCHEDULES = {
+    "constant": ({"value": A}, lambda: af.Constant(a)),
+    "sinusoid": (
+        {"amplitude": A, "omega": 2.0, "phase": B, "rectified": True},
+        lambda: af.Sinusoid(amplitude=a, omega=2.0, phase=b, rectified=True),
+    ),
+    "fourier": (
+        {"constant": A, "cosine": [B], "sine": [A], "omega": 2.0},
+        lambda: af.Fourier(a, b[None], a[None], 2.0),
+    ),
+    "piecewise": (
+        {"times": [1.0], "values": [A, B]},
+        lambda: af.Piecewise([1.0], jnp.stack([a, b])),
+    ),
+    "interpolated": (
+        {"ts": [0.0, 1.0], "values": [A, B], "method": "linear"},
+        lambda: af.Interpolated(jnp.asarray([0.0, 1.0]), jnp.stack([a, b]), method="linear"),
+    ),
+    "modulated": (
+        {"diagonal": {"type": "sinusoid", "amplitude": [1.0, 2.0, 3.0], "omega": 2.0}, "matrix": A},
+        lambda: af.Modulated(af.Sinusoid(jnp.asarray([1.0, 2.0, 3.0]), 2.0), a),
+    ),
+    "factored": (
+        {"Q": A[:2], "K": {"type": "constant", "value": B[:2]}},
+        lambda: af.Factored(a[:2], b[:2]),
+    ),
+    "bounded": (
+        {"schedule": A, "bound": 0.5, "norm": "spectral"},
+        lambda: af.Bounded(a, 0.5, norm="spectral"),
+    ),
+    "scaled-identity": (
+        {"coefficient": {"type": "sinusoid", "amplitude": 1.0, "omega": 2.0}, "dim": 3},
+        lambda: af.ScaledIdentity(af.Sinusoid(1.0, 2.0), 3),
+    ),
+    "scaled": (
+        {"coefficient": {"type": "sinusoid", "amplitude": 1.0, "omega": 2.0}, "schedule": A},
+        lambda: af.Sinusoid(1.0, 2.0) * af.Constant(a),
+    ),
+    "sum": (
+        {"terms": [A, {"type": "constant", "value": B}]},
+        lambda: af.Constant(a) + af.Constant(b),
+    ),
+}
+
+
+def public_schedules() -> set[str]:
+    """Those of attnflow.schedules that a file can state: not abstract, not made by others."""
+    classes = {x for x in vars(af.schedules).values() if isinstance(x, type)}
+    inner = {"AbstractSchedule", "Congruent", "Function"}
+    return {
+        cls.__name__ for cls in classes if issubclass(cls, af.schedules.AbstractSchedule)
+    } - inner
+
+
+def test_every_schedule_class_can_be_stated_in_a_file():
+    tags = {name.replace("-", "") for name in SCHEDULES}
+    assert tags == {name.lower() for name in public_schedules()}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("which", ["P", "U"])
+def test_a_schedule_table_is_the_schedule_of_that_name(name, which):
+    table, make = SCHEDULES[name]
+    built = getattr(field(**{which: {"type": name} | table}), which)
+    expected = make()
+    for t in (0.0, 0.3, 1.7):
+        assert jnp.allclose(built(jnp.asarray(t)), expected(jnp.asarray(t)), rtol=1e-14, atol=0)
+    assert type(built) is type(expected)
+
+
+@pytest.mark.parametrize(
+    "value", [2.0, [2.0, 3.0], {"type": "sinusoid", "amplitude": 2, "omega": 1}]
+)
+def test_numbers_multiply_the_identity_one_a_head(value):
+    P = field(P=value).P
+    assert isinstance(P, af.ScaledIdentity)
+    t = jnp.asarray(0.4)
+    factor = np.asarray(P.coefficient(t))
+    np.testing.assert_allclose(P(t), factor[..., None, None] * np.eye(3), rtol=1e-14)
+    assert P.shape == (*factor.shape, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("stated", "given"),
+    [
+        ({}, {}),
+        ({"mask": "causal"}, {"mask": "causal"}),
+        ({"kernel": "exp"}, {"kernel": "exp"}),
+        ({"kernel": {"type": "hardmax", "tolerance": 0.1}}, {"kernel": af.Hardmax(tolerance=0.1)}),
+        ({"normalisation": "peri"}, {"normalisation": "peri"}),
+        ({"normalisation": {"type": "mix", "switch": 2.0}}, {"normalisation": af.Mix(2.0)}),
+        ({"normalisation": {"type": "ngpt", "alpha": 0.5}}, {"normalisation": af.NGPT(0.5)}),
+        ({"scale": 2.0}, {"scale": 2.0}),
+        ({"weights": [1, 2, 3]}, {"weights": jnp.asarray([1.0, 2.0, 3.0])}),
+        ({"frozen": [True, False]}, {"frozen": jnp.asarray([True, False])}),
+        (
+            {"mask": [[True, False], [True, True]]},
+            {"mask": jnp.asarray([[True, False], [True, True]])},
+        ),
+        ({"mask": [[0, -1], [0.5, 0]]}, {"mask": jnp.asarray([[0, -1], [0.5, 0]])}),
+    ],
+)
+def test_attention_is_what_the_same_arguments_make_in_python(stated, given):
+    expected = af.AttentionField(af.Sphere(3), P=jnp.asarray(A), **given)
+    assert eqx.tree_equal(field(P=A, **stated), expected)
+
+
+def test_an_ellipsoid_is_stated_by_its_matrix():
+    built = case(manifold={"W": B}).build()[0]
+    assert eqx.tree_equal(built.manifold, af.Ellipsoid(b))
+
+
+def test_random_tokens_are_those_of_the_key():
+    sphere, key = af.Sphere(3), jax.random.key(7)
+    _, y0, _ = case(tokens={"count": 8, "seed": 7}).build()
+    assert jnp.array_equal(y0, sphere.random(key, (8,)))
+    v = [0.0, 1.0, 0.0]
+    _, y0, _ = case(tokens={"count": 8, "seed": 7, "law": "hemisphere", "v": v}).build()
+    assert jnp.array_equal(y0, sphere.random_hemisphere(key, (8,), v=jnp.asarray(v)))
+    assert jnp.all(y0[:, 1] > 0)
+
+
+def test_rows_are_taken_as_they_are_and_projected_only_when_asked():
+    _, y0, _ = case(tokens={"rows": [[1.0, 0.0, 0.0]]}).build()
+    assert jnp.array_equal(y0, jnp.asarray([[1.0, 0.0, 0.0]]))
+    with pytest.raises(ValueError, match=r"^\$\.tokens: `rows` must lie on the manifold"):
+        case(tokens={"rows": [[2.0, 0.0, 0.0]]}).build()
+    _, y0, _ = case(tokens={"rows": [[2.0, 0.0, 0.0]], "project": True}).build()
+    assert jnp.array_equal(y0, jnp.asarray([[1.0, 0.0, 0.0]]))
+
+
+def test_options_are_keyword_arguments_of_simulate():
+    stated = case(time={"t0": 1.0, "t1": 2.0, "points": 3}, solver={"rtol": 1e-6, "max_steps": 100})
+    _, _, options = stated.build()
+    assert jnp.array_equal(options.pop("ts"), jnp.asarray([1.0, 1.5, 2.0]))
+    assert options == {"t0": 1.0, "t1": 2.0, "rtol": 1e-6, "atol": None, "max_steps": 100}
+
+
+def test_the_dtype_is_that_of_tokens_and_times():
+    _, y0, options = case(dtype="float32").build()
+    assert y0.dtype == options["ts"].dtype == jnp.float32
+
+
+def test_float64_is_refused_while_jax_has_it_off(x64_off):
+    with pytest.raises(ValueError, match=r"^\$\.dtype: .*jax_enable_x64"):
+        case().build()
+
+
+@pytest.mark.parametrize(
+    ("tables", "place"),
+    [
+        ({"manifold": {"W": [[1.0, 2.0], [0.0, 1.0]]}}, "manifold: `W` must be symmetric"),
+        ({"tokens": {"rows": [[0.0, 0.0, 0.0]]}}, "tokens: `rows` must have finite, non-zero"),
+        ({"attention": {"P": [[1.0, 0.0], [0.0, 1.0]]}}, "attention: `P` must have shape"),
+        ({"attention": {"P": 1.0, "mask": [[True], [True]]}}, "attention: `mask`"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_its_table(as_user, tables, place):
+    with pytest.raises(ValueError, match=rf"^\$\.{place}"):
+        case(**tables).build()
+
+
+def test_a_case_runs_with_its_observers():
+    stated = case(
+        time={"t1": 1.0, "points": 2},
+        output={"observe": ["energy", "misalignment", "lyapunov", "clusters"], "v": [1.0, 0, 0]},
+    )
+    built, y0, options = stated.build()
+    observers = stated.observers(built)
+    assert list(observers) == ["energy", "misalignment", "lyapunov", "clusters"]
+    sol = af.simulate(built, y0, **options, observe=observers)
+    assert jnp.allclose(sol.ys["misalignment"][0], af.misalignment(y0), rtol=1e-12, atol=0)
+    assert jnp.allclose(sol.ys["energy"][1], af.energy(built, 1.0, sol.y1), rtol=1e-12, atol=0)
+    V = af.lyapunov(y0, jnp.asarray([1.0, 0, 0]))
+    assert jnp.allclose(sol.ys["lyapunov"][0], V, rtol=1e-12, atol=0)
+
+
+def test_the_distance_from_the_manifold_is_observed_only_where_it_means_something():
+    stated = case(attention={"P": 1.0, "normalisation": "pre"})
+    assert "residual" not in stated.observers(stated.build()[0])
+    assert "residual" in case().observers(case().build()[0])

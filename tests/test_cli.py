@@ -1,0 +1,378 @@
+"""The program as a person uses it: what it prints, what it writes, how it ends."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+import warnings
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import attnflow as af
+from attnflow.cli import main
+from attnflow.cli._simulate import _with_flags
+
+PROGRAM = [sys.executable, "-c", "import sys; from attnflow.cli import main; sys.exit(main())"]
+QUICK = ["simulate", "--tokens", "8", "--t1", "1"]
+
+
+def in_process(capsys, *arguments) -> tuple[int, str, str]:
+    status = main([str(a) for a in arguments])
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def refused(capsys, *arguments) -> str:
+    """The one line on standard error that bad input meets; the status is 2."""
+    status, out, err = in_process(capsys, *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("attnflow: ")
+    assert err.count("\n") == 1
+    return err
+
+
+# === help and start-up
+
+
+def test_help_names_every_command_and_imports_nothing_heavy():
+    heavy = ("jax", "numpy", "equinox", "msgspec", "matplotlib")
+    code = (
+        "import sys; from attnflow.cli import main; status = main(['--help']);"
+        f"print([m for m in {heavy} if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for command in ("reproduce", "simulate", "info"):
+        assert command in run.stdout
+    assert run.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_answers_in_under_seven_tenths_of_a_second():
+    def seconds() -> float:
+        start = time.perf_counter()
+        subprocess.run([*PROGRAM, "--help"], capture_output=True, check=True)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(5)) < 0.7
+
+
+@pytest.mark.parametrize("command", ["reproduce", "simulate", "info"])
+def test_every_command_has_help_with_an_example(capsys, command):
+    status, out, _ = in_process(capsys, command, "--help")
+    assert status == 0
+    assert f"attnflow {command} " in out
+    assert "Example" in out
+
+
+def test_the_version_is_printed(capsys):
+    assert in_process(capsys, "--version")[1].strip() == af.__version__
+
+
+def test_the_installed_program_calls_main():
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
+    assert project["project"]["scripts"] == {"attnflow": "attnflow.cli:main"}
+
+
+# === info
+
+
+def test_info_says_versions_precision_and_that_no_fault_is_known(capsys):
+    status, out, err = in_process(capsys, "info")
+    assert (status, err) == (0, "")
+    rows = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert rows["attnflow"] == af.__version__
+    assert rows["numbers"] == "float64 (64 bits on)"
+    assert "none" in rows["known"]
+
+
+def test_info_as_json_is_the_provenance(capsys):
+    assert json.loads(in_process(capsys, "info", "--json")[1]) == af.records.provenance()
+
+
+def test_info_names_a_jax_that_is_known_to_be_bad(capsys, monkeypatch):
+    from attnflow.records import _provenance
+
+    real = _provenance.version
+    monkeypatch.setattr(_provenance, "version", lambda n: "0.10.2" if n == "jax" else real(n))
+    out = in_process(capsys, "info")[1]
+    assert "jax 0.10.2: on the CPU it silently miscompiles" in out
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"), [(None, "float64"), ("1", "float64"), ("0", "float32")]
+)
+def test_64_bits_are_on_unless_the_environment_says_otherwise(setting, expected):
+    environment = {k: v for k, v in os.environ.items() if k != "JAX_ENABLE_X64"}
+    if setting is not None:
+        environment["JAX_ENABLE_X64"] = setting
+    run = subprocess.run(
+        [*PROGRAM, "info", "--json"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert json.loads(run.stdout)["dtype"] == expected
+
+
+# === simulate
+
+
+def test_simulate_prints_how_it_ended_and_observables_at_both_ends(capsys):
+    status, out, err = in_process(capsys, *QUICK)
+    assert (status, err) == (0, "")
+    assert "8 tokens in R^3, float64" in out
+    assert "ended       at t1" in out
+    names = ["misalignment E", "order parameter", "clusters", "effective rank", "hemisphere margin"]
+    for name in [*names, "largest ||y| - 1|"]:
+        (line,) = [line for line in out.splitlines() if line.startswith(name)]
+        start, end = map(float, line.removeprefix(name).split())
+        assert np.isfinite([start, end]).all()
+
+
+def test_simulate_writes_the_case_the_numbers_and_pictures(capsys, tmp_path):
+    out = tmp_path / "new" / "folder"
+    assert in_process(capsys, *QUICK, "--out", out)[0] == 0
+    files = {"simulation.toml", "simulation.npz", "simulation-misalignment.png"}
+    assert {path.name for path in out.iterdir()} == files | {"simulation-sphere.png"}
+    with np.load(out / "simulation.npz", allow_pickle=False) as numbers:
+        assert numbers["tokens"].shape == (201, 8, 3)
+        assert numbers["ts"][[0, -1]].tolist() == [0.0, 1.0]
+        E = np.asarray(af.misalignment(jnp.asarray(numbers["tokens"][-1])))
+        np.testing.assert_allclose(numbers["misalignment"][-1], E, rtol=1e-12)
+        assert json.loads(str(numbers["provenance"])) == af.records.provenance()
+    assert (out / "simulation-sphere.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_written_case_gives_the_same_numbers_again(capsys, tmp_path):
+    assert in_process(capsys, *QUICK, "--seed", 3, "--out", tmp_path / "a")[0] == 0
+    again = in_process(capsys, "simulate", tmp_path / "a/simulation.toml", "--out", tmp_path / "b")
+    assert again[0] == 0
+    with (
+        np.load(tmp_path / "a/simulation.npz") as one,
+        np.load(tmp_path / "b/simulation.npz") as two,
+    ):
+        np.testing.assert_array_equal(one["tokens"], two["tokens"])
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """What `simulate` was asked to run, by name of argument; each run then ends as a failure."""
+    asked = []
+
+    def fail(field, y0, **options):
+        asked.append({"field": field, "y0": y0} | options)
+        raise RuntimeError("The run did not end:\n `max_steps` = 3 was not enough.")
+
+    monkeypatch.setattr(af.flow, "simulate", fail)
+    return asked
+
+
+def test_flags_change_what_they_say(capsys, runs):
+    flags = "--tokens 6 --dim 2 --heads 3 --beta 2 --mask causal --kernel exp --normalisation pre"
+    more = "--t1 0.5 --seed 5 --rtol 1e-6 --atol 1e-8 --dtype float32"
+    in_process(capsys, "simulate", *flags.split(), *more.split())
+    (run,) = runs
+    sphere, P = af.Sphere(2), 2 * jnp.broadcast_to(jnp.eye(2), (3, 2, 2))
+    field = run["field"]
+    assert jnp.array_equal(field.P(jnp.asarray(0.0)), P)
+    asked = af.AttentionField(sphere, P, mask="causal", kernel="exp", normalisation="pre")
+    assert eqx.tree_equal(eqx.tree_at(lambda f: f.P, field, asked.P), asked)
+    y0 = sphere.random(jax.random.key(5), (6,)).astype(jnp.float32)
+    assert eqx.tree_equal(run["y0"], y0)
+    assert (run["t1"], run["rtol"], run["atol"]) == (0.5, 1e-6, 1e-8)
+
+
+def test_a_flag_changes_a_ready_case_and_leaves_the_rest(capsys, runs):
+    in_process(capsys, "simulate", "figure5", "--t1", 1)
+    field, y0, options = af.spec.read("figure5").build()
+    (run,) = runs
+    assert eqx.tree_equal((run["field"], run["y0"]), (field, y0))
+    assert (options["t1"], run["t1"]) == (60.0, 1.0)
+
+
+def test_a_run_that_fails_ends_with_status_1_and_one_line(capsys, runs):
+    status, out, err = in_process(capsys, *QUICK)
+    assert len(runs) == 1
+    assert (status, out) == (1, "")
+    assert err == "attnflow: The run did not end: `max_steps` = 3 was not enough.\n"
+
+
+def test_a_warning_is_one_line(capsys, monkeypatch):
+    def warn(*arguments, **options):
+        warnings.warn("`rtol` is below what\nfloat32 resolves", stacklevel=1)
+        raise RuntimeError("stop")
+
+    monkeypatch.setattr(af.flow, "simulate", warn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        err = in_process(capsys, *QUICK)[2]
+    assert err.splitlines()[0] == "attnflow: warning: `rtol` is below what float32 resolves"
+
+
+def test_the_title_of_a_changed_case_says_so():
+    case = _with_flags(af.spec.read("triangle"), {"t1": 1.0, "beta": 0.0})
+    assert case.title == af.spec.read("triangle").title + " (changed by --t1, --beta)"
+
+
+# === reproduce
+
+
+class Report:
+    def __init__(self, holds):
+        self.holds = holds
+
+    def table(self):
+        return "claim | measured"
+
+
+@pytest.mark.parametrize(("holds", "expected"), [(True, 0), (False, 1)])
+def test_reproduce_prints_its_table_and_fails_when_a_claim_does(
+    capsys, monkeypatch, tmp_path, holds, expected
+):
+    asked = {}
+
+    def reproduce(figures, *, out, seed):
+        asked.update(figures=figures, out=out, seed=seed)
+        return Report(holds)
+
+    monkeypatch.setattr(af.paper, "reproduce", reproduce)
+    words = ["reproduce", "--figure", 2, 3, "--figure", 5, "--out", tmp_path / "o", "--seed", 4]
+    status, out, _ = in_process(capsys, *words)
+    assert status == expected
+    assert out.startswith("claim | measured\n")
+    assert asked == {"figures": [2, 3, 5], "out": tmp_path / "o", "seed": 4}
+
+
+def test_reproduce_refuses_to_run_with_64_bits_off(capsys, monkeypatch, tmp_path, x64_off):
+    monkeypatch.setenv("JAX_ENABLE_X64", "0")
+    assert "unset JAX_ENABLE_X64" in refused(capsys, "reproduce", "--out", tmp_path)
+
+
+def test_reproduce_asks_for_all_figures_unless_told(capsys, monkeypatch, tmp_path):
+    asked = []
+
+    def reproduce(figures, *, out, seed):
+        asked.append((figures, seed))
+        return Report(True)
+
+    monkeypatch.setattr(af.paper, "reproduce", reproduce)
+    assert in_process(capsys, "reproduce", "--out", tmp_path)[0] == 0
+    assert asked == [(None, 0)]
+
+
+# === bad input
+
+
+@pytest.mark.parametrize("number", [0, 11, 99])
+def test_a_figure_that_does_not_exist_is_refused(capsys, tmp_path, number):
+    assert str(number) in refused(capsys, "reproduce", "--figure", number, "--out", tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("command", [["reproduce"], QUICK])
+def test_an_output_folder_below_a_file_is_refused_before_the_work(capsys, tmp_path, command):
+    (tmp_path / "file").write_text("")
+    start = time.perf_counter()
+    line = refused(capsys, *command, "--out", tmp_path / "file" / "out")
+    assert f"cannot write `{tmp_path}/file/out`" in line
+    assert time.perf_counter() - start < 2
+
+
+def test_a_full_disk_is_told_in_one_line(capsys, tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert "No space left on device" in refused_after_work(capsys, *QUICK, "--out", tmp_path)
+
+
+def refused_after_work(capsys, *arguments) -> str:
+    status, _, err = in_process(capsys, *arguments)
+    assert status == 2
+    assert err.count("\n") == 1
+    return err
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("simulat", 'Unknown command "simulat". Did you mean "simulate"?'),
+        ("simulate nope", "`nope` is neither a .toml or .json file nor one of the ready cases"),
+        ("simulate absent.toml", "absent.toml"),
+        ("simulate --tokens 0", "Must be > 0"),
+        ("simulate --tokens many", 'unable to convert "many" into int'),
+        ("simulate --dim -1", "--dim"),
+        ("simulate --rtol -1", "--rtol"),
+        ("simulate --mask casual", "--mask"),
+        ("simulate --kernel softmin", "--kernel"),
+        ("simulate --normalisation mix", "--normalisation"),
+        ("simulate --t1 0", "`t1` must be"),
+        ("simulate --t1", "--t1"),
+        ("simulate --nonsense 1", "--nonsense"),
+        ("simulate triangle --tokens 5", "--tokens is for random tokens"),
+        ("simulate triangle --seed 5", "--seed is for random tokens"),
+        ("simulate figure2 --heads 3", "--heads needs --beta"),
+        ("simulate figure2 --dim 4", "figure2: $."),
+        ("reproduce --figure two", "--figure"),
+        ("reproduce --seed -1", "--seed"),
+    ],
+)
+def test_bad_words_are_refused_in_one_line_that_names_them(
+    capsys, tmp_path, monkeypatch, as_user, words, reason
+):
+    monkeypatch.chdir(tmp_path)
+    assert reason in refused(capsys, *words.split())
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_bad_case_file_is_refused_with_file_table_and_key(capsys, tmp_path):
+    path = tmp_path / "case.toml"
+    af.spec.write(path, af.spec.read("triangle"))
+    path.write_text(path.read_text().replace("P = -8.0", "P = -8.0\nmaks = 'causal'"))
+    assert f"{path}: $.attention: Object contains unknown field `maks`" in refused(
+        capsys, "simulate", path
+    )
+
+
+def test_ctrl_c_ends_with_130_and_one_line(capsys, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(af.flow, "simulate", interrupt)
+    status, _, err = in_process(capsys, *QUICK)
+    assert (status, err) == (130, "attnflow: interrupted\n")
+
+
+def test_ctrl_c_in_the_middle_of_a_run_ends_the_program_cleanly(tmp_path):
+    with subprocess.Popen(
+        [*PROGRAM, "reproduce", "--figure", "4", "--out", tmp_path / "out"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "out").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(2)  # into the compilation
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=60)
+    assert (run.returncode, out, err) == (130, "", "attnflow: interrupted\n")
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_a_reader_that_leaves_early_is_no_error_message():
+    run = subprocess.run(
+        f'"{sys.executable}" -c "import sys; from attnflow.cli import main; '
+        f'sys.exit(main())" info --json | head -n 1',
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout == "{\n"
+    assert run.stderr == ""

@@ -1,0 +1,105 @@
+"""The project's own files agree with one another, and importing it is cheap."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import attnflow as af
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def _python(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_importing_attnflow_imports_no_numerical_library():
+    heavy = ("jax", "numpy", "equinox", "diffrax", "matplotlib", "msgspec", "cyclopts")
+    found = _python(f"import sys, attnflow; print([m for m in {heavy} if m in sys.modules])")
+    assert found == "[]"
+
+
+@pytest.mark.parametrize("name", sorted(af.__all__))
+def test_every_public_name_resolves(name):
+    assert getattr(af, name) is not None
+    assert name in dir(af)
+
+
+def test_the_type_checkers_names_and_the_lazy_ones_are_the_same():
+    tree = ast.parse(Path(af.__file__).read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {}
+    for node in block.body:
+        assert isinstance(node, ast.ImportFrom)
+        for alias in node.names:
+            assert alias.asname == alias.name
+            seen[alias.name] = node.module
+    lazy = dict.fromkeys(af._NAMESPACES) | af._HOME
+    assert seen == lazy
+
+
+def test_a_lazy_name_is_the_one_of_its_namespace():
+    for name, namespace in af._HOME.items():
+        assert getattr(af, name) is getattr(getattr(af, namespace), name)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'simulat'"):
+        af.simulat  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_the_version_is_one_and_the_changelog_and_citation_know_it():
+    assert re.search(
+        rf"^## {re.escape(af.__version__)}\b", (ROOT / "CHANGELOG.md").read_text(), re.M
+    )
+    assert f"version: {af.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+@pytest.mark.parametrize("package", ["jax", "jaxlib"])
+@pytest.mark.parametrize("version", ["0.7.0", "0.7.1", "0.10.2", "0.11.0"])
+def test_known_bad_versions_of_jax_are_excluded_by_name(package, version):
+    requirements = [Requirement(line) for line in PROJECT["project"]["dependencies"]]
+    (requirement,) = [r for r in requirements if r.name == package]
+    assert not requirement.specifier.contains(version)
+    assert requirement.specifier.contains("0.10.1")
+
+
+def _readme_commands() -> list[str]:
+    blocks = re.findall(r"```(?:sh|bash)\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    return [line for block in blocks for line in block.splitlines() if line and line[0] != "#"]
+
+
+def test_the_readmes_example_runs_and_ends_in_consensus():
+    text = (ROOT / "README.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    names = {}
+    exec(example, names)
+    assert names["sol"].ys["E"][-1] < 1e-6
+
+
+def test_every_file_that_the_readme_points_to_is_there():
+    links = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+    inside = [link for link in links if "://" not in link]
+    assert len(inside) > 3
+    assert [link for link in inside if not (ROOT / link).exists()] == []
+
+
+def test_ci_installs_and_tests_as_the_readme_says():
+    (command,) = [line for line in _readme_commands() if "pytest" in line]
+    script = (ROOT / ".ci" / "run").read_text()
+    for step in command.replace(".venv/bin/", "").split(" && ")[1:]:
+        program, arguments = step.split(" ", 1)
+        assert f'"$venv/bin/{program}" {arguments}' in script
+
+
+def test_ci_can_be_executed():
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
