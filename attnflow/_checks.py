@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import equinox as eqx
 import jax
+import jax.core
 import jax.numpy as jnp
 
 _T = TypeVar("_T")

@@ -77,7 +77,7 @@ class ResumableController(diffrax.AbstractAdaptiveStepSizeController):
         return self.controller.norm
 
     def wrap(self, direction):
-        return ResumableController(self.controller.wrap(direction))
+        return ResumableController(self.controller.wrap(direction))  # pyright: ignore[reportCallIssue]
 
     def init(self, terms, t0, t1, y0, dt0, args, func, error_order):
         tnext, state = self.controller.init(terms, t0, t1, y0, dt0, args, func, error_order)
@@ -127,7 +127,7 @@ def adaptive(field: AttentionField, rtol, atol, t0, t1) -> ResumableController:
         dtmin=jnp.finfo(t0.dtype).eps ** 2 * (t1 - t0),
         force_dtmin=False,
     )
-    return ResumableController(with_jumps(controller, field, t0))
+    return ResumableController(with_jumps(controller, field, t0))  # pyright: ignore[reportCallIssue]
 
 
 def with_jumps(controller: Any, field: AttentionField, t0) -> Any:

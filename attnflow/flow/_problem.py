@@ -5,6 +5,7 @@ from typing import Any
 import diffrax
 import equinox as eqx
 import jax
+import jax.core
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -61,7 +62,7 @@ class Problem(eqx.Module):
         o = self.options
         if self.backsolve:
             return diffrax.SaveAt(ts=jnp.append(self.times, o.t1), dense=o.dense)
-        times = {"t1": True} if o.ts is None else {"ts": o.ts}
+        times: dict[str, Any] = {"t1": True} if o.ts is None else {"ts": o.ts}
         subs = {
             "saves": diffrax.SubSaveAt(fn=self.saves, **times),
             "end": diffrax.SubSaveAt(fn=self.end, t1=True),
@@ -96,13 +97,16 @@ class Problem(eqx.Module):
     def solution(self, sol: diffrax.Solution) -> Solution:
         """The user's solution: tokens and observed values, missing saves marked."""
         o = self.options
+        ys: Any = sol.ys
         if self.backsolve:
             every = jnp.append(self.times, o.t1)
-            values = jax.vmap(lambda t, x: self.saves(t, x, o.args))(every[:-1], sol.ys[:-1])
-            ts, t1, y1 = sol.ts[:-1], sol.ts[-1], self.lift(sol.ys[-1])
+            values = jax.vmap(lambda t, x: self.saves(t, x, o.args))(every[:-1], ys[:-1])
+            times: Any = sol.ts
+            ts, t1, y1 = times[:-1], times[-1], self.lift(ys[-1])
         else:
-            ts, values = sol.ts["saves"], sol.ys["saves"]
-            t1, y1 = sol.ts["end"][0], sol.ys["end"][0]
+            times = sol.ts
+            ts, values = times["saves"], ys["saves"]
+            t1, y1 = times["end"][0], ys["end"][0]
         saved = jnp.isfinite(ts)
         mask, first = sol.event_mask, None if self.event is None else self.event.cond_fn
         if isinstance(first, FirstOf):

@@ -25,13 +25,13 @@ def simulate(
     field: AttentionField,
     y0: Real[ArrayLike, "tokens dim"],
     *,
-    t1,
-    t0=0.0,
+    t1: Any,
+    t0: Any = 0.0,
     ts: Real[ArrayLike, " n"] | None = None,
-    rtol=None,
-    atol=None,
+    rtol: Any = None,
+    atol: Any = None,
     observe: Any = None,
-    dt0=None,
+    dt0: Any = None,
     solver: diffrax.AbstractSolver | None = None,
     controller: diffrax.AbstractStepSizeController | None = None,
     event: Any = None,
@@ -117,11 +117,7 @@ def simulate(
     controller = _controller(controller, solver, dt0, rtol, atol)
     rtol, atol = _tolerances(rtol, atol, dtype)
     max_steps = _max_steps(max_steps, adjoint, dense, y0, solver)
-    how = (
-        {True: "auto", False: "none"}.get(reduce, reduce)
-        if isinstance(reduce, bool | str)
-        else reduce
-    )
+    how = ("auto" if reduce else "none") if isinstance(reduce, bool) else reduce
 
     # === run
     options = Options(

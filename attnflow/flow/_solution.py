@@ -65,7 +65,7 @@ class Solution(eqx.Module):
         lines = [head]
         if is_concrete(self.t1, self.stats):
             lines += [
-                f"  time        {_span(self.t0)} to {_span(self.t1)}",
+                f"  time        from {_span(self.t0)} until {_span(self.t1)}",
                 f"  ended       {self._ending()}",
                 f"  steps       {_span(self.stats['num_accepted_steps'])} accepted, "
                 f"{_span(self.stats['num_rejected_steps'])} rejected",
@@ -96,7 +96,6 @@ class Solution(eqx.Module):
 
 
 def _span(values: Array) -> str:
-    values = np.asarray(values)
-    if values.size == 1:
-        return f"{values.item():.6g}"
-    return f"{values.min():.6g}..{values.max():.6g}"
+    array = np.asarray(values)
+    low, high = float(array.min()), float(array.max())
+    return f"{low:.6g}" if low == high else f"{low:.6g} to {high:.6g}"

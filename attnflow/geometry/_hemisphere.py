@@ -50,7 +50,8 @@ def hemisphere_margin(
     **Returns:**
 
     `(margin, v)`, with `|v| = 1`; `(0, zero vector)` when no open hemisphere holds the tokens, or
-    none that rounding lets one prove: `v·y_i > dim·eps·|y_i|` for all i is asked.
+    none that rounding lets one prove: `v·y_i > dim·eps·|y_i|` for all i is asked, and a margin below
+    some ten eps of the longest token may not be found.
 
     **Raises:**
 

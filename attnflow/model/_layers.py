@@ -31,7 +31,7 @@ class LayerNorm(eqx.Module):
     bias: Float[Array, " dim"] | None
     epsilon: Float[Array, ""]
 
-    def __init__(self, gain, bias=None, epsilon=0.0):
+    def __init__(self, gain: Any, bias: Any = None, epsilon: Any = 0.0):
         self.gain = floating("gain", gain)
         self.bias = None if bias is None else floating("bias", bias)
         epsilon = floating("epsilon", epsilon)
@@ -84,7 +84,7 @@ class AttentionLayers(eqx.Module):
     def __init__(
         self,
         field: AttentionField,
-        step=1.0,
+        step: Any = 1.0,
         *,
         skip: bool = True,
         norm: Callable[..., Any] | None = None,

@@ -105,11 +105,11 @@ class Mix(AbstractNormalisation):
     switch: Float[Array, ""]
     projected: ClassVar[bool] = False
 
-    def __init__(self, switch):
+    def __init__(self, switch: Any):
         self.switch = floating("switch", switch)
 
     def keeps(self, t):
-        return t < self.switch.astype(t.dtype)
+        return t < self.switch.astype(jnp.result_type(t))
 
     def velocity(self, manifold, t, y, A):
         return jnp.where(self.keeps(t), manifold.to_tangent(y, A), A)
@@ -135,7 +135,7 @@ class NGPT(AbstractNormalisation):
     alpha: AbstractSchedule
     projected: ClassVar[bool] = True
 
-    def __init__(self, alpha=1.0):
+    def __init__(self, alpha: Any = 1.0):
         self.alpha = as_schedule("alpha", alpha)
         if self.alpha.shape != ():
             raise ValueError(f"`alpha` must be a scalar; got shape {self.alpha.shape}.")

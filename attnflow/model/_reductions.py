@@ -85,10 +85,11 @@ class Quadric(AbstractManifold):
     def lower(self, x):
         return x @ self.form.astype(x.dtype)
 
-    def whiten(self, y):
+    def whiten(self, y) -> Array:
         raise TypeError("span coordinates have no whitening; lift them to tokens first.")
 
-    unwhiten = whiten
+    def unwhiten(self, x) -> Array:
+        raise TypeError("span coordinates have no whitening; lift them to tokens first.")
 
 
 class WhitenedDrift(eqx.Module):
@@ -172,7 +173,7 @@ def _whiten(field: AttentionField, y0: Array) -> Reduction:
             changes["U"] = field.U.congruence(L.T, inverse.T)
         if field.drift is not None:
             changes["drift"] = WhitenedDrift(field.drift, manifold)  # pyright: ignore
-        return Reduction(_replace(field, **changes), manifold.whiten(y0), Unwhiten(manifold))
+        return Reduction(_replace(field, **changes), manifold.whiten(y0), Unwhiten(manifold))  # pyright: ignore[reportCallIssue]
 
 
 def _span(field: AttentionField, y0: Array) -> Reduction:
@@ -186,9 +187,9 @@ def _span(field: AttentionField, y0: Array) -> Reduction:
         basis = jsl.solve_triangular(C0, y0, lower=True)
         form = basis @ field.manifold.lower(basis).T
         changes = {
-            "manifold": Quadric((form + form.T) / 2),
+            "manifold": Quadric((form + form.T) / 2),  # pyright: ignore[reportCallIssue]
             "P": field.P.congruence(basis, basis.T),
         }
         if isinstance(field.U, ScaledIdentity):
             changes["U"] = ScaledIdentity(field.U.coefficient, tokens)
-        return Reduction(_replace(field, **changes), C0, Combine(basis))
+        return Reduction(_replace(field, **changes), C0, Combine(basis))  # pyright: ignore[reportCallIssue]

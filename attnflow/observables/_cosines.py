@@ -21,6 +21,10 @@ def cosines(
 
     - `y`: tokens, one a row, of any length.
     - `manifold`: whose inner product to take; `None` for the Euclidean one.
+
+    ```python
+    af.plot.gram(af.cosines(sol.y1))
+    ```
     """
     unit = directions(y, manifold)
     return jnp.clip(jnp.matmul(unit, unit.T, precision=jax.lax.Precision.HIGHEST), -1, 1)
@@ -41,6 +45,10 @@ def order_parameter(
     - `y`: tokens, one a row, of any length.
     - `manifold`: whose inner product to take; `None` for the Euclidean one.
     - `weights`: token masses in place of $1/\ell$; tokens without weight may be anything.
+
+    ```python
+    af.order_parameter(jnp.array([[1.0, 0.0], [0.0, 1.0]]))  # 0.7071
+    ```
     """
     y = as_tokens(y)
     if weights is None:

@@ -35,6 +35,11 @@ def energy(
     **Returns:**
 
     A scalar; infinite where a logit is beyond 709 (88 in float32).
+
+    ```python
+    field = af.AttentionField(sphere, P=2.0 * jnp.eye(3), scale=1.0)
+    af.simulate(field, y0, t1=5.0, ts=ts, observe=af.Energy(field)).ys  # never decreases
+    ```
     """
     y = as_tokens(y)
     t = jnp.asarray(t).astype(y.dtype)

@@ -34,6 +34,10 @@ def lyapunov(
     **Raises:**
 
     - `ValueError`: `v` is not a vector of the tokens' dimension.
+
+    ```python
+    af.lyapunov(jnp.array([[1.0, 0.0], [0.6, 0.8]]), jnp.array([1.0, 0.0]))  # 0.4
+    ```
     """
     return jnp.max(lyapunov_each(y, v, manifold))
 

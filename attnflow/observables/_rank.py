@@ -19,6 +19,10 @@ def effective_rank(y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
     **Arguments:**
 
     - `y`: tokens, one a row.
+
+    ```python
+    af.effective_rank(jnp.eye(3))  # 3.0
+    ```
     """
     y = as_tokens(y)
     sigma = jnp.linalg.svd(y, compute_uv=False)

@@ -77,6 +77,11 @@ def reproduce(
     - `RuntimeError`: 64-bit numbers are off (`jax.config.update("jax_enable_x64", True)`).
 
     All before any work is done.
+
+    ```python
+    report = af.paper.reproduce([1, 3], out="figures")
+    print(report.table())
+    ```
     """
     # === check arguments
     wanted = _wanted(figures)
@@ -109,7 +114,7 @@ def reproduce(
     return report
 
 
-def _wanted(figures: Sequence[int] | None) -> tuple[int, ...]:
+def _wanted(figures: Sequence | None) -> tuple[int, ...]:
     if figures is None:
         return FIGURES
     for figure in figures:

@@ -20,8 +20,8 @@ AMPLITUDE = 2.0
 CYCLES = ((5.0, 5.0, 3.0), (3.0, 3.0, 2.0))  # omega / 2 pi: 10 pi, 10 pi, 6 pi; 6 pi, 6 pi, 4 pi
 QUARTERS = ((1.0, 0.0, 1.0), (1.0, 0.0, 1.0))  # phase / (pi / 2): cos, sin, cos
 V = (1.0, 0.0, 0.0)
-T1 = 20.0
-SAVES = 2001
+T1 = 25.0
+SAVES = 2501
 
 
 def field_theorem_3_2() -> AttentionField:

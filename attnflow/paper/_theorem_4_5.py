@@ -16,8 +16,8 @@ from ._theorem_3_2 import AMPLITUDE, CYCLES, QUARTERS
 # The paper's section 5.1.3; D(t) is the D_1(t) of section 5.1.1.
 P = ((0.36, 0.42, 0.13), (0.10, -0.07, -0.20), (0.15, -0.21, 0.12))
 U = ((-0.26, 0.50, 0.56), (0.50, -0.72, -0.50), (0.56, -0.50, -0.02))
-T1 = 40.0
-SAVES = 2001
+T1 = 60.0
+SAVES = 3001
 
 
 def field_theorem_4_5() -> AttentionField:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import ArrayLike
 from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
 from ._figure import BLUE, PALETTE, as_curves, dress, new_axes
 
@@ -42,6 +42,10 @@ def curves(
     **Raises:**
 
     - `ValueError`: shapes that do not fit, or not one label a curve.
+
+    ```python
+    af.plot.curves(sol.ts, sol.ys["E"], log=True, ylabel="E").figure.savefig("E.png")
+    ```
     """
     ts, values = as_curves(ts, values)
     many = len(values) > len(PALETTE)

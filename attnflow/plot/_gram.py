@@ -1,8 +1,8 @@
 """The matrix of pairwise cosines as an image."""
 
 import numpy as np
-from jaxtyping import ArrayLike
 from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
 from ._figure import new_axes
 

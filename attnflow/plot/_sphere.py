@@ -3,10 +3,10 @@
 import itertools
 
 import numpy as np
-from jaxtyping import ArrayLike
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
+from numpy.typing import ArrayLike
 
 from ._figure import BLUE, GREY, ORANGE, new_axes
 
@@ -53,16 +53,17 @@ def sphere(
     af.plot.sphere(sol.ts, sol.ys).figure.savefig("sphere.png")
     ```
     """
-    ts, ys = np.asarray(ts), np.asarray(ys)
-    if ys.ndim != 3 or ys.shape[2] != 3 or ts.shape != ys.shape[:1]:
+    times: np.ndarray = np.asarray(ts)
+    paths: np.ndarray = np.asarray(ys)
+    if paths.ndim != 3 or paths.shape[2] != 3 or times.shape != paths.shape[:1]:
         raise ValueError(
             "`ys` must have shape (times, tokens, 3) with one entry of `ts` for each time; "
-            f"got {ys.shape} and {ts.shape}."
+            f"got {paths.shape} and {times.shape}."
         )
-    ys = ys[np.isfinite(ts) & np.isfinite(ys).all(axis=(1, 2))]
-    if not len(ys):
+    paths = paths[np.isfinite(times) & np.isfinite(paths).all(axis=(1, 2))]
+    if not len(paths):
         raise ValueError("`ys` must have at least one save with finite tokens; got none.")
-    ys = ys / np.linalg.norm(ys, axis=2, keepdims=True)
+    paths = paths / np.linalg.norm(paths, axis=2, keepdims=True)
     if v is not None:
         v = np.asarray(v, float)
         if v.shape != (3,) or not np.linalg.norm(v) > 0:
@@ -70,17 +71,17 @@ def sphere(
         v = v / np.linalg.norm(v)
 
     ax = new_axes((4.8, 4.8)) if ax is None else ax
-    frame = _frame(*(view if view is not None else _default_view(ys, v)))
+    frame = _frame(*(view if view is not None else _default_view(paths, v)))
     _ball(ax)
     _graticule(ax, frame)
     if v is not None and hemisphere:
         _path(ax, _great_circle(v), frame, ORANGE, 1.1, far=0.45)
-    for token in range(ys.shape[1]):
-        _path(ax, _dense(ys[:, token]), frame, BLUE, 1.5, far=0.4)
+    for token in range(paths.shape[1]):
+        _path(ax, _dense(paths[:, token]), frame, BLUE, 1.5, far=0.4)
     if v is not None:
         _arrow(ax, v, frame, v_label)
-    _markers(ax, ys[0], frame, "white", 6, "start")
-    _markers(ax, ys[-1], frame, GREY, 7, "end")
+    _markers(ax, paths[0], frame, "white", 6, "start")
+    _markers(ax, paths[-1], frame, GREY, 7, "end")
     ax.legend(loc="lower left", frameon=False, handletextpad=0.2, borderaxespad=0)
     ax.set_aspect("equal")
     ax.set_xlim(-1.2, 1.2)

@@ -1,5 +1,7 @@
 """Schedules that oscillate: entrywise sinusoids and Fourier sums."""
 
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
@@ -35,7 +37,7 @@ class Sinusoid(AbstractSchedule):
     phase: Float[Array, "..."]
     rectified: bool = eqx.field(static=True)
 
-    def __init__(self, amplitude, omega, phase=0.0, rectified: bool = False):
+    def __init__(self, amplitude, omega, phase: Any = 0.0, rectified: bool = False):
         self.amplitude = floating("amplitude", amplitude)
         self.omega = floating("omega", omega)
         self.phase = floating("phase", phase)

@@ -186,6 +186,18 @@ def test_gradients_of_a_batch_of_runs_in_start_and_scale_are_exact():
     np.testing.assert_allclose(got[1], expected[1], rtol=1e-8)
 
 
+def test_gradient_of_a_mean_over_a_batch_of_runs_is_exact():
+    """grad of vmap: one loop for all lanes, of different lengths."""
+
+    def mean(g, scale):
+        return jnp.mean(jax.vmap(two_tokens)(g, scale))
+
+    got = jax.jit(jax.grad(mean, argnums=(0, 1)))(*POINTS)
+    expected = jax.vmap(jax.grad(two_tokens_exact, argnums=(0, 1)))(*POINTS)
+    np.testing.assert_allclose(got[0], expected[0] / 3, rtol=1e-8)
+    np.testing.assert_allclose(got[1], expected[1] / 3, rtol=1e-8)
+
+
 def test_hessian_of_a_run_is_exact():
     """Forward over reverse through DirectAdjoint, on a grid fine enough to be exact."""
 

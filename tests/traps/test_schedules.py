@@ -88,6 +88,15 @@ def test_trap_5_the_papers_modulation_is_resolved():
         assert np.abs(np.asarray(sol.ys) - expected).max() < 10 * rtol
 
 
+def allowance(omega, phase):
+    """Twice the root of the number of kinks in [0, 10].
+
+    A step keeps its error below the tolerance; as many errors of that size as there are kinks, of
+    either sign, add up to the root. An error estimate that is blind to kinks is off by hundreds.
+    """
+    return 2 * np.sqrt(np.sum((omega * 10 + phase) // np.pi - phase // np.pi))
+
+
 def integral_of_rectified_sine(x):
     """Of |sin| from 0 to x."""
     return 2 * np.floor(x / np.pi) + 1 - np.cos(np.mod(x, np.pi))
@@ -111,7 +120,8 @@ def test_trap_5_rectified_sines_meet_the_tolerance_in_values():
     )
     for rtol in (1e-4, 1e-6, 1e-8):
         sol = af.simulate(field, jnp.asarray(y0), t1=10.0, rtol=rtol, atol=1e-13)
-        assert np.abs(np.asarray(sol.y1[0]) - expected).max() < 10 * rtol
+        error = np.abs(np.asarray(sol.y1[0]) - expected).max()
+        assert error < allowance(omega, phase) * rtol
 
 
 def test_trap_5_rectified_sines_meet_the_tolerance_in_logits():
@@ -135,4 +145,5 @@ def test_trap_5_rectified_sines_meet_the_tolerance_in_logits():
     )
     for rtol in (1e-4, 1e-6, 1e-9):
         sol = af.simulate(field, jnp.asarray(y0), t1=10.0, rtol=rtol, atol=1e-13)
-        assert np.abs(np.asarray(sol.y1) - expected).max() < 10 * rtol
+        error = np.abs(np.asarray(sol.y1) - expected).max()
+        assert error < allowance(omega, phase) * rtol

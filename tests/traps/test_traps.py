@@ -121,7 +121,7 @@ MASKS = {
     "bias": lambda rng: {
         "mask": jnp.where(jnp.asarray(np.eye(8, k=-1) + np.eye(8)) > 0, 0.5, -jnp.inf)
     },
-    "masses": lambda rng: {"weights": jnp.arange(8) % 3 * 1.0},
+    "masses": lambda rng: {"weights": jnp.asarray([0.0, 1.0, 2.0, 0.0, 1.0, 2.0, 0.0, 1.0])},
 }
 
 
@@ -163,25 +163,27 @@ def test_trap_4_logits_of_1000_neither_overflow_nor_spoil_the_gradient(mask, dty
         assert np.median(np.abs(value - expected)) < 1e-5
 
 
-def test_trap_4_gradient_of_a_run_with_large_logits_is_finite_and_right():
-    """P = 1000 I, causal, padded by masses: against a difference quotient on a fixed grid."""
+def test_trap_4_gradient_of_a_run_with_large_logits_is_the_difference_quotient():
+    """P = 1000 I and a bias that makes rows tie at the start, causal by -inf, two tokens unseen."""
     rng = generator("large run")
-    y0, c = (jnp.asarray(x) for x in (random_rows(rng, 8, np.eye(3)), rng.normal(size=(8, 3))))
+    y = random_rows(rng, 8, np.eye(3))
+    y0, c = jnp.asarray(y), jnp.asarray(rng.normal(size=(8, 3)))
+    bias = jnp.asarray(np.where(np.tri(8, dtype=bool), -1000 * y @ y.T, -np.inf))
     mass = jnp.asarray([1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 0.0])
     direction = jnp.asarray(rng.normal(size=(3, 3)))
 
     @eqx.filter_jit
     def loss(s):
         field = af.AttentionField(
-            af.Sphere(3), 1000 * jnp.eye(3) + s * direction, mask="causal", weights=mass
+            af.Sphere(3), 1000 * jnp.eye(3) + s * direction, mask=bias, weights=mass
         )
         sol = af.simulate(
             field,
             y0,
-            t1=0.2,
+            t1=0.02,
             solver=diffrax.Tsit5(),
             controller=diffrax.ConstantStepSize(),
-            dt0=0.05,
+            dt0=0.005,
             max_steps=8,
         )
         return jnp.sum(c * sol.y1)
@@ -190,8 +192,8 @@ def test_trap_4_gradient_of_a_run_with_large_logits_is_finite_and_right():
     h = 1e-4
     f = {k: float(loss(jnp.asarray(k * h))) for k in (-2, -1, 1, 2)}
     quotient = (8 * (f[1] - f[-1]) - (f[2] - f[-2])) / (12 * h)
-    assert float(got) == pytest.approx(quotient, rel=1e-5, abs=1e-10)
-    assert abs(quotient) > 1e-6
+    assert abs(quotient) > 1e-4
+    assert float(got) == pytest.approx(quotient, rel=1e-6)
 
 
 # === 6. Outside a hemisphere there need not be consensus
