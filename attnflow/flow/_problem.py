@@ -37,6 +37,7 @@ class Options(eqx.Module):
     max_steps: int | None = eqx.field(static=True)
     dense: bool = eqx.field(static=True)
     reduce: str = eqx.field(static=True)
+    checked: bool = eqx.field(static=True)
 
 
 class Problem(eqx.Module):
@@ -144,7 +145,7 @@ class Problem(eqx.Module):
 def assemble(field: AttentionField, y0: Float[Array, "tokens dim"], options: Options) -> Problem:
     """A field, a start and options as a `Problem`. Traceable: runs inside `jit` and `vmap`."""
     o = options
-    y0 = _start(field, y0)
+    y0 = _start(field, y0, o.checked)
     field, x0, lift = field.reduce(y0, how=o.reduce)
     if o.controller is None:
         controller: Any = adaptive(field, o.rtol, o.atol, o.t0, o.t1)
@@ -167,10 +168,12 @@ def assemble(field: AttentionField, y0: Float[Array, "tokens dim"], options: Opt
     )
 
 
-def _start(field: AttentionField, y0: Array) -> Array:
-    if field.projected:
-        return field.manifold.check_tokens("y0", y0)
-    return field.manifold.check_rows("y0", y0)
+def _start(field: AttentionField, y0: Array, checked: bool) -> Array:
+    # A start looked at before compilation needs no run-time check in the compiled program.
+    manifold = field.manifold
+    if checked:
+        return manifold.project(y0) if field.projected else y0
+    return manifold.check_tokens("y0", y0) if field.projected else manifold.check_rows("y0", y0)
 
 
 def check_times(t0: Array, t1: Array, ts: Array | None) -> tuple[Array, Array | None]:

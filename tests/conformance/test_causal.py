@@ -16,10 +16,9 @@ def test_k18_all_tokens_reach_the_first_at_rate_one_half():
         place = Place(kind, 3)
         ts = np.array([10.0, 25.0, 30.0, 40.0])
         for _ in range(2):
-            matrices = (
-                jnp.asarray(3 * rng.normal(size=s)) for s in ((2, 3, 3), (2, 2, 3, 3), (2, 2, 3, 3))
-            )
-            P = af.Bounded(af.Fourier(*matrices, 2.0), 4.0)
+            C = jnp.asarray(3 * rng.normal(size=(2, 3, 3)))
+            A, B = jnp.asarray(3 * rng.normal(size=(2, 2, 2, 3, 3)))
+            P = af.Bounded(af.Fourier(C, A, B, 2.0), 4.0)
             y0 = random_rows(rng, 8, place.W)
             field = af.AttentionField(place.general, P, mask="causal", scale=0.5)
             sol = af.simulate(

@@ -1,6 +1,7 @@
 """Equiangular starts, where one cosine says everything: K1, K2, K13, K17."""
 
 import math
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ from tests.systems import (
 )
 
 TOKENS = 8
-TIGHT = {"rtol": 1e-11, "atol": 1e-13}
+TIGHT: dict[str, Any] = {"rtol": 1e-11, "atol": 1e-13}
 
 
 def gaps(place, y):

@@ -1,5 +1,7 @@
 """Eq. (6), term by term: the field and its attention against the oracle, option by option."""
 
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -87,7 +89,9 @@ def build(case):
     P = ours.pop("P", None)
     P = rng.normal(size=(H, D, D)) if P is None else P
     theirs = {"P": P, "U": ours.get("U"), **theirs}
-    ours = {k: jnp.asarray(v) if isinstance(v, np.ndarray) else v for k, v in ours.items()}
+    ours: dict[str, Any] = {
+        k: jnp.asarray(v) if isinstance(v, np.ndarray) else v for k, v in ours.items()
+    }
     field = af.AttentionField(af.Ellipsoid(jnp.asarray(W)), jnp.asarray(P), **ours)
     # Off the ellipsoid as well: eq. (3) holds there in full, and Pre and Peri have a length. (Mix
     # has a length in its second part alone.)

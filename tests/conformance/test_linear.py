@@ -1,5 +1,7 @@
 """Flows that are linear before projection, P = 0 or one token: K3, K4, K5, K6."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from tests.systems import (
     random_rows,
 )
 
-TIGHT = {"rtol": 1e-11, "atol": 1e-13}
+TIGHT: dict[str, Any] = {"rtol": 1e-11, "atol": 1e-13}
 
 
 @pytest.mark.parametrize(("tokens", "kind"), [(1, "ellipsoid"), (8, "sphere"), (8, "ellipsoid")])
@@ -46,9 +48,9 @@ def test_k4_cross_ratios_are_constant():
     for kind in PLACES:
         rng = generator("k4", kind)
         place = Place(kind, 3)
-        U = af.Fourier(
-            *(jnp.asarray(rng.normal(size=s)) for s in ((2, 3, 3), (2, 2, 3, 3), (2, 2, 3, 3))), 1.3
-        )
+        C = jnp.asarray(rng.normal(size=(2, 3, 3)))
+        A, B = jnp.asarray(rng.normal(size=(2, 2, 2, 3, 3)))
+        U = af.Fourier(C, A, B, 1.3)
         field = af.AttentionField(place.general, jnp.zeros((2, 3, 3)), U=U)
         y0 = random_rows(rng, 8, place.W)
         ts = jnp.array([0.5, 1.0])

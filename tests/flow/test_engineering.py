@@ -218,7 +218,7 @@ def test_9_observers_and_events_take_any_signature_and_times_need_no_arrays(as_u
         "t, y, args": lambda t, y, args: y[0, 0],
         "module": af.Misalignment(),
     }
-    sol = af.simulate(field, n["y0"], t1=2, ts=[0.5, 1, 2.0], observe=functions)
+    sol = af.simulate(field, n["y0"], t1=2, ts=[0.5, 1, 2.0], observe=functions)  # pyright: ignore
     assert np.array_equal(sol.ys["y"], sol.ys["t, y"])
     assert np.array_equal(sol.ys["y"], sol.ys["t, y, args"])
     np.testing.assert_allclose(sol.ys["module"][-1], af.misalignment(sol.y1), rtol=1e-12)

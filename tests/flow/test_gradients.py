@@ -235,16 +235,15 @@ def test_derivatives_through_reductions_agree_with_plain_runs(tokens, dim, name)
     y0[1] = y0[0]
     P, c = rng.normal(size=(dim, dim)), jnp.asarray(rng.normal(size=(tokens, dim)))
     U = None if name == "span" else jnp.asarray(rng.normal(size=(dim, dim)))
-    point = tuple(jnp.asarray(x) for x in (P, W, y0))
     dW = rng.normal(size=(dim, dim))
-    direction = (rng.normal(size=(dim, dim)), dW + dW.T, rng.normal(size=(tokens, dim)))
-    direction = tuple(jnp.asarray(x) for x in direction)
+    dP, dy = rng.normal(size=(dim, dim)), rng.normal(size=(tokens, dim))
 
-    def end(P, W, y0, reduce):
-        field = af.AttentionField(af.Ellipsoid(W), P, U=U)
+    def end(s, reduce):
+        at = [jnp.asarray(x) + s * jnp.asarray(dx) for x, dx in ((P, dP), (W, dW + dW.T), (y0, dy))]
+        field = af.AttentionField(af.Ellipsoid(at[1]), at[0], U=U)
         sol = af.simulate(
             field,
-            field.manifold.project(y0),
+            field.manifold.project(at[2]),
             t1=2.0,
             rtol=1e-10,
             atol=1e-12,
@@ -253,8 +252,9 @@ def test_derivatives_through_reductions_agree_with_plain_runs(tokens, dim, name)
         )
         return jnp.sum(c * sol.y1), sol
 
+    zero, one = jnp.asarray(0.0), jnp.asarray(1.0)
     reduced, plain = (
-        jax.jvp(lambda *x, how=how: end(*x, how), point, direction, has_aux=True)
+        jax.jvp(lambda s, how=how: end(s, how), (zero,), (one,), has_aux=True)
         for how in (True, False)
     )
     assert (reduced[2].reduction, plain[2].reduction) == (name, "none")

@@ -76,7 +76,7 @@ def test_a_field_with_everything_agrees_with_dop853():
             af.Sinusoid(jnp.asarray(amplitude), jnp.asarray(omega), jnp.asarray(phase)),
             jnp.asarray(matrix),
         ),
-        U=af.Fourier(*(jnp.asarray(x) for x in (C, A[None], B[None])), 1.7),
+        U=af.Fourier(jnp.asarray(C), jnp.asarray(A[None]), jnp.asarray(B[None]), 1.7),
         mask=jnp.asarray(bias),
         weights=jnp.asarray(mass),
         frozen=jnp.asarray(frozen),
@@ -107,7 +107,7 @@ def test_other_normalisations_agree_with_dop853(normalisation):
     oracle = Oracle(
         W=oracle.W,
         P=oracle.P,
-        U=np.eye(DIM) + oracle.U / 2,
+        U=np.eye(DIM) + np.asarray(oracle.U) / 2,
         allowed=oracle.allowed,
         normalisation=normalisation,
         switch=2.0,

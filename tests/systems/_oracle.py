@@ -151,15 +151,11 @@ def layer(oracle: Oracle, k: int, y, step: float, *, skip=True, norm=None, feed_
 
     With `feed_forward` it is the poster's: `z = N(f_sa(y))`, then `y <- N(z + f_ff(z))`.
     """
-    if norm is None:
-
-        def norm(x):
-            return x / oracle.norm(x)[:, None]
-
-    z = norm((y if skip else 0) + step * oracle.pull(k, y))
+    normalise = norm or (lambda x: x / oracle.norm(x)[:, None])
+    z = normalise((y if skip else 0) + step * oracle.pull(k, y))
     if feed_forward is None:
         return z
-    return norm(z + np.stack([feed_forward(row) for row in z]))
+    return normalise(z + np.stack([feed_forward(row) for row in z]))
 
 
 def misalignment(y) -> float:
