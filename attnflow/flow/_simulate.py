@@ -69,9 +69,10 @@ def simulate(
       true, at a time found by bisection. One that holds at `t0` already (Boolean true, consensus
       reached, a real function zero) ends it there.
     - `adjoint`: how to differentiate; `diffrax.RecursiveCheckpointAdjoint` by default (reverse mode).
-      Forward mode and Hessians need `diffrax.ForwardMode()` or `diffrax.DirectAdjoint()` (whose
-      reverse-mode gradient of an adaptive run was seen off by more than the tolerance: 4e-7 at
-      rtol 1e-10, where the default is off by 5e-11).
+      Forward mode needs `diffrax.ForwardMode()`; `jax.hessian`, which is forward over reverse, needs
+      `diffrax.DirectAdjoint()` (whose reverse-mode gradient of an adaptive run was seen off by more
+      than the tolerance, 4e-7 at rtol 1e-10 where the default is off by 5e-11; `jacfwd` twice with
+      `ForwardMode` is exact).
     - `dense`: keep the continuous solution, `sol.evaluate(t)`.
     - `reduce`: `True`: reductions that apply by type and shape; `False`: none; or one by name,
       `"span"` or `"whitening"`.

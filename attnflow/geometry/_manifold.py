@@ -5,7 +5,7 @@ import abc
 import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, ArrayLike, Bool, Float, Key, Real
 
 from .._checks import check, floating, is_concrete
 
@@ -43,21 +43,22 @@ class AbstractManifold(eqx.Module):
         r"""$y = L^{-\top} x$, the inverse of `whiten`."""
 
     def inner(
-        self, x: Float[Array, "*#batch dim"], y: Float[Array, "*#batch dim"]
+        self, x: Real[ArrayLike, "*#batch dim"], y: Real[ArrayLike, "*#batch dim"]
     ) -> Float[Array, "*out"]:
         r"""$\langle x, y\rangle_W = x^\top W y$."""
-        return jnp.sum(x * self.lower(y), axis=-1)
+        return jnp.sum(jnp.asarray(x) * self.lower(jnp.asarray(y)), axis=-1)
 
-    def norm(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch"]:
+    def norm(self, x: Real[ArrayLike, "*batch dim"]) -> Float[Array, "*batch"]:
         r"""$|x|_W = \sqrt{x^\top W x}$; its derivative at zero is taken as zero."""
         return safe_norm(self.inner(x, x))
 
-    def project(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
+    def project(self, x: Real[ArrayLike, "*batch dim"]) -> Float[Array, "*batch dim"]:
         r"""$\pi_W(x) = x/|x|_W$ (paper, section 2.2). A zero vector gives NaN."""
+        x = jnp.asarray(x)
         return x / self.norm(x)[..., None]
 
     def to_tangent(
-        self, y: Float[Array, "*#batch dim"], v: Float[Array, "*#batch dim"]
+        self, y: Real[ArrayLike, "*#batch dim"], v: Real[ArrayLike, "*#batch dim"]
     ) -> Float[Array, "*out dim"]:
         r"""$T_y\pi_W \cdot v = |y|_W^{-1}\,(I - y y^\top W/|y|_W^2)\,v$ (paper, eq. 3).
 
@@ -65,13 +66,14 @@ class AbstractManifold(eqx.Module):
         $I - yy^\top W$ agrees on $E_W$ alone and makes $E_W$ *repel* wherever
         $\langle y, v\rangle_W < 0$; with the full formula $|y|_W$ is conserved exactly.
         """
+        y, v = jnp.asarray(y), jnp.asarray(v)
         covector = self.lower(y)
         square = jnp.sum(y * covector, axis=-1, keepdims=True)
         along = jnp.sum(covector * v, axis=-1, keepdims=True)
         return (v - y * (along / square)) / jnp.sqrt(square)
 
     def distance(
-        self, x: Float[Array, "*#batch dim"], y: Float[Array, "*#batch dim"]
+        self, x: Real[ArrayLike, "*#batch dim"], y: Real[ArrayLike, "*#batch dim"]
     ) -> Float[Array, "*out"]:
         r"""The angle between $x$ and $y$ in the inner product of $W$, in radians, in $[0, \pi]$.
 
@@ -82,7 +84,7 @@ class AbstractManifold(eqx.Module):
         x, y = self.project(x), self.project(y)
         return 2 * jnp.arctan2(self.norm(x - y), self.norm(x + y))
 
-    def residual(self, y: Float[Array, "*batch dim"]) -> Float[Array, "*batch"]:
+    def residual(self, y: Real[ArrayLike, "*batch dim"]) -> Float[Array, "*batch"]:
         r"""How far from the manifold: $\big||y|_W - 1\big|$, for each token."""
         return jnp.abs(self.norm(y) - 1)
 

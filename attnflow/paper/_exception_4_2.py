@@ -123,7 +123,7 @@ def draw_exception_4_2(data: FigureData) -> Figure:
     ax.axvline(HORIZON, color="#8a8a8a", linewidth=0.8, linestyle=":")
     ax.text(
         HORIZON + 0.4,
-        1e-9,
+        1e-2,
         "from here on rounding,\nwhich grows as $e^{2t/3}$,\ntakes over",
         va="center",
     )

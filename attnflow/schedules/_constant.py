@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._callables import as_module
-from .._checks import check, floating
+from .._checks import check, floating, is_concrete
 from ._base import AbstractSchedule, as_schedule
 
 
@@ -23,7 +23,9 @@ class Constant(AbstractSchedule):
 
     def __init__(self, value: Real[ArrayLike, "..."]):
         value = floating("value", value)
-        self.value = check(value, ~jnp.isfinite(value), "`value` must be finite; got inf or NaN.")
+        if is_concrete(value):  # a run-time check would cost every compiled program that builds one
+            check(value, ~jnp.isfinite(value), "`value` must be finite; got inf or NaN.")
+        self.value = value
 
     def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         return self.value
