@@ -31,8 +31,8 @@ class TokenNorm(eqx.Module):
         leaves = jax.tree.leaves(error)
         if len(leaves) == 1 and leaves[0].ndim and leaves[0].shape[-1] == self.manifold.dim:
             squares = self.manifold.inner(leaves[0], leaves[0])
-            # The square root of zero has no derivative; the step size needs none.
-            return jnp.sqrt(jax.lax.stop_gradient(jnp.mean(squares)))
+            # Rounding may leave a square below zero, and the root of zero has no derivative.
+            return jnp.sqrt(jnp.maximum(jax.lax.stop_gradient(jnp.mean(squares)), 0))
         return optx.rms_norm(error)
 
 

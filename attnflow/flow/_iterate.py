@@ -47,13 +47,11 @@ def iterate(
         raise ValueError(f"`layers` must be AttentionLayers; got {type(layers).__name__}.")
     if isinstance(depth, bool) or not hasattr(depth, "__index__") or depth < 0:
         raise ValueError(f"`depth` must be an integer, zero or more; got {depth!r}.")
-    manifold = layers.field.manifold
-    on_manifold = layers.norm is None and layers.field.projected
     y0 = floating("y0", y0)
-    if on_manifold:
-        y0 = manifold.check_tokens("y0", y0)
+    if layers.norm is None:
+        y0 = layers.field.check_start("y0", y0)
     else:
-        y0 = manifold.check_rows("y0", y0)
+        y0 = layers.field.manifold.check_rows("y0", y0)
     observers = as_observers(observe)
     return _run(cast_floats(layers, y0.dtype), y0, int(depth), observers, args)
 

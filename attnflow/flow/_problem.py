@@ -170,10 +170,9 @@ def assemble(field: AttentionField, y0: Float[Array, "tokens dim"], options: Opt
 
 def _start(field: AttentionField, y0: Array, checked: bool) -> Array:
     # A start looked at before compilation needs no run-time check in the compiled program.
-    manifold = field.manifold
-    if checked:
-        return manifold.project(y0) if field.projected else y0
-    return manifold.check_tokens("y0", y0) if field.projected else manifold.check_rows("y0", y0)
+    if not checked:
+        return field.check_start("y0", y0)
+    return field.manifold.project(y0) if field.normalisation.starts_on_manifold else y0
 
 
 def check_times(t0: Array, t1: Array, ts: Array | None) -> tuple[Array, Array | None]:

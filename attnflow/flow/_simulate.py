@@ -106,8 +106,7 @@ def simulate(
         raise ValueError(f"`y0` must be float32 or float64; got {dtype}.")
     checked = is_concrete(y0, field.manifold)
     if checked:
-        look = field.manifold.check_tokens if field.projected else field.manifold.check_rows
-        look("y0", y0)
+        field.check_start("y0", y0)
     t0, t1 = _scalar("t0", t0, dtype), _scalar("t1", t1, dtype)
     if ts is not None:
         ts = floating("ts", ts).astype(dtype)

@@ -153,6 +153,12 @@ class AttentionField(eqx.Module):
         """Whether the state stays on the manifold (not for Pre, Peri and Mix)."""
         return self.normalisation.projected
 
+    def check_start(self, name: str, y: Any) -> Float[Array, "tokens dim"]:
+        """`y` as a start: refused off the manifold where tokens must begin on it, else if zero."""
+        if self.normalisation.starts_on_manifold:
+            return self.manifold.check_tokens(name, y)
+        return self.manifold.check_rows(name, y)
+
     @property
     def _schedules(self) -> tuple[AbstractSchedule, ...]:
         return tuple(s for s in (self.P, self.U, *self.normalisation.parts) if s is not None)
@@ -188,6 +194,10 @@ class AttentionField(eqx.Module):
         return jnp.broadcast_to(rows, (self.heads, *rows.shape[1:]))
 
     def _rows(self, t: Array, y: Array) -> Array:
+        if y.ndim != 2 or y.shape[1] != self.dim:
+            raise ValueError(
+                f"`y` must have shape (tokens, {self.dim}); got {y.shape}. Use jax.vmap for more axes."
+            )
         tokens = y.shape[0]
         if self.tokens is not None and self.tokens != tokens:
             raise ValueError(

@@ -23,6 +23,9 @@ class AbstractNormalisation(eqx.Module):
     projected: eqx.AbstractClassVar[bool]
     """Whether tokens stay on the manifold (and solvers project onto it)."""
 
+    starts_on_manifold: eqx.AbstractClassVar[bool]
+    """Whether tokens must start on the manifold."""
+
     @abc.abstractmethod
     def velocity(
         self,
@@ -62,6 +65,7 @@ class Post(AbstractNormalisation):
     r"""$\dot y = T_y\pi_W A$: the paper's eq. (6); $s = 1$."""
 
     projected: ClassVar[bool] = True
+    starts_on_manifold: ClassVar[bool] = True
 
     def velocity(self, manifold, t, y, A):
         return manifold.to_tangent(y, A)
@@ -74,6 +78,7 @@ class Pre(AbstractNormalisation):
     r"""$\dot x = A(x/|x|_W)$, not projected: $s = r$, $\dot r = \langle\theta, A\rangle$."""
 
     projected: ClassVar[bool] = False
+    starts_on_manifold: ClassVar[bool] = False
 
     def velocity(self, manifold, t, y, A):
         return A
@@ -86,6 +91,7 @@ class Peri(AbstractNormalisation):
     r"""$\dot x = A/|A|_W$, $A = A(x/|x|_W)$: $s = r|A|$, $\dot r = \langle\theta, A\rangle/|A|$."""
 
     projected: ClassVar[bool] = False
+    starts_on_manifold: ClassVar[bool] = False
 
     def velocity(self, manifold, t, y, A):
         return _unit(manifold, A)
@@ -104,6 +110,7 @@ class Mix(AbstractNormalisation):
 
     switch: Float[Array, ""]
     projected: ClassVar[bool] = False
+    starts_on_manifold: ClassVar[bool] = True
 
     def __init__(self, switch: Any):
         self.switch = floating("switch", switch)
@@ -134,6 +141,7 @@ class NGPT(AbstractNormalisation):
 
     alpha: AbstractSchedule
     projected: ClassVar[bool] = True
+    starts_on_manifold: ClassVar[bool] = True
 
     def __init__(self, alpha: Any = 1.0):
         self.alpha = as_schedule("alpha", alpha)
@@ -155,6 +163,7 @@ class SquareRoot(AbstractNormalisation):
     r"""$\dot\theta = T_\theta\pi_W\, A/\sqrt{t+1}$: $s = \sqrt{t+1}$."""
 
     projected: ClassVar[bool] = True
+    starts_on_manifold: ClassVar[bool] = True
 
     def velocity(self, manifold, t, y, A):
         return manifold.to_tangent(y, self.layer(manifold, t, y, A))

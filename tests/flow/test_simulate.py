@@ -226,6 +226,18 @@ def test_unnormalised_states_start_anywhere_but_zero():
         af.simulate(field, Y0.at[0].set(0.0), t1=4.0)
 
 
+def test_mix_is_post_and_then_pre():
+    mix = af.AttentionField(SPHERE, jnp.eye(3), normalisation=af.Mix(1.5), scale=1.0)
+    post = af.AttentionField(SPHERE, jnp.eye(3), scale=1.0)
+    pre = af.AttentionField(SPHERE, jnp.eye(3), normalisation="pre", scale=1.0)
+    sol = af.simulate(mix, Y0, t1=4.0, ts=jnp.array([1.5, 4.0]))
+    middle = af.simulate(post, Y0, t1=1.5).y1
+    assert jnp.allclose(sol.ys[0], middle, atol=1e-8)
+    assert jnp.allclose(sol.y1, af.simulate(pre, middle, t1=4.0, t0=1.5).y1, atol=1e-8)
+    with pytest.raises(ValueError, match="`y0` must lie on the manifold"):
+        af.simulate(mix, 3.0 * Y0, t1=4.0)
+
+
 GOOD = {"t1": 4.0}
 
 

@@ -238,6 +238,10 @@ EYE = jnp.eye(3)
             lambda: af.AttentionField(SPHERE, EYE, weights=jnp.ones(2))(0.0, jnp.ones((3, 3))),
             "`y` must have 2 tokens",
         ),
+        (
+            lambda: af.AttentionField(SPHERE, EYE)(0.0, jnp.ones((3, 4))),
+            r"`y` must have shape \(tokens, 3",
+        ),
         (lambda: af.Hardmax(tolerance=-1.0), "`tolerance` must be zero or more"),
         (lambda: af.NGPT(alpha=jnp.ones(2)), "`alpha` must be a scalar"),
         (lambda: af.model.pad([]), "`configurations` must hold at least one"),
