@@ -53,8 +53,14 @@ def consensus(threshold, manifold: AbstractManifold | None = None) -> Consensus:
 class TimeBisection(optx.Bisection):
     """Bisection in time that ends when the interval does, on the side where the event has happened.
 
-    optimistix's own also waits for a small function value: a Boolean turned into a sign has none.
+    optimistix's own also waits for a small function value (a Boolean turned into a sign has none),
+    and takes the dtype of time from the function's values.
     """
+
+    def init(self, fn, y, args, options, f_struct, aux_struct, tags):
+        state = super().init(fn, y, args, options, f_struct, aux_struct, tags)
+        lower, upper = (jnp.asarray(options[k], y.dtype) for k in ("lower", "upper"))
+        return eqx.tree_at(lambda s: (s.lower, s.upper), state, (lower, upper))
 
     def terminate(self, fn, y, args, options, state, tags):
         width = jnp.abs(state.upper - state.lower)
@@ -101,7 +107,8 @@ class FirstOf(eqx.Module):
         return jnp.stack([sign * condition(t, y, args) for sign, condition in pairs])
 
     def __call__(self, t, y, args, **kwargs) -> Float[Array, ""]:
-        value = jnp.min(self._values(t, y, args))
+        # In the default dtype, not that of the tokens: diffrax compares it with a Python float.
+        value = jnp.min(self._values(t, y, args)).astype(jnp.result_type(float))
         fallen = jnp.where(t > self.t0, -1.0, 1.0).astype(value.dtype)
         return jnp.where(self.any_holds, fallen, value)
 

@@ -152,6 +152,10 @@ def assemble(field: AttentionField, y0: Float[Array, "tokens dim"], options: Opt
     else:
         controller = with_jumps(o.controller, field, o.t0)
     solver = ProjectedSolver(o.solver, field.manifold) if field.projected else o.solver
+    if isinstance(o.adjoint, diffrax.BacksolveAdjoint):
+        # It differentiates the continuous flow, through the field alone: that steps are projected,
+        # and how long they are, adds nothing to its gradient.
+        solver, controller = _stop_gradient((solver, controller))
     event = None
     if o.events is not None:
         event = build_event(o.events, lift, o.t0, x0, o.args)
@@ -166,6 +170,11 @@ def assemble(field: AttentionField, y0: Float[Array, "tokens dim"], options: Opt
         event=event,
         options=o,
     )
+
+
+def _stop_gradient(tree: Any) -> Any:
+    arrays, rest = eqx.partition(tree, eqx.is_inexact_array)
+    return eqx.combine(jax.lax.stop_gradient(arrays), rest)
 
 
 def _start(field: AttentionField, y0: Array, checked: bool) -> Array:

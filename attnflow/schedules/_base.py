@@ -142,6 +142,12 @@ def times(a: Array, b: Array) -> Array:
     return a.reshape((1,) * (rank - a.ndim) + a.shape) * b.reshape((1,) * (rank - b.ndim) + b.shape)
 
 
+def has_kinks(tree) -> bool:
+    """Whether any schedule inside has a slope that jumps at times no list holds (by its `kinked`)."""
+    is_leaf = lambda x: isinstance(x, AbstractSchedule) and hasattr(x, "kinked")  # noqa: E731
+    return any(getattr(leaf, "kinked", False) for leaf in jax.tree.leaves(tree, is_leaf=is_leaf))
+
+
 def fastest(*schedules: AbstractSchedule) -> Float[Array, ""] | None:
     """The largest of the schedules' frequencies, `None` where none has any."""
     found = [s.frequency for s in schedules if s.frequency is not None]

@@ -98,13 +98,16 @@ class Function(AbstractSchedule):
     - `function`: `t -> array`, traceable by JAX.
     - `frequency`: its fastest frequency in cycles per unit of time, `None` if it does not oscillate.
     - `jump_times`: times of discontinuity, `None` if it has none.
+    - `kinked`: whether its slope jumps at further times; solvers then take shorter steps.
     """
 
     function: eqx.Module
     _frequency: Float[Array, ""] | None
     _jump_times: Float[Array, " jumps"] | None
+    kinked: bool = eqx.field(static=True)
 
-    def __init__(self, function: Callable, *, frequency=None, jump_times=None):
+    def __init__(self, function: Callable, *, frequency=None, jump_times=None, kinked=False):
+        self.kinked = bool(kinked)
         self.function = as_module("function", function)
         self._frequency = None if frequency is None else floating("frequency", frequency)
         self._jump_times = None if jump_times is None else floating("jump_times", jump_times)

@@ -61,6 +61,11 @@ class Sinusoid(AbstractSchedule):
         return jnp.abs(value) if self.rectified else value
 
     @property
+    def kinked(self) -> bool:
+        """A rectified sinusoid has a kink at each zero."""
+        return self.rectified
+
+    @property
     def frequency(self) -> Float[Array, ""]:
         return _cycles(self.omega) * (2 if self.rectified else 1)
 

@@ -39,12 +39,11 @@ def test_k7_energy_and_its_growth(kernel, kind):
         np.testing.assert_allclose(growth, (ahead - behind) / (2 * h), rtol=1e-7)
 
 
-@pytest.mark.parametrize(("kernel", "kind"), [("softmax", "ellipsoid"), ("exp", "sphere")])
-def test_k7_the_flow_climbs_the_energy(kernel, kind):
+def test_k7_the_flow_climbs_the_energy():
     """Along a run the energy rises by the time integral of its dissipation."""
-    rng = generator("k7 run", kernel, kind)
-    place = Place(kind, 3)
-    field = af.AttentionField(place.manifold, place.P(2 * np.eye(3)), kernel=kernel, scale=1.0)
+    rng = generator("k7 run")
+    place = Place("ellipsoid", 3)
+    field = af.AttentionField(place.manifold, place.P(2 * np.eye(3)), scale=1.0)
     ts = np.linspace(0, 3, 201)
     sol = af.simulate(
         field,

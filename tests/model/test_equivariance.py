@@ -37,7 +37,7 @@ def test_rotated_tokens_with_conjugated_matrices_move_alike(kind, mask):
     v = place.back(velocity(field, place.tokens(x)))
     w = place.back(velocity(turned, place.tokens(x @ R.T)))
     np.testing.assert_allclose(w, v @ R.T, rtol=1e-11, atol=1e-13)
-    if kind == "sphere":
+    if kind == "sphere" and mask is not None:
         end, other = (
             np.asarray(af.simulate(f, place.tokens(z), t1=5.0, rtol=1e-10, atol=1e-12).y1)
             for f, z in ((field, x), (turned, x @ R.T))

@@ -1,4 +1,8 @@
-"""Closed forms, and scalar equations that stand for one (CONFORMANCE.md, by their K number)."""
+"""Closed forms, and scalar equations that stand for one, by their number in tests/conformance.
+
+Sources: Geshkovski et al. 2312.10794 (K1), Karagodin et al. 2510.22026 (K13), Wendel 1962 (K16),
+2512.01868 (K17), 2411.04990 (K18), Alcalde et al. 2407.01602 (K19); the others are a page of algebra.
+"""
 
 import itertools
 import math

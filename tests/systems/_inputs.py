@@ -1,4 +1,4 @@
-"""Seeded inputs, and how a case on the sphere is carried to an ellipsoid (MODEL.md, section 5).
+"""Seeded inputs, and how a case on the sphere is carried to an ellipsoid: whitening.
 
 With `W = L L'` and `x_i = L' y_i` (rows: `x = y L`), `x_i' P x_j = y_i' (L P L') y_j`, and
 `x' = U x` is `y' = (L^-T U L') y`. So the pair (P, U) on the sphere is the pair

@@ -1,4 +1,4 @@
-"""Trap 5 of MODEL.md: schedules that a step controller could step over."""
+"""Trap 5: schedules that a step controller could step over."""
 
 import diffrax
 import jax.numpy as jnp
