@@ -11,6 +11,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..geometry import AbstractManifold
 from ..model import AttentionField
+from ._kinks import stops_at_kinks, with_kinks
 
 
 class TokenNorm(eqx.Module):
@@ -112,11 +113,10 @@ def adaptive(field: AttentionField, rtol, atol, t0, t1) -> ResumableController:
     and Mix, whose states have a length $r_i$ of their own, the same absolute rule holds for the
     state: directions are then resolved to the tolerance divided by $r_i$.
 
-    Where schedules have kinks (rectified sinusoids), the estimate of a step's error is too small by
-    some factor: the steps that are accepted are those whose stages happen to miss the kink. A
-    quarter of the tolerance is asked for then, which was seen to make up for it with `Bosh3`.
-
-    Steps are no longer than half the shortest period of the schedules and end at their jumps.
+    Steps are no longer than half the shortest period of the schedules and end at their jumps. They
+    end at the kinks of rectified sinusoids too where there are few. Where there are many, the
+    estimate of a step's error is too small by some factor (accepted are those whose stages happen
+    to miss the kinks) and a quarter of the tolerance is asked for, seen to make up for it with `Bosh3`.
     """
     longest = None
     if field.frequency is not None:
@@ -124,14 +124,25 @@ def adaptive(field: AttentionField, rtol, atol, t0, t1) -> ResumableController:
         longest = jnp.where(f > 0, 0.5 / jnp.where(f > 0, f, 1), jnp.inf)
     controller: Any = diffrax.PIDController(
         rtol=0.0,
-        atol=(atol + rtol) * (0.25 if field.kinked else 1.0),
+        atol=(atol + rtol) * (0.25 if has_many_kinks(field) else 1.0),
         norm=TokenNorm(field.manifold),
         dtmax=longest,
         # Far below any useful step: reached only where the field is not finite.
         dtmin=jnp.finfo(t0.dtype).eps ** 2 * (t1 - t0),
         force_dtmin=False,
     )
-    return ResumableController(with_jumps(controller, field, t0))  # pyright: ignore[reportCallIssue]
+    controller = with_jumps(with_kinks(controller, field, t0), field, t0)
+    return ResumableController(controller)  # pyright: ignore[reportCallIssue]
+
+
+def has_many_kinks(field: AttentionField) -> bool:
+    """Whether the schedules have kinks that steps cannot end at."""
+    return bool(field.kinked) and not stops_at_kinks(field)
+
+
+def default_solver(field: AttentionField) -> diffrax.AbstractSolver:
+    """`Tsit5`; `Bosh3` where schedules have more kinks than steps can end at."""
+    return diffrax.Bosh3() if has_many_kinks(field) else diffrax.Tsit5()
 
 
 def with_jumps(controller: Any, field: AttentionField, t0) -> Any:

@@ -11,7 +11,7 @@ from jaxtyping import Array, ArrayLike, Real
 
 from .._checks import check, floating, is_concrete
 from ..model import AttentionField
-from ._control import default_tolerances
+from ._control import default_solver, default_tolerances
 from ._events import as_events
 from ._observe import as_observers
 from ._problem import Options, assemble, check_times
@@ -61,9 +61,8 @@ def simulate(
       pytree of these such as `{"E": af.misalignment}`.
     - `dt0`: first step; with a `ConstantStepSize` controller, or a solver without error estimate,
       the step.
-    - `solver`: any diffrax ODE solver. By default `Tsit5`, and `Bosh3` where schedules have kinks
-      (rectified sinusoids), at which solvers of high order lose it and misjudge their error: on some
-      70 kinks a unit of time, controlled alike, Tsit5 was off by up to 1300 tolerances, Bosh3 by 60.
+    - `solver`: any diffrax ODE solver. By default `Tsit5`; `Bosh3` where schedules have more kinks
+      than steps can end at (over 64 rectified entries): there solvers of higher order lose it.
     - `controller`: a diffrax step size controller in place of the default one, which also keeps steps
       below half a period of the schedules. Jump times of schedules are stepped to with either.
     - `event`: ends the run: [`consensus`][], a function of `(y)` or `(t, y)`, a pytree of them, or a
@@ -115,8 +114,7 @@ def simulate(
         if ts.ndim != 1 or ts.shape[0] == 0:
             raise ValueError(f"`ts` must be a vector of at least one time; got shape {ts.shape}.")
     t1, ts = check_times(t0, t1, ts)
-    if solver is None:
-        solver = diffrax.Bosh3() if field.kinked else diffrax.Tsit5()
+    solver = default_solver(field) if solver is None else solver
     adjoint = (
         diffrax.RecursiveCheckpointAdjoint(checkpoints=_CHECKPOINTS) if adjoint is None else adjoint
     )

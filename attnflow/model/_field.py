@@ -12,7 +12,7 @@ from .._callables import adapt
 from .._checks import check, choose, floating
 from ..geometry import AbstractManifold
 from ..schedules import AbstractSchedule, ScaledIdentity, as_schedule
-from ..schedules._base import all_jumps, fastest, has_kinks
+from ..schedules._base import all_jumps, fastest, kinked_parts
 from ._kernels import AbstractKernel, as_kernel
 from ._masks import AbstractMask, as_mask
 from ._normalisations import AbstractNormalisation, as_normalisation
@@ -174,9 +174,9 @@ class AttentionField(eqx.Module):
         return all_jumps(*self._schedules)
 
     @property
-    def kinked(self) -> bool:
-        """Whether a schedule's slope jumps at times no list holds (rectified sinusoids)."""
-        return has_kinks(self._schedules)
+    def kinked(self) -> list[AbstractSchedule]:
+        """The schedules whose slope jumps at times no list holds (rectified sinusoids)."""
+        return kinked_parts(self._schedules)
 
     def logits(
         self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]

@@ -142,10 +142,11 @@ def times(a: Array, b: Array) -> Array:
     return a.reshape((1,) * (rank - a.ndim) + a.shape) * b.reshape((1,) * (rank - b.ndim) + b.shape)
 
 
-def has_kinks(tree) -> bool:
-    """Whether any schedule inside has a slope that jumps at times no list holds (by its `kinked`)."""
+def kinked_parts(tree) -> list[AbstractSchedule]:
+    """The schedules inside whose slope jumps at times that no list of theirs holds."""
     is_leaf = lambda x: isinstance(x, AbstractSchedule) and hasattr(x, "kinked")  # noqa: E731
-    return any(getattr(leaf, "kinked", False) for leaf in jax.tree.leaves(tree, is_leaf=is_leaf))
+    leaves = jax.tree.leaves(tree, is_leaf=is_leaf)
+    return [leaf for leaf in leaves if getattr(leaf, "kinked", False)]
 
 
 def fastest(*schedules: AbstractSchedule) -> Float[Array, ""] | None:
