@@ -12,6 +12,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 from ..geometry import AbstractManifold
 from ..model import AttentionField
 from ._kinks import stops_at_kinks, with_kinks
+from ._wrapped import WrappedController
 
 
 class TokenNorm(eqx.Module):
@@ -37,7 +38,7 @@ class TokenNorm(eqx.Module):
         return optx.rms_norm(error)
 
 
-class ResumableController(diffrax.AbstractAdaptiveStepSizeController):
+class ResumableController(WrappedController):
     """Any adaptive controller, with the end of its next step kept in its state.
 
     `controller_state.tnext - t` passed as `dt0`, together with `solver_state`, `controller_state` and
@@ -64,18 +65,6 @@ class ResumableController(diffrax.AbstractAdaptiveStepSizeController):
                 "`controller` must be adaptive, such as diffrax.PIDController; "
                 f"got {type(self.controller).__name__}, which has no step size to keep."
             )
-
-    @property
-    def rtol(self):  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.controller.rtol
-
-    @property
-    def atol(self):  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.controller.atol
-
-    @property
-    def norm(self):  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.controller.norm
 
     def wrap(self, direction):
         return ResumableController(self.controller.wrap(direction))  # pyright: ignore[reportCallIssue]

@@ -11,6 +11,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..model import AttentionField
 from ..schedules import Sinusoid
+from ._wrapped import WrappedController
 
 _MOST = 64  # beyond this many entries, stopping at every kink costs more than it saves
 
@@ -25,7 +26,7 @@ class KinkState(eqx.Module):
     inner: Any
 
 
-class KinkStops(diffrax.AbstractAdaptiveStepSizeController):
+class KinkStops(WrappedController):
     r"""Any adaptive controller, its steps ended at the zeros of $\sin(\omega t + \varphi)$.
 
     A step across a kink of $|\sin|$ has an error that embedded estimates do not see: those are
@@ -44,18 +45,6 @@ class KinkStops(diffrax.AbstractAdaptiveStepSizeController):
     controller: diffrax.AbstractAdaptiveStepSizeController
     omega: Float[Array, " entries"]
     phase: Float[Array, " entries"]
-
-    @property
-    def rtol(self):  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.controller.rtol
-
-    @property
-    def atol(self):  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.controller.atol
-
-    @property
-    def norm(self):  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.controller.norm
 
     def wrap(self, direction):
         # Backwards in time, t is -t.
