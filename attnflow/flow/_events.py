@@ -159,10 +159,11 @@ def build_event(events: Events, lift: AbstractLift, t0, y0, args) -> diffrax.Eve
     Its function is a `FirstOf`, unless the user gave a `diffrax.Event`, which is kept as it is.
     """
     shapes = [check_scalar("event", f, t0, lift(y0), args) for f in events.functions]
-    conditions = tuple(Condition(function, lift) for function in events.functions)
     if not isinstance(events.root_finder, TimeBisection):
-        functions = jax.tree.unflatten(events.structure, list(map(_raw(lift), events.functions)))
+        raw = [Raw(function, lift) for function in events.functions]
+        functions = jax.tree.unflatten(events.structure, raw)
         return diffrax.Event(functions, events.root_finder, events.direction)
+    conditions = tuple(Condition(function, lift) for function in events.functions)
     signs, holds = [], []
     for condition, shape in zip(conditions, shapes, strict=True):
         start = jax.lax.stop_gradient(condition(t0, y0, args))
@@ -182,7 +183,3 @@ class Raw(eqx.Module):
 
     def __call__(self, t, y, args, **kwargs):
         return self.function(t, self.lift(y), args)
-
-
-def _raw(lift: AbstractLift):
-    return lambda function: Raw(function, lift)

@@ -4,6 +4,7 @@ Both are the same flow, to rounding, at less cost. Which one applies is decided 
 shapes, never from values, so the decision is the same under `jit` and `vmap`.
 """
 
+import abc
 import copy
 from typing import NamedTuple
 
@@ -24,8 +25,9 @@ class AbstractLift(eqx.Module):
 
     name: eqx.AbstractVar[str]
 
+    @abc.abstractmethod
     def __call__(self, x: Float[Array, "tokens reduced"]) -> Float[Array, "tokens dim"]:
-        raise TypeError("an abstract lift has no map")
+        """Tokens, from reduced coordinates."""
 
 
 class Identity(AbstractLift):

@@ -96,8 +96,16 @@ class Interpolated(AbstractSchedule):
         t = jnp.clip(jnp.asarray(t, ts.dtype), ts[0], ts[-1])
         if self.method == "linear":
             return diffrax.LinearInterpolation(ts, self.values).evaluate(t)
-        coefficients = diffrax.backward_hermite_coefficients(ts, self.values)
-        return diffrax.CubicInterpolation(ts, coefficients).evaluate(t)
+        # The cubic at t rests on three knots, the one before its interval and the interval's own:
+        # coefficients of all would be computed anew at each evaluation.
+        start = jnp.searchsorted(ts, t, side="left") - 2
+        width = min(3, ts.shape[0])
+        near, values = (
+            jax.lax.dynamic_slice_in_dim(x, jnp.clip(start, 0, ts.shape[0] - width), width)
+            for x in (ts, self.values)
+        )
+        coefficients = diffrax.backward_hermite_coefficients(near, values)
+        return diffrax.CubicInterpolation(near, coefficients).evaluate(t)
 
     @property
     def frequency(self) -> Float[Array, ""] | None:

@@ -1,5 +1,6 @@
 """Every schedule: its values, its products with tokens, how it folds, what it tells the solver."""
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -114,6 +115,16 @@ def test_interpolated_passes_through_its_knots_and_holds_its_ends(method):
     assert s(50.0) == 4
     if method == "linear":
         assert jnp.allclose(s(2.0), 1.5)
+
+
+@pytest.mark.parametrize("knots", [2, 3, 7])
+def test_the_cubic_is_that_of_diffrax_on_all_knots(knots, getkey):
+    ts = jnp.cumsum(jr.uniform(getkey(), (knots,), minval=0.1))
+    values = jr.normal(getkey(), (knots, 2, 2))
+    whole = diffrax.CubicInterpolation(ts, diffrax.backward_hermite_coefficients(ts, values))
+    times = jnp.concatenate([ts, jr.uniform(getkey(), (40,), minval=ts[0], maxval=ts[-1])])
+    got = jax.vmap(af.Interpolated(ts, values))(times)
+    assert jnp.allclose(got, jax.vmap(whole.evaluate)(times), atol=1e-12)
 
 
 def test_schedules_say_how_fast_they_move():
