@@ -5,39 +5,17 @@ from typing import Any
 import diffrax
 import equinox as eqx
 import jax
-import jax.core
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._checks import check
 from ..model import AttentionField
 from ..model._reductions import AbstractLift
 from ._control import adaptive, with_jumps
-from ._events import Events, FirstOf, build_event
+from ._events import FirstOf, build_event
 from ._observe import Lifted, Tokens, mark_missing
+from ._options import Options
 from ._projected import ProjectedSolver
 from ._solution import Dense, Solution
-
-
-class Options(eqx.Module):
-    """What `simulate` and ensembles share, checked, every number an array."""
-
-    t0: Float[Array, ""]
-    t1: Float[Array, ""]
-    ts: Float[Array, " n"] | None
-    rtol: Float[Array, ""]
-    atol: Float[Array, ""]
-    dt0: Float[Array, ""] | None
-    args: Any
-    observers: Any
-    events: Events | None
-    solver: diffrax.AbstractSolver
-    controller: diffrax.AbstractStepSizeController | None
-    adjoint: diffrax.AbstractAdjoint
-    max_steps: int | None = eqx.field(static=True)
-    dense: bool = eqx.field(static=True)
-    reduce: str = eqx.field(static=True)
-    checked: bool = eqx.field(static=True)
 
 
 class Problem(eqx.Module):
@@ -182,21 +160,3 @@ def _start(field: AttentionField, y0: Array, checked: bool) -> Array:
     if not checked:
         return field.check_start("y0", y0)
     return field.manifold.project(y0) if field.normalisation.starts_on_manifold else y0
-
-
-def check_times(t0: Array, t1: Array, ts: Array | None) -> tuple[Array, Array | None]:
-    """`t1` and `ts` refused unless t0 < t1, and `ts` sorted inside."""
-    bad = ~(t1 > t0) | ~jnp.isfinite(t0) | ~jnp.isfinite(t1)
-    t1 = check(
-        t1, bad, f"`t1` must be finite and later than `t0`; got t0 = {_show(t0)}, t1 = {_show(t1)}."
-    )
-    if ts is None:
-        return t1, None
-    ts = check(ts, ~(jnp.diff(ts) >= 0), "`ts` must be sorted and not NaN; pass jnp.sort(ts).")
-    outside = ~((ts >= t0) & (ts <= t1))
-    message = f"`ts` must lie between t0 = {_show(t0)} and t1 = {_show(t1)}; got a time outside."
-    return t1, check(ts, outside, message)
-
-
-def _show(t: Array) -> str:
-    return "a traced value" if isinstance(t, jax.core.Tracer) else f"{float(t):g}"

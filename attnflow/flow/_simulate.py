@@ -1,6 +1,5 @@
 """`simulate`: one trajectory of a field, from a start to a time or an event."""
 
-import warnings
 from typing import Any
 
 import diffrax
@@ -11,14 +10,9 @@ from jaxtyping import Array, ArrayLike, Real
 
 from .._checks import check, floating, is_concrete
 from ..model import AttentionField
-from ._control import default_solver, default_tolerances
-from ._events import as_events
-from ._observe import as_observers
-from ._problem import Options, assemble, check_times
+from ._options import Options, make_options
+from ._problem import assemble
 from ._solution import Solution
-
-_DENSE_BYTES = 2**31
-_CHECKPOINTS = 256
 
 
 def simulate(
@@ -108,51 +102,40 @@ def simulate(
     checked = is_concrete(y0, field.manifold)
     if checked:
         field.check_start("y0", y0)
-    t0, t1 = _scalar("t0", t0, dtype), _scalar("t1", t1, dtype)
-    if ts is not None:
-        ts = floating("ts", ts).astype(dtype)
-        if ts.ndim != 1 or ts.shape[0] == 0:
-            raise ValueError(f"`ts` must be a vector of at least one time; got shape {ts.shape}.")
-    t1, ts = check_times(t0, t1, ts)
-    solver = default_solver(field) if solver is None else solver
-    adjoint = (
-        diffrax.RecursiveCheckpointAdjoint(checkpoints=_CHECKPOINTS) if adjoint is None else adjoint
-    )
-    controller = _controller(controller, solver, dt0, rtol, atol)
-    rtol, atol = _tolerances(rtol, atol, dtype)
-    max_steps = _max_steps(max_steps, adjoint, dense, y0, solver)
-    how = ("auto" if reduce else "none") if isinstance(reduce, bool) else reduce
-
-    # === run
-    options = Options(
+    options = make_options(
+        field,
+        y0.shape,
+        dtype,
         t0=t0,
         t1=t1,
         ts=ts,
         rtol=rtol,
         atol=atol,
-        dt0=None if dt0 is None else _scalar("dt0", dt0, dtype),
-        args=args,
-        observers=as_observers(observe),
-        events=as_events(event, dtype),
+        observe=observe,
+        dt0=dt0,
         solver=solver,
         controller=controller,
+        event=event,
         adjoint=adjoint,
-        max_steps=max_steps,
         dense=dense,
-        reduce=how,
+        reduce=reduce,
+        max_steps=max_steps,
         checked=checked,
+        args=args,
     )
+
+    # === run
     try:
         solution = _run(cast_floats(field, dtype), y0, options)
     except TypeError as error:
         if "forward-mode" in str(error) and "custom_vjp" in str(error):
             raise TypeError(
                 "`adjoint` must be diffrax.ForwardMode() or diffrax.DirectAdjoint() for forward-mode "
-                f"differentiation (jvp, jacfwd, hessian); got {type(adjoint).__name__}, which is for "
+                f"differentiation (jvp, jacfwd, hessian); got {type(options.adjoint).__name__}, which is for "
                 "reverse mode alone."
             ) from error
         raise
-    return _raise_failures(solution, max_steps) if throw else solution
+    return _raise_failures(solution, options.max_steps) if throw else solution
 
 
 @eqx.filter_jit
@@ -170,66 +153,6 @@ def cast_floats(tree: Any, dtype) -> Any:
         return leaf
 
     return jax.tree.map(cast, tree)
-
-
-def _scalar(name: str, value: Any, dtype) -> Array:
-    value = floating(name, value)
-    if value.ndim:
-        raise ValueError(f"`{name}` must be a scalar; got shape {value.shape}.")
-    return value.astype(dtype)
-
-
-def _controller(controller: Any, solver: Any, dt0: Any, rtol: Any, atol: Any) -> Any:
-    if controller is None and not isinstance(solver, diffrax.AbstractAdaptiveSolver):
-        if dt0 is None:
-            raise ValueError(
-                f"`dt0` must be given with {type(solver).__name__}, which has no error estimate to "
-                "choose steps by; pass dt0=..., or solver=diffrax.HalfSolver(...)."
-            )
-        controller = diffrax.ConstantStepSize()
-    if controller is None:
-        return None
-    if rtol is not None or atol is not None:
-        raise ValueError(
-            f"`rtol` and `atol` are not used by {type(controller).__name__}; got both a controller of "
-            "your own (or constant steps) and tolerances. Drop one."
-        )
-    if isinstance(controller, diffrax.ConstantStepSize) and dt0 is None:
-        raise ValueError("`dt0` must be given with ConstantStepSize; got None.")
-    return controller
-
-
-def _tolerances(rtol: Any, atol: Any, dtype) -> tuple[Array, Array]:
-    default_rtol, default_atol = default_tolerances(dtype)
-    rtol = _scalar("rtol", default_rtol if rtol is None else rtol, dtype)
-    atol = _scalar("atol", default_atol if atol is None else atol, dtype)
-    bad = ~(rtol >= 0) | ~(atol >= 0) | ~(rtol + atol > 0)
-    rtol = check(
-        rtol, bad, "`rtol` and `atol` must be zero or more, and not both zero; got others."
-    )
-    if dtype == jnp.float32 and is_concrete(rtol, atol) and float(rtol + atol) < 1e-6:
-        warnings.warn(
-            f"`rtol` {float(rtol):g} is below what float32 resolves (about 1e-6); enable float64 with "
-            "jax.config.update('jax_enable_x64', True) and pass float64 tokens.",
-            stacklevel=3,
-        )
-    return rtol, atol
-
-
-def _max_steps(max_steps: Any, adjoint: Any, dense: bool, y0: Array, solver: Any) -> int:
-    small = dense or isinstance(adjoint, diffrax.DirectAdjoint)
-    if max_steps is None:
-        max_steps = 4096 if small else 2**20
-    if isinstance(max_steps, bool) or not hasattr(max_steps, "__index__") or max_steps < 1:
-        raise ValueError(f"`max_steps` must be a positive integer; got {max_steps!r}.")
-    stages = getattr(getattr(solver, "tableau", None), "num_stages", 3)
-    size = int(max_steps) * (stages + 2) * y0.size * y0.dtype.itemsize
-    if dense and size > _DENSE_BYTES:
-        raise ValueError(
-            f"`dense` keeps every step: max_steps={max_steps} would take {size / 2**30:.1f} GiB; "
-            "pass a smaller max_steps, or ts= with the times you need."
-        )
-    return int(max_steps)
 
 
 def _raise_failures(solution: Solution, max_steps: int) -> Solution:

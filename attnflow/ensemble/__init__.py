@@ -1,0 +1,11 @@
+"""Many trajectories at once: slots that refill, results in order, summaries, gradients of means."""
+
+from ._result import Ensemble as Ensemble, Outcome as Outcome, Records as Records
+from ._run import run as run
+from ._summaries import (
+    Histogram as Histogram,
+    Mean as Mean,
+    Quantiles as Quantiles,
+    Summary as Summary,
+    Survival as Survival,
+)

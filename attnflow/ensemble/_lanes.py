@@ -1,0 +1,133 @@
+"""Lanes: trajectories under way side by side, each with its own time, step and part of the problem."""
+
+from collections.abc import Callable
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from ..flow._events import FirstOf
+from ..flow._problem import Options, Problem, assemble
+from ._starts import Recipe, start_is_good
+
+# What a lane holds: nothing it may be given, nothing, a run under way, or one of the endings.
+CLOSED, VACANT, RUNNING = -2, -1, 0
+REACHED, TIME_UP, NOT_FINITE, STEP_LIMIT, BAD_START, SOLVER_FAILED = 1, 2, 3, 4, 5, 6
+HELD = 7  # reached, at its start already
+
+_FIRST_STEP = 0.01
+
+
+class Lanes(eqx.Module):
+    """The state of a crew of lanes; every array has a leading axis of lanes.
+
+    **Attributes:**
+
+    - `own`: the leaves of each lane's `Problem` that differ from lane to lane.
+    - `t`, `tnext`: where the lane is, and the end of its next step.
+    - `y`: tokens, in reduced coordinates.
+    - `solver_state`, `control`: of solver and step size controller.
+    - `jumped`: whether the field jumped at `t`; `None` where it never does.
+    - `steps`, `accepted`: counted.
+    - `status`: one of the numbers above.
+    - `number`: of its trajectory.
+    - `saves`, `saved`: what was observed at `ts` so far, and how many times; `None` without `ts`.
+    """
+
+    own: Any
+    t: Float[Array, " lanes"]
+    tnext: Float[Array, " lanes"]
+    y: Float[Array, "lanes tokens reduced"]
+    solver_state: Any
+    control: Any
+    jumped: Bool[Array, " lanes"] | None
+    steps: Int[Array, " lanes"]
+    accepted: Int[Array, " lanes"]
+    status: Int[Array, " lanes"]
+    number: Int[Array, " lanes"]
+    saves: Any
+    saved: Int[Array, " lanes"] | None
+
+
+class Maker(eqx.Module):
+    """Makes lanes: a trajectory's number and data in, its problem and first state out."""
+
+    recipe: Recipe
+    options: Options
+
+    def __call__(self, number: Array, own: Any) -> Problem:
+        """The problem of one trajectory. A start that is no start is replaced by one that is."""
+        field, y0 = self.recipe(number, own)
+        return assemble(field, jnp.where(start_is_good(field, y0), y0, _anywhere(y0)), self.options)
+
+    def is_good(self, number: Array, own: Any) -> Bool[Array, ""]:
+        """Whether the trajectory has a start."""
+        return start_is_good(*self.recipe(number, own))
+
+
+def _anywhere(y0: Array) -> Array:
+    # Rows that differ, so that nothing made from them is singular; thrown away unseen.
+    tokens, dim = y0.shape
+    rows = jnp.sin(1.0 + jnp.arange(tokens * dim).astype(y0.dtype)).reshape(tokens, dim)
+    return rows / jnp.linalg.norm(rows, axis=1, keepdims=True)
+
+
+class Shape(eqx.Module):
+    """What of a problem is the same for all trajectories, found by tracing: see `trace_problem`."""
+
+    axes: Any = eqx.field(static=True)
+    rest: Any = eqx.field(static=True)
+
+
+def trace_problem(make: Callable[..., Problem], number: Any, own: Any) -> Any:
+    """A pytree like the problem's arrays: 0 at leaves that depend on `number` or `own`, else `None`.
+
+    Found by following the computation's graph, so that a matrix shared by all trajectories is not
+    copied to each lane.
+    """
+
+    def arrays(number, own):
+        return eqx.filter(make(number, own), eqx.is_array)
+
+    jaxpr, out = jax.make_jaxpr(arrays, return_shape=True)(number, own)
+    differs = set(jaxpr.jaxpr.invars)
+    for equation in jaxpr.jaxpr.eqns:
+        if any(v in differs for v in equation.invars if not hasattr(v, "val")):
+            differs.update(equation.outvars)
+    marks = [0 if not hasattr(v, "val") and v in differs else None for v in jaxpr.jaxpr.outvars]
+    return jax.tree.unflatten(jax.tree.structure(out), marks)
+
+
+def first_state(problem: Problem) -> tuple[Any, Array, Any, Array]:
+    """Solver state, end of the first step, controller state, and whether the run is over at once."""
+    o = problem.options
+    terms = diffrax.ODETerm(problem.field)
+    solver, controller = problem.solver, problem.controller
+    # diffeqsolve chooses this first step too, whatever the field.
+    dt0 = jnp.asarray(_FIRST_STEP, o.t0.dtype) if o.dt0 is None else o.dt0
+    order = solver.error_order(terms)
+    tnext, control = controller.init(
+        terms, o.t0, o.t1, problem.y0, dt0, o.args, solver.func, order
+    )
+    solver_state = solver.init(terms, o.t0, jnp.minimum(tnext, o.t1), problem.y0, o.args)
+    first = None if problem.event is None else problem.event.cond_fn
+    holds = first.any_holds if isinstance(first, FirstOf) else jnp.array(False)
+    numbers = jax.tree.map(jnp.asarray, (solver_state, control))
+    return numbers[0], jnp.minimum(tnext, o.t1), numbers[1], holds
+
+
+def pick(pred: Bool[Array, " lanes"], new: Any, old: Any) -> Any:
+    """`new` in the lanes of `pred`, `old` in the others; pytrees with a leading axis of lanes."""
+
+    def choose(a, b):
+        return jnp.where(pred.reshape(pred.shape + (1,) * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(choose, new, old)
+
+
+def take(lanes: Any, index: Int[Array, " some"]) -> Any:
+    """Some of the lanes."""
+    return jax.tree.map(lambda leaf: leaf[index], lanes)

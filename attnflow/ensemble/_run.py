@@ -1,0 +1,250 @@
+"""`run`: many trajectories at once on the devices at hand, in slots that refill."""
+
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, ArrayLike, Key, Real
+
+from ..flow._options import make_options
+from ..flow._problem import Problem
+from ..model import AttentionField
+from ..model._many import fits_columns
+from ..records import progress as bar
+from ._advance import Crew
+from ._lanes import Maker
+from ._result import Ensemble
+from ._sink import Sink
+from ._stages import Stepper
+from ._starts import Starts, gather_starts
+from ._summaries import Summary
+from ._workers import Workers, cores
+
+_BLOCK, _BLOCK_BYTES = 4096, 2**26
+_ACCELERATOR_LANES, _ACCELERATOR_BYTES = 2**15, 2**31
+
+
+def run(
+    field: AttentionField,
+    starts: Any,
+    *,
+    t1: Any,
+    t0: Any = 0.0,
+    ts: Real[ArrayLike, " n"] | None = None,
+    rtol: Any = None,
+    atol: Any = None,
+    observe: Any = None,
+    until: Any = None,
+    field_axes: Any = None,
+    number: int | None = None,
+    key: Key[Array, ""] | None = None,
+    summaries: dict[str, Summary] | None = None,
+    keep: bool = True,
+    slots: int | None = None,
+    devices: Any = None,
+    dt0: Any = None,
+    solver: diffrax.AbstractSolver | None = None,
+    controller: diffrax.AbstractStepSizeController | None = None,
+    reduce: bool | str = True,
+    max_steps: int | None = None,
+    progress: bool = True,
+    args: Any = None,
+) -> Ensemble:
+    r"""Many trajectories at once, each with its own steps: what `simulate` gives for each start.
+
+    Trajectories run side by side in slots. One that ends (at `t1`, by an event, by a failure) makes
+    room for the next start, so that fast ones do not wait for slow ones. Results come in the order
+    of starts, and in float64 on a CPU they are the same bits for any number of slots, any number of
+    other trajectories, and any number of CPU devices. One that fails says so and spoils no other.
+
+    **Arguments:**
+
+    - `field`: an [`AttentionField`][], the same for all; or, with `field_axes`, one whose marked
+      arrays have a leading axis of trajectories (what `eqx.filter_vmap` of a constructor makes).
+    - `starts`: tokens, `(trajectories, tokens, dim)`, a NumPy or JAX array (a NumPy memory map is read
+      block by block); or a sampler, a function of a key that returns tokens `(tokens, dim)` or
+      `(field, tokens)`: `number` of them are drawn as they are needed, the $i$-th from
+      `jax.random.fold_in(key, i)`.
+    - `t1`, `t0`, `ts`, `rtol`, `atol`, `observe`, `dt0`, `solver`, `controller`, `reduce`, `max_steps`,
+      `args`: as in [`simulate`][]. Only what is observed is kept: at `ts`, or at the end.
+    - `until`: what ends a trajectory before `t1`: `event=` of `simulate`, as functions.
+    - `field_axes`: `None`, `eqx.if_array(0)`, or a pytree like `field` with 0 at arrays that differ
+      from trajectory to trajectory and `None` at others.
+    - `number`, `key`: for a sampler.
+    - `summaries`: by name, [`Mean`][], [`Quantiles`][], [`Histogram`][], [`Survival`][], made as
+      trajectories end.
+    - `keep`: with `False` only summaries and counts remain, in memory that does not grow with the
+      number of trajectories.
+    - `slots`: how many trajectories may be under way at once; chosen from shapes and devices unless
+      given.
+    - `devices`: `jax.local_devices()` unless given. Trajectories go to whichever is free.
+    - `progress`: a bar on a terminal.
+
+    **Returns:**
+
+    An [`Ensemble`][].
+
+    **Raises:**
+
+    `ValueError` for bad arguments. Bad starts, failing fields and too few steps are outcomes of their
+    trajectories and raise nothing.
+
+    ```python
+    sphere = af.Sphere(3)
+    field = af.AttentionField(sphere, P=jnp.eye(3))
+    result = af.ensemble.run(
+        field, lambda key: sphere.random(key, (8,)), number=100_000, key=jax.random.key(0),
+        t1=100.0, until=af.consensus(1e-4), observe={"E": af.misalignment},
+    )
+    result.t1[result.reached]                                # times of consensus
+    ```
+    """
+    # === check arguments
+    many = gather_starts(field, starts, field_axes, number, key)
+    summaries = _checked(summaries)
+    devices = jax.local_devices() if devices is None else list(devices)
+    if not devices:
+        raise ValueError("`devices` must hold at least one device; got none.")
+    if slots is not None and (
+        isinstance(slots, bool) or not hasattr(slots, "__index__") or slots < 1
+    ):
+        raise ValueError(f"`slots` must be a positive integer; got {slots!r}.")
+    if isinstance(until, diffrax.Event):
+        raise ValueError(
+            "`until` must be a function or a pytree of them here; got a diffrax.Event. Pass its "
+            "cond_fn: its time is found by bisection."
+        )
+    one = many.block(0, 1)
+    first = jax.tree.map(lambda a: a[0], one)
+    example, _ = eqx.filter_eval_shape(many.recipe, np.int32(0), first)
+    options = make_options(
+        example,
+        many.shape,
+        many.dtype,
+        t0=t0,
+        t1=t1,
+        ts=ts,
+        rtol=rtol,
+        atol=atol,
+        observe=observe,
+        dt0=dt0,
+        solver=solver,
+        controller=controller,
+        event=until,
+        adjoint=diffrax.ForwardMode(),
+        dense=False,
+        reduce=reduce,
+        max_steps=max_steps,
+        checked=True,
+        args=args,
+    )
+    maker = Maker(many.recipe, options)
+    problem, heads = _look(maker, first)
+    structure = eqx.filter_eval_shape(
+        lambda p: p.saves.values(p.options.t0, p.y0, p.options.args), problem
+    )
+
+    # === run
+    lanes, few, places = _places(problem, heads, devices, slots, many.number)
+    block = _block_size(problem, structure, many.number, few, len(places))
+    crew = Crew(maker, lanes=lanes, few=few, block=block)
+    workers = Workers(crew, many, places)
+    sink = None
+    with bar(total=many.number, description="trajectories", unit="") as shown:
+        shown.disable = shown.disable or not progress
+        for rows in workers.rows():
+            if sink is None:
+                sink = Sink(many.number, rows, options.ts, structure, summaries, keep)
+            sink.add(rows)
+            shown.update(len(rows["number"]))
+    assert sink is not None
+    records, summarised = sink.result()
+    return Ensemble(
+        records=records,
+        summaries=summarised,
+        outcomes=sink.counts,
+        reduction=problem.lift.name,
+        work=_work(problem, workers, sink, crew, many),
+    )
+
+
+def _checked(summaries: dict[str, Summary] | None) -> dict[str, Summary]:
+    for name, summary in (summaries or {}).items():
+        if not isinstance(summary, Summary):
+            raise ValueError(
+                f"`summaries` must hold Mean, Quantiles, Histogram or Survival objects; got "
+                f"{type(summary).__name__} for {name!r}."
+            )
+    return dict(summaries or {})
+
+
+def _look(maker: Maker, own: Any) -> tuple[Problem, int]:
+    """Shapes of a trajectory's problem, and the field's heads; nothing is computed."""
+    heads = []
+
+    def problem(number, own):
+        made = maker(number, own)
+        heads.append(made.field.heads)
+        return made
+
+    return eqx.filter_eval_shape(problem, np.int32(0), own), heads[0]
+
+
+def _places(
+    problem: Problem, heads: int, devices: list[Any], slots: int | None, number: int
+) -> tuple[int, int, list[tuple[Any, int]]]:
+    """Lanes of a crew, how many are refilled at a time, and a device and usable lanes for each crew."""
+    on_cpu = all(device.platform == "cpu" for device in devices)
+    tokens, dim = problem.y0.shape
+    if not on_cpu:
+        size = 64 * tokens * (tokens + dim) * heads * problem.y0.dtype.itemsize
+        most = max(1, min(_ACCELERATOR_LANES, _ACCELERATOR_BYTES // size))
+        wanted = most if slots is None else -(-slots // len(devices))
+        lanes = 1 if wanted == 1 else 32 * -(-min(wanted, number) // 32)
+        crews = devices
+    else:
+        # A fixed number, so that a trajectory's bits are the same whatever else is under way.
+        products = heads * tokens * dim * (tokens + dim)
+        lanes = 64 if fits_columns(problem.field, tokens) else 16 if products < 100_000 else 1
+        each = max(1, cores() // len(devices))
+        crews = [device for _ in range(each) for device in devices]
+    few = max(1, lanes // 8)
+    slots = lanes * len(crews) if slots is None else slots
+    slots = min(slots, number)
+    crews = crews[: max(1, min(len(crews), slots // few))]
+    share, more = divmod(slots, len(crews))
+    usable = [min(lanes, share + (k < more)) for k in range(len(crews))]
+    return lanes, few, list(zip(crews, usable, strict=True))
+
+
+def _block_size(problem: Problem, structure: Any, number: int, few: int, crews: int) -> int:
+    """How many starts a crew takes at a time: few enough to share the last ones out."""
+    ts = problem.options.ts
+    times = 1 if ts is None else ts.shape[0]
+    row = times * sum(leaf.size for leaf in jax.tree.leaves(structure)) + problem.y0.size
+    most = max(1, _BLOCK_BYTES // (row * problem.y0.dtype.itemsize))
+    return max(1, min(_BLOCK, most, max(few, number // (8 * crews))))
+
+
+def _work(
+    problem: Problem, workers: Workers, sink: Sink, crew: Crew, many: Starts
+) -> dict[str, Any]:
+    stepper = Stepper(problem, jax.tree.map(lambda _: None, problem))
+    a_step = stepper.evaluations
+    a_start = 1  # the first slope
+    evaluations = alone = None
+    if a_step is not None:
+        again = a_step if problem.event is not None else 0
+        evaluations = workers.rounds * crew.lanes * a_step
+        evaluations += workers.refills * crew.few * (a_start + again)
+        alone = sink.alone * a_step + many.number * a_start
+    return {
+        "lanes": crew.lanes,
+        "crews": len(workers.places),
+        "rounds": workers.rounds,
+        "refills": workers.refills,
+        "field_evaluations": evaluations,
+        "alone": alone,
+    }

@@ -1,0 +1,176 @@
+"""One step of every lane: explicit Runge-Kutta stages for all lanes at once, or any diffrax solver."""
+
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ..flow._problem import Problem
+from ..flow._projected import ProjectedSolver
+from ..model._many import columns, fits_columns
+
+
+def inner_solver(solver: Any) -> Any:
+    """The solver inside the projection."""
+    return solver.solver if isinstance(solver, ProjectedSolver) else solver
+
+
+def is_explicit(solver: Any) -> bool:
+    """Whether the stages of a solver are those of one explicit tableau."""
+    inner = inner_solver(solver)
+    tableau = getattr(inner, "tableau", None)
+    return (
+        isinstance(inner, diffrax.AbstractERK)
+        and isinstance(tableau, diffrax.ButcherTableau)
+        and not tableau.implicit
+    )
+
+
+class Stepper(eqx.Module):
+    """Steps all lanes of a crew.
+
+    Lanes keep a leading axis. Where the field `fits_columns` the stages work with the lanes as the
+    last axis, and where there is one lane they work without any.
+
+    **Attributes:**
+
+    - `problem`: its leaves marked 0 in `axes` have a leading axis of lanes.
+    - `axes`: a pytree like the problem's arrays.
+    """
+
+    problem: Problem
+    axes: Any = eqx.field(static=True)
+
+    def over_lanes(self, function: Any, *values: Any) -> Any:
+        """`function(problem, *values)` for each lane."""
+        lanes = jax.tree.leaves(values)[0].shape[0]
+        arrays, rest = eqx.partition(self.problem, eqx.is_array)
+        if lanes == 1:
+            # No batch axis of one inside: products of matrices stay what they are.
+            first = jax.tree.map(lambda a, axis: a if axis is None else a[0], arrays, self.axes)
+            one = jax.tree.map(lambda x: x[0], values)
+            out = function(eqx.combine(first, rest), *one)
+            return jax.tree.map(lambda x: jnp.asarray(x)[None], out)
+
+        def each(arrays, *values):
+            return function(eqx.combine(arrays, rest), *values)
+
+        return jax.vmap(each, in_axes=(self.axes, *(0,) * len(values)))(arrays, *values)
+
+    @property
+    def explicit(self) -> bool:
+        """Whether the stages are worked here; other solvers step each lane by themselves."""
+        return is_explicit(self.problem.solver)
+
+    @property
+    def evaluations(self) -> int | None:
+        """Field evaluations a step takes; `None` where that is not fixed."""
+        if not self.explicit:
+            return None
+        tableau = inner_solver(self.problem.solver).tableau
+        return tableau.num_stages - (1 if tableau.fsal else 0)
+
+    def begin(self, solver_state: Any, t: Array, y: Array) -> Any:
+        """The state a lane's solver starts from: the first slope, where stages are worked here."""
+        if not self.explicit:
+            return solver_state
+        return self.over_lanes(lambda p, t, y: p.field(t, y, p.options.args), t, y)
+
+    def __call__(
+        self, t: Array, tnext: Array, y: Array, state: Any, jumped: Array | None
+    ) -> tuple[Array, Array, Any, Any, Array]:
+        """`y` at `tnext`, its error, what interpolation needs, the solver's state, whether it worked."""
+        if self.explicit:
+            return self._stages(t, tnext, y, state, jumped)
+        jumped = jnp.zeros(t.shape, bool) if jumped is None else jumped
+
+        def one(p, t, tnext, y, state, jumped):
+            terms = diffrax.ODETerm(p.field)
+            out = p.solver.step(terms, t, tnext, y, p.options.args, state, jumped)
+            y1, error, dense, state, result = out
+            dense = {name: value for name, value in dense.items() if name != "manifold"}
+            return y1, error, dense, state, result == diffrax.RESULTS.successful
+
+        return self.over_lanes(one, t, tnext, y, state, jumped)
+
+    def interpolate(self, t: Array, tnext: Array, dense: Any, at: Array) -> Array:
+        """Tokens inside the step from `t` to `tnext`."""
+
+        def one(p, t, tnext, dense, at):
+            extra = {}
+            if isinstance(p.solver, ProjectedSolver):
+                extra = {"manifold": p.solver.manifold}
+            return p.solver.interpolation_cls(t0=t, t1=tnext, **dense, **extra).evaluate(at)
+
+        return self.over_lanes(one, t, tnext, self._lanes_first(dense), at)
+
+    # === explicit stages
+
+    @property
+    def _last(self) -> bool:
+        # Whether stages have the lanes as their last axis.
+        p = self.problem
+        return p.y0.shape[0] > 1 and fits_columns(p.field, p.y0.shape[1])
+
+    def _lanes_first(self, dense: Any) -> Any:
+        if not (self.explicit and self._last):
+            return dense
+        return {**dense, "k": jnp.moveaxis(dense["k"], -1, 0)}
+
+    def _slope(self, t: Array, y: Array) -> Array:
+        p = self.problem
+        if self._last:
+            return columns(p.field, self.axes.field, t, y)
+        return self.over_lanes(lambda p, t, y: p.field(t, y, p.options.args), t, y)
+
+    def _stages(self, t, tnext, y, slope, jumped):
+        tableau = inner_solver(self.problem.solver).tableau
+        last = self._last
+        h = tnext - t
+        wide = h[None, None, :] if last else h[:, None, None]
+        enter = (lambda x: jnp.moveaxis(x, 0, -1)) if last else (lambda x: x)
+        leave = (lambda x: jnp.moveaxis(x, -1, 0)) if last else (lambda x: x)
+        dtype, count = y.dtype, tableau.num_stages
+        A = np.zeros((count, count))
+        for i, row in enumerate(tableau.a_lower):
+            A[i + 1, : len(row)] = row
+        A = jnp.asarray(A, dtype)
+        c = jnp.asarray(np.concatenate([[0.0], np.asarray(tableau.c, float)]), dtype)
+        x = enter(y)
+        if not tableau.fsal:
+            f = self._slope(t, x)
+        elif jumped is None:
+            f = enter(slope)
+        else:
+            fresh = jumped[None, None, :] if last else jumped[:, None, None]
+            f = jax.lax.cond(
+                jnp.any(jumped),
+                lambda: jnp.where(fresh, self._slope(t, x), enter(slope)),
+                lambda: enter(slope),
+            )
+        # Stages times the step, stage first: unused ones are zero.
+        k = jnp.zeros((count, *x.shape), dtype).at[0].set(wide * f)
+
+        def stage(i, carry):
+            k, _ = carry
+            value = x + _combine(A[i], k)
+            f = self._slope(t + c[i] * h, value)
+            return k.at[i].set(wide * f), f
+
+        k, f = jax.lax.fori_loop(1, count, stage, (k, f))
+        moved = leave(x + _combine(jnp.asarray(tableau.b_sol, dtype), k))
+        error = leave(_combine(jnp.asarray(tableau.b_error, dtype), k))
+        dense = {"y0": y, "y1": moved, "k": k if last else jnp.moveaxis(k, 1, 0)}
+        if isinstance(self.problem.solver, ProjectedSolver):
+            y1 = self.over_lanes(lambda p, x: p.solver.manifold.project(x), moved)
+        else:
+            y1 = moved
+        return y1, error, dense, leave(f), jnp.ones(t.shape, bool)
+
+
+def _combine(weights: Array, stages: Array) -> Array:
+    return jnp.sum(weights.reshape(-1, *(1,) * (stages.ndim - 1)) * stages, axis=0)

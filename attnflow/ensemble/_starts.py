@@ -1,0 +1,163 @@
+"""Where trajectories come from: arrays of starts and of fields, or a sampler of either."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool
+
+from .._checks import floating
+from ..flow._simulate import cast_floats
+from ..model import AttentionField
+
+
+class Recipe(eqx.Module):
+    """How one trajectory's field and start follow from its number and its own data.
+
+    **Attributes:**
+
+    - `field`: the field, with `None` at leaves that differ from trajectory to trajectory.
+    - `sample`: a function of a key giving `y0` or `(field, y0)`, or `None` where starts are arrays.
+    - `key`: the sampler's key; trajectory $i$ is given `fold_in(key, i)`.
+    """
+
+    field: AttentionField
+    sample: Callable[..., Any] | None
+    key: Array | None
+
+    def __call__(self, number: Array, own: Any) -> tuple[AttentionField, Array]:
+        """Field and start of trajectory `number`; `own` holds its start and its field's leaves."""
+        if self.sample is None:
+            start, leaves = own
+            return eqx.combine(leaves, self.field), start
+        drawn = self.sample(jax.random.fold_in(self.key, number))
+        field, start = drawn if isinstance(drawn, tuple) else (self.field, drawn)
+        return cast_floats(field, start.dtype), start
+
+
+class Starts(eqx.Module):
+    """All trajectories of a run: their number, and their data on the host."""
+
+    recipe: Recipe
+    data: Any
+    number: int = eqx.field(static=True)
+    shape: tuple[int, int] = eqx.field(static=True)
+    dtype: Any = eqx.field(static=True)
+
+    def block(self, first: int, size: int) -> Any:
+        """The data of `size` trajectories from `first` on, padded to a full block by the last one."""
+        last = self.number - 1
+
+        def cut(array):
+            rows = np.minimum(np.arange(first, first + size), last)
+            ahead = first + size <= self.number
+            return np.asarray(array[first : first + size] if ahead else array[rows])
+
+        return jax.tree.map(cut, self.data)
+
+
+def gather_starts(field: Any, starts: Any, field_axes: Any, number: Any, key: Any) -> Starts:
+    """The arguments of `run` as `Starts`, refused with one line where they do not fit together."""
+    if not isinstance(field, AttentionField):
+        raise ValueError(f"`field` must be an AttentionField; got {type(field).__name__}.")
+    if callable(starts):
+        if field_axes is not None:
+            raise ValueError(
+                "`field_axes` is for fields given as arrays; with a sampler let it return "
+                "(field, y0), or pass an array of starts."
+            )
+        return _sampled(field, starts, number, key)
+    if key is not None:
+        raise ValueError("`key` is for a sampler; starts given as an array need none. Drop it.")
+    if not isinstance(starts, np.ndarray):
+        starts = floating("starts", starts)
+    if starts.ndim != 3 or 0 in starts.shape or starts.shape[-1] != field.dim:
+        raise ValueError(
+            f"`starts` must have shape (trajectories, tokens, {field.dim}), or be a sampler; "
+            f"got shape {starts.shape}."
+        )
+    dtype = _dtype("starts", starts.dtype)
+    count = starts.shape[0]
+    if number is not None and number != count:
+        raise ValueError(f"`number` is for a sampler; got {number} and {count} starts. Drop it.")
+    own, shared = split_field(cast_floats(field, dtype), field_axes, count)
+    return Starts(Recipe(shared, None, None), (starts, own), count, starts.shape[1:], dtype)
+
+
+def _sampled(field: AttentionField, sample: Any, number: Any, key: Any) -> Starts:
+    if isinstance(number, bool) or not hasattr(number, "__index__") or not 0 < number < 2**31:
+        raise ValueError(
+            f"`number` must say how many trajectories to draw from the sampler, 1 to 2^31 - 1; "
+            f"got {number!r}."
+        )
+    if key is None:
+        raise ValueError("`key` must be given with a sampler, such as jax.random.key(0); got None.")
+    drawn = eqx.filter_eval_shape(sample, key)
+    if isinstance(drawn, tuple) and len(drawn) == 2 and isinstance(drawn[0], AttentionField):
+        dim, start = drawn[0].dim, drawn[1]
+    else:
+        dim, start = field.dim, drawn
+    if not hasattr(start, "shape") or len(start.shape) != 2 or start.shape[1] != dim:
+        got = getattr(start, "shape", type(start).__name__)
+        raise ValueError(
+            f"`starts` as a sampler must return tokens of shape (tokens, {dim}), or (field, tokens); "
+            f"got {got}."
+        )
+    dtype = _dtype("starts", start.dtype)
+    recipe = Recipe(cast_floats(field, dtype), sample, key)
+    return Starts(recipe, None, int(number), start.shape, dtype)
+
+
+def _dtype(name: str, dtype: Any) -> Any:
+    if dtype not in (jnp.float32, jnp.float64):
+        raise ValueError(f"`{name}` must be float32 or float64; got {dtype}.")
+    if jnp.zeros((), dtype).dtype != dtype:
+        raise ValueError(
+            f"`{name}` is float64, and JAX has 64 bits turned off: call "
+            'jax.config.update("jax_enable_x64", True) first, or pass float32.'
+        )
+    return jnp.dtype(dtype)
+
+
+def split_field(field: AttentionField, axes: Any, count: int) -> tuple[Any, Any]:
+    """The field's leaves that have a leading axis of trajectories, and the field without them."""
+    if axes is None:
+        return jax.tree.map(lambda _: None, field), field
+    try:
+        marks = jax.tree.map(
+            lambda axis, part: jax.tree.map(lambda leaf: _marked(axis, leaf), part),
+            axes,
+            field,
+            is_leaf=lambda x: x is None or (callable(x) and not isinstance(x, eqx.Module)),
+        )
+    except ValueError as error:
+        raise ValueError(
+            "`field_axes` must be None, eqx.if_array(0), or a pytree like the field with 0 and None "
+            f"at its leaves; got one that does not fit: {error}"
+        ) from error
+    own = eqx.filter(field, marks)
+    for leaf in jax.tree.leaves(own):
+        if leaf.ndim == 0 or leaf.shape[0] != count:
+            raise ValueError(
+                f"`field_axes` marks an array of shape {leaf.shape}; a marked array needs a leading "
+                f"axis of {count}, one entry for each start."
+            )
+    return own, eqx.filter(field, marks, inverse=True)
+
+
+def _marked(axis: Any, leaf: Any) -> bool:
+    chosen = axis(leaf) if callable(axis) else axis
+    if chosen not in (0, None):
+        raise ValueError(f"`field_axes` may hold 0 and None only; got {chosen!r}.")
+    return chosen == 0 and eqx.is_array(leaf)
+
+
+def start_is_good(field: AttentionField, y0: Array) -> Bool[Array, ""]:
+    """Whether tokens may start here: finite, not zero and, where they must be, on the manifold."""
+    good = jnp.all(jnp.isfinite(y0)) & jnp.all(jnp.any(y0 != 0, axis=1))
+    if field.normalisation.starts_on_manifold:
+        good &= jnp.all(field.manifold.residual(y0) <= 1e-4)
+    return good

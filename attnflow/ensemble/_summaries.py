@@ -1,0 +1,207 @@
+"""Summaries of an ensemble made as it runs: mean, quantiles, histogram, survival, in bounded memory."""
+
+import abc
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._result import Outcome, Records
+
+
+class Summary(abc.ABC):
+    """Something made of many trajectories that needs none of them kept.
+
+    A summary of a chunk of trajectories, `summarise`, and the `merge` of two, in order; `finish` turns
+    the last state into what the user sees. Failed trajectories are left out and counted.
+
+    **Arguments:**
+
+    - `of`: a function of [`Records`][] giving one number a trajectory, such as
+      `lambda r: r.ys["E"][:, -1]`; for a [`Mean`][] an array of any shape for each.
+    """
+
+    of: Callable[[Records], Any]
+
+    @abc.abstractmethod
+    def summarise(self, records: Records) -> Any:
+        """The state of one chunk."""
+
+    @abc.abstractmethod
+    def merge(self, before: Any, after: Any) -> Any:
+        """The state of two neighbouring chunks."""
+
+    @abc.abstractmethod
+    def finish(self, state: Any) -> Any:
+        """What the user sees."""
+
+    def values(self, records: Records) -> np.ndarray:
+        """`of` the trajectories that did not fail."""
+        values = np.asarray(self.of(records), dtype=np.float64)
+        if values.shape[:1] != (len(records),):
+            raise ValueError(
+                f"`of` must give one value for each of {len(records)} trajectories; "
+                f"got shape {values.shape}."
+            )
+        return values[~records.failed]
+
+
+class MeanResult(NamedTuple):
+    """Mean, standard deviation and standard error of the mean; how many values."""
+
+    mean: Any
+    std: Any
+    error: Any
+    count: int
+
+    def __str__(self) -> str:
+        if np.ndim(self.mean):
+            return f"mean of {self.count}, shape {np.shape(self.mean)}"
+        return f"{self.mean:.6g} ± {self.error:.2g} (mean of {self.count})"
+
+
+class Mean(Summary):
+    """The mean with its standard error; `of` may give an array for each trajectory.
+
+    ```python
+    af.ensemble.Mean(lambda r: r.ys["E"])                    # E(t) averaged, where ts is given
+    ```
+    """
+
+    def __init__(self, of: Callable[[Records], Any]):
+        self.of = of
+
+    def summarise(self, records):
+        values = self.values(records)
+        count = len(values)
+        mean = values.sum(axis=0) / max(count, 1)
+        return count, mean, ((values - mean) ** 2).sum(axis=0)
+
+    def merge(self, before, after):
+        (n, mean, squares), (m, other, more) = before, after
+        if n + m == 0:
+            return before
+        step = other - mean
+        moved = mean + step * (m / (n + m))
+        return n + m, moved, squares + more + step**2 * (n * m / (n + m))
+
+    def finish(self, state):
+        count, mean, squares = state
+        if count == 0:
+            mean = np.full_like(mean, np.nan)
+        std = np.sqrt(squares / (count - 1)) if count > 1 else np.full_like(mean, np.nan)
+        return MeanResult(mean, std, std / np.sqrt(max(count, 1)), count)
+
+
+class Histogram(Summary):
+    """How many values fall between neighbouring edges (the last bin closed); others are not counted.
+
+    **Arguments:**
+
+    - `of`: one number a trajectory.
+    - `edges`: increasing.
+    """
+
+    def __init__(self, of: Callable[[Records], Any], edges: Any):
+        self.of = of
+        self.edges = np.asarray(edges, dtype=np.float64)
+        if self.edges.ndim != 1 or len(self.edges) < 2 or not np.all(np.diff(self.edges) > 0):
+            raise ValueError("`edges` must be at least two increasing numbers; got others.")
+
+    def summarise(self, records):
+        values = self.values(records)
+        return np.histogram(values[np.isfinite(values)], self.edges)[0]
+
+    def merge(self, before, after):
+        return before + after
+
+    def finish(self, state):
+        return state
+
+
+class Quantiles(Summary):
+    """Quantiles, each within 1 part in 200 of a value of that rank, in memory that does not grow.
+
+    Values are counted in bins whose edges are powers of 1.01 (the idea of DDSketch, Masson, Rim and
+    Lee, VLDB 2019): counts add up to the same whatever the order. Values within 1e-300 of zero
+    count as zero.
+
+    **Arguments:**
+
+    - `of`: one number a trajectory.
+    - `levels`: in [0, 1].
+    """
+
+    def __init__(self, of: Callable[[Records], Any], levels: Any = (0.05, 0.25, 0.5, 0.75, 0.95)):
+        self.of = of
+        self.levels = np.atleast_1d(np.asarray(levels, dtype=np.float64))
+        if not np.all((self.levels >= 0) & (self.levels <= 1)):
+            raise ValueError(f"`levels` must lie between 0 and 1; got {levels}.")
+
+    _BASE, _SHIFT = np.log(1.01), 200_000
+
+    def summarise(self, records):
+        values = self.values(records)
+        values = values[~np.isnan(values)]
+        size = np.clip(np.abs(values), 1e-300, 1e300)
+        bins = np.round(np.log(size) / self._BASE).astype(np.int64) + self._SHIFT
+        bins = np.where(np.abs(values) <= 1e-300, 0, np.sign(values).astype(np.int64) * bins)
+        return dict(zip(*(a.tolist() for a in np.unique(bins, return_counts=True)), strict=True))
+
+    def merge(self, before, after):
+        return {k: before.get(k, 0) + after.get(k, 0) for k in before.keys() | after.keys()}
+
+    def finish(self, state):
+        bins = np.array(sorted(state), dtype=np.int64)
+        if len(bins) == 0:
+            return np.full(self.levels.shape, np.nan)
+        upto = np.cumsum([state[k] for k in bins.tolist()])
+        rank = np.maximum(np.ceil(self.levels * upto[-1]), 1)
+        found = bins[np.searchsorted(upto, rank)]
+        size = np.exp((np.abs(found) - self._SHIFT) * self._BASE)
+        return np.where(found == 0, 0.0, np.sign(found) * size)
+
+
+class Survival(Summary):
+    r"""The part of trajectories that no event has ended by each of `times` (Kaplan and Meier, 1958).
+
+    Trajectories that came to `t1`, or failed, leave the count when they end and are no event. Where
+    none ends otherwise before a time, this is the plain part of those still under way.
+
+    **Arguments:**
+
+    - `times`: increasing.
+
+    ```python
+    result = af.ensemble.run(
+        field, starts, t1=100.0, until=af.consensus(1e-4), keep=False,
+        summaries={"time": af.ensemble.Survival(jnp.linspace(0, 100, 101))},
+    )
+    ```
+    """
+
+    def __init__(self, times: Any):
+        self.of = lambda r: r.t1
+        self.times = np.asarray(times, dtype=np.float64)
+        if self.times.ndim != 1 or len(self.times) < 1 or not np.all(np.diff(self.times) > 0):
+            raise ValueError("`times` must be increasing numbers; got others.")
+
+    def summarise(self, records):
+        good = records.outcome != Outcome.BAD_START
+        ended = good & records.reached
+        bins = len(self.times) + 1
+        # Bin k holds times in (times[k - 1], times[k]].
+        place = np.searchsorted(self.times, np.asarray(records.t1, np.float64), side="left")
+        events = np.bincount(place[ended], minlength=bins)
+        others = np.bincount(place[good & ~ended], minlength=bins)
+        return np.stack([events, others])
+
+    def merge(self, before, after):
+        return before + after
+
+    def finish(self, state):
+        events, others = state[:, :-1]
+        gone = np.cumsum(events + others) - (events + others)
+        at_risk = state.sum() - gone
+        part = np.where(at_risk > 0, 1 - events / np.maximum(at_risk, 1), 1.0)
+        return np.cumprod(part)

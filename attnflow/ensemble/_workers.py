@@ -1,0 +1,162 @@
+"""Threads that work crews: one for each device, and on a CPU one for each core."""
+
+import contextlib
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._advance import Crew, Inbox
+from ._lanes import RUNNING, Lanes
+from ._starts import Starts
+
+_CALL_SECONDS = 0.3
+
+
+class Workers:
+    """Runs every trajectory of `starts` once and yields rows of results as they come.
+
+    XLA's CPU device leaves other cores idle on small systems, and runs programs of several threads
+    side by side: so a CPU is given as many crews as it has cores.
+
+    **Arguments:**
+
+    - `crew`: what to run.
+    - `starts`: of which.
+    - `places`: for each crew its device, and how many of its lanes it may use.
+    """
+
+    def __init__(self, crew: Crew, starts: Starts, places: list[tuple[Any, int]]):
+        self.crew, self.starts, self.places = crew, starts, places
+        self.rounds = self.refills = 0
+        self._next = 0
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._results: queue.Queue = queue.Queue(maxsize=4 * len(places))
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Results, some rows at a time, until all are there. An error in a thread is raised here."""
+        first = dict(reversed(self.places))
+        warm = [threading.Thread(target=self._warm, args=item) for item in first.items()]
+        # One compilation for each device, before its crews start.
+        self._together(warm)
+        left = self.starts.number
+        threads = [threading.Thread(target=self._guarded, args=p, daemon=True) for p in self.places]
+        for thread in threads:
+            thread.start()
+        try:
+            while left:
+                rows = self._results.get()
+                if isinstance(rows, BaseException):
+                    raise rows
+                left -= len(rows["number"])
+                yield rows
+        finally:
+            self._stop.set()
+            while any(thread.is_alive() for thread in threads):
+                with contextlib.suppress(queue.Empty):
+                    self._results.get(timeout=0.02)
+
+    def _together(self, threads: list[threading.Thread]) -> None:
+        if len(threads) == 1:  # in this thread, where an error is seen
+            threads[0].run()
+            return
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _warm(self, device: Any, usable: int) -> None:
+        with jax.default_device(device):
+            crew = _to(device, self.crew)
+            inbox = self._inbox(device, 0, 0)
+            lanes = self._empty(crew, inbox, device, usable)
+            jax.block_until_ready(crew.advance(lanes, inbox, jnp.array(False), _int(1)))
+
+    def _empty(self, crew: Crew, inbox: Inbox, device: Any, usable: int) -> Lanes:
+        # Committed to its device, as what `advance` returns is: else it would be compiled twice.
+        return jax.device_put(crew.empty(inbox, jnp.asarray(usable)), device)
+
+    def _guarded(self, device: Any, usable: int) -> None:
+        try:
+            with jax.default_device(device):
+                self._work(device, usable)
+        except BaseException as error:  # handed to the thread that waits
+            self._put(error)
+
+    def _put(self, item: Any) -> None:
+        while not self._stop.is_set():
+            with contextlib.suppress(queue.Full):
+                return self._results.put(item, timeout=0.1)
+
+    def _take(self) -> tuple[int, int]:
+        with self._lock:
+            first = self._next
+            self._next = min(first + self.crew.block, self.starts.number)
+            return first, self._next - first
+
+    def _inbox(self, device: Any, first: int, count: int) -> Inbox:
+        own = self.starts.block(first, self.crew.block)
+        return jax.device_put(Inbox(own, _int(first), _int(count)), device)
+
+    def _work(self, device: Any, usable: int) -> None:
+        crew = _to(device, self.crew)
+        lanes, rounds = None, 16
+        first = count = 0
+        more = True
+        while not self._stop.is_set():
+            if more and count == 0:
+                first, count = self._take()
+                more = count > 0
+                inbox = self._inbox(device, min(first, self.starts.number - 1), count)
+            if lanes is None:
+                if not more:
+                    return
+                lanes = self._empty(crew, inbox, device, usable)
+            began = time.perf_counter()
+            lanes, outbox, taken, work = crew.advance(
+                lanes, inbox, jnp.array(not more), _int(rounds)
+            )
+            ended, taken, done = int(outbox.count), int(taken), int(work.rounds)
+            seconds = time.perf_counter() - began
+            with self._lock:
+                self.rounds += done
+                self.refills += int(work.refills)
+            if ended:
+                self._put(_first(outbox.rows, ended))
+            if done == rounds:
+                # Long enough to be worth a call, short enough for Ctrl-C and the bar.
+                rounds = max(1, min(2**30, int(rounds * min(4.0, _CALL_SECONDS / seconds))))
+            if taken and more:
+                first, count = first + taken, count - taken
+                if count:
+                    inbox = self._inbox(device, first, count)
+            if not more and not bool(jnp.any(lanes.status >= RUNNING)):
+                return
+
+
+def _to(device: Any, tree: Any) -> Any:
+    arrays, rest = eqx.partition(tree, eqx.is_array)
+    return eqx.combine(jax.device_put(arrays, device), rest)
+
+
+def _first(rows: Any, count: int) -> Any:
+    return jax.tree.map(lambda a: np.asarray(a)[:count], rows)
+
+
+def _int(value: int) -> np.ndarray:
+    return np.asarray(value, np.int32)
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1

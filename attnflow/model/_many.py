@@ -1,0 +1,152 @@
+"""The field of many small systems at once: the batch is the last axis, sums over coordinates are written out.
+
+Under `vmap` a product of ten tokens with a 3 by 3 matrix becomes a batched matrix product, which
+compilers do one small product at a time. With the batch as the last axis every operation is a loop
+over lanes of the batch that vectorises.
+"""
+
+import functools
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..geometry import Sphere
+from ..schedules import Constant, ScaledIdentity
+from ..schedules._base import AbstractSchedule
+from ._field import AttentionField
+from ._kernels import Exponential, Softmax
+from ._normalisations import Post
+
+_DIM, _TOKENS = 4, 64
+
+
+def fits_columns(field: AttentionField, tokens: int) -> bool:
+    """Whether `columns` can evaluate this kind of field, and is the faster way to: by type and shape."""
+    return (
+        field.dim <= _DIM
+        and tokens <= _TOKENS
+        and type(field.manifold) is Sphere
+        and type(field.normalisation) is Post
+        and type(field.kernel) in (Softmax, Exponential)
+        and field.drift is None
+    )
+
+
+def settle(x: Array) -> Array:
+    """`x`, computed once and stored, although what uses it would fuse it in and compute it again.
+
+    XLA's CPU compiler fuses an exponential into each sum that uses it and evaluates it there anew,
+    and it removes optimisation barriers. A conditional it cannot decide makes it store its operand;
+    the predicate is true of any bits.
+    """
+    first = x[(0,) * x.ndim]
+    unsigned = jnp.uint64 if x.dtype.itemsize == 8 else jnp.uint32
+    true = (jax.lax.bitcast_convert_type(first, unsigned) | unsigned(1)) != 0
+    return jax.lax.cond(true, lambda x: x, jnp.zeros_like, x)
+
+
+def columns(
+    field: AttentionField,
+    axes: Any,
+    t: Float[Array, " batch"],
+    y: Float[Array, "tokens dim batch"],
+) -> Float[Array, "tokens dim batch"]:
+    r"""$\dot y$ of eq. (6) for a batch of systems, one a column.
+
+    **Arguments:**
+
+    - `field`: of a kind that `fits_columns` accepts; leaves marked in `axes` have a leading batch axis.
+    - `axes`: a pytree like `field`: 0 for leaves that differ from system to system, else `None`.
+    - `t`: a time for each system.
+    - `y`: tokens, the batch last.
+    """
+    tokens, dim, _ = y.shape
+
+    def differs(part: Any) -> bool:
+        return bool(jax.tree.leaves(part))
+
+    def by_system(get: Callable[[AttentionField], Array], part: Any) -> Array:
+        # An array of the field, the batch last; of length one where it is the same for all.
+        if not differs(part):
+            return get(field)[..., None]
+        return eqx.filter_vmap(get, in_axes=(axes,), out_axes=-1)(field)
+
+    def at_times(get: Callable[[Any], AbstractSchedule]) -> Array:
+        if isinstance(get(field), Constant) and not differs(get(axes)):
+            return get(field)(t[0]).astype(y.dtype)[..., None]
+        each = eqx.filter_vmap(lambda f, t: get(f)(t), in_axes=(axes, 0), out_axes=-1)
+        return settle(each(field, t).astype(y.dtype))
+
+    def of_tokens(matrices: Array) -> Array:
+        # M_h y_j for every head and token: (heads, tokens, dim, batch).
+        matrices = matrices.reshape(-1, *matrices.shape[-3:])
+        return settle(_sum(matrices[:, None, :, b] * y[None, :, None, b] for b in range(dim)))
+
+    scores = of_tokens(at_times(lambda f: f.P))
+    logits = _sum(y[None, :, None, a] * scores[:, None, :, a] for a in range(dim))
+    if field.mask.bias() is not None:
+        bias = by_system(lambda f: f.mask.bias().astype(y.dtype), axes.mask)
+        logits = logits + bias.reshape(-1, *bias.shape[-3:])
+    allowed = masses = None
+    if field.mask.allowed(tokens) is not None:
+        allowed = by_system(lambda f: f.mask.allowed(tokens), axes.mask)
+        allowed = allowed.reshape(-1, *allowed.shape[-3:])
+    if field.weights is not None:
+        masses = by_system(lambda f: f.weights.astype(y.dtype), axes.weights)[None, None]
+        allowed = masses > 0 if allowed is None else allowed & (masses > 0)
+    scale = by_system(lambda f: f.scale.astype(y.dtype), axes.scale)[None, None, None]
+    rows = scale * _rows(settle(logits), allowed, masses, type(field.kernel) is Softmax)
+
+    if isinstance(field.U, ScaledIdentity):
+        c = at_times(lambda f: f.U.coefficient)
+        rows = rows * c.reshape(-1, 1, 1, c.shape[-1])
+    if field.U is None or isinstance(field.U, ScaledIdentity):
+        values = y[None]
+    else:
+        values = of_tokens(at_times(lambda f: f.U))
+    if values.shape[0] == 1:
+        rows = jnp.sum(rows, axis=0, keepdims=True)
+    rows = settle(jnp.broadcast_to(rows, (values.shape[0], *rows.shape[1:])))
+    A = [jnp.sum(rows * values[:, None, :, a], axis=(0, 2)) for a in range(dim)]
+    A = settle(jnp.stack(A, axis=1))
+
+    square, along = jnp.sum(y * y, axis=1, keepdims=True), jnp.sum(y * A, axis=1, keepdims=True)
+    velocity = (A - y * (along / square)) / jnp.sqrt(square)
+    if field.frozen is not None:
+        still = by_system(lambda f: f.frozen, axes.frozen)[:, None]
+        velocity = jnp.where(still, 0, velocity)
+    return velocity
+
+
+def _sum(terms: Iterable[Array]) -> Array:
+    return functools.reduce(operator.add, terms)
+
+
+def _rows(logits: Array, allowed: Array | None, masses: Array | None, softmax: bool) -> Array:
+    # The kernels of `_kernels` along axis 2.
+    tokens = logits.shape[2]
+    if not softmax:
+        count = tokens if masses is None else jnp.sum(masses, axis=2, keepdims=True)
+        return settle(_positive(logits, allowed, masses)) / count
+    seen = logits if allowed is None else jnp.where(allowed, logits, -jnp.inf)
+    largest = jnp.max(seen, axis=2, keepdims=True)
+    if allowed is not None:
+        largest = jnp.where(jnp.isfinite(largest), largest, 0)
+    positive = settle(_positive(logits - settle(largest), allowed, masses))
+    total = settle(jnp.sum(positive, axis=2, keepdims=True))
+    if allowed is None:
+        return positive / total
+    return jnp.where(total > 0, positive / jnp.where(total > 0, total, 1), 0)
+
+
+def _positive(shifted: Array, allowed: Array | None, masses: Array | None) -> Array:
+    if allowed is None:
+        out = jnp.exp(shifted)
+    else:
+        out = jnp.where(allowed, jnp.exp(jnp.where(allowed, shifted, 0)), 0)
+    return out if masses is None else out * masses
