@@ -9,6 +9,7 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError
 
 from .. import __version__
+from ._ensemble import ensemble
 from ._info import info
 from ._reproduce import reproduce
 from ._simulate import simulate
@@ -28,6 +29,7 @@ app = App(
 )
 app.command(reproduce)
 app.command(simulate)
+app.command(ensemble)
 app.command(info)
 
 

@@ -53,7 +53,7 @@ def simulate(
     Parameters
     ----------
     case
-        A .toml or .json file, or a ready case: antipode, clusters, figure2, figure5, triangle.
+        A .toml or .json file, or a ready case: antipode, clusters, figure2, figure4, figure5, triangle.
     tokens
         How many tokens, placed at random (10).
     dim

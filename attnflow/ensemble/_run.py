@@ -5,6 +5,7 @@ from typing import Any
 import diffrax
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Key, Real
 
@@ -118,7 +119,7 @@ def run(
         )
     one = many.block(0, 1)
     first = jax.tree.map(lambda a: a[0], one)
-    example, _ = eqx.filter_eval_shape(many.recipe, np.int32(0), first)
+    example, _ = eqx.filter_eval_shape(many.recipe, jnp.zeros((), jnp.int32), first)
     options = make_options(
         example,
         many.shape,
@@ -189,7 +190,7 @@ def _look(maker: Maker, own: Any) -> tuple[Problem, int]:
         heads.append(made.field.heads)
         return made
 
-    return eqx.filter_eval_shape(problem, np.int32(0), own), heads[0]
+    return eqx.filter_eval_shape(problem, jnp.zeros((), jnp.int32), own), heads[0]
 
 
 def _places(

@@ -13,6 +13,9 @@ from ..flow._problem import Problem
 from ..flow._projected import ProjectedSolver
 from ..model._many import columns, fits_columns
 
+# What a root finder of diffrax holds where its tolerances are to be those of the step controller.
+_UNSET = diffrax.Kvaerno3().root_finder.rtol
+
 
 def inner_solver(solver: Any) -> Any:
     """The solver inside the projection."""
@@ -28,6 +31,30 @@ def is_explicit(solver: Any) -> bool:
         and isinstance(tableau, diffrax.ButcherTableau)
         and not tableau.implicit
     )
+
+
+def with_tolerances(solver: Any, controller: Any) -> Any:
+    """An implicit solver whose root finder has the step controller's tolerances, where it has none."""
+    if not isinstance(inner_solver(solver), diffrax.AbstractImplicitSolver):
+        return solver
+    unset = [
+        name
+        for name in ("rtol", "atol", "norm")
+        if getattr(solver.root_finder, name) is _UNSET
+    ]
+    if not unset:
+        return solver
+    if not isinstance(controller, diffrax.AbstractAdaptiveStepSizeController):
+        raise ValueError(
+            f"`solver` {type(inner_solver(solver)).__name__} with constant steps needs tolerances of "
+            "its own: pass root_finder=diffrax.VeryChord(rtol=..., atol=..., norm=...)."
+        )
+
+    def place(s):
+        finder = inner_solver(s).root_finder
+        return [getattr(finder, name) for name in unset]
+
+    return eqx.tree_at(place, solver, [getattr(controller, name) for name in unset])
 
 
 class Stepper(eqx.Module):
@@ -82,7 +109,7 @@ class Stepper(eqx.Module):
 
     def __call__(
         self, t: Array, tnext: Array, y: Array, state: Any, jumped: Array | None
-    ) -> tuple[Array, Array, Any, Any, Array]:
+    ) -> tuple[Array, Array | None, Any, Any, Array]:
         """`y` at `tnext`, its error, what interpolation needs, the solver's state, whether it worked."""
         if self.explicit:
             return self._stages(t, tnext, y, state, jumped)
@@ -90,7 +117,8 @@ class Stepper(eqx.Module):
 
         def one(p, t, tnext, y, state, jumped):
             terms = diffrax.ODETerm(p.field)
-            out = p.solver.step(terms, t, tnext, y, p.options.args, state, jumped)
+            solver = with_tolerances(p.solver, p.controller)
+            out = solver.step(terms, t, tnext, y, p.options.args, state, jumped)
             y1, error, dense, state, result = out
             dense = {name: value for name, value in dense.items() if name != "manifold"}
             return y1, error, dense, state, result == diffrax.RESULTS.successful

@@ -12,6 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from ._advance import Crew, Inbox
 from ._lanes import RUNNING, Lanes
@@ -151,8 +152,8 @@ def _first(rows: Any, count: int) -> Any:
     return jax.tree.map(lambda a: np.asarray(a)[:count], rows)
 
 
-def _int(value: int) -> np.ndarray:
-    return np.asarray(value, np.int32)
+def _int(value: int) -> Array:
+    return jnp.asarray(value, jnp.int32)
 
 
 def cores() -> int:

@@ -27,7 +27,8 @@ class AbstractKernel(eqx.Module):
 def _largest(logits: Array, allowed: Array | None) -> Array:
     masked = logits if allowed is None else jnp.where(allowed, logits, -jnp.inf)
     largest = jnp.max(masked, axis=-1, keepdims=True)
-    return jax.lax.stop_gradient(jnp.where(jnp.isfinite(largest), largest, 0))
+    # Zero for a row that may attend to nobody; what is not a number stays so.
+    return jax.lax.stop_gradient(jnp.where(jnp.isneginf(largest), 0, largest))
 
 
 def _exp(shifted: Array, allowed: Array | None, weights: Array | None) -> Array:
@@ -54,7 +55,7 @@ class Softmax(AbstractKernel):
         positive = _exp(logits - _largest(logits, allowed), allowed, weights)
         total = jnp.sum(positive, axis=-1, keepdims=True)
         # A row that sees no mass at all attends to nothing, instead of dividing by zero.
-        return jnp.where(total > 0, positive / jnp.where(total > 0, total, 1), 0)
+        return jnp.where(total == 0, 0, positive / jnp.where(total == 0, 1, total))
 
 
 class Exponential(AbstractKernel):
@@ -99,7 +100,8 @@ class Hardmax(AbstractKernel):
         tied = tied if allowed is None else tied & allowed
         share = jnp.where(tied, 1.0 if weights is None else weights, 0).astype(logits.dtype)
         total = jnp.sum(share, axis=-1, keepdims=True)
-        return jnp.where(total > 0, share / jnp.where(total > 0, total, 1), 0)
+        rows = jnp.where(total == 0, 0, share / jnp.where(total == 0, 1, total))
+        return jnp.where(jnp.isnan(largest), jnp.nan, rows)
 
 
 _NAMES = {"softmax": Softmax, "exp": Exponential, "hardmax": Hardmax}

@@ -136,12 +136,12 @@ def _rows(logits: Array, allowed: Array | None, masses: Array | None, softmax: b
     seen = logits if allowed is None else jnp.where(allowed, logits, -jnp.inf)
     largest = jnp.max(seen, axis=2, keepdims=True)
     if allowed is not None:
-        largest = jnp.where(jnp.isfinite(largest), largest, 0)
+        largest = jnp.where(jnp.isneginf(largest), 0, largest)
     positive = settle(_positive(logits - settle(largest), allowed, masses))
     total = settle(jnp.sum(positive, axis=2, keepdims=True))
     if allowed is None:
         return positive / total
-    return jnp.where(total > 0, positive / jnp.where(total > 0, total, 1), 0)
+    return jnp.where(total == 0, 0, positive / jnp.where(total == 0, 1, total))
 
 
 def _positive(shifted: Array, allowed: Array | None, masses: Array | None) -> Array:

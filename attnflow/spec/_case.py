@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 from msgspec import UNSET, Meta, UnsetType
 
 from .. import observables
@@ -35,10 +35,14 @@ class Manifold(Table, frozen=True):
 
 
 class Tokens(Table, frozen=True):
-    """`[tokens]`: `count` tokens drawn by a `law` from a `seed`, or `rows`, their places."""
+    """`[tokens]`: `count` tokens drawn by a `law` from a `seed`, or `rows`, their places.
+
+    Laws: uniform on the manifold; the same in the `hemisphere` of `v`; `cube`: entries uniform on
+    ]-1/2, 1/2[, then projected (paper, Fig. 4).
+    """
 
     count: Annotated[int, Meta(ge=1)] | None = None
-    law: Literal["uniform", "hemisphere"] = "uniform"
+    law: Literal["uniform", "hemisphere", "cube"] = "uniform"
     v: list | None = None
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0
     rows: list | None = None
@@ -58,8 +62,15 @@ class Tokens(Table, frozen=True):
         if self.rows is not None:
             rows = manifold.check_rows("rows", built(self.rows))
             return manifold.project(rows) if self.project else rows
-        assert self.count is not None
-        key = jax.random.key(self.seed)
+        return self.draw(manifold, jax.random.key(self.seed))
+
+    def draw(self, manifold: AbstractManifold, key: Key[Array, ""]) -> Float[Array, "tokens dim"]:
+        """`count` tokens by the law, from any key."""
+        if self.count is None:
+            raise ValueError("random starts need `count` (and a `law`); these tokens have `rows`")
+        if self.law == "cube":
+            shape = (self.count, manifold.dim)
+            return manifold.project(jax.random.uniform(key, shape, minval=-0.5, maxval=0.5))
         if self.law == "uniform":
             return manifold.random(key, (self.count,))
         return manifold.random_hemisphere(key, (self.count,), v=built(self.v))

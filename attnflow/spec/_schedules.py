@@ -1,10 +1,12 @@
 """Schedules as tables: `{type = "sinusoid", amplitude = 2.0, omega = 6.28}` and the rest."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import jax
 import jax.numpy as jnp
 import msgspec
+from jaxtyping import Array, Float
 
 from .. import schedules
 
@@ -45,23 +47,45 @@ class _Schedule(Table, frozen=True, tag_field="type"):
 
 def built(value: Any) -> Any:
     """A table as its schedule, a list as an array, anything else as it is."""
-    if isinstance(value, _Schedule):
+    if isinstance(value, _Schedule | Uniform):
         return value.build()
     return jnp.asarray(value, float) if isinstance(value, list) else value
+
+
+class Uniform(Table, frozen=True, tag_field="type", tag="uniform"):
+    """Numbers drawn once from `seed`, uniform between `low` and `high`: an array of `shape`."""
+
+    shape: list[Annotated[int, msgspec.Meta(ge=1)]]
+    low: float = 0.0
+    high: float = 1.0
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.low < self.high:
+            raise ValueError(f"`high` must be above `low`; got {self.high:g} and {self.low:g}")
+
+    def build(self) -> Float[Array, "..."]:
+        """The array."""
+        key = jax.random.key(self.seed)
+        return jax.random.uniform(key, tuple(self.shape), minval=self.low, maxval=self.high)
+
+
+Numbers = float | list | Uniform
 
 
 class Constant(_Schedule, frozen=True, tag="constant"):
     """A fixed array."""
 
-    value: float | list
+    value: Numbers
 
 
 class Sinusoid(_Schedule, frozen=True, tag="sinusoid"):
     """`amplitude * sin(omega t + phase)`, entry by entry; its absolute value when rectified."""
 
-    amplitude: float | list
-    omega: float | list
-    phase: float | list = 0.0
+    amplitude: Numbers
+    omega: Numbers
+    phase: Numbers = 0.0
     rectified: bool = False
 
 
@@ -93,7 +117,7 @@ class Modulated(_Schedule, frozen=True, tag="modulated"):
     """`D(t) P'`: a diagonal, which may depend on time, times a matrix."""
 
     diagonal: "Values"
-    matrix: list
+    matrix: list | Uniform
 
 
 class Factored(_Schedule, frozen=True, tag="factored"):
@@ -137,6 +161,7 @@ class Sum(_Schedule, frozen=True, tag="sum"):
 Values = (
     float
     | list
+    | Uniform
     | Constant
     | Sinusoid
     | Fourier

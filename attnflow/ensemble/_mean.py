@@ -1,0 +1,115 @@
+"""`mean`: an average over trajectories that can be differentiated, in the memory of one chunk."""
+
+from collections.abc import Callable
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+from ..flow import Solution, simulate
+from ..model import AttentionField
+from ._starts import gather_starts
+
+_CHUNK = 32
+
+
+def mean(
+    objective: Callable[[Solution], Any],
+    field: AttentionField,
+    starts: Any,
+    *,
+    t1: Any,
+    field_axes: Any = None,
+    number: int | None = None,
+    key: Key[Array, ""] | None = None,
+    chunk: int | None = None,
+    **options: Any,
+) -> Any:
+    r"""The mean of `objective(solution)` over trajectories, to be differentiated.
+
+    $$\bar J = \frac1N \sum_{i=1}^N J(\mathrm{sol}_i), \qquad \mathrm{sol}_i = \mathtt{simulate}(\mathrm{field}_i, y_i(0))$$
+
+    Trajectories are worked chunk by chunk. The gradient works each chunk anew and then backwards, so
+    that memory is that of one chunk: it does not grow with the number of trajectories, and with the
+    default adjoint it stops growing with the number of steps. Works under `jit`, with
+    `eqx.filter_value_and_grad`, and in forward mode with `adjoint=diffrax.ForwardMode()`.
+
+    **Arguments:**
+
+    - `objective`: a function of a [`Solution`][] giving a number, or a pytree of arrays.
+    - `field`, `starts`, `field_axes`, `number`, `key`: as in [`run`][attnflow.ensemble.run]. `starts`
+      may be traced.
+    - `t1` and `options`: as in [`simulate`][]: `ts`, `rtol`, `observe`, `event`, `adjoint`, ...
+    - `chunk`: trajectories worked at a time, in step with each other: each waits for the slowest of its
+      chunk.
+
+    Which adjoint (`benchmarks/results/gradients-cpu.json` has the figures): the default,
+    `diffrax.RecursiveCheckpointAdjoint`, is exact for the steps taken; `ForwardMode` for fewer parameters
+    than about ten; `BacksolveAdjoint` needs the least memory and integrates the flow backwards, which
+    is unstable where tokens come together.
+
+    **Returns:**
+
+    The mean, shaped as what `objective` gives. A trajectory that fails makes it NaN: nothing is left out
+    unseen.
+
+    **Raises:**
+
+    `ValueError` as `run` and `simulate` do.
+
+    ```python
+    def late(field):
+        return af.ensemble.mean(lambda sol: sol.ys["E"][-1], field, starts, t1=20.0,
+                                observe={"E": af.misalignment})
+    value, gradient = eqx.filter_jit(eqx.filter_value_and_grad(late))(field)
+    ```
+    """
+    many = gather_starts(field, starts, field_axes, number, key)
+    if chunk is not None and (isinstance(chunk, bool) or not hasattr(chunk, "__index__") or chunk < 1):
+        raise ValueError(f"`chunk` must be a positive integer; got {chunk!r}.")
+    chunk = min(many.number, _CHUNK if chunk is None else int(chunk))
+    chunks = -(-many.number // chunk)
+    numbers = jnp.arange(chunks * chunk, dtype=jnp.int32).reshape(chunks, chunk)
+
+    def one(recipe, number, own):
+        one_field, y0 = recipe(number, own)
+        solution = simulate(one_field, y0, t1=t1, throw=False, **options)
+        fine = (solution.result == diffrax.RESULTS.successful) | (
+            solution.result == diffrax.RESULTS.event_occurred
+        )
+        fine &= jnp.all(jnp.isfinite(solution.y1))
+        return jax.tree.map(lambda v: _or_nan(v, fine), objective(solution))
+
+    @eqx.filter_checkpoint
+    def total(recipe, data, numbers):
+        # The last chunk is filled up with trajectories that count for nothing.
+        counts = numbers < many.number
+        at = jnp.minimum(numbers, many.number - 1)
+        own = jax.tree.map(lambda a: a[at], data)
+        values = eqx.filter_vmap(one, in_axes=(None, 0, 0))(recipe, at, own)
+        return jax.tree.map(lambda v: jnp.sum(jnp.where(_as(counts, v), v, 0), axis=0), values)
+
+    data = jax.tree.map(jnp.asarray, many.data)
+    like = eqx.filter_eval_shape(total, many.recipe, data, numbers[0])
+
+    def add(sums, numbers):
+        return jax.tree.map(jnp.add, sums, total(many.recipe, data, numbers)), None
+
+    zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), like)
+    sums, _ = jax.lax.scan(add, zero, numbers)
+    return jax.tree.map(lambda s: s / np.asarray(many.number, s.dtype), sums)
+
+
+def _or_nan(value: Any, fine: Array) -> Array:
+    value = jnp.asarray(value)
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        value = value.astype(jnp.result_type(float))
+    return jnp.where(fine, value, jnp.nan)
+
+
+def _as(flags: Array, value: Array) -> Array:
+    return flags.reshape(flags.shape + (1,) * (value.ndim - 1))
