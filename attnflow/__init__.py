@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import (
+        ensemble as ensemble,
         flow as flow,
         geometry as geometry,
         model as model,
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
 
 # Where each name lives. A test holds this table and the imports above to each other.
 _NAMESPACES = (
+    "ensemble",
     "flow",
     "geometry",
     "model",

@@ -166,7 +166,7 @@ def _write(folder: Path, result: Any, ts: Any, until: float | None) -> list[Path
     pictures = {}
     good = ~result.failed
     if until is None and good.any():
-        label = f"{good.sum()} starts"
+        label = f"median of {good.sum()} starts"
         pictures["misalignment"] = plot.quantiles(ts, E[good], label=label, ylabel="E(t)")
     if until is not None:
         survival = Survival(ts[1:])

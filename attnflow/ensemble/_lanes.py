@@ -109,9 +109,7 @@ def first_state(problem: Problem) -> tuple[Any, Array, Any, Array]:
     # diffeqsolve chooses this first step too, whatever the field.
     dt0 = jnp.asarray(_FIRST_STEP, o.t0.dtype) if o.dt0 is None else o.dt0
     order = solver.error_order(terms)
-    tnext, control = controller.init(
-        terms, o.t0, o.t1, problem.y0, dt0, o.args, solver.func, order
-    )
+    tnext, control = controller.init(terms, o.t0, o.t1, problem.y0, dt0, o.args, solver.func, order)
     solver_state = solver.init(terms, o.t0, jnp.minimum(tnext, o.t1), problem.y0, o.args)
     first = None if problem.event is None else problem.event.cond_fn
     holds = first.any_holds if isinstance(first, FirstOf) else jnp.array(False)

@@ -31,7 +31,7 @@ def mean(
 ) -> Any:
     r"""The mean of `objective(solution)` over trajectories, to be differentiated.
 
-    $$\bar J = \frac1N \sum_{i=1}^N J(\mathrm{sol}_i), \qquad \mathrm{sol}_i = \mathtt{simulate}(\mathrm{field}_i, y_i(0))$$
+    $$\bar J = \frac1N \sum_{i=1}^N J(s_i), \qquad s_i = \mathtt{simulate}(\mathrm{field}_i, y_i(0))$$
 
     Trajectories are worked chunk by chunk. The gradient works each chunk anew and then backwards, so
     that memory is that of one chunk: it does not grow with the number of trajectories, and with the
@@ -69,7 +69,9 @@ def mean(
     ```
     """
     many = gather_starts(field, starts, field_axes, number, key)
-    if chunk is not None and (isinstance(chunk, bool) or not hasattr(chunk, "__index__") or chunk < 1):
+    if chunk is not None and (
+        isinstance(chunk, bool) or not hasattr(chunk, "__index__") or chunk < 1
+    ):
         raise ValueError(f"`chunk` must be a positive integer; got {chunk!r}.")
     chunk = min(many.number, _CHUNK if chunk is None else int(chunk))
     chunks = -(-many.number // chunk)

@@ -6,7 +6,6 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, ArrayLike, Key, Real
 
 from ..flow._options import make_options
@@ -15,11 +14,12 @@ from ..model import AttentionField
 from ..model._many import fits_columns
 from ..records import progress as bar
 from ._advance import Crew
+from ._hosts import share_of
 from ._lanes import Maker
 from ._result import Ensemble
 from ._sink import Sink
 from ._stages import Stepper
-from ._starts import Starts, gather_starts
+from ._starts import gather_starts
 from ._summaries import Summary
 from ._workers import Workers, cores
 
@@ -82,6 +82,10 @@ def run(
       given.
     - `devices`: `jax.local_devices()` unless given. Trajectories go to whichever is free.
     - `progress`: a bar on a terminal.
+
+    Over several hosts (`jax.distributed.initialize()` first, then the same call on each) every process
+    runs its own share of consecutive trajectories on its local devices and returns that;
+    [`gather`][attnflow.ensemble.gather] brings the records of all together.
 
     **Returns:**
 
@@ -148,16 +152,17 @@ def run(
     )
 
     # === run
-    lanes, few, places = _places(problem, heads, devices, slots, many.number)
-    block = _block_size(problem, structure, many.number, few, len(places))
+    mine, count = share_of(many.number, jax.process_index(), jax.process_count())
+    lanes, few, places = _places(problem, heads, devices, slots, count)
+    block = _block_size(problem, structure, count, few, len(places))
     crew = Crew(maker, lanes=lanes, few=few, block=block)
-    workers = Workers(crew, many, places)
+    workers = Workers(crew, many, (mine, count), places)
     sink = None
-    with bar(total=many.number, description="trajectories", unit="") as shown:
+    with bar(total=count, description="trajectories", unit="") as shown:
         shown.disable = shown.disable or not progress
         for rows in workers.rows():
             if sink is None:
-                sink = Sink(many.number, rows, options.ts, structure, summaries, keep)
+                sink = Sink(mine, count, rows, options.ts, structure, summaries, keep)
             sink.add(rows)
             shown.update(len(rows["number"]))
     assert sink is not None
@@ -167,7 +172,7 @@ def run(
         summaries=summarised,
         outcomes=sink.counts,
         reduction=problem.lift.name,
-        work=_work(problem, workers, sink, crew, many),
+        work=_work(problem, workers, sink, crew),
     )
 
 
@@ -229,9 +234,7 @@ def _block_size(problem: Problem, structure: Any, number: int, few: int, crews: 
     return max(1, min(_BLOCK, most, max(few, number // (8 * crews))))
 
 
-def _work(
-    problem: Problem, workers: Workers, sink: Sink, crew: Crew, many: Starts
-) -> dict[str, Any]:
+def _work(problem: Problem, workers: Workers, sink: Sink, crew: Crew) -> dict[str, Any]:
     stepper = Stepper(problem, jax.tree.map(lambda _: None, problem))
     a_step = stepper.evaluations
     a_start = 1  # the first slope
@@ -240,7 +243,7 @@ def _work(
         again = a_step if problem.event is not None else 0
         evaluations = workers.rounds * crew.lanes * a_step
         evaluations += workers.refills * crew.few * (a_start + again)
-        alone = sink.alone * a_step + many.number * a_start
+        alone = sink.alone * a_step + workers.number * a_start
     return {
         "lanes": crew.lanes,
         "crews": len(workers.places),

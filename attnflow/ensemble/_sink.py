@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from ._result import Outcome, Records
+from ._summaries import Summary
 
 CHUNK = 1024
 
@@ -19,7 +20,7 @@ class Sink:
 
     **Arguments:**
 
-    - `number`: how many trajectories there are.
+    - `first`, `number`: the trajectories that will come.
     - `rows`: arrays as they come, of any length, for shapes and dtypes.
     - `ts`: the times asked for, or `None`.
     - `structure`: dtypes of the observed values, which travel as floats.
@@ -28,9 +29,16 @@ class Sink:
     """
 
     def __init__(
-        self, number: int, rows: Any, ts: Any, structure: Any, summaries: dict, keep: bool
+        self,
+        first: int,
+        number: int,
+        rows: Any,
+        ts: Any,
+        structure: Any,
+        summaries: dict[str, Summary],
+        keep: bool,
     ):
-        self.number, self.ts, self.structure = number, ts, structure
+        self.first, self.number, self.ts, self.structure = first, number, ts, structure
         self.summaries = summaries
         self.counts = dict.fromkeys(Outcome, 0)
         self.alone = 0  # steps, of all trajectories
@@ -46,16 +54,16 @@ class Sink:
 
     def add(self, rows: dict[str, Any]) -> None:
         """Take the results of some trajectories."""
-        numbers = rows["number"]
+        places = rows["number"] - self.first
         for code, count in zip(*np.unique(rows["status"], return_counts=True), strict=True):
             self.counts[Outcome(code)] += int(count)
         self.alone += int(np.sum(rows["steps"], dtype=np.int64))
         if not self.summaries:
             if self._kept is not None:
-                _put(self._kept, numbers, rows)
+                _put(self._kept, places, rows)
             return
-        for chunk in np.unique(numbers // CHUNK):
-            mine = numbers // CHUNK == chunk
+        for chunk in np.unique(places // CHUNK):
+            mine = places // CHUNK == chunk
             self._fill(int(chunk), jax.tree.map(lambda a, mine=mine: a[mine], rows))
 
     def _fill(self, chunk: int, rows: Any) -> None:
@@ -68,7 +76,7 @@ class Sink:
                 store = jax.tree.map(lambda a: a[first : first + size], self._kept)
             self._open[chunk] = (store, 0)
         store, count = self._open[chunk]
-        _put(store, rows["number"] - first, rows)
+        _put(store, rows["number"] - self.first - first, rows)
         count += len(rows["number"])
         self._open[chunk] = (store, count)
         if count == size:

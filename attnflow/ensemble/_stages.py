@@ -38,9 +38,7 @@ def with_tolerances(solver: Any, controller: Any) -> Any:
     if not isinstance(inner_solver(solver), diffrax.AbstractImplicitSolver):
         return solver
     unset = [
-        name
-        for name in ("rtol", "atol", "norm")
-        if getattr(solver.root_finder, name) is _UNSET
+        name for name in ("rtol", "atol", "norm") if getattr(solver.root_finder, name) is _UNSET
     ]
     if not unset:
         return solver

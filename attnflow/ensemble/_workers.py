@@ -30,14 +30,17 @@ class Workers:
     **Arguments:**
 
     - `crew`: what to run.
-    - `starts`: of which.
+    - `starts`: of which, and `share`: the first and how many of them.
     - `places`: for each crew its device, and how many of its lanes it may use.
     """
 
-    def __init__(self, crew: Crew, starts: Starts, places: list[tuple[Any, int]]):
+    def __init__(
+        self, crew: Crew, starts: Starts, share: tuple[int, int], places: list[tuple[Any, int]]
+    ):
         self.crew, self.starts, self.places = crew, starts, places
+        self.number = share[1]
         self.rounds = self.refills = 0
-        self._next = 0
+        self._next, self._end = share[0], sum(share)
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._results: queue.Queue = queue.Queue(maxsize=4 * len(places))
@@ -48,7 +51,7 @@ class Workers:
         warm = [threading.Thread(target=self._warm, args=item) for item in first.items()]
         # One compilation for each device, before its crews start.
         self._together(warm)
-        left = self.starts.number
+        left = self.number
         threads = [threading.Thread(target=self._guarded, args=p, daemon=True) for p in self.places]
         for thread in threads:
             thread.start()
@@ -77,7 +80,7 @@ class Workers:
     def _warm(self, device: Any, usable: int) -> None:
         with jax.default_device(device):
             crew = _to(device, self.crew)
-            inbox = self._inbox(device, 0, 0)
+            inbox = self._inbox(device, self._end - 1, 0)
             lanes = self._empty(crew, inbox, device, usable)
             jax.block_until_ready(crew.advance(lanes, inbox, jnp.array(False), _int(1)))
 
@@ -100,7 +103,7 @@ class Workers:
     def _take(self) -> tuple[int, int]:
         with self._lock:
             first = self._next
-            self._next = min(first + self.crew.block, self.starts.number)
+            self._next = min(first + self.crew.block, self._end)
             return first, self._next - first
 
     def _inbox(self, device: Any, first: int, count: int) -> Inbox:
@@ -116,7 +119,7 @@ class Workers:
             if more and count == 0:
                 first, count = self._take()
                 more = count > 0
-                inbox = self._inbox(device, min(first, self.starts.number - 1), count)
+                inbox = self._inbox(device, min(first, self._end - 1), count)
             if lanes is None:
                 if not more:
                     return

@@ -116,11 +116,13 @@ def test_each_failure_is_told_and_spoils_no_other(reference):
         assert outcome.failed
     assert np.all(reference.outcome[good()] == Outcome.REACHED)
     np.testing.assert_array_equal(reference.reached, np.isin(np.arange(COUNT), good()))
-    assert np.all(np.isnan(reference.ys["y"][OFF])) and np.all(reference.ys["n"][OFF] == -1)
+    assert np.all(np.isnan(reference.ys["y"][OFF]))
+    assert np.all(reference.ys["n"][OFF] == -1)
     assert reference.stats["num_steps"][LONG] == 400
     assert reference.outcomes[Outcome.BAD_START] == 2
     text = str(reference)
-    assert "stopped being finite" in text and "24 trajectories" in text
+    assert "stopped being finite" in text
+    assert "24 trajectories" in text
 
 
 @pytest.mark.parametrize("slots", [1, 5, 64])
@@ -167,7 +169,8 @@ def test_a_sampler_gives_trajectory_i_the_start_of_key_i():
         result = run(
             make(1.0), sample, number=number, key=key, t1=1.0, observe=observe, progress=False
         )
-        assert len(result.records) == number and result.trajectories == number
+        assert len(result.records) == number
+        assert result.trajectories == number
         return result.ys[:, 0]
 
     few, many = first(5), first(90)
@@ -237,7 +240,8 @@ def test_an_event_that_holds_at_the_start_ends_it_there():
 def test_the_float32_of_the_starts_is_the_dtype_of_all():
     starts = SPHERE.random(jr.key(1), (3, TOKENS), dtype=jnp.float32)
     result = run(make(1.0), starts, t1=1.0, progress=False)
-    assert result.ys.dtype == np.float32 and result.t1.dtype == np.float32
+    assert result.ys.dtype == np.float32
+    assert result.t1.dtype == np.float32
 
 
 SAMPLER = {"number": 2, "key": jr.key(0)}
@@ -280,7 +284,9 @@ def test_a_field_that_is_none_is_refused(as_user):
 
 
 def test_refused_where_only_summaries_are_kept():
-    result = run(make(1.0), SPHERE.random(jr.key(1), (3, TOKENS)), t1=1.0, keep=False, progress=False)
+    result = run(
+        make(1.0), SPHERE.random(jr.key(1), (3, TOKENS)), t1=1.0, keep=False, progress=False
+    )
     with pytest.raises(AttributeError, match="keep=False"):
         _ = result.ys
     with pytest.raises(AttributeError, match="no attribute"):

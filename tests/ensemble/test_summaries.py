@@ -45,7 +45,7 @@ def summaries():
 
 
 def pour(all_rows, order, keep=False, pieces=50):
-    sink = Sink(COUNT, all_rows, np.array([0.0, 1.0]), STRUCTURE, summaries(), keep)
+    sink = Sink(0, COUNT, all_rows, np.array([0.0, 1.0]), STRUCTURE, summaries(), keep)
     for piece in np.array_split(order, pieces):
         sink.add({k: _pick(v, piece) for k, v in all_rows.items()})
     return sink.result()
@@ -72,7 +72,8 @@ def test_summaries_are_those_of_the_whole():
     np.testing.assert_array_equal(found["histogram"], expected)
     exact = np.quantile(values[:, 0], [0.0, 0.1, 0.5, 0.9, 1.0], method="inverted_cdf")
     np.testing.assert_allclose(found["quantiles"], exact, rtol=0.006)
-    assert "mean of" in str(found["mean"]) and "shape (2,)" in str(found["both"])
+    assert "mean of" in str(found["mean"])
+    assert "shape (2,)" in str(found["both"])
 
 
 def test_the_order_of_arrival_changes_no_bit():
@@ -115,8 +116,10 @@ def test_survival_lets_failures_leave_the_count():
 def test_saves_that_did_not_happen_are_marked():
     kept, _ = pour(rows(), np.arange(COUNT), keep=True)
     lost = kept.saved == 1
-    assert lost.any() and np.all(np.isnan(kept.ys["x"][lost, 1]))
-    assert kept.ys["n"].dtype == np.int32 and np.all(kept.ys["n"][lost, 1] == -1)
+    assert lost.any()
+    assert np.all(np.isnan(kept.ys["x"][lost, 1]))
+    assert kept.ys["n"].dtype == np.int32
+    assert np.all(kept.ys["n"][lost, 1] == -1)
     assert np.all(np.isfinite(kept.ys["x"][~lost]))
 
 
@@ -155,6 +158,6 @@ def test_bad_arguments_are_refused_by_name(make, named):
 
 
 def test_a_function_that_gives_one_number_for_all_is_refused():
-    sink = Sink(COUNT, rows(), None, STRUCTURE, {"mean": Mean(lambda r: 1.0)}, keep=False)
+    sink = Sink(0, COUNT, rows(), None, STRUCTURE, {"mean": Mean(lambda r: 1.0)}, keep=False)
     with pytest.raises(ValueError, match="one value for each"):
         sink.add(rows())

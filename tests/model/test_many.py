@@ -78,4 +78,5 @@ def test_what_is_not_a_number_stays_in_its_column():
     axes = jax.tree.map(lambda _: None, field)
     y = SPHERE.random(jr.key(3), (BATCH, TOKENS)).at[0].set(jnp.nan)
     out = np.asarray(columns(field, axes, jnp.zeros(BATCH), jnp.moveaxis(y, 0, -1)))
-    assert np.all(np.isnan(out[..., 0])) and np.all(np.isfinite(out[..., 1:]))
+    assert np.all(np.isnan(out[..., 0]))
+    assert np.all(np.isfinite(out[..., 1:]))
