@@ -158,8 +158,7 @@ def run(
     crew = Crew(maker, lanes=lanes, few=few, block=block)
     workers = Workers(crew, many, (mine, count), places)
     sink = None
-    with bar(total=count, description="trajectories", unit="") as shown:
-        shown.disable = shown.disable or not progress
+    with bar(total=count, description="trajectories", unit="", show=progress) as shown:
         for rows in workers.rows():
             if sink is None:
                 sink = Sink(mine, count, rows, options.ts, structure, summaries, keep)
@@ -219,7 +218,8 @@ def _places(
     few = max(1, lanes // 8)
     slots = lanes * len(crews) if slots is None else slots
     slots = min(slots, number)
-    crews = crews[: max(1, min(len(crews), slots // few))]
+    # As few crews as hold them: a crew's lanes cost the same used or not.
+    crews = crews[: min(len(crews), -(-slots // lanes))]
     share, more = divmod(slots, len(crews))
     usable = [min(lanes, share + (k < more)) for k in range(len(crews))]
     return lanes, few, list(zip(crews, usable, strict=True))

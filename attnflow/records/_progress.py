@@ -14,6 +14,7 @@ def progress(
     description: str = "",
     unit: str = "it",
     file: Any = None,
+    show: bool = True,
 ) -> tqdm:
     """A `tqdm` bar on standard error when that is a terminal; otherwise nothing is printed.
 
@@ -24,6 +25,7 @@ def progress(
     - `description`: a word or two before the bar.
     - `unit`: what is counted.
     - `file`: the text stream to draw on; standard error unless given.
+    - `show`: `False` for silence on a terminal too.
 
     **Returns:**
 
@@ -44,7 +46,7 @@ def progress(
         desc=description,
         unit=unit,
         file=stream,
-        disable=None,
+        disable=None if show else True,
         dynamic_ncols=True,
         leave=False,
     )

@@ -39,7 +39,8 @@ class Constant(AbstractSchedule):
         return None
 
     def congruence(self, left, right) -> AbstractSchedule:
-        return Constant(left @ self.value @ right)
+        # The large matrix first, as it lies in memory: the other order copies it, transposed.
+        return Constant(left @ (self.value @ right))
 
 
 class ScaledIdentity(AbstractSchedule):

@@ -76,7 +76,7 @@ class Sinusoid(AbstractSchedule):
     def congruence(self, left, right) -> AbstractSchedule:
         if self.rectified or self.omega.ndim or self.phase.ndim:
             return super().congruence(left, right)
-        return Sinusoid(left @ self.amplitude @ right, self.omega, self.phase)
+        return Sinusoid(left @ (self.amplitude @ right), self.omega, self.phase)
 
 
 class Fourier(AbstractSchedule):
@@ -126,5 +126,5 @@ class Fourier(AbstractSchedule):
         return None
 
     def congruence(self, left, right) -> AbstractSchedule:
-        fold = lambda m: left @ m @ right  # noqa: E731
+        fold = lambda m: left @ (m @ right)  # noqa: E731
         return Fourier(fold(self.constant), fold(self.cosine), fold(self.sine), self.omega)

@@ -57,7 +57,7 @@ class Piecewise(AbstractSchedule):
         return jax.lax.stop_gradient(self.times)
 
     def congruence(self, left, right) -> AbstractSchedule:
-        return Piecewise(self.times, left @ self.values @ right)
+        return Piecewise(self.times, left @ (self.values @ right))
 
 
 class Interpolated(AbstractSchedule):
@@ -117,4 +117,4 @@ class Interpolated(AbstractSchedule):
         return jax.lax.stop_gradient(self.ts) if self.method == "linear" else None
 
     def congruence(self, left, right) -> AbstractSchedule:
-        return Interpolated(self.ts, left @ self.values @ right, self.method)
+        return Interpolated(self.ts, left @ (self.values @ right), self.method)

@@ -74,6 +74,7 @@ print(json.dumps([show(r.records) for r in (one, two, all_)]))
     assert one[0] == list(range(41))
 
 
+@pytest.mark.slow
 def test_hosts_share_trajectories_and_gather_them():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

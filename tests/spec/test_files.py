@@ -166,7 +166,9 @@ def test_keys_that_do_not_go_together_are_refused(tmp_path, old, new, reason):
 
 
 def test_an_unknown_name_is_refused_with_the_ready_ones():
-    with pytest.raises(ValueError, match=r"`figure3` is neither .* figure2, figure5, triangle"):
+    with pytest.raises(
+        ValueError, match=r"`figure3` is neither .* figure2, figure4, figure5, triangle"
+    ):
         af.spec.read("figure3")
 
 
