@@ -270,6 +270,31 @@ def gradients(quick: bool) -> dict:
     return out
 
 
+def many_parameters(quick: bool) -> dict:
+    """The gradient of the mean of E(T) of Fig. 4 in P' (500 000 numbers), T = 20 and 80, 4 starts."""
+    field = field_theorem_4_2(jr.key(0))
+    tokens = starts(jr.key(1), 4)
+    out = {}
+    for t1 in (20.0,) if quick else (20.0, 80.0):
+
+        def value(matrix, t1=t1):
+            changed = eqx.tree_at(lambda f: f.P.matrix, field, matrix)
+            options = {"t1": t1, "rtol": 3e-5, "atol": 0.0, "observe": af.misalignment}
+            return ensemble.mean(lambda s: s.ys[-1], changed, tokens, chunk=1, **options)
+
+        forward, gradient = jax.jit(value), jax.jit(jax.grad(value))
+        memory = gradient.lower(field.P.matrix).compile().memory_analysis()
+        _, cost = clock(lambda f=forward: f(field.P.matrix), 1)
+        _, later = clock(lambda g=gradient: g(field.P.matrix), 1)
+        out[f"T = {t1:g}"] = {
+            "forward, seconds": cost,
+            "gradient, seconds": later,
+            "times forward": later / cost,
+            "temporary MB": memory.temp_size_in_bytes / 2**20,
+        }
+    return out
+
+
 def layouts(quick: bool) -> dict:
     """Microseconds of one field evaluation, h = 2, P(t) modulated: one by one, as a vmap, as columns."""
     out = {}
@@ -304,7 +329,10 @@ def layouts(quick: bool) -> dict:
     return out
 
 
-SECTIONS = {f.__name__: f for f in (layouts, small, figure4, mixed, reductions, gradients)}
+SECTIONS = {
+    f.__name__: f
+    for f in (layouts, small, figure4, mixed, reductions, gradients, many_parameters)
+}
 
 
 def main() -> None:

@@ -50,7 +50,7 @@ def test_help_names_every_command_and_imports_nothing_heavy():
         f"print([m for m in {heavy} if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for command in ("reproduce", "simulate", "info"):
+    for command in ("reproduce", "simulate", "ensemble", "info"):
         assert command in run.stdout
     assert run.stdout.splitlines()[-1] == "[]"
 
@@ -64,7 +64,7 @@ def test_help_answers_in_under_seven_tenths_of_a_second():
     assert min(seconds() for _ in range(5)) < 0.7
 
 
-@pytest.mark.parametrize("command", ["reproduce", "simulate", "info"])
+@pytest.mark.parametrize("command", ["reproduce", "simulate", "ensemble", "info"])
 def test_every_command_has_help_with_an_example(capsys, command):
     status, out, _ = in_process(capsys, command, "--help")
     assert status == 0
@@ -212,6 +212,25 @@ def test_a_warning_is_one_line(capsys, monkeypatch):
         warnings.simplefilter("default")
         err = in_process(capsys, *QUICK)[2]
     assert err.splitlines()[0] == "attnflow: warning: `rtol` is below what float32 resolves"
+
+
+def test_an_ensemble_prints_how_times_are_spread_and_writes_pictures(capsys, tmp_path):
+    words = ("--trajectories", 20, "--until", 0.1, "--t1", 8, "--rtol", 1e-5, "--out", tmp_path)
+    status, out, _ = in_process(capsys, "ensemble", "figure5", *words)
+    assert status == 0
+    assert "20 trajectories" in out
+    assert "time of consensus" in out
+    with np.load(tmp_path / "ensemble.npz") as numbers:
+        reached = numbers["outcome"] == af.ensemble.Outcome.REACHED
+        assert numbers["misalignment"].shape == (20, len(numbers["ts"]))
+        assert 0 < reached.sum() <= 20
+        assert f"{reached.sum()}  reached an event" in out
+        np.testing.assert_array_equal(numbers["t1"] < 8.0, reached)
+    assert (tmp_path / "ensemble-survival.png").stat().st_size > 5000
+
+
+def test_an_ensemble_of_given_tokens_is_refused(capsys):
+    assert "needs `count`" in refused(capsys, "ensemble", "antipode")
 
 
 def test_the_title_of_a_changed_case_says_so():

@@ -242,7 +242,7 @@ def _may_jump(stepper: Stepper, t, tnext, y, control) -> bool:
 
 
 def _control(p: Problem, t, tnext, y, y1, error, control):
-    order = p.solver.error_order(diffrax.ODETerm(p.field))
+    order: Any = p.solver.error_order(diffrax.ODETerm(p.field))
     args = p.options.args
     return p.controller.adapt_step_size(t, tnext, y, y1, args, error, order, control)
 
@@ -306,11 +306,9 @@ def _step(stepper: Stepper, lanes: Lanes) -> Lanes:
     )
 
 
-def _save(
-    stepper: Stepper, lanes: Lanes, dense: Any, until: Array, who: Array
-) -> tuple[Any, Array]:
+def _save(stepper: Stepper, lanes: Lanes, dense: Any, until: Array, who: Array) -> tuple[Any, Any]:
     """The saves and how many, with those up to `until` of the lanes `who` made."""
-    ts = stepper.problem.options.ts
+    ts: Any = stepper.problem.options.ts
     most = ts.shape[0]
 
     def pending(saved):
@@ -334,7 +332,8 @@ def _save(
 
 def _finish(stepper: Stepper, lanes: Lanes) -> dict[str, Any]:
     """What is kept of lanes that ended: for an event, its time is found in the step it fell into."""
-    o, event = stepper.problem.options, stepper.problem.event
+    ts: Any = stepper.problem.options.ts
+    event = stepper.problem.event
     t, y, status = lanes.t, lanes.y, lanes.status
     saves, saved = lanes.saves, lanes.saved
     if event is not None:
@@ -351,7 +350,7 @@ def _finish(stepper: Stepper, lanes: Lanes) -> dict[str, Any]:
         at_start = status == HELD
         if saved is not None:
             start = stepper.over_lanes(_observed, t, y)
-            early = at_start & (o.ts[0] <= t)
+            early = at_start & (ts[0] <= t)
             first = jax.tree.map(lambda many, one: many.at[:, 0].set(one), saves, start)
             saves, saved = pick(early, first, saves), jnp.where(early, 1, saved)
         status = jnp.where(at_start, REACHED, status)

@@ -75,13 +75,6 @@ def _anywhere(y0: Array) -> Array:
     return rows / jnp.linalg.norm(rows, axis=1, keepdims=True)
 
 
-class Shape(eqx.Module):
-    """What of a problem is the same for all trajectories, found by tracing: see `trace_problem`."""
-
-    axes: Any = eqx.field(static=True)
-    rest: Any = eqx.field(static=True)
-
-
 def trace_problem(make: Callable[..., Problem], number: Any, own: Any) -> Any:
     """A pytree like the problem's arrays: 0 at leaves that depend on `number` or `own`, else `None`.
 

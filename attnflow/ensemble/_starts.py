@@ -26,7 +26,7 @@ class Recipe(eqx.Module):
 
     field: AttentionField
     sample: Callable[..., Any] | None
-    key: Array | None
+    key: Any
 
     def __call__(self, number: Array, own: Any) -> tuple[AttentionField, Array]:
         """Field and start of trajectory `number`; `own` holds its start and its field's leaves."""
@@ -95,11 +95,11 @@ def _sampled(field: AttentionField, sample: Any, number: Any, key: Any) -> Start
         )
     if key is None:
         raise ValueError("`key` must be given with a sampler, such as jax.random.key(0); got None.")
-    drawn = eqx.filter_eval_shape(sample, key)
+    drawn: Any = eqx.filter_eval_shape(sample, key)
+    dim, start = field.dim, drawn
     if isinstance(drawn, tuple) and len(drawn) == 2 and isinstance(drawn[0], AttentionField):
         dim, start = drawn[0].dim, drawn[1]
-    else:
-        dim, start = field.dim, drawn
+    start: Any
     if not hasattr(start, "shape") or len(start.shape) != 2 or start.shape[1] != dim:
         got = getattr(start, "shape", type(start).__name__)
         raise ValueError(

@@ -36,7 +36,7 @@ class Options(eqx.Module):
     solver: diffrax.AbstractSolver
     controller: diffrax.AbstractStepSizeController | None
     adjoint: diffrax.AbstractAdjoint
-    max_steps: int | None = eqx.field(static=True)
+    max_steps: int = eqx.field(static=True)
     dense: bool = eqx.field(static=True)
     reduce: str = eqx.field(static=True)
     checked: bool = eqx.field(static=True)

@@ -70,7 +70,7 @@ def columns(
     def differs(part: Any) -> bool:
         return bool(jax.tree.leaves(part))
 
-    def by_system(get: Callable[[AttentionField], Array], part: Any) -> Array:
+    def by_system(get: Callable[[Any], Any], part: Any) -> Array:
         # An array of the field, the batch last; of length one where it is the same for all.
         if not differs(part):
             return get(field)[..., None]

@@ -30,7 +30,7 @@ def tokens(y):
 
 def go(**options):
     return af.ensemble.run(
-        field, sample, number=41, key=jax.random.key(0), t1=8.0, until=af.consensus(1e-2),
+        field, sample, number=150, key=jax.random.key(0), t1=8.0, until=af.consensus(1e-2),
         observe={{"y": tokens}}, progress=False, **options,
     )
 
@@ -71,7 +71,7 @@ print(json.dumps([show(r.records) for r in (one, two, all_)]))
 """
     one, two, three = answer(script("", body, XLA_FLAGS="--xla_force_host_platform_device_count=3"))
     assert one == two == three
-    assert one[0] == list(range(41))
+    assert one[0] == list(range(150))
 
 
 @pytest.mark.slow
@@ -94,7 +94,7 @@ print(json.dumps([len(result.records), show(everything)]))
     finally:
         for process in processes:
             process.kill()
-    assert (first, second) == (21, 20)
+    assert (first, second) == (75, 75)
     assert ours == theirs
     alone = answer(script("", "print(json.dumps(show(go().records)))"))
     assert ours == alone

@@ -96,8 +96,8 @@ BANK = [
     ("Tsit5", "RecursiveCheckpoint"),
     ("Tsit5", "Direct"),
     ("Tsit5", "Forward"),
-    ("Kvaerno5", "RecursiveCheckpoint"),
-    ("Kvaerno5", "Direct"),
+    pytest.param("Kvaerno5", "RecursiveCheckpoint", marks=pytest.mark.slow),
+    pytest.param("Kvaerno5", "Direct", marks=pytest.mark.slow),
     ("Dopri8", "Forward"),
     ("Heun", "Forward"),
 ]

@@ -1,5 +1,6 @@
 """Attention weights: masks, kernels, masses, ties; rows that sum to the scale."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -252,3 +253,11 @@ EYE = jnp.eye(3)
 def test_bad_fields_are_refused(as_user, build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize("kernel", ["softmax", "exp", "hardmax"])
+def test_what_is_not_a_number_is_not_hidden(kernel):
+    field = af.AttentionField(af.Sphere(3), P=jnp.eye(3), mask="causal", kernel=kernel)
+    field = eqx.tree_at(lambda f: f.P.value, field, jnp.full((3, 3), jnp.nan))
+    y = af.Sphere(3).random(jax.random.key(0), (4,))
+    assert jnp.all(jnp.isnan(field(0.0, y)))

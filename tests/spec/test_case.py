@@ -135,6 +135,21 @@ def test_an_ellipsoid_is_stated_by_its_matrix():
     assert eqx.tree_equal(built.manifold, af.Ellipsoid(b))
 
 
+def test_drawn_numbers_are_those_of_their_seed_within_their_bounds():
+    drawn = {"type": "uniform", "shape": [3, 3], "low": 1.0, "high": 2.0, "seed": 7}
+    P = field(P={"type": "modulated", "diagonal": [1.0, 1.0, 1.0], "matrix": drawn}).P
+    expected = jax.random.uniform(jax.random.key(7), (3, 3), minval=1.0, maxval=2.0)
+    assert jnp.array_equal(P.matrix, expected)
+    assert jnp.array_equal(field(P=drawn).P.value, expected)
+
+
+def test_tokens_of_a_cube_are_its_points_projected():
+    tokens = af.spec.read("figure4").tokens
+    sphere, key = af.Sphere(500), jax.random.key(0)
+    entries = jax.random.uniform(key, (50, 500), minval=-0.5, maxval=0.5)
+    assert jnp.allclose(tokens.build(sphere), sphere.project(entries), rtol=1e-14, atol=0)
+
+
 def test_random_tokens_are_those_of_the_key():
     sphere, key = af.Sphere(3), jax.random.key(7)
     _, y0, _ = case(tokens={"count": 8, "seed": 7}).build()
