@@ -330,8 +330,7 @@ def layouts(quick: bool) -> dict:
 
 
 SECTIONS = {
-    f.__name__: f
-    for f in (layouts, small, figure4, mixed, reductions, gradients, many_parameters)
+    f.__name__: f for f in (layouts, small, figure4, mixed, reductions, gradients, many_parameters)
 }
 
 
