@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,12 +12,7 @@ from ._lanes import (
     BAD_START,
     CLOSED,
     HELD,
-    NOT_FINITE,
-    REACHED,
     RUNNING,
-    SOLVER_FAILED,
-    STEP_LIMIT,
-    TIME_UP,
     VACANT,
     Lanes,
     Maker,
@@ -28,6 +22,7 @@ from ._lanes import (
     trace_problem,
 )
 from ._stages import Stepper
+from ._step import finish, may_jump, observed, step
 
 
 class Inbox(eqx.Module):
@@ -100,11 +95,11 @@ class Crew(eqx.Module):
         zero = jnp.zeros(numbers.shape, jnp.int32)
         status = jnp.where(good, jnp.where(holds, HELD, RUNNING), BAD_START).astype(jnp.int32)
         jumped = None
-        if _may_jump(stepper, t, tnext, y, control):
+        if may_jump(stepper, t, tnext, y, control):
             jumped = jnp.zeros(numbers.shape, bool)
         saves = saved = None
         if o.ts is not None:
-            values = jax.eval_shape(lambda t, y: stepper.over_lanes(_observed, t, y), t, y)
+            values = jax.eval_shape(lambda t, y: stepper.over_lanes(observed, t, y), t, y)
             count, times = numbers.shape[0], o.ts.shape[0]
             saves = jax.tree.map(lambda v: jnp.zeros((count, times, *v.shape[1:]), v.dtype), values)
             saved = zero
@@ -164,7 +159,7 @@ class Crew(eqx.Module):
 
             def inner(carry):
                 lanes, done = carry
-                return _step(stepper, lanes), done + 1
+                return step(stepper, lanes), done + 1
 
             def steps_on(carry):
                 lanes, done = carry
@@ -187,7 +182,7 @@ class Crew(eqx.Module):
     def _outbox(self, shared, axes, rest, lanes: Lanes) -> Outbox:
         few = take(lanes, jnp.arange(self.few))
         rows = jax.eval_shape(
-            lambda few: _finish(Stepper(_join(shared, few.own, rest), axes), few), few
+            lambda few: finish(Stepper(_join(shared, few.own, rest), axes), few), few
         )
         room = self.block + self.lanes
         empty = jax.tree.map(lambda s: jnp.zeros((room, *s.shape[1:]), s.dtype), rows)
@@ -201,7 +196,7 @@ class Crew(eqx.Module):
         few = take(lanes, index)
         ended = few.status > RUNNING
 
-        rows = _finish(Stepper(_join(shared, few.own, rest), axes), few)
+        rows = finish(Stepper(_join(shared, few.own, rest), axes), few)
         room = self.block + self.lanes
         place = jnp.where(ended, outbox.count + jnp.cumsum(ended.astype(jnp.int32)) - 1, room)
         rows = jax.tree.map(
@@ -222,176 +217,3 @@ class Crew(eqx.Module):
 
 def _join(shared: Any, own: Any, rest: Any) -> Problem:
     return eqx.combine(eqx.combine(own, shared), rest)
-
-
-def _observed(problem: Problem, t: Array, x: Array) -> Any:
-    return problem.saves(t, x, problem.options.args)
-
-
-def _may_jump(stepper: Stepper, t, tnext, y, control) -> bool:
-    # Whether the controller ever says that the field jumped; known while tracing.
-    found = []
-
-    def one(p, t, tnext, y, control):
-        out = _control(p, t, tnext, y, y, y, control)
-        found.append(not isinstance(out[3], bool))
-        return out[1]
-
-    jax.eval_shape(lambda *a: stepper.over_lanes(one, *a), t, tnext, y, control)
-    return found[0]
-
-
-def _control(p: Problem, t, tnext, y, y1, error, control):
-    order: Any = p.solver.error_order(diffrax.ODETerm(p.field))
-    args = p.options.args
-    return p.controller.adapt_step_size(t, tnext, y, y1, args, error, order, control)
-
-
-def _step(stepper: Stepper, lanes: Lanes) -> Lanes:
-    """One step of all lanes; those not under way stay as they are."""
-    y1, error, dense, state, worked = stepper(
-        lanes.t, lanes.tnext, lanes.y, lanes.solver_state, lanes.jumped
-    )
-    if error is not None:
-        error = jnp.where(jnp.isnan(error), jnp.inf, error)
-
-    def decide(p, t, tnext, y, y1, error, control):
-        o = p.options
-        keep, t_new, t_end, jumped, control, result = _control(p, t, tnext, y, y1, error, control)
-        t_new = jnp.minimum(t_new, o.t1)
-        near = o.t1 - 100 * jnp.finfo(t.dtype).eps * jnp.abs(o.t1)
-        there = jnp.where(keep, o.t1, t_new + 0.5 * (o.t1 - t_new))
-        t_end = jnp.where(t_end > near, there, t_end)
-        fine = jnp.asarray(result == diffrax.RESULTS.successful)
-        small = jnp.asarray(result == diffrax.RESULTS.dt_min_reached)
-        over = jnp.array(False)
-        if p.event is not None:
-            over = p.event.cond_fn(t_new, jnp.where(keep, y1, y), o.args) <= 0
-        control = jax.tree.map(jnp.asarray, control)
-        return jnp.asarray(keep), t_new, t_end, jnp.asarray(jumped), control, fine, small, over
-
-    keep, t, tnext, jumped, control, fine, small, over = stepper.over_lanes(
-        decide, lanes.t, lanes.tnext, lanes.y, y1, error, lanes.control
-    )
-    o = stepper.problem.options
-    under_way = lanes.status == RUNNING
-    # A step in which an event happens is not taken: it is worked again when the lane is emptied.
-    over &= under_way & keep
-    moved = under_way & keep & ~over
-    again = under_way & ~over
-    steps = lanes.steps + under_way.astype(jnp.int32)
-    status = lanes.status
-    status = jnp.where(under_way & (steps >= o.max_steps), STEP_LIMIT, status)
-    status = jnp.where(moved & (t >= o.t1), TIME_UP, status)
-    status = jnp.where(under_way & ~worked, SOLVER_FAILED, status)
-    status = jnp.where(under_way & ~fine, jnp.where(small, NOT_FINITE, SOLVER_FAILED), status)
-    status = jnp.where(over, REACHED, status).astype(lanes.status.dtype)
-    saves, saved = lanes.saves, lanes.saved
-    if saved is not None:
-        saves, saved = _save(stepper, lanes, dense, lanes.tnext, moved)
-    return Lanes(
-        own=None,
-        t=jnp.where(again, t, lanes.t),
-        tnext=jnp.where(again, tnext, lanes.tnext),
-        y=pick(moved, y1, lanes.y),
-        solver_state=pick(moved, state, lanes.solver_state),
-        control=pick(again, control, lanes.control),
-        jumped=None if lanes.jumped is None else jnp.where(moved, jumped, lanes.jumped),
-        steps=steps,
-        accepted=lanes.accepted + (under_way & keep).astype(jnp.int32),
-        status=status,
-        number=lanes.number,
-        saves=saves,
-        saved=saved,
-    )
-
-
-def _save(stepper: Stepper, lanes: Lanes, dense: Any, until: Array, who: Array) -> tuple[Any, Any]:
-    """The saves and how many, with those up to `until` of the lanes `who` made."""
-    ts: Any = stepper.problem.options.ts
-    most = ts.shape[0]
-
-    def pending(saved):
-        at = ts[jnp.minimum(saved, most - 1)]
-        return who & (saved < most) & (at <= until), at
-
-    def body(carry):
-        saves, saved = carry
-        now, at = pending(saved)
-        inside = jnp.clip(at, lanes.t, lanes.tnext)
-        y = stepper.interpolate(lanes.t, lanes.tnext, dense, inside)
-        values = stepper.over_lanes(_observed, inside, y)
-        rows, place = jnp.arange(saved.shape[0]), jnp.where(now, saved, most)
-        saves = jax.tree.map(
-            lambda all_, new: all_.at[rows, place].set(new, mode="drop"), saves, values
-        )
-        return saves, saved + now.astype(jnp.int32)
-
-    return jax.lax.while_loop(lambda c: jnp.any(pending(c[1])[0]), body, (lanes.saves, lanes.saved))
-
-
-def _finish(stepper: Stepper, lanes: Lanes) -> dict[str, Any]:
-    """What is kept of lanes that ended: for an event, its time is found in the step it fell into."""
-    ts: Any = stepper.problem.options.ts
-    event = stepper.problem.event
-    t, y, status = lanes.t, lanes.y, lanes.status
-    saves, saved = lanes.saves, lanes.saved
-    if event is not None:
-        # Lanes that ended otherwise take a step that goes nowhere, over an interval of its own.
-        fell = status == REACHED
-        tnext = jnp.where(fell, lanes.tnext, t + 1)
-        _, _, dense, _, _ = stepper(t, tnext, y, lanes.solver_state, lanes.jumped)
-        at = _bisect(stepper, t, tnext, dense)
-        inside = stepper.interpolate(t, tnext, dense, at)
-        if saved is not None:
-            span = eqx.tree_at(lambda s: s.tnext, lanes, tnext)
-            saves, saved = _save(stepper, span, dense, at, fell)
-        t, y = jnp.where(fell, at, t), pick(fell, inside, y)
-        at_start = status == HELD
-        if saved is not None:
-            start = stepper.over_lanes(_observed, t, y)
-            early = at_start & (ts[0] <= t)
-            first = jax.tree.map(lambda many, one: many.at[:, 0].set(one), saves, start)
-            saves, saved = pick(early, first, saves), jnp.where(early, 1, saved)
-        status = jnp.where(at_start, REACHED, status)
-
-    def tokens_and_events(p, t, y, happened):
-        values = None if p.options.ts is not None else p.saves(t, y, p.options.args)
-        which = None
-        if p.event is not None:
-            which = p.event.cond_fn.on_tokens().which(t, p.lift(y), p.options.args, happened)
-        return values, which, jnp.all(jnp.isfinite(y))
-
-    values, which, finite = stepper.over_lanes(tokens_and_events, t, y, status == REACHED)
-    ended_well = (status == REACHED) | (status == TIME_UP)
-    status = jnp.where(ended_well & ~finite, NOT_FINITE, status)
-    if saves is None:
-        saves = jax.tree.map(lambda v: v[:, None], values)
-        saved = (status != BAD_START).astype(jnp.int32)
-    return {
-        "number": lanes.number,
-        "status": status.astype(jnp.int8),
-        "t1": t,
-        "steps": lanes.steps,
-        "accepted": lanes.accepted,
-        "ys": saves,
-        "saved": saved,
-        "event": which,
-    }
-
-
-def _bisect(stepper: Stepper, t: Array, tnext: Array, dense: Any) -> Array:
-    """The time inside each step at which the event function has fallen through zero."""
-    halvings = jnp.finfo(t.dtype).nmant + 2
-
-    def fallen(p, t, y):
-        return p.event.cond_fn(t, y, p.options.args) <= 0
-
-    def body(_, ends):
-        low, high = ends
-        middle = low + 0.5 * (high - low)
-        y = stepper.interpolate(t, tnext, dense, middle)
-        down = stepper.over_lanes(fallen, middle, y)
-        return jnp.where(down, low, middle), jnp.where(down, middle, high)
-
-    return jax.lax.fori_loop(0, halvings, body, (t, tnext))[1]

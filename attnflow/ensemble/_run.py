@@ -23,7 +23,7 @@ from ._starts import gather_starts
 from ._summaries import Summary
 from ._workers import Workers, cores
 
-_BLOCK, _BLOCK_BYTES = 4096, 2**26
+_BLOCK, _BLOCK_BYTES = 4096, 2**20
 _ACCELERATOR_LANES, _ACCELERATOR_BYTES = 2**15, 2**31
 
 
@@ -154,7 +154,7 @@ def run(
     # === run
     mine, count = share_of(many.number, jax.process_index(), jax.process_count())
     lanes, few, places = _places(problem, heads, devices, slots, count)
-    block = _block_size(problem, structure, count, few, len(places))
+    block = _block_size(problem, structure, few)
     crew = Crew(maker, lanes=lanes, few=few, block=block)
     workers = Workers(crew, many, (mine, count), places)
     sink = None
@@ -225,13 +225,13 @@ def _places(
     return lanes, few, list(zip(crews, usable, strict=True))
 
 
-def _block_size(problem: Problem, structure: Any, number: int, few: int, crews: int) -> int:
-    """How many starts a crew takes at a time: few enough to share the last ones out."""
+def _block_size(problem: Problem, structure: Any, few: int) -> int:
+    """How many starts a crew is given at most: by their size, not their number, or every other number
+    of trajectories would be compiled for anew."""
     ts = problem.options.ts
     times = 1 if ts is None else ts.shape[0]
     row = times * sum(leaf.size for leaf in jax.tree.leaves(structure)) + problem.y0.size
-    most = max(1, _BLOCK_BYTES // (row * problem.y0.dtype.itemsize))
-    return max(1, min(_BLOCK, most, max(few, number // (8 * crews))))
+    return max(few, min(_BLOCK, _BLOCK_BYTES // (row * problem.y0.dtype.itemsize)))
 
 
 def _work(problem: Problem, workers: Workers, sink: Sink, crew: Crew) -> dict[str, Any]:

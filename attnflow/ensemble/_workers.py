@@ -101,9 +101,11 @@ class Workers:
                 return self._results.put(item, timeout=0.1)
 
     def _take(self) -> tuple[int, int]:
+        # Fewer at a time towards the end, so that no crew is left with the last ones.
         with self._lock:
-            first = self._next
-            self._next = min(first + self.crew.block, self._end)
+            first, left = self._next, self._end - self._next
+            share = max(self.crew.few, left // (4 * len(self.places)))
+            self._next += min(left, share, self.crew.block)
             return first, self._next - first
 
     def _inbox(self, device: Any, first: int, count: int) -> Inbox:

@@ -153,6 +153,7 @@ def test_other_numbers_do_not_compile_again(fields, starts, reference):
     before = Crew.advance._cached._cache_size()
     warmer = eqx.tree_at(lambda f: f.P.value, fields, 1.1 * fields.P.value)
     go(warmer, np.roll(starts, 1, axis=0))
+    go(fields, starts, np.arange(7), slots=3)
     assert Crew.advance._cached._cache_size() == before
 
 
