@@ -57,8 +57,9 @@ def run(
 
     Trajectories run side by side in slots. One that ends (at `t1`, by an event, by a failure) makes
     room for the next start, so that fast ones do not wait for slow ones. Results come in the order
-    of starts, and in float64 on a CPU they are the same bits for any number of slots, any number of
-    other trajectories, and any number of CPU devices. One that fails says so and spoils no other.
+    of starts, and on a CPU they are the same bits, in float64 and float32, for any number of slots, of
+    other trajectories, and of CPU devices. (On accelerators lanes differ in number with `slots`, and
+    results to rounding.) One that fails says so and spoils no other.
 
     **Arguments:**
 

@@ -114,7 +114,7 @@ def _sampled(field: AttentionField, sample: Any, number: Any, key: Any) -> Start
 def _dtype(name: str, dtype: Any) -> Any:
     if dtype not in (jnp.float32, jnp.float64):
         raise ValueError(f"`{name}` must be float32 or float64; got {dtype}.")
-    if jnp.zeros((), dtype).dtype != dtype:
+    if jnp.asarray(np.zeros((), dtype)).dtype != dtype:
         raise ValueError(
             f"`{name}` is float64, and JAX has 64 bits turned off: call "
             'jax.config.update("jax_enable_x64", True) first, or pass float32.'

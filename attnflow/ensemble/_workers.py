@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import equinox as eqx
@@ -19,6 +20,11 @@ from ._lanes import RUNNING, Lanes
 from ._starts import Starts
 
 _CALL_SECONDS = 0.3
+
+if hasattr(jax, "enable_x64"):
+    _enable_x64 = jax.enable_x64
+else:  # before jax 0.8
+    from jax.experimental import enable_x64 as _enable_x64  # pyright: ignore
 
 
 class Workers:
@@ -40,6 +46,7 @@ class Workers:
         self.crew, self.starts, self.places = crew, starts, places
         self.number = share[1]
         self.rounds = self.refills = 0
+        self._x64 = bool(jax.config.read("jax_enable_x64"))
         self._next, self._end = share[0], sum(share)
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -48,9 +55,10 @@ class Workers:
     def rows(self) -> Iterator[dict[str, Any]]:
         """Results, some rows at a time, until all are there. An error in a thread is raised here."""
         first = dict(reversed(self.places))
-        warm = [threading.Thread(target=self._warm, args=item) for item in first.items()]
         # One compilation for each device, before its crews start.
-        self._together(warm)
+        with ThreadPoolExecutor(len(first)) as pool:
+            for _ in pool.map(self._warm, first.keys(), first.values()):
+                pass
         left = self.number
         threads = [threading.Thread(target=self._guarded, args=p, daemon=True) for p in self.places]
         for thread in threads:
@@ -68,17 +76,14 @@ class Workers:
                 with contextlib.suppress(queue.Empty):
                     self._results.get(timeout=0.02)
 
-    def _together(self, threads: list[threading.Thread]) -> None:
-        if len(threads) == 1:  # in this thread, where an error is seen
-            threads[0].run()
-            return
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    @contextlib.contextmanager
+    def _at(self, device: Any) -> Iterator[None]:
+        # JAX's own contexts do not reach other threads: without 64 bits float64 would become float32.
+        with jax.default_device(device), _enable_x64(self._x64):
+            yield
 
     def _warm(self, device: Any, usable: int) -> None:
-        with jax.default_device(device):
+        with self._at(device):
             crew = _to(device, self.crew)
             inbox = self._inbox(device, self._end - 1, 0)
             lanes = self._empty(crew, inbox, device, usable)
@@ -90,7 +95,7 @@ class Workers:
 
     def _guarded(self, device: Any, usable: int) -> None:
         try:
-            with jax.default_device(device):
+            with self._at(device):
                 self._work(device, usable)
         except BaseException as error:  # handed to the thread that waits
             self._put(error)

@@ -10,6 +10,7 @@ import pytest
 
 import attnflow as af
 from attnflow.ensemble import Outcome, run
+from attnflow.ensemble._workers import _enable_x64
 
 COUNT, TOKENS, T1 = 24, 8, 40.0
 TS = np.linspace(0.0, T1, 5)
@@ -228,6 +229,8 @@ def test_reduced_and_plain_runs_agree(dim):
     assert (reduced.reduction, plain.reduction) == ("span", "none")
     np.testing.assert_allclose(reduced.ys["y"], plain.ys["y"], atol=1e-12)
     np.testing.assert_array_equal(reduced.stats["num_steps"], plain.stats["num_steps"])
+    backwards = run(field, starts[::-1], slots=1, **options)
+    np.testing.assert_array_equal(backwards.ys["y"][::-1], reduced.ys["y"])
 
 
 def test_an_event_that_holds_at_the_start_ends_it_there():
@@ -239,11 +242,22 @@ def test_an_event_that_holds_at_the_start_ends_it_there():
     np.testing.assert_allclose(result.ys[1, 0], starts[1], atol=1e-15)
 
 
-def test_the_float32_of_the_starts_is_the_dtype_of_all():
-    starts = SPHERE.random(jr.key(1), (3, TOKENS), dtype=jnp.float32)
+def test_float32_starts_give_float32_and_the_same_bits_in_any_slot():
+    starts = SPHERE.random(jr.key(1), (70, TOKENS), dtype=jnp.float32)
     result = run(make(1.0), starts, t1=1.0, progress=False)
-    assert result.ys.dtype == np.float32
-    assert result.t1.dtype == np.float32
+    assert {result.ys.dtype, result.t1.dtype} == {np.dtype(np.float32)}
+    few = run(make(1.0), starts[60:], t1=1.0, slots=3, progress=False)
+    np.testing.assert_array_equal(few.ys, result.ys[60:])
+
+
+def test_64_bits_of_a_context_reach_every_thread(x64_off):
+    with _enable_x64(True):
+        starts = np.asarray(SPHERE.random(jr.key(1), (3, TOKENS), dtype=jnp.float64))
+        result = run(make(1.0), starts, t1=1.0, progress=False)
+        assert result.ys.dtype == np.float64
+        assert np.abs(np.linalg.norm(result.ys, axis=-1) - 1).max() < 1e-14
+    with pytest.raises(ValueError, match="64 bits"):
+        run(make(1.0), starts, t1=1.0)
 
 
 SAMPLER = {"number": 2, "key": jr.key(0)}
