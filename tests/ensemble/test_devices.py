@@ -61,6 +61,7 @@ def answer(process):
     return json.loads(out.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_virtual_devices_give_the_bits_of_one():
     body = """
 devices = jax.local_devices()

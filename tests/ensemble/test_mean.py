@@ -49,6 +49,7 @@ def test_the_mean_is_that_of_run():
     np.testing.assert_allclose(average(matrix), result.ys["E"].mean(), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_the_mean_time_of_consensus():
     def time(beta):
         event = af.consensus(1e-2)
@@ -62,6 +63,7 @@ def test_the_gradient_of_the_mean_time_of_consensus():
     np.testing.assert_allclose(slope, (above - below) / 2e-4, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_sampler_and_fields_of_their_own_are_those_of_run():
     def sample(key):
         beta_key, start_key = jr.split(key)

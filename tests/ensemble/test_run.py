@@ -188,7 +188,7 @@ def test_a_sampler_gives_trajectory_i_the_start_of_key_i():
         (diffrax.Dopri8(), {"rtol": 1e-6}),
         (diffrax.Heun(), {"dt0": 0.1, "controller": diffrax.ConstantStepSize()}),
         (diffrax.Euler(), {"dt0": 0.1}),
-        (diffrax.Kvaerno3(), {"rtol": 1e-5}),
+        pytest.param(diffrax.Kvaerno3(), {"rtol": 1e-5}, marks=pytest.mark.slow),
     ],
     ids=["dopri8", "heun", "euler", "kvaerno3"],
 )
@@ -203,6 +203,7 @@ def test_any_solver_gives_what_simulate_gives(solver, options):
         assert result.stats["num_steps"][i] == sol.stats["num_steps"]
 
 
+@pytest.mark.slow
 def test_jumps_and_kinks_are_stepped_to_as_simulate_does():
     jumps = af.Piecewise(jnp.array([0.7, 1.1]), jr.normal(jr.key(0), (3, 3, 3)))
     kinks = af.Modulated(af.Sinusoid(2.0, jnp.array([3.0, 2.0, 1.0]), rectified=True), jnp.eye(3))
