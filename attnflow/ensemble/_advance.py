@@ -72,15 +72,13 @@ class Crew(eqx.Module):
         shared, axes, rest = self._problem(inbox)
         numbers = jnp.broadcast_to(inbox.first, (self.lanes,))
         own = jax.tree.map(lambda x: jnp.broadcast_to(x[0], (self.lanes, *x.shape[1:])), inbox.own)
-        like = jax.eval_shape(
-            lambda n, own: self._begin(shared, axes, rest, n, own)[0], numbers, own
-        )
+        like = jax.eval_shape(lambda n, own: self._begin(shared, axes, rest, n, own), numbers, own)
         lanes = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), like)
         status = jnp.where(jnp.arange(self.lanes) < usable, VACANT, CLOSED)
         return eqx.tree_at(lambda s: s.status, lanes, status.astype(jnp.int32))
 
-    def _begin(self, shared, axes, rest, numbers, own) -> tuple[Lanes, Bool[Array, " some"]]:
-        # Lanes at their starts, and whether each has a start.
+    def _begin(self, shared, axes, rest, numbers, own) -> Lanes:
+        # Lanes at their starts.
         def one(number, own):
             problem = self.maker(number, own)
             arrays = eqx.filter(problem, eqx.is_array)
@@ -117,7 +115,7 @@ class Crew(eqx.Module):
             number=numbers,
             saves=saves,
             saved=saved,
-        ), good
+        )
 
     # === the loop
 
@@ -208,7 +206,7 @@ class Crew(eqx.Module):
         offer = taken + jnp.cumsum(usable.astype(jnp.int32)) - 1
         given = usable & (offer < inbox.count)
         where = jnp.where(given, offer, 0)
-        new, _ = self._begin(shared, axes, rest, inbox.first + where, take(inbox.own, where))
+        new = self._begin(shared, axes, rest, inbox.first + where, take(inbox.own, where))
         vacant = eqx.tree_at(lambda s: s.status, few, jnp.where(usable, VACANT, few.status))
         few = pick(given, new, vacant)
         lanes = jax.tree.map(lambda all_, some: all_.at[index].set(some), lanes, few)

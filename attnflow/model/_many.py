@@ -19,7 +19,7 @@ from ..geometry import Sphere
 from ..schedules import Constant, ScaledIdentity
 from ..schedules._base import AbstractSchedule
 from ._field import AttentionField
-from ._kernels import Exponential, Softmax
+from ._kernels import Exponential, Softmax, _exp
 from ._normalisations import Post
 
 _DIM, _TOKENS = 4, 64
@@ -132,21 +132,13 @@ def _rows(logits: Array, allowed: Array | None, masses: Array | None, softmax: b
     tokens = logits.shape[2]
     if not softmax:
         count = tokens if masses is None else jnp.sum(masses, axis=2, keepdims=True)
-        return settle(_positive(logits, allowed, masses)) / count
+        return settle(_exp(logits, allowed, masses)) / count
     seen = logits if allowed is None else jnp.where(allowed, logits, -jnp.inf)
     largest = jnp.max(seen, axis=2, keepdims=True)
     if allowed is not None:
         largest = jnp.where(jnp.isneginf(largest), 0, largest)
-    positive = settle(_positive(logits - settle(largest), allowed, masses))
+    positive = settle(_exp(logits - settle(largest), allowed, masses))
     total = settle(jnp.sum(positive, axis=2, keepdims=True))
     if allowed is None:
         return positive / total
     return jnp.where(total == 0, 0, positive / jnp.where(total == 0, 1, total))
-
-
-def _positive(shifted: Array, allowed: Array | None, masses: Array | None) -> Array:
-    if allowed is None:
-        out = jnp.exp(shifted)
-    else:
-        out = jnp.where(allowed, jnp.exp(jnp.where(allowed, shifted, 0)), 0)
-    return out if masses is None else out * masses
