@@ -12,6 +12,7 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from . import (
+        bench as bench,
         ensemble as ensemble,
         flow as flow,
         geometry as geometry,
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
 
 # Where each name lives. A test holds this table and the imports above to each other.
 _NAMESPACES = (
+    "bench",
     "ensemble",
     "flow",
     "geometry",

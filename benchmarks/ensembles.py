@@ -9,9 +9,6 @@ time is the median of repeats, the first call (with its compile) apart.
 import argparse
 import functools
 import json
-import resource
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import diffrax
@@ -23,31 +20,14 @@ jax.config.update("jax_enable_x64", True)
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from scipy.integrate import solve_ivp
 
 import attnflow as af
-from attnflow import ensemble
+from attnflow import bench, ensemble
 from attnflow.model._many import columns
 from attnflow.paper._theorem_3_2 import field_theorem_3_2
 from attnflow.paper._theorem_4_2 import field_theorem_4_2, starts
-from attnflow.records import atomic_write, provenance
 
 RESULTS = Path(__file__).parent / "results"
-
-
-def clock(run: Callable, repeats: int = 3) -> tuple[float, float]:
-    """Seconds of the first call and the median of later ones."""
-    took = []
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
-        jax.block_until_ready(run())
-        took.append(time.perf_counter() - began)
-    return took[0], float(np.median(took[1:]))
-
-
-def peak_mb() -> float:
-    """The largest this process has been, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def small(quick: bool) -> dict:
@@ -69,7 +49,7 @@ def small(quick: bool) -> dict:
             }
             go = functools.partial(ensemble.run, field, sample, **options)
             last = {}
-            first, later = clock(lambda go=go, last=last: last.update(r=go()), 2)
+            first, later = bench.clock(lambda go=go, last=last: last.update(r=go()), 2)
             work = last["r"].work
             out[f"{jnp.dtype(dtype).name}, {crews} threads"] = {
                 "first call, seconds": first,
@@ -85,32 +65,9 @@ def small(quick: bool) -> dict:
     batch = jax.vmap(sample)(jr.split(jr.key(0), 256)).astype(jnp.float64)
     one = functools.partial(af.simulate, field, t1=20.0, observe={"E": af.misalignment})
     together = jax.jit(lambda y: jax.vmap(lambda y: one(y).ys["E"])(y))
-    first, later = clock(lambda: together(batch), 2)
+    first, later = bench.clock(lambda: together(batch), 2)
     out["vmap of simulate, float64"] = {"trajectories a second": 256 / later}
-    velocity = numpy_field(field)
-    began = time.perf_counter()
-    for y0 in np.asarray(batch[:3]):
-        solve_ivp(velocity, (0, 20), y0.ravel(), rtol=1e-9, atol=1e-12, max_step=0.1)
-    out["SciPy RK45, float64"] = {"trajectories a second": 3 / (time.perf_counter() - began)}
     return out
-
-
-def numpy_field(field: af.AttentionField) -> Callable:
-    """The field of Figs. 1-3 in NumPy."""
-    matrix = np.asarray(field.P.matrix)
-    omega, phase = np.asarray(field.P.diagonal.omega), np.asarray(field.P.diagonal.phase)
-
-    def velocity(t, flat):
-        y = flat.reshape(-1, 3)
-        P = (2 * np.sin(omega * t + phase))[:, :, None] * matrix
-        logits = (y @ P) @ y.T
-        rows = np.exp(logits - logits.max(-1, keepdims=True))
-        rows /= np.sqrt(3) * rows.sum(-1, keepdims=True)
-        A = rows.sum(0) @ y
-        square = np.sum(y * y, -1, keepdims=True)
-        return ((A - y * np.sum(y * A, -1, keepdims=True) / square) / np.sqrt(square)).ravel()
-
-    return velocity
 
 
 def figure4(quick: bool) -> dict:
@@ -125,89 +82,21 @@ def figure4(quick: bool) -> dict:
         for crews in (1, 2):
             last = {}
             go = functools.partial(ensemble.run, field, first_tokens, slots=crews, **options)
-            first, later = clock(lambda go=go, last=last: last.update(r=go()), 1)
+            first, later = bench.clock(lambda go=go, last=last: last.update(r=go()), 1)
             row[f"{crews} threads, seconds a trajectory"] = later / count
         row["first call, seconds"] = first
         row["reduction"] = last["r"].reduction
         one = eqx.filter_jit(lambda f, y, o=options: af.simulate(f, y, **o).ys["E"])
         few = first_tokens[:5]
-        _, later = clock(lambda one=one, few=few, f=field: [one(f, y) for y in few], 1)
+        _, later = bench.clock(lambda one=one, few=few, f=field: [one(f, y) for y in few], 1)
         row["simulate one by one, seconds a trajectory"] = later / len(few)
         out[name] = row
     return out
 
 
 def mixed(quick: bool) -> dict:
-    """8 tokens on S^1, beta in {1, 2, 3, 4}, until E < 1e-4 or t = 1000: what refilling wastes."""
-    circle, count = af.Sphere(2), 1024 if quick else 8192
-
-    def make(beta):
-        return af.AttentionField(circle, P=beta * jnp.eye(2), scale=2**-0.5)
-
-    fields = eqx.filter_vmap(make)(jnp.tile(jnp.arange(1.0, 5.0), count // 4))
-    tokens = np.asarray(circle.random(jr.key(1), (count, 8)))
-    last = {}
-
-    def go():
-        last["r"] = ensemble.run(
-            fields,
-            tokens,
-            field_axes=eqx.if_array(0),
-            t1=1000.0,
-            until=af.consensus(1e-4),
-            observe={"E": af.misalignment},
-        )
-
-    first, later = clock(go, 2)
-    steps, work = last["r"].stats["num_steps"], last["r"].work
-    return {
-        "trajectories": count,
-        "first call, seconds": first,
-        "seconds": later,
-        "evaluations made / alone": work["field_evaluations"] / work["alone"],
-        "largest / mean steps": float(steps.max() / steps.mean()),
-        "part that came to t = 1000": float(1 - last["r"].reached.mean()),
-    }
-
-
-def reductions(quick: bool) -> dict:
-    """One field evaluation in span coordinates at several d; a whole run with and without."""
-    out = {}
-    for dim in (500, 4096) if quick else (500, 4096, 12288):
-        for name in ("static", "separable"):
-            P = np.random.default_rng(0).uniform(-0.5, 0.5, (2, dim, dim))
-            matrix = jnp.asarray(P)
-            if name == "separable":
-                c = af.Sinusoid(2.0, jnp.array([0.3, 0.7]), jnp.array([0.1, 1.0]), rectified=True)
-                P = c * af.Constant(matrix)
-            field = af.AttentionField(af.Sphere(dim), P=P, mask="causal")
-            y0 = starts(jr.key(1), 1, 50, dim)[0]
-            del matrix, P
-            reduce = eqx.filter_jit(lambda f, y: f.reduce(y)[:2])
-            _, later = clock(lambda f=field, y=y0, r=reduce: r(f, y), 2)
-            small_field, x0 = reduce(field, y0)
-            loop = eqx.filter_jit(
-                lambda f, x: jax.lax.fori_loop(0, 500, lambda i, x: x + 1e-3 * f(1e-2 * i, x), x)
-            )
-            _, cost = clock(lambda f=small_field, x=x0, loop=loop: loop(f, x), 5)
-            row = {"set-up, milliseconds": 1e3 * later, "field, microseconds": 1e6 * cost / 500}
-            if dim == 4096:
-                # The horizon grows with sqrt(d), as the flow slows down.
-                options = {"t1": 2.0 * dim**0.5, "rtol": 1e-6, "atol": 0.0}
-                run = {}
-                for how in (True, False):
-                    one = eqx.filter_jit(
-                        lambda f, y, how=how, o=options: af.simulate(f, y, reduce=how, **o)
-                    )
-                    _, run[how] = clock(lambda f=field, y=y0, one=one: one(f, y).y1, 1)
-                    row["steps, reduced" if how else "steps, plain"] = int(
-                        one(field, y0).stats["num_steps"]
-                    )
-                row["run reduced, seconds"], row["run plain, seconds"] = run[True], run[False]
-                row["plain / reduced"] = run[False] / run[True]
-            out[f"{name}, d = {dim}"] = row
-            del field, small_field
-    return out
+    """8 tokens on S^1, beta in {1, 2, 3, 4}, until E < 1e-4 or t = 1000: a workload with a heavy tail."""
+    return bench.heavy_tail(1024 if quick else 8192)
 
 
 def gradients(quick: bool) -> dict:
@@ -250,7 +139,7 @@ def gradients(quick: bool) -> dict:
                 how = jax.jit(jax.grad(value))
             matrix = field.P.matrix
             memory = how.lower(matrix).compile().memory_analysis()
-            first, later = clock(lambda how=how, matrix=matrix: how(matrix), 2)
+            first, later = bench.clock(lambda how=how, matrix=matrix: how(matrix), 2)
             row = {
                 "first call, seconds": first,
                 "seconds": later,
@@ -284,8 +173,8 @@ def many_parameters(quick: bool) -> dict:
 
         forward, gradient = jax.jit(value), jax.jit(jax.grad(value))
         memory = gradient.lower(field.P.matrix).compile().memory_analysis()
-        _, cost = clock(lambda f=forward: f(field.P.matrix), 1)
-        _, later = clock(lambda g=gradient: g(field.P.matrix), 1)
+        _, cost = bench.clock(lambda f=forward: f(field.P.matrix), 1)
+        _, later = bench.clock(lambda g=gradient: g(field.P.matrix), 1)
         out[f"T = {t1:g}"] = {
             "forward, seconds": cost,
             "gradient, seconds": later,
@@ -323,35 +212,29 @@ def layouts(quick: bool) -> dict:
                         0, rounds, lambda i, y: y + 1e-3 * form(t + 1e-3 * i, y), y
                     )
                 )
-                _, took = clock(lambda t=t, y=y, loop=loop: loop(t, y), 5)
+                _, took = bench.clock(lambda t=t, y=y, loop=loop: loop(t, y), 5)
                 row[f"{name}, {lanes} lanes"] = 1e6 * took / rounds / lanes
         out[f"{tokens} tokens, d = {dim}"] = row
     return out
 
 
-SECTIONS = {
-    f.__name__: f for f in (layouts, small, figure4, mixed, reductions, gradients, many_parameters)
-}
+SECTIONS = {f.__name__: f for f in (layouts, small, figure4, mixed, gradients, many_parameters)}
 
 
 def main() -> None:
     """Run the sections asked for and write what they gave."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="smaller, and nothing is written")
     parser.add_argument("--only", choices=list(SECTIONS), help="one section, put into the file")
     options = parser.parse_args()
-    path = RESULTS / f"ensembles-{jax.default_backend()}.json"
-    results = json.loads(path.read_text()) if options.only and path.exists() else {}
-    for name, section in SECTIONS.items():
-        if options.only in (None, name):
-            print(name, flush=True)
-            results[name] = {**section(options.quick), "peak MB": peak_mb()}
-            print(json.dumps(results[name], indent=1), flush=True)
-    results["provenance"] = provenance()
-    if not options.quick:
-        RESULTS.mkdir(exist_ok=True)
-        with atomic_write(path) as file:
-            file.write((json.dumps(results, indent=1) + "\n").encode())
+
+    def shown(section):
+        found = section(options.quick)
+        print(json.dumps(found, indent=1), flush=True)
+        return found
+
+    sections = {name: functools.partial(shown, section) for name, section in SECTIONS.items()}
+    bench.report("ensembles", sections, folder=RESULTS, only=options.only, write=not options.quick)
 
 
 if __name__ == "__main__":

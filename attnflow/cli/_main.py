@@ -9,6 +9,7 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError
 
 from .. import __version__
+from ._bench import bench
 from ._ensemble import ensemble
 from ._info import info
 from ._reproduce import reproduce
@@ -30,6 +31,7 @@ app = App(
 app.command(reproduce)
 app.command(simulate)
 app.command(ensemble)
+app.command(bench)
 app.command(info)
 
 

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
+from threadpoolctl import threadpool_limits
 
-from ._advance import Crew, Inbox
+from ._advance import Crew, Inbox, compiled
 from ._lanes import RUNNING, Lanes
 from ._starts import Starts
 
@@ -59,6 +60,12 @@ class Workers:
         with ThreadPoolExecutor(len(first)) as pool:
             for _ in pool.map(self._warm, first.keys(), first.values()):
                 pass
+        # Crews share the cores already: threads of the BLAS that factors span coordinates would wait
+        # for the next factorisation on a core that a crew needs, spinning (1.3 times the time).
+        with threadpool_limits(limits=1, user_api="blas"):
+            yield from self._all_rows()
+
+    def _all_rows(self) -> Iterator[dict[str, Any]]:
         left = self.number
         threads = [threading.Thread(target=self._guarded, args=p, daemon=True) for p in self.places]
         for thread in threads:
@@ -87,11 +94,11 @@ class Workers:
             crew = _to(device, self.crew)
             inbox = self._inbox(device, self._end - 1, 0)
             lanes = self._empty(crew, inbox, device, usable)
-            jax.block_until_ready(crew.advance(lanes, inbox, jnp.array(False), _int(1)))
+            jax.block_until_ready(compiled().advance(crew, lanes, inbox, jnp.array(False), _int(1)))
 
     def _empty(self, crew: Crew, inbox: Inbox, device: Any, usable: int) -> Lanes:
         # Committed to its device, as what `advance` returns is: else it would be compiled twice.
-        return jax.device_put(crew.empty(inbox, jnp.asarray(usable)), device)
+        return jax.device_put(compiled().empty(crew, inbox, jnp.asarray(usable)), device)
 
     def _guarded(self, device: Any, usable: int) -> None:
         try:
@@ -132,8 +139,8 @@ class Workers:
                     return
                 lanes = self._empty(crew, inbox, device, usable)
             began = time.perf_counter()
-            lanes, outbox, taken, work = crew.advance(
-                lanes, inbox, jnp.array(not more), _int(rounds)
+            lanes, outbox, taken, work = compiled().advance(
+                crew, lanes, inbox, jnp.array(not more), _int(rounds)
             )
             ended, taken, done = int(outbox.count), int(taken), int(work.rounds)
             seconds = time.perf_counter() - began

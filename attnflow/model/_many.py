@@ -100,7 +100,7 @@ def columns(
         masses = by_system(lambda f: f.weights.astype(y.dtype), axes.weights)[None, None]
         allowed = masses > 0 if allowed is None else allowed & (masses > 0)
     scale = by_system(lambda f: f.scale.astype(y.dtype), axes.scale)[None, None, None]
-    rows = scale * _rows(settle(logits), allowed, masses, type(field.kernel) is Softmax)
+    rows = _rows(settle(logits), allowed, masses, scale, type(field.kernel) is Softmax)
 
     if isinstance(field.U, ScaledIdentity):
         c = at_times(lambda f: f.U.coefficient)
@@ -127,18 +127,20 @@ def _sum(terms: Iterable[Array]) -> Array:
     return functools.reduce(operator.add, terms)
 
 
-def _rows(logits: Array, allowed: Array | None, masses: Array | None, softmax: bool) -> Array:
-    # The kernels of `_kernels` along axis 2.
+def _rows(
+    logits: Array, allowed: Array | None, masses: Array | None, scale: Array, softmax: bool
+) -> Array:
+    # `scale` times the kernels of `_kernels` along axis 2: one division a row, not one an entry.
     tokens = logits.shape[2]
     if not softmax:
         count = tokens if masses is None else jnp.sum(masses, axis=2, keepdims=True)
-        return settle(_exp(logits, allowed, masses)) / count
+        return settle(_exp(logits, allowed, masses)) * (scale / count)
     seen = logits if allowed is None else jnp.where(allowed, logits, -jnp.inf)
     largest = jnp.max(seen, axis=2, keepdims=True)
     if allowed is not None:
         largest = jnp.where(jnp.isneginf(largest), 0, largest)
     positive = settle(_exp(logits - settle(largest), allowed, masses))
     total = settle(jnp.sum(positive, axis=2, keepdims=True))
-    if allowed is None:
-        return positive / total
-    return jnp.where(total == 0, 0, positive / jnp.where(total == 0, 1, total))
+    if allowed is not None:
+        scale, total = jnp.where(total == 0, 0, scale), jnp.where(total == 0, 1, total)
+    return positive * settle(scale / total)

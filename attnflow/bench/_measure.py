@@ -1,0 +1,103 @@
+"""Measuring: times apart from compilation, errors against a reference, time at equal error."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ..records import atomic_write, provenance
+
+
+class Timing(NamedTuple):
+    """Seconds of the first call, which compiles, and the median of the later ones."""
+
+    first: float
+    later: float
+
+
+class Point(NamedTuple):
+    """One run of a solver on a case: what was asked for, what came out, what it took.
+
+    `error` is the root mean square over tokens and trajectories of the distance to the reference,
+    the largest over the case's times; `seconds` are for one trajectory.
+    """
+
+    rtol: float
+    error: float
+    seconds: float
+
+
+def clock(run: Callable[[], Any], repeats: int = 3) -> Timing:
+    """Times `run` once, and then `repeats` times."""
+    took = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        jax.block_until_ready(run())
+        took.append(time.perf_counter() - began)
+    return Timing(took[0], float(np.median(took[1:] or took)))
+
+
+def distance(found: np.ndarray, reference: np.ndarray) -> float:
+    """The error of tokens `(trajectories, times, tokens, dim)`: see [`Point`][]."""
+    squares = np.sum((found - reference) ** 2, axis=-1)
+    return float(np.sqrt(squares.mean(axis=(0, 2)).max()))
+
+
+def at_error(points: Sequence[Point], error: float) -> float | None:
+    """Seconds a trajectory takes at a given error: between two measured points, never beyond them.
+
+    Straight lines on logarithmic axes. A solver that never errs by more than `error` takes what its
+    cheapest run takes; one that never comes as near has no time.
+    """
+    good = [p for p in points if math.isfinite(p.error) and p.error > 0]
+    reached = [p for p in good if p.error <= error]
+    if not reached:
+        return None
+    cheapest = min(p.seconds for p in reached)
+    for worse in good:
+        for better in reached:
+            if worse.error > error:
+                part = math.log(worse.error / error) / math.log(worse.error / better.error)
+                between = worse.seconds * (better.seconds / worse.seconds) ** part
+                cheapest = min(cheapest, max(between, worse.seconds))
+    return cheapest
+
+
+def peak_mb() -> float:
+    """The largest this process has been, MB."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def report(
+    name: str,
+    sections: dict[str, Callable[[], dict[str, Any]]],
+    *,
+    folder: Path,
+    only: str | None = None,
+    write: bool = True,
+) -> None:
+    """Works the sections of a benchmark and writes them to `<folder>/<name>-<backend>.json`.
+
+    **Arguments:**
+
+    - `sections`: functions by name; what each gives is kept with the versions and the machine's name.
+    - `only`: the one section to work; it takes its place in the file.
+    - `write`: with `False` nothing is written, only printed.
+    """
+    path = folder / f"{name}-{jax.default_backend()}.json"
+    results = json.loads(path.read_text()) if only and path.exists() else {}
+    for title, section in sections.items():
+        if only in (None, title):
+            found = section()
+            results[title] = {**found, "peak MB": peak_mb(), "provenance": provenance()}
+            if write:  # after each, so that nothing is lost
+                folder.mkdir(exist_ok=True)
+                with atomic_write(path) as file:
+                    file.write((json.dumps(results, indent=1) + "\n").encode())
