@@ -12,7 +12,6 @@ import argparse
 from pathlib import Path
 
 import diffrax
-import equinox as eqx
 import jax
 
 jax.config.update("jax_enable_x64", True)
@@ -75,75 +74,40 @@ def many_kinks():
 PROBLEMS = {f.__name__: f for f in (constant_P, figures_1_to_3, clusters, few_kinks, many_kinks)}
 
 
-def runner(field, t1, solver, constant: bool):
-    """A compiled function of starts and a tolerance (or step): tokens at four times, and steps."""
-    ts = jnp.linspace(0, t1, 5)[1:]
-
-    @eqx.filter_jit
-    def run(starts, number):
-        def one(y0):
-            how = (
-                {"controller": diffrax.ConstantStepSize(), "dt0": number}
-                if constant
-                else {"rtol": number, "atol": 0.0}
-            )
-            sol = af.simulate(field, y0, t1=t1, ts=ts, solver=solver, throw=False, **how)
-            return sol.ys, sol.stats["num_steps"]
-
-        return jax.lax.map(one, starts)
-
-    return run
-
-
 def work_precision(name: str, quick: bool) -> dict:
-    """Every solver's points on one problem, and its seconds a trajectory at each of `ERRORS`."""
+    """Every solver's points on one problem, and its milliseconds a trajectory at each of `ERRORS`."""
     field, starts, t1 = PROBLEMS[name]()
-    starts = jnp.asarray(starts)
     wide = starts.shape[-1] > 3
     rtols = 10.0 ** -np.arange(2, 12 if not wide else 9 if name == "few_kinks" else 7)
-    reference_solver = diffrax.Tsit5() if name == "many_kinks" else diffrax.Dopri8()
-    tight = 1e-8 if name == "many_kinks" else 1e-11 if name == "few_kinks" else 1e-13
-    reference, _ = runner(field, t1, reference_solver, False)(starts, jnp.asarray(tight))
+    steps = t1 / np.array([40, 100, 400, 1000, 4000, 10_000][: 4 if wide else 6])
+    # A solver apart from most of those compared, at a tolerance far below.
+    reference = {
+        "many_kinks": (diffrax.Tsit5(), 1e-8),
+        "few_kinks": (diffrax.Dopri8(), 1e-11),
+    }.get(name, (diffrax.Dopri8(), 1e-13))
     out = {"what": PROBLEMS[name].__doc__.strip(), "t1": t1, "starts": len(starts), "solvers": {}}
-    ladder = {s: (False, solver, rtols) for s, solver in ADAPTIVE.items()}
-    ladder |= {
-        s: (True, solver, t1 / np.array([40, 100, 400, 1000, 4000, 10_000][: 4 if wide else 6]))
-        for s, solver in CONSTANT.items()
-    }
-    for label, (constant, solver, numbers) in ladder.items():
+    for label, solver in {**ADAPTIVE, **CONSTANT}.items():
         if wide and label == "Kvaerno5":
             continue  # Newton's method on 2500 unknowns
-        run = runner(field, t1, solver(), constant)
-        points, steps = [], []
-        run(starts, jnp.asarray(numbers[0]))  # compiles
-        for number in numbers[:: 3 if quick else 1]:
-            last: list = [None]
-
-            def again(number=number, run=run, last=last):
-                last[0] = run(starts, jnp.asarray(number))
-                return last[0]
-
-            # The first timing counts too: what was compiled above is not compiled again.
-            timing = bench.clock(again, 0 if wide else 3)
-            seconds = timing.first if wide else timing.later
-            found, taken = last[0]
-            error = bench.distance(np.asarray(found), np.asarray(reference))
-            points.append(bench.Point(float(number), error, seconds / len(starts)))
-            steps.append(float(np.mean(taken)))
-            if seconds > 5 or (not constant and steps[-1] > 20_000):
-                break
+        constant = label in CONSTANT
+        points, taken, reference = bench.solver_points(
+            field,
+            starts,
+            (steps if constant else rtols)[:: 3 if quick else 1],
+            t1=t1,
+            solver=solver(),
+            reference=reference,
+            constant=constant,
+            repeats=0 if wide else 3,
+        )
+        at_errors = bench.at_errors({label: points}, ERRORS)[label]
         out["solvers"][label] = {
             "constant steps": constant,
             "points": [[*p] for p in points],
-            "mean steps": steps,
-            "milliseconds at error": {
-                f"{e:g}": None if (s := bench.at_error(points, e)) is None else 1e3 * s
-                for e in ERRORS
-            },
+            "mean steps": taken,
+            "milliseconds at error": at_errors,
         }
-        shown = {
-            e: s and round(s, 2) for e, s in out["solvers"][label]["milliseconds at error"].items()
-        }
+        shown = {error: ms and round(ms, 2) for error, ms in at_errors.items()}
         print(f"{name:16s} {label:24s} {shown}", flush=True)
     return out
 

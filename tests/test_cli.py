@@ -50,7 +50,7 @@ def test_help_names_every_command_and_imports_nothing_heavy():
         f"print([m for m in {heavy} if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for command in ("reproduce", "simulate", "ensemble", "info"):
+    for command in ("reproduce", "simulate", "ensemble", "bench", "info"):
         assert command in run.stdout
     assert run.stdout.splitlines()[-1] == "[]"
 
@@ -64,7 +64,7 @@ def test_help_answers_in_under_seven_tenths_of_a_second():
     assert min(seconds() for _ in range(5)) < 0.7
 
 
-@pytest.mark.parametrize("command", ["reproduce", "simulate", "ensemble", "info"])
+@pytest.mark.parametrize("command", ["reproduce", "simulate", "ensemble", "bench", "info"])
 def test_every_command_has_help_with_an_example(capsys, command):
     status, out, _ = in_process(capsys, command, "--help")
     assert status == 0
@@ -227,6 +227,26 @@ def test_an_ensemble_prints_how_times_are_spread_and_writes_pictures(capsys, tmp
         assert f"{reached.sum()}  reached an event" in out
         np.testing.assert_array_equal(numbers["t1"] < 8.0, reached)
     assert (tmp_path / "ensemble-survival.png").stat().st_size > 5000
+
+
+def test_bench_prints_times_at_equal_error_and_writes_them(capsys, tmp_path):
+    out = tmp_path / "bench.json"
+    words = ["--only", "W2", "--trajectories", 4, "--no-peers", "--out", out]
+    status, shown, err = in_process(capsys, "bench", *words)
+    assert (status, err) == (0, "")
+    assert "W2: 10 tokens on S^2" in shown
+    assert "attnflow" in shown
+    assert "(1.00)" in shown
+    figures = json.loads(out.read_text())
+    points = figures["W2"]["points (rtol, error, seconds)"]["attnflow"]
+    assert [rtol for rtol, _, _ in points] == [1e-4, 1e-6, 1e-8]
+    assert points[2][1] < points[1][1] < points[0][1] < 1e-2
+    assert "jax" in json.dumps(figures["provenance"])
+
+
+def test_bench_of_something_else_is_refused(capsys, tmp_path):
+    assert "W9" in refused(capsys, "bench", "--only", "W9")
+    assert "must be a file" in refused(capsys, "bench", "--only", "W3", "--out", tmp_path)
 
 
 def test_an_ensemble_of_given_tokens_is_refused(capsys):

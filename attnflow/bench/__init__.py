@@ -15,3 +15,4 @@ from ._measure import (
 )
 from ._peers import Peer as Peer, ours as ours, peers as peers, torchode as torchode
 from ._tail import heavy_tail as heavy_tail
+from ._work import solver_points as solver_points

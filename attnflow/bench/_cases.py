@@ -1,6 +1,7 @@
 """The fixed problems of the benchmarks: plain numbers, from which every peer builds its own field."""
 
 import dataclasses
+from typing import Any, cast
 
 import jax
 import jax.random as jr
@@ -10,7 +11,7 @@ from ..geometry import Sphere
 from ..model import AttentionField
 from ..paper._theorem_3_2 import field_theorem_3_2
 from ..paper._theorem_4_2 import field_theorem_4_2, starts as cube_starts
-from ..schedules import Modulated
+from ..schedules import Modulated, Sinusoid
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,12 +65,12 @@ class Case:
 def _case(
     name: str, title: str, field: AttentionField, *, rectified: bool, tokens: int, t1: float
 ) -> Case:
-    P = field.P
+    P: Any = field.P
     if isinstance(P, Modulated):
         sine, matrix = P.diagonal, P.matrix
     else:
-        sine, matrix = P.coefficient, P.schedule.value  # pyright: ignore
-    matrix = np.asarray(matrix, float)
+        sine, matrix = P.coefficient, P.schedule.value
+    sine, matrix = cast(Sinusoid, sine), np.asarray(matrix, float)
     heads, dim = matrix.shape[:2]
 
     def entries(value) -> np.ndarray:

@@ -24,7 +24,8 @@ def compare(
 
     **Arguments:**
 
-    - `starts`: `(trajectories, tokens, dim)`; contenders that work `singly` get the first `few`.
+    - `starts`: `(trajectories, tokens, dim)`; contenders that work `singly` get the first `few`, and
+      those for which a state is too large are left out.
     - `reference`: tokens of all starts at the case's times.
     - `patience`: seconds; a contender that took longer at one tolerance is not asked for tighter ones.
 
@@ -34,6 +35,8 @@ def compare(
     """
     found: dict[str, list[Point]] = {}
     for name, peer in contenders.items():
+        if starts[0].size > peer.most:
+            continue
         found[name] = []
         some = starts[:few] if peer.singly else starts
         for rtol in rtols:

@@ -79,7 +79,8 @@ def gradients(
     for label, function in (("attnflow", ours), ("plain diffrax", plain)):
         forward, backward = jax.jit(function), jax.jit(jax.grad(function))
         compiled = backward.lower(matrix, 1e-6).compile()
-        out.temporary_mb[label] = compiled.memory_analysis().temp_size_in_bytes / 2**20
+        memory: Any = compiled.memory_analysis()
+        out.temporary_mb[label] = memory.temp_size_in_bytes / 2**20
         out.points[label], out.rows[label] = [], []
         for rtol in rtols:
             ahead = clock(lambda f=forward, r=rtol: f(matrix, r), 5).later

@@ -22,7 +22,7 @@ def velocity(case: Case) -> Callable[..., Any]:
             D = jnp.abs(D)
         logits = jnp.einsum("id,hd,hde,je->hij", y, D, matrix, y)
         if case.causal:
-            logits = jnp.where(below, logits, -jnp.inf)
+            logits = jnp.where(below[None], logits, -jnp.inf)
         A = case.scale * jnp.sum(jax.nn.softmax(logits, axis=-1), axis=0) @ y
         square = jnp.sum(y * y, axis=-1, keepdims=True)
         return (A - y * jnp.sum(y * A, axis=-1, keepdims=True) / square) / jnp.sqrt(square)

@@ -21,7 +21,7 @@ E = np.array([71 / 57600, 0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, 
 
 def _field(case: Case) -> Any:
     """Eq. (6) of one system for small d: loops over tokens, every size a constant of the compiler."""
-    import numba
+    import numba  # pyright: ignore[reportMissingImports]
 
     tokens, heads, dim = case.tokens, case.matrix.shape[0], case.dim
     amplitude, omega, phase, matrix = case.amplitude, case.omega, case.phase, case.matrix
@@ -79,7 +79,7 @@ def _field(case: Case) -> Any:
 
 def _wide_field(case: Case) -> Any:
     """Eq. (6) of one system for large d: its products by BLAS."""
-    import numba
+    import numba  # pyright: ignore[reportMissingImports]
 
     tokens, heads = case.tokens, case.matrix.shape[0]
     amplitude, omega, phase = case.amplitude, case.omega, case.phase
@@ -119,7 +119,7 @@ def parallel() -> Callable[[Case, np.ndarray, float], np.ndarray]:
 
 
 def _integrator(case: Case) -> Any:
-    import numba
+    import numba  # pyright: ignore[reportMissingImports]
 
     field = _field(case) if case.dim <= 8 else _wide_field(case)
     tokens, heads, dim = case.tokens, case.matrix.shape[0], case.dim

@@ -53,8 +53,8 @@ def scipy(method: str) -> Callable[[Case, np.ndarray, float], np.ndarray]:
 
 
 def cvode(case: Case, starts: np.ndarray, rtol: float) -> np.ndarray:
-    """CVODE of SUNDIALS (Adams, fixed-point iteration) by scikit-sundae."""
-    from sksundae.cvode import CVODE
+    """CVODE of SUNDIALS by scikit-sundae: Adams' method, Krylov iterations where there are many unknowns."""
+    from sksundae.cvode import CVODE  # pyright: ignore[reportMissingImports]
 
     field, out = velocity(case), []
 
@@ -64,6 +64,7 @@ def cvode(case: Case, starts: np.ndarray, rtol: float) -> np.ndarray:
     solver = CVODE(
         right_hand_side,
         method="Adams",
+        linsolver="gmres" if starts[0].size > 200 else "dense",
         rtol=rtol,
         atol=rtol * case.dim**-0.5,
         max_num_steps=10**7,

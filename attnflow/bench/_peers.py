@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import math
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -24,12 +25,13 @@ class Peer(NamedTuple):
 
     `solve(case, starts, rtol)` gives tokens at the case's times, `(trajectories, times, tokens, dim)`.
     `package` must be installed; `singly`: it takes trajectories one after the other, so that a few
-    tell its speed.
+    tell its speed; `most`: of unknowns, beyond which its dense Jacobian takes gigabytes.
     """
 
     solve: Solve
     package: str
     singly: bool = False
+    most: float = math.inf
 
     @property
     def installed(self) -> bool:
@@ -101,6 +103,6 @@ def peers() -> dict[str, Peer]:
         "torchdiffeq dopri8": Peer(torchdiffeq("dopri8"), "torchdiffeq"),
         "SciPy RK45": Peer(scipy("RK45"), "scipy", singly=True),
         "SciPy DOP853": Peer(scipy("DOP853"), "scipy", singly=True),
-        "SciPy LSODA": Peer(scipy("LSODA"), "scipy", singly=True),
+        "SciPy LSODA": Peer(scipy("LSODA"), "scipy", singly=True, most=2000),
         "CVODE Adams, scikit-sundae": Peer(_numpy.cvode, "sksundae", singly=True),
     }

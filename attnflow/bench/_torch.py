@@ -14,7 +14,7 @@ import numpy as np
 
 def velocity(numbers: dict[str, Any]) -> Callable[..., Any]:
     """Eq. (6) for a batch `(batch, tokens, dim)`; `t` is a number, or one for each of the batch."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     amplitude, omega, phase, matrix = (
         torch.from_numpy(np.array(numbers[name]))
@@ -43,8 +43,8 @@ def torchdiffeq(method: str) -> Callable[..., np.ndarray]:
     """`torchdiffeq.odeint`, the batch one system with one step size."""
 
     def solve(case, starts: np.ndarray, rtol: float) -> np.ndarray:
-        import torch
-        from torchdiffeq import odeint
+        import torch  # pyright: ignore[reportMissingImports]
+        from torchdiffeq import odeint  # pyright: ignore[reportMissingImports]
 
         y0 = torch.from_numpy(np.array(starts))
         ts = torch.from_numpy(np.append(0.0, case.ts))
@@ -58,8 +58,8 @@ def torchdiffeq(method: str) -> Callable[..., np.ndarray]:
 
 def torchode(numbers: dict[str, Any], starts: np.ndarray, rtol: float) -> np.ndarray:
     """torchode's Tsit5, the batch with a step size for each trajectory."""
-    import torch
-    import torchode as to
+    import torch  # pyright: ignore[reportMissingImports]
+    import torchode as to  # pyright: ignore[reportMissingImports]
 
     field = velocity(numbers)
     count, tokens, dim = starts.shape

@@ -232,8 +232,11 @@ def compiled() -> Compiled:
         jax.jit(lambda: jnp.zeros(()), compiler_options=options).lower().compile()
     except Exception:
         options = {}
-    wide = functools.partial(eqx.filter_jit, compiler_options=options)
-    return Compiled(wide(Crew.empty), wide(Crew.advance))
+
+    def program(method: Any) -> Any:
+        return eqx.filter_jit(method, compiler_options=options)  # pyright: ignore[reportCallIssue]
+
+    return Compiled(program(Crew.empty), program(Crew.advance))
 
 
 def _join(shared: Any, own: Any, rest: Any) -> Problem:

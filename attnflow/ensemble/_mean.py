@@ -86,7 +86,6 @@ def mean(
         fine &= jnp.all(jnp.isfinite(solution.y1))
         return jax.tree.map(lambda v: _or_nan(v, fine), objective(solution))
 
-    @eqx.filter_checkpoint
     def total(recipe, data, numbers):
         # The last chunk is filled up with trajectories that count for nothing.
         counts = numbers < many.number
@@ -95,6 +94,8 @@ def mean(
         values = eqx.filter_vmap(one, in_axes=(None, 0, 0))(recipe, at, own)
         return jax.tree.map(lambda v: jnp.sum(jnp.where(_as(counts, v), v, 0), axis=0), values)
 
+    if chunks > 1:  # one alone has nothing to forget
+        total = eqx.filter_checkpoint(total)
     data = jax.tree.map(jnp.asarray, many.data)
     like = eqx.filter_eval_shape(total, many.recipe, data, numbers[0])
 

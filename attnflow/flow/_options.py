@@ -18,7 +18,7 @@ from ._events import Events, as_events
 from ._observe import as_observers
 
 _DENSE_BYTES = 2**31
-_CHECKPOINTS = 256
+_CHECKPOINTS, _MOST_CHECKPOINTS, _CHECKPOINT_VALUES = 256, 1024, 2**15
 
 
 class Options(eqx.Module):
@@ -77,9 +77,7 @@ def make_options(
             raise ValueError(f"`ts` must be a vector of at least one time; got shape {ts.shape}.")
     t1, ts = check_times(t0, t1, ts)
     solver = default_solver(field) if solver is None else solver
-    adjoint = (
-        diffrax.RecursiveCheckpointAdjoint(checkpoints=_CHECKPOINTS) if adjoint is None else adjoint
-    )
+    adjoint = _default_adjoint(shape) if adjoint is None else adjoint
     controller = _controller(controller, solver, dt0, rtol, atol)
     rtol, atol = _tolerances(rtol, atol, dtype)
     return Options(
@@ -125,6 +123,14 @@ def _scalar(name: str, value: Any, dtype) -> Array:
     if value.ndim:
         raise ValueError(f"`{name}` must be a scalar; got shape {value.shape}.")
     return value.astype(dtype)
+
+
+def _default_adjoint(shape: tuple[int, ...]) -> diffrax.RecursiveCheckpointAdjoint:
+    # Steps beyond the number of checkpoints are worked a third time; small states afford more.
+    fit = _CHECKPOINT_VALUES // math.prod(shape)
+    return diffrax.RecursiveCheckpointAdjoint(
+        checkpoints=max(_CHECKPOINTS, min(_MOST_CHECKPOINTS, fit))
+    )
 
 
 def _controller(controller: Any, solver: Any, dt0: Any, rtol: Any, atol: Any) -> Any:

@@ -58,7 +58,7 @@ def simulate(
     - `solver`: any diffrax ODE solver. By default `Tsit5`; `Bosh3` where schedules have more kinks
       than steps can end at (over 64 rectified entries): there solvers of higher order lose it.
     - `controller`: a diffrax step size controller in place of the default one, which also keeps steps
-      below half a period of the schedules. Jump times of schedules are stepped to with either.
+      below 0.6 of the schedules' shortest period. Jump times of schedules are stepped to with either.
     - `event`: ends the run: [`consensus`][], a function of `(y)` or `(t, y)`, a pytree of them, or a
       `diffrax.Event`. A real function ends it where it changes sign, a Boolean one where it turns
       true, at a time found by bisection. One that holds at `t0` already (Boolean true, consensus

@@ -149,13 +149,13 @@ def test_threads_change_no_bit(fields, starts, reference, monkeypatch):
 
 
 def test_other_numbers_do_not_compile_again(fields, starts, reference):
-    from attnflow.ensemble._advance import Crew
+    from attnflow.ensemble._advance import compiled
 
-    before = Crew.advance._cached._cache_size()
+    before = compiled().advance._cached._cache_size()
     warmer = eqx.tree_at(lambda f: f.P.value, fields, 1.1 * fields.P.value)
     go(warmer, np.roll(starts, 1, axis=0))
     go(fields, starts, np.arange(7), slots=3)
-    assert Crew.advance._cached._cache_size() == before
+    assert compiled().advance._cached._cache_size() == before
 
 
 def test_a_sampler_gives_trajectory_i_the_start_of_key_i():

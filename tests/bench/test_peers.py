@@ -1,0 +1,57 @@
+"""Peers solve the same problem: as their tolerance falls they meet attnflow's tokens."""
+
+import sys
+
+import diffrax
+import numpy as np
+import pytest
+
+from attnflow import bench
+
+PEERS = [
+    "diffrax Tsit5, vmapped",
+    "jax.experimental.ode, vmapped",
+    "numba, by hand, parallel",
+    "torchdiffeq dopri5",
+    "SciPy RK45",
+    "SciPy DOP853",
+    "SciPy LSODA",
+    "CVODE Adams, scikit-sundae",
+]
+
+
+@pytest.fixture(scope="module")
+def solved():
+    case = bench.figure2(t1=1.0)
+    starts = case.starts(2)
+    return case, starts, bench.ours(diffrax.Dopri8())(case, starts, 1e-11)
+
+
+@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize("rtol", [1e-8])
+def test_peers_come_to_the_same_tokens(solved, name, rtol):
+    case, starts, reference = solved
+    peer = bench.peers()[name]
+    if not peer.installed:
+        pytest.skip(f"{peer.package} is not installed")
+    found = peer.solve(case, starts, rtol)
+    assert found.shape == (2, 4, 10, 3)
+    assert bench.distance(found, reference) < 1e-6
+
+
+def test_a_causal_case_with_kinks_is_the_same_for_numpy_and_attnflow():
+    case = bench.figure4(20, separable=True, t1=4.0)
+    starts = case.starts(1)
+    ours = bench.ours()(case, starts, 1e-9)
+    assert bench.distance(bench.peers()["SciPy DOP853"].solve(case, starts, 1e-10), ours) < 1e-7
+
+
+def test_a_peer_whose_package_is_missing_says_so():
+    assert not bench.Peer(lambda *_: np.empty(0), "no_such_package").installed
+
+
+def test_another_python_that_fails_shows_its_last_words(solved):
+    case, starts, _ = solved
+    # This Python has no torchode, or it has: then an impossible tolerance fails.
+    with pytest.raises(RuntimeError, match="ended with"):
+        bench.torchode(sys.executable)(case, starts[:, :, :2], [1e-3], 1)
