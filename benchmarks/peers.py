@@ -21,11 +21,11 @@ from attnflow import bench
 
 RESULTS = Path(__file__).parent / "results"
 CASES = {
-    "W1": (bench.figure4, (1e-2, 1e-3, 1e-4, 1e-5), 8, (1e-3, 1e-4)),
+    "W1": (bench.figure4, (1e-2, 1e-3, 1e-4, 1e-5, 1e-6), 8, (1e-3, 3e-4, 1e-4)),
     "W1s": (
         lambda: bench.figure4(separable=True),
         (1e-3, 1e-4, 1e-5, 1e-6),
-        16,
+        8,
         (1e-3, 1e-4, 1e-5),
     ),
     "W2": (
@@ -51,13 +51,17 @@ def versus(name: str, quick: bool, torchode: str | None) -> dict:
     if name != "W1":
         contenders["attnflow Dopri8"] = bench.Peer(bench.ours(diffrax.Dopri8()), "attnflow")
     contenders |= {k: p for k, p in bench.peers().items() if p.installed}
-    found = bench.compare(case, starts, reference, contenders, rtols, few=1 if case.dim > 3 else 4)
+    found = bench.compare(
+        case, starts, reference, contenders, rtols, few=1 if case.dim > 3 else 4, patience=25.0
+    )
     if torchode is not None:
         many = min(count, 1024)
-        runs = bench.torchode(torchode)(case, starts[:many], list(rtols), 2)
+        runs = bench.torchode(torchode)(
+            case, starts[:many], list(rtols[:4]), 1 if case.dim > 3 else 2
+        )
         found["torchode Tsit5"] = [
             bench.Point(r, bench.distance(ys, reference[:many]), float(s) / many)
-            for r, (ys, s) in zip(rtols, runs, strict=True)
+            for r, (ys, s) in zip(rtols[:4], runs, strict=True)
         ]
     print(bench.table(found, errors), flush=True)
     return {
@@ -69,7 +73,7 @@ def versus(name: str, quick: bool, torchode: str | None) -> dict:
 
 
 def sizes(quick: bool) -> dict:
-    """W2 with more and more systems, at rtol 1e-8: trajectories a second of attnflow and of numba."""
+    """W2 with more and more systems, at rtol 1e-6: trajectories a second of attnflow and of numba."""
     case, out = bench.figure2(), {}
     contenders = {
         "attnflow": bench.ours(),
@@ -78,11 +82,11 @@ def sizes(quick: bool) -> dict:
     for count in (1024, 8192) if quick else (1024, 8192, 100_000):
         starts = case.starts(count)
         for name, solve in contenders.items():
-            timing = bench.clock(lambda s=solve, y=starts: s(case, y, 1e-8), 1)
-            out[f"{name}, {count} systems"] = {
-                "trajectories a second": count / timing.later,
-                "first call, seconds": timing.first,
-            }
+            timing = bench.clock(
+                lambda s=solve, y=starts: s(case, y, 1e-6), 0 if count > 10_000 else 1
+            )
+            # The largest is timed once: nothing is left to compile.
+            out[f"{name}, {count} systems"] = {"trajectories a second": count / timing.later}
             print(name, count, out[f"{name}, {count} systems"], flush=True)
     return out
 
