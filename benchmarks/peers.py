@@ -52,7 +52,7 @@ def versus(name: str, quick: bool, torchode: str | None) -> dict:
         contenders["attnflow Dopri8"] = bench.Peer(bench.ours(diffrax.Dopri8()), "attnflow")
     contenders |= {k: p for k, p in bench.peers().items() if p.installed}
     found = bench.compare(
-        case, starts, reference, contenders, rtols, few=1 if case.dim > 3 else 4, patience=25.0
+        case, starts, reference, contenders, rtols, few=1 if case.dim > 3 else 4, patience=8.0
     )
     if torchode is not None:
         many = min(count, 1024)

@@ -42,9 +42,10 @@ def heavy_tail(count: int) -> dict[str, float]:
         )
 
     first, later = clock(go, 2)
-    # As many trajectories as lanes, from all around a circle of tokens that repel each other, ended
-    # after as many steps each: no lane is ever idle.
-    most, lanes = 4096, last["run"].work["lanes"] * last["run"].work["crews"]
+    # As many trajectories as one crew has lanes, of tokens all around the circle that repel each
+    # other, ended after as many steps each: no lane is ever idle.
+    steps, work = last["run"].stats["num_steps"], last["run"].work
+    most, lanes = 8192, work["lanes"]
     angles = np.arange(8) * np.pi / 4 + 0.05 * np.random.default_rng(0).normal(size=(lanes, 8))
     never = functools.partial(
         run,
@@ -54,12 +55,12 @@ def heavy_tail(count: int) -> dict[str, float]:
         t1=1e9,
         until=over,
         max_steps=most,
+        slots=lanes,
         **options,
     )
     taken = []
     seconds = clock(lambda: taken.append(never().stats["num_steps"]), 2).later
     a_step = seconds / (most * lanes) if min(taken[-1]) == most else math.nan
-    steps, work = last["run"].stats["num_steps"], last["run"].work
 
     @eqx.filter_jit
     def lockstep(beta, y):
@@ -78,8 +79,8 @@ def heavy_tail(count: int) -> dict[str, float]:
         "first call, seconds": first,
         "seconds": later,
         "evaluations made / alone": work["field_evaluations"] / work["alone"],
-        "microseconds of a step, no lane idle": 1e6 * a_step,
-        "seconds / ideal": later / (float(steps.sum()) * a_step),
+        "microseconds of a step and thread, no lane idle": 1e6 * a_step,
+        "seconds / ideal": later * work["crews"] / (float(steps.sum()) * a_step),
         "largest / mean steps": float(steps.max() / steps.mean()),
         "vmap of simulate, seconds for as many": together * count / some,
         "vmap of simulate / run": together * count / some / later,
