@@ -10,6 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 RESULTS = Path(__file__).parent / "results"
@@ -32,7 +33,7 @@ def work_precision(panels: dict[str, dict[str, list]], titles: dict[str, str]) -
                 place.loglog(
                     *zip(*points, strict=True),
                     style + MARKERS[k % len(MARKERS)],
-                    color=f"C{k % 10}",
+                    color=colormaps["tab20"](2 * k % 20 + k // 10),
                     label=name,
                     markersize=4,
                     linewidth=2.2 if name == "attnflow" else 1.1,
@@ -70,35 +71,34 @@ def peers(results: dict) -> Figure:
 
 
 def dimension(results: dict) -> Figure:
-    """Set-up, integration and plain runs against d."""
-    figure = Figure(figsize=(9.0, 3.8), dpi=150, layout="constrained")
+    """Set-up, integration and plain runs against d, P separable."""
+    figure = Figure(figsize=(6.0, 4.0), dpi=150, layout="constrained")
+    place = figure.subplots()
+    rows = {int(n.split("=")[1]): row for n, row in results.items() if n.startswith("separable")}
     quantities = {
         "run plain, milliseconds": "whole run, plain",
         "run reduced, milliseconds": "whole run, span coordinates",
         "set-up, milliseconds": "of which set-up",
     }
-    for place, kind in zip(
-        figure.subplots(1, 2, sharey=True), ("separable", "static"), strict=True
-    ):
-        rows = {int(n.split("=")[1]): row for n, row in results.items() if n.startswith(kind)}
-        for k, (key, label) in enumerate(quantities.items()):
-            points = [(d, row[key]) for d, row in sorted(rows.items()) if key in row]
-            place.loglog(*zip(*points, strict=True), "-" + MARKERS[k], label=label)
-        for d, row in rows.items():
-            if "plain / reduced" in row:
-                place.annotate(
-                    f"{row['plain / reduced']:.0f}×",
-                    (d, row["run plain, milliseconds"]),
-                    textcoords="offset points",
-                    xytext=(-4, 6),
-                    fontsize=8,
-                    ha="right",
-                )
-        place.set_title(f"50 causal tokens, two heads, {kind} P, T = 2√d", fontsize=9)
-        place.set_xlabel("d")
-        place.grid(alpha=0.3)
-        place.legend(fontsize=8)
-    figure.axes[0].set_ylabel("milliseconds")
+    for k, (key, label) in enumerate(quantities.items()):
+        points = [(d, row[key]) for d, row in sorted(rows.items()) if key in row]
+        place.loglog(*zip(*points, strict=True), "-" + MARKERS[k], label=label)
+    for d, row in rows.items():
+        place.annotate(
+            f"{row['plain / reduced']:.0f}×",
+            (d, row["run plain, milliseconds"]),
+            textcoords="offset points",
+            xytext=(0, -16),
+            fontsize=9,
+            ha="center",
+        )
+    place.set_xticks(sorted(rows), [str(d) for d in sorted(rows)])
+    place.minorticks_off()
+    place.set_xlabel("d")
+    place.set_ylabel("milliseconds")
+    place.set_title("50 causal tokens, two heads, separable P, T = 2√d", fontsize=10)
+    place.grid(alpha=0.3)
+    place.legend(fontsize=8)
     return figure
 
 
