@@ -1,5 +1,6 @@
 """Peers solve the same problem: as their tolerance falls they meet attnflow's tokens."""
 
+import subprocess
 import sys
 
 import diffrax
@@ -11,7 +12,6 @@ from attnflow import bench
 PEERS = [
     "diffrax Tsit5, vmapped",
     "jax.experimental.ode, vmapped",
-    "numba, by hand, parallel",
     "torchdiffeq dopri5",
     "SciPy RK45",
     "SciPy DOP853",
@@ -37,6 +37,28 @@ def test_peers_come_to_the_same_tokens(solved, name, rtol):
     found = peer.solve(case, starts, rtol)
     assert found.shape == (2, 4, 10, 3)
     assert bench.distance(found, reference) < 1e-6
+
+
+BY_HAND = """
+import sys
+import jax
+jax.config.update("jax_enable_x64", True)
+import numpy as np
+from attnflow import bench
+
+case = bench.figure2(t1=1.0)
+found = bench.peers()["numba, by hand, parallel"].solve(case, case.starts(2), 1e-8)
+np.save(sys.argv[1], found)
+"""
+
+
+def test_the_loop_by_hand_comes_to_the_same_tokens(solved, tmp_path):
+    pytest.importorskip("numba")
+    # In a process of its own: here every function is wrapped to check its types, and numba cannot
+    # compile what wraps them.
+    path = tmp_path / "found.npy"
+    subprocess.run([sys.executable, "-c", BY_HAND, str(path)], check=True)
+    assert bench.distance(np.load(path), solved[2]) < 1e-6
 
 
 def test_a_causal_case_with_kinks_is_the_same_for_numpy_and_attnflow():
