@@ -47,7 +47,7 @@ def mean(
     - `chunk`: trajectories worked at a time, in step with each other: each waits for the slowest of its
       chunk.
 
-    Which adjoint (`benchmarks/results/gradients-cpu.json` has the figures): the default,
+    Which adjoint (`benchmarks/results/ensembles-cpu.json` has the figures): the default,
     `diffrax.RecursiveCheckpointAdjoint`, is exact for the steps taken; `ForwardMode` for fewer parameters
     than about ten; `BacksolveAdjoint` needs the least memory and integrates the flow backwards, which
     is unstable where tokens come together.
