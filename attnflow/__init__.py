@@ -23,6 +23,8 @@ if TYPE_CHECKING:
         records as records,
         schedules as schedules,
         spec as spec,
+        sweep as sweep,
+        theory as theory,
     )
     from .flow import (
         ProjectedSolver as ProjectedSolver,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
         pad as pad,
     )
     from .observables import (
+        AlignedPairs as AlignedPairs,
         ClusterCount as ClusterCount,
         Clusters as Clusters,
         Dissipation as Dissipation,
@@ -60,6 +63,7 @@ if TYPE_CHECKING:
         Misalignment as Misalignment,
         OrderParameter as OrderParameter,
         Residual as Residual,
+        aligned_pairs as aligned_pairs,
         clusters as clusters,
         cosines as cosines,
         effective_rank as effective_rank,
@@ -96,6 +100,8 @@ _NAMESPACES = (
     "records",
     "schedules",
     "spec",
+    "sweep",
+    "theory",
 )
 _FLAT = {
     "flow": (
@@ -120,6 +126,7 @@ _FLAT = {
         "pad",
     ),
     "observables": (
+        "AlignedPairs",
         "ClusterCount",
         "Clusters",
         "Dissipation",
@@ -130,6 +137,7 @@ _FLAT = {
         "Misalignment",
         "OrderParameter",
         "Residual",
+        "aligned_pairs",
         "clusters",
         "cosines",
         "effective_rank",

@@ -14,6 +14,7 @@ from ._ensemble import ensemble
 from ._info import info
 from ._reproduce import reproduce
 from ._simulate import simulate
+from ._sweep import sweep
 
 _HELP = """Attention as a dynamical system: tokens on an ellipsoid, moved by multi-head attention.
 
@@ -31,6 +32,7 @@ app = App(
 app.command(reproduce)
 app.command(simulate)
 app.command(ensemble)
+app.command(sweep)
 app.command(bench)
 app.command(info)
 
@@ -56,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
-    except KeyboardInterrupt:
-        status = _fail("interrupted", 130)
+    except KeyboardInterrupt as interruption:
+        status = _fail(str(interruption) or "interrupted", 130)
         if arguments is None:
             # XLA may still be compiling in a thread of its own, and crashes when Python is taken
             # down under it: end at once instead.

@@ -1,6 +1,7 @@
 """Many trajectories at once: slots that refill, results in order, summaries, gradients of means."""
 
 from ._hosts import gather as gather
+from ._lanes import OfField as OfField
 from ._mean import mean as mean
 from ._result import Ensemble as Ensemble, Outcome as Outcome, Records as Records
 from ._run import run as run

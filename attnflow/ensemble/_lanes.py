@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from .._callables import adapt
 from ..flow._events import FirstOf
 from ..flow._problem import Options, Problem, assemble
+from ..model import AttentionField
 from ._starts import Recipe, start_is_good
 
 # What a lane holds: nothing it may be given, nothing, a run under way, or one of the endings.
@@ -52,6 +54,20 @@ class Lanes(eqx.Module):
     saved: Int[Array, " lanes"] | None
 
 
+class OfField(eqx.Module):
+    """An observer made from each trajectory's own field, where fields differ.
+
+    **Arguments:**
+
+    - `make`: a function of the field, or an observer's class: `OfField(af.Energy)`.
+    """
+
+    make: Callable[[AttentionField], Callable[..., Any]] = eqx.field(static=True)
+
+    def __call__(self, t, y, args):
+        raise TypeError("OfField is an observer of ensembles; elsewhere make it of the field.")
+
+
 class Maker(eqx.Module):
     """Makes lanes: a trajectory's number and data in, its problem and first state out."""
 
@@ -61,11 +77,26 @@ class Maker(eqx.Module):
     def __call__(self, number: Array, own: Any) -> Problem:
         """The problem of one trajectory. A start that is no start is replaced by one that is."""
         field, y0 = self.recipe(number, own)
-        return assemble(field, jnp.where(start_is_good(field, y0), y0, _anywhere(y0)), self.options)
+        start = jnp.where(start_is_good(field, y0), y0, _anywhere(y0))
+        return assemble(field, start, _of_own_field(self.options, field))
 
     def is_good(self, number: Array, own: Any) -> Bool[Array, ""]:
         """Whether the trajectory has a start."""
         return start_is_good(*self.recipe(number, own))
+
+
+def _of_own_field(options: Options, field: AttentionField) -> Options:
+    def is_one(x):
+        return isinstance(x, OfField)
+
+    if not any(is_one(x) for x in jax.tree.leaves(options.observers, is_leaf=is_one)):
+        return options
+    observers = jax.tree.map(
+        lambda x: adapt("observe", x.make(field)) if is_one(x) else x,
+        options.observers,
+        is_leaf=is_one,
+    )
+    return eqx.tree_at(lambda o: o.observers, options, observers)
 
 
 def _anywhere(y0: Array) -> Array:

@@ -30,7 +30,7 @@ class Outcome(enum.IntEnum):
         return self > Outcome.TIME_UP
 
 
-_WORDS = {
+WORDS = {
     Outcome.REACHED: "reached an event",
     Outcome.TIME_UP: "came to t1",
     Outcome.NOT_FINITE: "stopped being finite",
@@ -115,7 +115,7 @@ class Ensemble:
 
     def __str__(self) -> str:
         lines = [f"{self.trajectories} trajectories"]
-        lines += [f"  {count:>10}  {_WORDS[how]}" for how, count in self.outcomes.items() if count]
+        lines += [f"  {count:>10}  {WORDS[how]}" for how, count in self.outcomes.items() if count]
         if self.records is not None and len(self.records):
             steps = self.records.stats["num_steps"]
             lines.append(

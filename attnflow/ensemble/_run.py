@@ -41,6 +41,7 @@ def run(
     field_axes: Any = None,
     number: int | None = None,
     key: Key[Array, ""] | None = None,
+    each: Any = None,
     summaries: dict[str, Summary] | None = None,
     keep: bool = True,
     slots: int | None = None,
@@ -70,11 +71,14 @@ def run(
       `(field, tokens)`: `number` of them are drawn as they are needed, the $i$-th from
       `jax.random.fold_in(key, i)`.
     - `t1`, `t0`, `ts`, `rtol`, `atol`, `observe`, `dt0`, `solver`, `controller`, `reduce`, `max_steps`,
-      `args`: as in [`simulate`][]. Only what is observed is kept: at `ts`, or at the end.
+      `args`: as in [`simulate`][]. Only what is observed is kept: at `ts`, or at the end. An observer
+      of each trajectory's own field is written [`OfField`][attnflow.ensemble.OfField]`(af.Energy)`.
     - `until`: what ends a trajectory before `t1`: `event=` of `simulate`, as functions.
     - `field_axes`: `None`, `eqx.if_array(0)`, or a pytree like `field` with 0 at arrays that differ
       from trajectory to trajectory and `None` at others.
     - `number`, `key`: for a sampler.
+    - `each`: in their place, a pytree of arrays with a leading axis of trajectories: the sampler is
+      then called with trajectory $i$'s rows of them instead of a key.
     - `summaries`: by name, [`Mean`][], [`Quantiles`][], [`Histogram`][], [`Survival`][], made as
       trajectories end.
     - `keep`: with `False` only summaries and counts remain, in memory that does not grow with the
@@ -108,7 +112,7 @@ def run(
     ```
     """
     # === check arguments
-    many = gather_starts(field, starts, field_axes, number, key)
+    many = gather_starts(field, starts, field_axes, number, key, each)
     summaries = _checked(summaries)
     devices = jax.local_devices() if devices is None else list(devices)
     if not devices:

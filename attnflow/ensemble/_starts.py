@@ -20,8 +20,9 @@ class Recipe(eqx.Module):
     **Attributes:**
 
     - `field`: the field, with `None` at leaves that differ from trajectory to trajectory.
-    - `sample`: a function of a key giving `y0` or `(field, y0)`, or `None` where starts are arrays.
-    - `key`: the sampler's key; trajectory $i$ is given `fold_in(key, i)`.
+    - `sample`: a function giving `y0` or `(field, y0)`, or `None` where starts are arrays.
+    - `key`: the sampler's key; trajectory $i$ is given `fold_in(key, i)`, or without a key its own
+      row of data.
     """
 
     field: AttentionField
@@ -33,7 +34,7 @@ class Recipe(eqx.Module):
         if self.sample is None:
             start, leaves = own
             return eqx.combine(leaves, self.field), start
-        drawn = self.sample(jax.random.fold_in(self.key, number))
+        drawn = self.sample(own if self.key is None else jax.random.fold_in(self.key, number))
         field, start = drawn if isinstance(drawn, tuple) else (self.field, drawn)
         return cast_floats(field, start.dtype), start
 
@@ -59,7 +60,9 @@ class Starts(eqx.Module):
         return jax.tree.map(cut, self.data)
 
 
-def gather_starts(field: Any, starts: Any, field_axes: Any, number: Any, key: Any) -> Starts:
+def gather_starts(
+    field: Any, starts: Any, field_axes: Any, number: Any, key: Any, each: Any = None
+) -> Starts:
     """The arguments of `run` as `Starts`, refused with one line where they do not fit together."""
     if not isinstance(field, AttentionField):
         raise ValueError(f"`field` must be an AttentionField; got {type(field).__name__}.")
@@ -69,7 +72,11 @@ def gather_starts(field: Any, starts: Any, field_axes: Any, number: Any, key: An
                 "`field_axes` is for fields given as arrays; with a sampler let it return "
                 "(field, y0), or pass an array of starts."
             )
+        if each is not None:
+            return _sampled_of(field, starts, number, key, each)
         return _sampled(field, starts, number, key)
+    if each is not None:
+        raise ValueError("`each` is for a sampler; starts given as an array need none. Drop it.")
     if key is not None:
         raise ValueError("`key` is for a sampler; starts given as an array need none. Drop it.")
     if not isinstance(starts, np.ndarray):
@@ -95,7 +102,33 @@ def _sampled(field: AttentionField, sample: Any, number: Any, key: Any) -> Start
         )
     if key is None:
         raise ValueError("`key` must be given with a sampler, such as jax.random.key(0); got None.")
-    drawn: Any = eqx.filter_eval_shape(sample, key)
+    shape, dtype = _drawn(field, sample, key)
+    recipe = Recipe(cast_floats(field, dtype), sample, key)
+    return Starts(recipe, None, int(number), shape, dtype)
+
+
+def _sampled_of(field: AttentionField, sample: Any, number: Any, key: Any, each: Any) -> Starts:
+    if number is not None or key is not None:
+        raise ValueError(
+            "`each` says how many trajectories there are and what each is drawn from; "
+            "drop `number` and `key`."
+        )
+    rows = jax.tree.map(np.asarray, each)
+    sizes = {row.shape[:1] for row in jax.tree.leaves(rows)}
+    if len(sizes) != 1 or sizes & {(), (0,)}:
+        raise ValueError(
+            "`each` must hold arrays with one leading axis of trajectories; got shapes "
+            f"{[row.shape for row in jax.tree.leaves(rows)]}."
+        )
+    (count,) = sizes.pop()
+    shape, dtype = _drawn(field, sample, jax.tree.map(lambda row: jnp.asarray(row[0]), rows))
+    recipe = Recipe(cast_floats(field, dtype), sample, None)
+    return Starts(recipe, rows, count, shape, dtype)
+
+
+def _drawn(field: AttentionField, sample: Any, of: Any) -> tuple[Any, Any]:
+    # Shape and dtype of the tokens that a sampler returns.
+    drawn: Any = eqx.filter_eval_shape(sample, of)
     dim, start = field.dim, drawn
     if isinstance(drawn, tuple) and len(drawn) == 2 and isinstance(drawn[0], AttentionField):
         dim, start = drawn[0].dim, drawn[1]
@@ -106,9 +139,7 @@ def _sampled(field: AttentionField, sample: Any, number: Any, key: Any) -> Start
             f"`starts` as a sampler must return tokens of shape (tokens, {dim}), or (field, tokens); "
             f"got {got}."
         )
-    dtype = _dtype("starts", start.dtype)
-    recipe = Recipe(cast_floats(field, dtype), sample, key)
-    return Starts(recipe, None, int(number), start.shape, dtype)
+    return start.shape, _dtype("starts", start.dtype)
 
 
 def _dtype(name: str, dtype: Any) -> Any:

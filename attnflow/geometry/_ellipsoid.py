@@ -1,10 +1,10 @@
 """The ellipsoid of a symmetric positive definite matrix."""
 
 import jax.numpy as jnp
-import jax.scipy.linalg as jsl
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import check, floating, is_concrete
+from .._lapack import cholesky, eigh, solve_lower
 from ._manifold import AbstractManifold
 
 
@@ -47,7 +47,7 @@ class Ellipsoid(AbstractManifold):
             f"`W` must be symmetric; got {shown}. Pass (W + W.T) / 2 if that is what you mean.",
         )
         W = (W + W.T) / 2
-        L = jnp.linalg.cholesky(W)
+        L = cholesky(W)
         indefinite = ~jnp.all(jnp.isfinite(L))
         if is_concrete(W) and bool(indefinite):
             smallest = float(jnp.linalg.eigvalsh(W)[0])
@@ -73,7 +73,7 @@ class Ellipsoid(AbstractManifold):
     @property
     def symmetric_root(self) -> Float[Array, "dim dim"]:
         r"""$W^{1/2}$, symmetric. (Whitening uses $L$: any root serves, and $L$ differentiates.)"""
-        values, vectors = jnp.linalg.eigh(self.W)
+        values, vectors = eigh(self.W)
         return (vectors * jnp.sqrt(values)[None, :]) @ vectors.T
 
     def _factor_for(self, x: Array) -> Array:
@@ -89,4 +89,4 @@ class Ellipsoid(AbstractManifold):
     def unwhiten(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
         rows = x.reshape(-1, x.shape[-1])
         factor = self._factor_for(x)
-        return jsl.solve_triangular(factor, rows.T, lower=True, trans=1).T.reshape(x.shape)
+        return solve_lower(factor, rows.T, transposed=True).T.reshape(x.shape)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._checks import floating
+from .._lapack import qr, solve_upper
 
 
 class HemisphereCertificate(NamedTuple):
@@ -104,7 +105,7 @@ def _certify(y: Array) -> HemisphereCertificate:
     size = jnp.where(size > 0, size, 1)
     if y.shape[1] > y.shape[0]:
         # In the span of the tokens: the same products, at a cost that forgets the dimension.
-        basis, coordinates = jnp.linalg.qr((fixed / size).T)
+        basis, coordinates = qr((fixed / size).T)
         v, weights = _nearest(coordinates.T)
         v = basis @ v
     else:
@@ -169,11 +170,11 @@ def _nearest(y: Array) -> tuple[Array, Array]:
         origin by a few eps, which changes margins by no more.
         """
         used = slots < count
-        q, r = jnp.linalg.qr(jnp.where(used[None, :], lifted[active].T, 0))
+        q, r = qr(jnp.where(used[None, :], lifted[active].T, 0))
         q = jnp.where(used[None, :], q, 0)
         r = jnp.where(used[:, None] & used[None, :], r, jnp.eye(room, dtype=y.dtype))
         along = q.T @ residual
-        change = jax.scipy.linalg.solve_triangular(r, along)
+        change = solve_upper(r, along)
         residual = residual - q @ along
         residual = residual - q @ (q.T @ residual)  # twice is enough
         return jnp.where(used, share + change, 0), residual

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.scipy.linalg as jsl
 from jaxtyping import Array, Float
 
 from .._checks import choose
+from .._lapack import cholesky, solve_lower
 from ..geometry import AbstractManifold, Ellipsoid, Sphere
 from ..schedules import ScaledIdentity
 from ._field import AttentionField
@@ -169,7 +169,7 @@ def _whiten(field: AttentionField, y0: Array) -> Reduction:
     L = manifold.factor
     eye = jnp.eye(manifold.dim, dtype=L.dtype)
     with jax.default_matmul_precision("highest"):
-        inverse = jsl.solve_triangular(L, eye, lower=True)
+        inverse = solve_lower(L, eye)
         changes = {"manifold": Sphere(manifold.dim), "P": field.P.congruence(inverse, inverse.T)}
         if field.U is not None and not isinstance(field.U, ScaledIdentity):
             changes["U"] = field.U.congruence(L.T, inverse.T)
@@ -185,8 +185,8 @@ def _span(field: AttentionField, y0: Array) -> Reduction:
         fixed = jax.lax.stop_gradient(y0)
         gram = fixed @ jax.lax.stop_gradient(field.manifold).lower(fixed).T
         jitter = jnp.finfo(y0.dtype).eps ** 0.5
-        C0 = jnp.linalg.cholesky(gram + jitter * eye)
-        basis = jsl.solve_triangular(C0, y0, lower=True)
+        C0 = cholesky(gram + jitter * eye)
+        basis = solve_lower(C0, y0)
         form = basis @ field.manifold.lower(basis).T
         changes = {
             "manifold": Quadric((form + form.T) / 2),  # pyright: ignore[reportCallIssue]

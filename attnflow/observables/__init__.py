@@ -5,8 +5,10 @@ Each is a function of tokens `y`, shape `(tokens, dim)`, and a module `obs(t, y)
 """
 
 from ._clusters import (
+    AlignedPairs as AlignedPairs,
     ClusterCount as ClusterCount,
     Clusters as Clusters,
+    aligned_pairs as aligned_pairs,
     cluster_count as cluster_count,
     clusters as clusters,
 )

@@ -1,4 +1,4 @@
-"""Clusters of tokens: connected components of "the cosine is at least the threshold"."""
+"""Which tokens point the same way: clusters of them, and the part of all pairs."""
 
 import equinox as eqx
 import jax
@@ -52,6 +52,33 @@ def cluster_count(
     **Arguments:** as those of [`clusters`][].
     """
     return jnp.max(clusters(y, threshold, manifold)) + 1
+
+
+def aligned_pairs(
+    y: Float[Array, "tokens dim"],
+    threshold: float | Float[Array, ""],
+    manifold: AbstractManifold | None = None,
+) -> Float[Array, ""]:
+    r"""The part of pairs of tokens with $\cos\angle(y_i, y_j) \ge$ `threshold`, in [0, 1].
+
+    It is what the phase diagram of Geshkovski et al. (arXiv:2312.10794) shows; one token alone has
+    no pairs and gives 1. Cosines are compared as they are rounded: to 1e-15 in float64, 1e-6 in
+    float32.
+
+    **Arguments:** as those of [`clusters`][].
+    """
+    return _part(directions(y, manifold), _slack(threshold))
+
+
+def _part(unit: Float[Array, "tokens dim"], slack: Array) -> Float[Array, ""]:
+    # One product of matrices: observed often, differences of all pairs would cost more than the flow.
+    tokens = unit.shape[0]
+    if tokens == 1:
+        return jnp.ones((), unit.dtype)
+    gram = jnp.matmul(unit, unit.T, precision=jax.lax.Precision.HIGHEST)
+    cushion = 8 * jnp.finfo(unit.dtype).eps
+    close = (1 - gram <= slack.astype(unit.dtype) + cushion) & ~jnp.eye(tokens, dtype=bool)
+    return jnp.sum(close, dtype=unit.dtype) / (tokens * (tokens - 1))
 
 
 def _slack(threshold) -> Array:
@@ -127,3 +154,20 @@ class ClusterCount(eqx.Module):
 
     def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Int[Array, ""]:
         return jnp.max(self.clusters(t, y)) + 1
+
+
+class AlignedPairs(eqx.Module):
+    """[`aligned_pairs`][] as an observer, `obs(t, y)`.
+
+    **Arguments:** as those of [`aligned_pairs`][] after `y`.
+    """
+
+    clusters: Clusters
+
+    def __init__(
+        self, threshold: float | Float[Array, ""], manifold: AbstractManifold | None = None
+    ):
+        self.clusters = Clusters(threshold, manifold)
+
+    def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
+        return _part(directions(y, self.clusters.manifold), self.clusters.slack)

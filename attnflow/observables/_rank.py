@@ -4,6 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
+from .._lapack import svdvals
 from ._directions import as_tokens
 
 
@@ -25,7 +26,7 @@ def effective_rank(y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
     ```
     """
     y = as_tokens(y)
-    sigma = jnp.linalg.svd(y, compute_uv=False)
+    sigma = svdvals(y)
     floor = max(y.shape) * jnp.finfo(y.dtype).eps * sigma[0]
     used = sigma > floor
     sigma = jnp.where(used, sigma, 0)

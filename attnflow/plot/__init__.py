@@ -1,4 +1,4 @@
-"""Pictures: tokens on the sphere, curves, quantiles of many curves, cosines.
+"""Pictures: tokens on the sphere, curves, quantiles of many curves, cosines, sweeps.
 
 Each function draws on the axes it is given, or on those of a new figure, and returns the axes
 (`ax.figure.savefig(...)` writes it). No backend is chosen and no global setting is changed.
@@ -8,3 +8,5 @@ from ._curves import curves as curves, quantiles as quantiles
 from ._figure import figure_of as figure_of, save as save
 from ._gram import gram as gram
 from ._sphere import sphere as sphere
+from ._sweeps import heat_map as heat_map, phase_diagram as phase_diagram
+from ._trials import bands as bands, survival as survival

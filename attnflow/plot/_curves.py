@@ -102,18 +102,49 @@ def quantiles(
     - `ValueError`: shapes that do not fit, or a level outside [0, 1/2).
     """
     ts, values = as_curves(ts, values)
-    if not all(0 <= q < 0.5 for q in levels):
-        raise ValueError(f"`levels` must be in [0, 0.5); got {tuple(levels)}.")
+    check_levels(levels)
     ax = new_axes((6.0, 3.6)) if ax is None else ax
-    for q in sorted(levels):
-        low, high = np.nanquantile(values, [q, 1 - q], axis=0)
-        ax.fill_between(
-            ts, low, high, color=colour, alpha=0.18, linewidth=0, label=f"{q:.0%} to {1 - q:.0%}"
-        )
-    ax.plot(ts, np.nanmedian(values, axis=0), color=colour, linewidth=1.8, label=label or "median")
+    band(ax, ts, values, levels=levels, label=label or "median", colour=colour)
     if log:
         ax.set_yscale("log")
     dress(ax, xlabel, ylabel, title)
     ax.set_xlim(ts.min(), ts.max())
     ax.legend(frameon=False)
     return ax
+
+
+def check_levels(levels: Sequence[float]) -> None:
+    """A `ValueError` unless the lower quantiles of bands are below the median."""
+    if not all(0 <= q < 0.5 for q in levels):
+        raise ValueError(f"`levels` must be in [0, 0.5); got {tuple(levels)}.")
+
+
+def band(
+    ax: Axes,
+    ts: np.ndarray,
+    values: np.ndarray,
+    *,
+    levels: Sequence[float],
+    label: str,
+    colour: str,
+    name_bands: bool = True,
+) -> None:
+    """The median of the rows of `values` on shaded bands; a gap where all of them are NaN."""
+    there = ~np.isnan(values).all(axis=0)
+
+    def quantile(q: float) -> np.ndarray:
+        out = np.full(len(ts), np.nan)
+        out[there] = np.nanquantile(values[:, there], q, axis=0)
+        return out
+
+    for q in sorted(levels):
+        name = band_name(q) if name_bands else None
+        ax.fill_between(
+            ts, quantile(q), quantile(1 - q), color=colour, alpha=0.18, linewidth=0, label=name
+        )
+    ax.plot(ts, quantile(0.5), color=colour, linewidth=1.8, label=label)
+
+
+def band_name(q: float) -> str:
+    """The band from the quantile `q` up, in a legend."""
+    return f"{q:.0%} to {1 - q:.0%}"

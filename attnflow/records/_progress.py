@@ -13,6 +13,7 @@ def progress(
     total: int | float | None = None,
     description: str = "",
     unit: str = "it",
+    initial: int = 0,
     file: Any = None,
     show: bool = True,
 ) -> tqdm:
@@ -24,6 +25,7 @@ def progress(
     - `total`: how many steps there are, when the iterable cannot tell.
     - `description`: a word or two before the bar.
     - `unit`: what is counted.
+    - `initial`: how many were done before, and do not count for the rate.
     - `file`: the text stream to draw on; standard error unless given.
     - `show`: `False` for silence on a terminal too.
 
@@ -45,6 +47,7 @@ def progress(
         total=total,
         desc=description,
         unit=unit,
+        initial=initial,
         file=stream,
         disable=None if show else True,
         dynamic_ncols=True,

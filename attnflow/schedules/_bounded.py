@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import check, choose, floating
+from .._lapack import eigh
 from ._base import AbstractSchedule, as_schedule
 
 
@@ -58,7 +59,7 @@ class Bounded(AbstractSchedule):
 @jax.custom_jvp
 def _inverse_root(A: Array) -> Array:
     """$(I + A)^{-1/2}$ of a symmetric positive semidefinite $A$."""
-    values, vectors = jnp.linalg.eigh(A)
+    values, vectors = eigh(A)
     return jnp.matmul(vectors / jnp.sqrt(1 + values)[..., None, :], jnp.swapaxes(vectors, -1, -2))
 
 
@@ -68,7 +69,7 @@ def _inverse_root_jvp(primals, tangents):
     # differences of f(x) = (1+x)^{-1/2}, which for roots p, q are -1/(p q (p + q)): no division by
     # a gap, hence right at equal eigenvalues, where the derivative of eigh itself is NaN.
     (A,), (dA,) = primals, tangents
-    values, vectors = jnp.linalg.eigh(A)
+    values, vectors = eigh(A)
     root = jnp.sqrt(1 + values)
     p, q = root[..., :, None], root[..., None, :]
     transposed = jnp.swapaxes(vectors, -1, -2)

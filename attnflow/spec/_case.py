@@ -159,6 +159,7 @@ class Solver(Table, frozen=True):
 
 Observable = Literal[
     "misalignment",
+    "aligned_pairs",
     "order_parameter",
     "clusters",
     "effective_rank",
@@ -170,7 +171,10 @@ Observable = Literal[
 
 
 class Output(Table, frozen=True):
-    """`[output]`: what to look at; `v` is for the Lyapunov function, `threshold` for clusters."""
+    """`[output]`: what to look at.
+
+    `v` is for the Lyapunov function; `threshold`, a cosine, for clusters and aligned pairs.
+    """
 
     observe: list[Observable] | UnsetType = UNSET
     v: list | None = None
@@ -181,6 +185,21 @@ class Output(Table, frozen=True):
         asked = [] if isinstance(self.observe, UnsetType) else self.observe
         if ("lyapunov" in asked) != (self.v is not None):
             raise ValueError("`v` and the observable lyapunov go together; give both or neither")
+
+    def make(self, name: str, field: AttentionField) -> Callable[..., Any]:
+        """The observable of that name."""
+        make: dict[str, Callable[[], Any]] = {
+            "misalignment": observables.Misalignment,
+            "aligned_pairs": lambda: observables.AlignedPairs(self.threshold),
+            "order_parameter": observables.OrderParameter,
+            "clusters": lambda: observables.ClusterCount(self.threshold),
+            "effective_rank": observables.EffectiveRank,
+            "hemisphere_margin": observables.HemisphereMargin,
+            "lyapunov": lambda: observables.Lyapunov(built(self.v)),
+            "energy": lambda: observables.Energy(field),
+            "residual": lambda: observables.Residual(field.manifold),
+        }
+        return make[name]()
 
 
 class Case(Table, frozen=True, kw_only=True):
@@ -218,14 +237,14 @@ class Case(Table, frozen=True, kw_only=True):
                 "$.dtype: float64 needs JAX's 64 bits: call "
                 'jax.config.update("jax_enable_x64", True) first, or choose float32.'
             )
-        with _at("$.manifold"):
+        with at_table("$.manifold"):
             manifold = self.manifold.build()
-        with _at("$.tokens"):
+        with at_table("$.tokens"):
             y0 = self.tokens.build(manifold).astype(dtype)
-        with _at("$.attention"):
+        with at_table("$.attention"):
             field = self.attention.build(manifold)
         if field.projected:
-            with _at("$.tokens"):
+            with at_table("$.tokens"):
                 manifold.check_tokens("rows", y0)
         solver = {name: getattr(self.solver, name) for name in self.solver.__struct_fields__}
         time = self.time
@@ -238,27 +257,18 @@ class Case(Table, frozen=True, kw_only=True):
         Unless the file names them: misalignment, order parameter, clusters, effective rank,
         hemisphere margin, and (where the state stays on the manifold) the distance from it.
         """
-        output = self.output
-        asked = output.observe
+        asked = self.output.observe
         if isinstance(asked, UnsetType):
-            skip = {"lyapunov", "energy"} | (set() if field.projected else {"residual"})
+            skip = {"lyapunov", "energy", "aligned_pairs"}
+            skip |= set() if field.projected else {"residual"}
             asked = [name for name in Observable.__args__ if name not in skip]
-        make: dict[str, Callable[[], Any]] = {
-            "misalignment": observables.Misalignment,
-            "order_parameter": observables.OrderParameter,
-            "clusters": lambda: observables.ClusterCount(output.threshold),
-            "effective_rank": observables.EffectiveRank,
-            "hemisphere_margin": observables.HemisphereMargin,
-            "lyapunov": lambda: observables.Lyapunov(built(output.v)),
-            "energy": lambda: observables.Energy(field),
-            "residual": lambda: observables.Residual(field.manifold),
-        }
-        with _at("$.output"):
-            return {name: make[name]() for name in asked}
+        with at_table("$.output"):
+            return {name: self.output.make(name, field) for name in asked}
 
 
 @contextmanager
-def _at(place: str) -> Iterator[None]:
+def at_table(place: str) -> Iterator[None]:
+    """A `ValueError` raised inside gets the table's name before its message."""
     try:
         yield
     except ValueError as error:

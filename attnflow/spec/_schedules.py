@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import jax
 import jax.numpy as jnp
 import msgspec
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from .. import schedules
 
@@ -53,12 +53,15 @@ def built(value: Any) -> Any:
 
 
 class Uniform(Table, frozen=True, tag_field="type", tag="uniform"):
-    """Numbers drawn once from `seed`, uniform between `low` and `high`: an array of `shape`."""
+    """Numbers drawn once from `seed`, uniform between `low` and `high`: an array of `shape`.
+
+    With `seed = "trial"`, in a sweep, they are drawn anew for each trajectory.
+    """
 
     shape: list[Annotated[int, msgspec.Meta(ge=1)]]
     low: float = 0.0
     high: float = 1.0
-    seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] | Literal["trial"] = 0
 
     def __post_init__(self):
         super().__post_init__()
@@ -67,7 +70,12 @@ class Uniform(Table, frozen=True, tag_field="type", tag="uniform"):
 
     def build(self) -> Float[Array, "..."]:
         """The array."""
-        key = jax.random.key(self.seed)
+        if self.seed == "trial":
+            raise ValueError('`seed = "trial"` is for sweeps; here give a number.')
+        return self.draw(jax.random.key(self.seed))
+
+    def draw(self, key: Key[Array, ""]) -> Float[Array, "..."]:
+        """The array, from any key."""
         return jax.random.uniform(key, tuple(self.shape), minval=self.low, maxval=self.high)
 
 

@@ -1,0 +1,218 @@
+"""`attnflow sweep`: a study into a store, and what is in a store."""
+
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from cyclopts.types import NonNegativeInt, PositiveFloat, PositiveInt
+
+_HELP = """Run a grid of fields, many random starts each, into a store that survives what ends a run.
+
+A study is a TOML file: the tables of a case with "$axis" in places, a grid of axes, a number of trials. It is
+cut into shards of about ten seconds, one file each; the same command goes on where an earlier one was
+ended, and with more trials or axis values adds what is new. `attnflow.sweep.open(STORE)` gives the
+results as an xarray dataset.
+
+Examples:
+
+- `attnflow sweep phase-diagram --dry-run` (what it would take: nothing is written)
+- `attnflow sweep phase-diagram --out phase` (again to go on after Ctrl-C)
+- `attnflow sweep mine.toml --out s3://bucket/mine --dask tcp://head:8786`
+- `mpiexec -n 65 python -m mpi4py.futures -m attnflow sweep mine.toml --out /shared/mine --mpi`
+- `attnflow sweep status phase --verify`
+- `attnflow sweep export phase phase.nc`
+- `attnflow sweep show phase-diagram > mine.toml` (to start one's own from)
+
+Ready studies: basin, consensus-time, phase-diagram.
+"""
+
+sweep = App(name="sweep", help=_HELP)
+
+
+@sweep.default
+def run(
+    spec: str,
+    /,
+    *,
+    out: str | None = None,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    resume: bool = True,
+    trials: PositiveInt | None = None,
+    workers: PositiveInt | None = None,
+    dask: str | None = None,
+    mpi: Annotated[bool, Parameter(negative="")] = False,
+    retries: NonNegativeInt = 2,
+    shard_seconds: PositiveFloat = 10.0,
+) -> int:
+    """Run a study, or what of it is not in the store yet.
+
+    Parameters
+    ----------
+    spec
+        A .toml file, or a ready study: basin, consensus-time, phase-diagram.
+    out
+        The store: a folder, or an address such as s3://bucket/sweep.
+    dry_run
+        Time a few trajectories of each shape, say what the study would take, and write nothing.
+    resume
+        Go on with a store that is there; with --no-resume that is refused.
+    trials
+        Starts at each point (as the study says).
+    workers
+        Compute in so many processes on this machine, not in this one.
+    dask
+        Compute on the workers of the dask scheduler at this address.
+    mpi
+        Compute on the other ranks; start with `mpiexec -n N python -m mpi4py.futures -m attnflow`.
+    retries
+        How often a shard that failed is tried again.
+    shard_seconds
+        How long a shard should take here; fixed when the store is begun.
+    """
+    from ._start import start_jax
+
+    start_jax()
+    from msgspec.structs import replace
+
+    af = _library()
+    study = af.read(spec)
+    if trials is not None:
+        study = replace(study, trials=trials)
+    if dry_run:
+        print(af.estimate(study, out, shard_seconds=shard_seconds))
+        return 0
+    if out is None:
+        raise ValueError(
+            "--out must say where the store is; --dry-run says what the study would take."
+        )
+    if not resume and af.Store(out).begun():
+        raise ValueError(f"`{out}` holds a sweep already, and --no-resume was given.")
+    with _lines(), _executor(workers, dask, mpi) as executor:
+        try:
+            found = af.run(study, out, executor, shard_seconds=shard_seconds, retries=retries)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(_left(af, out)) from None
+    print(found)
+    return 0 if found.complete else 1
+
+
+@sweep.command
+def status(store: str, /, *, verify: Annotated[bool, Parameter(negative="")] = False) -> int:
+    """Say what is in a store; a running sweep is not disturbed.
+
+    Parameters
+    ----------
+    store
+        The folder or address given as --out.
+    verify
+        Read every shard and compare its bytes with its checksum.
+    """
+    found = _library().status(store, verify=verify)
+    print(found)
+    return 1 if found.damaged else 0
+
+
+@sweep.command
+def export(store: str, path: Path, /) -> None:
+    """Write what a store holds as one file: netCDF (.nc) or a table in Parquet (.parquet).
+
+    Parameters
+    ----------
+    store
+        The folder or address given as --out; it need not be complete.
+    path
+        The file; its ending says the format.
+    """
+    print(f"wrote {_library().export(store, path)}")
+
+
+@sweep.command
+def compact(store: str, /) -> None:
+    """Put all shards of a complete store into one dataset, as `attnflow sweep` does at its end.
+
+    Parameters
+    ----------
+    store
+        The folder or address given as --out.
+    """
+    print(f"wrote {_library().compact(store)}")
+
+
+@sweep.command
+def show(spec: str, /) -> None:
+    """Print a ready study, to start one's own from.
+
+    Parameters
+    ----------
+    spec
+        basin, consensus-time or phase-diagram.
+    """
+    print(_library().text(spec), end="")
+
+
+def _library() -> Any:
+    try:
+        from .. import sweep as library
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+    return library
+
+
+def _left(af: Any, out: str) -> str:
+    try:
+        found = af.status(out)
+    except ValueError:
+        return "interrupted before the store was begun; nothing was written"
+    return (
+        f"interrupted: {found.shards_done} of {found.shards} shards are in {out}; the same command goes "
+        "on from there"
+    )
+
+
+class _lines:
+    """A line for each shard on standard error where no bar can be drawn."""
+
+    def __enter__(self) -> None:
+        import sys
+
+        self.logger = logging.getLogger("attnflow.sweep")
+        self.handler = logging.StreamHandler()
+        self.handler.setFormatter(logging.Formatter("attnflow: %(message)s"))
+        # On a terminal the bar says what went well.
+        level = logging.WARNING if sys.stderr.isatty() else logging.INFO
+        self.before = self.logger.level
+        self.logger.setLevel(level)
+        self.logger.addHandler(self.handler)
+
+    def __exit__(self, *_: Any) -> None:
+        self.logger.removeHandler(self.handler)
+        self.logger.setLevel(self.before)
+
+
+def _executor(workers: int | None, dask: str | None, mpi: bool) -> Any:
+    from contextlib import nullcontext
+
+    if sum((workers is not None, dask is not None, mpi)) > 1:
+        raise ValueError("--workers, --dask and --mpi exclude one another; give one.")
+    if workers is not None:
+        return _library().Pool(workers)
+    if dask is not None:
+        return _dask(dask)
+    if mpi:
+        try:
+            from mpi4py.futures import MPIPoolExecutor
+        except (ImportError, RuntimeError) as error:
+            raise ValueError(
+                f"--mpi needs mpi4py and an MPI library: pip install 'attnflow[mpi]' ({error})."
+            ) from error
+        return MPIPoolExecutor()
+    return nullcontext()
+
+
+def _dask(address: str) -> Any:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ValueError("--dask needs dask.distributed: pip install 'attnflow[dask]'.") from error
+    return Client(address, timeout="30s").get_executor()

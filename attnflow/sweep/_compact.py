@@ -1,0 +1,130 @@
+"""Compacting: all shards of a complete store in one dataset, which is then what is opened."""
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from ..records import atomic_write
+from ._dataset import from_shards
+from ._folder import Local
+from ._pack import add_entry
+from ._plan import Plan
+from ._store import Damaged, Store
+
+_CHUNK = 2**24  # bytes, of a compacted dataset
+
+
+def compact(store: Any) -> str:
+    """Put all shards of a complete store into one dataset, which `open` reads from then on.
+
+    The shards stay: they are what a study is extended from and checked by. The file can be read
+    without attnflow: `xarray.open_zarr(zarr.storage.ZipStore(path))`.
+
+    **Arguments:**
+
+    - `store`: its folder or address.
+
+    **Returns:**
+
+    The file's name in the store.
+
+    **Raises:**
+
+    `ValueError` when shards are missing or damaged.
+    """
+    home = Store(store)
+    plan = home.plan()
+    missing = home.missing(plan)
+    if missing:
+        raise ValueError(
+            f"`{home.address}` lacks {len(missing)} shards; run the sweep to its end, then compact it."
+        )
+    state = _state(home, plan)
+    found = _record(home)
+    if found is not None and found["shards"] == state:
+        return found["file"]
+    with tempfile.TemporaryDirectory(dir=_scratch(home)) as folder:
+        packed = Path(folder) / "dataset.zip"
+        _write_zarr(from_shards(home, plan), Path(folder) / "zarr", packed)
+        digest = _digest(packed)
+        file = f"dataset.{digest[:32]}.zarr.zip"
+        _put(home, file, packed)
+    record = {"file": file, "shards": state}
+    home.folder.write("dataset.json", json.dumps(record, sort_keys=True).encode() + b"\n")
+    for name in home.folder.names(""):
+        if name.startswith("dataset.") and name.endswith(".zarr.zip") and name != file:
+            home.folder.remove(name)
+    return file
+
+
+def _state(home: Store, plan: Plan) -> str:
+    # All that the dataset follows from: its shards' names hold their checksums.
+    there = home.files()
+    words = "\n".join(there.get(shard.name, shard.name) for shard in plan.shards())
+    return hashlib.sha256(words.encode()).hexdigest()
+
+
+def _record(home: Store) -> dict[str, Any] | None:
+    with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
+        record = json.loads(home.folder.read("dataset.json"))
+        return {"file": record["file"], "shards": record["shards"]}
+    return None
+
+
+def read_compact(home: Store, plan: Plan) -> xr.Dataset | None:
+    """The compacted dataset where it is that of the shards at hand; verified."""
+    from zarr.storage import ZipStore
+
+    found = _record(home)
+    if found is None or not isinstance(home.folder, Local) or found["shards"] != _state(home, plan):
+        return None
+    path = home.folder.path / found["file"]
+    try:
+        if _digest(path)[:32] != found["file"].split(".")[1]:
+            raise Damaged(
+                f"`{home.address}`: {found['file']} is damaged (its SHA-256 is not the one in its "
+                "name); remove it, and run the sweep or attnflow sweep compact again."
+            )
+    except FileNotFoundError:
+        return None
+    return xr.open_zarr(ZipStore(path, mode="r"), chunks=None, consolidated=True)
+
+
+def _write_zarr(data: xr.Dataset, folder: Path, packed: Path) -> None:
+    encoding = {}
+    for name, array in data.variables.items():
+        # Chunks along the trials, whole along the rest unless that is much.
+        chunks, room = [], max(1, _CHUNK // array.dtype.itemsize)
+        for size in reversed(array.shape):
+            chunks.insert(0, max(1, min(size, room)))
+            room //= chunks[0]
+        if array.ndim:
+            encoding[name] = {"chunks": tuple(chunks)}
+    data.to_zarr(folder, mode="w", zarr_format=2, consolidated=True, encoding=encoding)
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            add_entry(archive, path.relative_to(folder).as_posix(), path.read_bytes())
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _scratch(home: Store) -> Path | None:
+    return home.folder.path if isinstance(home.folder, Local) else None
+
+
+def _put(home: Store, name: str, path: Path) -> None:
+    if isinstance(home.folder, Local):
+        with atomic_write(home.folder.path / name) as file, open(path, "rb") as source:
+            shutil.copyfileobj(source, file)
+    else:
+        home.folder.write(name, path.read_bytes())

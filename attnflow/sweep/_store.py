@@ -1,0 +1,182 @@
+"""A store: its studies, one immutable file for each shard, and what is known about their making.
+
+```
+studies/000.json          the study, sizes of its shards, versions; a later one extends those before
+shards/000-000017.<checksum>.zarr.zip     the data: bytes that follow from plan and versions alone
+provenance/000-000017.json                when, where and in what time it was made
+dataset.json, dataset.<checksum>.zarr.zip all shards in one, once all are there
+damaged/                                  files that did not verify, put aside
+```
+"""
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from ..records import versions
+from ._folder import Folder, open_folder
+from ._pack import checksum
+from ._plan import Plan, Shard, is_shard_name
+from ._study import Study, from_builtins
+
+_FORMAT, _VERSION = "attnflow sweep", 1
+_FILE = re.compile(r"(\d{3}-\d{6})\.([0-9a-f]{32})\.zarr\.zip")
+
+
+class Damaged(ValueError):
+    """A file of a store that is not what was written."""
+
+
+class Store:
+    """A store at an address; nothing is kept in memory, so that what is there counts."""
+
+    def __init__(self, address: Any):
+        self.folder: Folder = open_folder(address)
+        self.address = self.folder.address
+
+    # === studies
+
+    def plan(self) -> Plan:
+        """The plan that the store holds; a `ValueError` where there is none, or it is altered."""
+        history, sizes = [], []
+        names = self.folder.names("studies")
+        if not names:
+            raise ValueError(
+                f"`{self.address}` holds no sweep; attnflow sweep SPEC --out begins one."
+            )
+        for k, name in enumerate(names):
+            record = self._record(name, f"{k:03d}.json")
+            history.append(from_builtins(record["study"]))
+            sizes.append(record["sizes"])
+        return Plan(history, sizes)
+
+    def _record(self, name: str, expected: str) -> dict[str, Any]:
+        try:
+            record = json.loads(self.folder.read(f"studies/{name}"))
+            whole = record.pop("sha256") == checksum(_line(record))
+        except (ValueError, KeyError, AttributeError):
+            whole, record = False, {}
+        if not whole or name != expected:
+            raise Damaged(
+                f"`{self.address}`: studies/{name} is not what was written; restore it from a copy, or "
+                "begin in another place."
+            )
+        if record["format"] != _FORMAT or record["version"] != _VERSION:
+            raise ValueError(
+                f"`{self.address}` was written by attnflow {record['versions']['attnflow']} in another "
+                "format; read it with that version."
+            )
+        return record
+
+    def made_with(self) -> dict[str, str]:
+        """The versions of packages that the store was begun with."""
+        return self._record("000.json", "000.json")["versions"]
+
+    def begun(self) -> bool:
+        """Whether there is a study."""
+        return bool(self.folder.names("studies"))
+
+    def add_study(self, study: Study, sizes: dict[str, int], probe: dict[str, Any]) -> None:
+        """Freeze one more study with the sizes of its shards."""
+        record = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "study": msgspec.to_builtins(study),
+            "sizes": sizes,
+            "probe": probe,
+            "versions": versions(),
+        }
+        record["sha256"] = checksum(_line(record))
+        number = len(self.folder.names("studies"))
+        self.folder.write(f"studies/{number:03d}.json", _line(record))
+
+    def probe(self) -> dict[str, Any]:
+        """What the probes measured, by key of blocks."""
+        found: dict[str, Any] = {}
+        for name in self.folder.names("studies"):
+            found |= self._record(name, name)["probe"]
+        return found
+
+    # === shards
+
+    def files(self) -> dict[str, str]:
+        """The file of each shard that is there, by the shard's name; nothing is read.
+
+        **Raises:**
+
+        `Damaged` when a shard has two files: the same numbers computed twice came out different.
+        """
+        found: dict[str, str] = {}
+        for file in self.folder.names("shards"):
+            match = _FILE.fullmatch(file)
+            if match is None:
+                continue
+            name = match[1]
+            if name in found:
+                raise Damaged(
+                    f"`{self.address}`: shard {name} has two results, {found[name]} and {file}; "
+                    "remove the one that is wrong and run again."
+                )
+            found[name] = file
+        return found
+
+    def read(self, file: str) -> bytes:
+        """The bytes of a shard's file, verified.
+
+        **Raises:**
+
+        `Damaged` where they are not those that its name states.
+        """
+        match = _FILE.fullmatch(file)
+        content = self.folder.read(f"shards/{file}")
+        if match is None or checksum(content) != match[2]:
+            raise Damaged(
+                f"`{self.address}`: shards/{file} is damaged (its SHA-256 is not the one in its name); "
+                "run the sweep again to repair it."
+            )
+        return content
+
+    def write(self, shard: str, content: bytes, provenance: dict[str, Any]) -> str:
+        """Put a shard's file in its place; the provenance first, so that none is without."""
+        assert is_shard_name(shard)
+        file = f"{shard}.{checksum(content)}.zarr.zip"
+        self.folder.write(f"provenance/{shard}.json", _line(provenance))
+        self.folder.write(f"shards/{file}", content)
+        return file
+
+    def verified(self, put_aside: bool = False) -> Iterator[tuple[str, bool]]:
+        """Name of each shard that is there, and whether it is what was written.
+
+        **Arguments:**
+
+        - `put_aside`: move those that are not to `damaged/`.
+        """
+        for name, file in self.files().items():
+            try:
+                self.read(file)
+            except Damaged:
+                if put_aside:
+                    self.folder.write(f"damaged/{file}", self.folder.read(f"shards/{file}"))
+                    self.folder.remove(f"shards/{file}")
+                yield name, False
+            else:
+                yield name, True
+
+    def provenance(self, shard: str) -> dict[str, Any] | None:
+        """How a shard was made, where that is still known."""
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            return json.loads(self.folder.read(f"provenance/{shard}.json"))
+        return None
+
+    def missing(self, plan: Plan) -> list[Shard]:
+        """The shards of a plan that have no file."""
+        there = self.files()
+        return [shard for shard in plan.shards() if shard.name not in there]
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, sort_keys=True).encode() + b"\n"
