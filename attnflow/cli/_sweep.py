@@ -22,6 +22,7 @@ Examples:
 - `mpiexec -n 65 python -m mpi4py.futures -m attnflow sweep mine.toml --out /shared/mine --mpi`
 - `attnflow sweep status phase --verify`
 - `attnflow sweep export phase phase.nc`
+- `attnflow sweep plot phase phase.png`
 - `attnflow sweep show phase-diagram > mine.toml` (to start one's own from)
 
 Ready studies: basin, consensus-time, phase-diagram.
@@ -94,6 +95,8 @@ def run(
         except KeyboardInterrupt:
             raise KeyboardInterrupt(_left(af, out)) from None
     print(found)
+    if "://" not in out and found.trajectories_done:
+        print(f"wrote {_draw(af, out, Path(out) / 'overview.png')}")
     return 0 if found.complete else 1
 
 
@@ -128,6 +131,22 @@ def export(store: str, path: Path, /) -> None:
 
 
 @sweep.command
+def plot(store: str, path: Path, /) -> None:
+    """Draw what a store holds: its phase diagram, or a heat map over its first two axes.
+
+    Parameters
+    ----------
+    store
+        The folder or address given as --out; it need not be complete.
+    path
+        The picture, .png.
+    """
+    if path.suffix != ".png":
+        raise ValueError(f"the picture must end in .png; got {path}.")
+    print(f"wrote {_draw(_library(), store, path)}")
+
+
+@sweep.command
 def compact(store: str, /) -> None:
     """Put all shards of a complete store into one dataset, as `attnflow sweep` does at its end.
 
@@ -157,6 +176,16 @@ def _library() -> Any:
     except ImportError as error:
         raise ValueError(str(error)) from error
     return library
+
+
+def _draw(af: Any, store: str, path: Path) -> Path:
+    from ..records import atomic_write
+    from ._sweep_picture import picture
+
+    content = picture(af.open(store))
+    with atomic_write(path) as file:
+        file.write(content)
+    return path
 
 
 def _left(af: Any, out: str) -> str:

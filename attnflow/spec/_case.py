@@ -186,8 +186,8 @@ class Output(Table, frozen=True):
         if ("lyapunov" in asked) != (self.v is not None):
             raise ValueError("`v` and the observable lyapunov go together; give both or neither")
 
-    def make(self, name: str, field: AttentionField) -> Callable[..., Any]:
-        """The observable of that name."""
+    def make(self, name: str, field: Any) -> Callable[..., Any]:
+        """The observable of that name; energy and residual are made of the field."""
         make: dict[str, Callable[[], Any]] = {
             "misalignment": observables.Misalignment,
             "aligned_pairs": lambda: observables.AlignedPairs(self.threshold),

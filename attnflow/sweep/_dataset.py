@@ -160,4 +160,4 @@ class _Lazy(BackendArray):
             if len(np.unique(row)) < len(row):
                 out = np.take(out, look[row], axis=k)
         scalar = tuple(0 if w.ndim == 0 else slice(None) for w in wanted)
-        return out[scalar]
+        return np.asarray(out[scalar])

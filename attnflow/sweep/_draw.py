@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import msgspec
 import numpy as np
 from jaxtyping import Array, Key
@@ -159,8 +158,3 @@ def _drawn_by_trial(value: Any, path: tuple):
 def halves(number: int) -> np.ndarray:
     """A 64-bit number as two `uint32`, the higher half first."""
     return np.asarray([number >> 32, number & 0xFFFFFFFF], np.uint32)
-
-
-def as_numbers(values: list[np.ndarray]) -> tuple[Array, ...]:
-    """Numbers of one trajectory as JAX arrays."""
-    return tuple(jnp.asarray(value) for value in values)

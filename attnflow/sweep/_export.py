@@ -44,11 +44,11 @@ def export(store: Any, path: str | os.PathLike) -> Path:
 
 
 def _write_netcdf(home: Store, plan: Plan, path: Path) -> None:
-    _need("h5netcdf", "netCDF files", "sweep")
+    _need("netCDF4", "netCDF files", "netcdf")
     data = from_shards(home, plan)
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "data.nc"
-        data.to_netcdf(written, engine="h5netcdf")
+        data.to_netcdf(written, engine="netcdf4")
         with atomic_write(path) as file, open(written, "rb") as source:
             shutil.copyfileobj(source, file)
 

@@ -10,7 +10,7 @@ from ..records import progress as bar
 from ._plan import Block
 from ._shard import compute, trajectory, wide
 
-_SECONDS, _MOST = 1.5, 256  # of one timed run, and trajectories in it
+_SECONDS, _MOST = 1.5, 4096  # of one timed run, and trajectories in it
 _BUDGET = 90.0  # seconds; shapes beyond it are estimated from those measured
 _LARGEST = 2**26  # bytes of a shard
 _SHARD_BYTES = 12_000  # of an empty shard's file
@@ -78,11 +78,10 @@ def _measure(block: Block) -> dict[str, float]:
     _run(block, 2)
     first = time.perf_counter() - began
     number, seconds = 2, _run(block, 2)
-    for _ in range(2):
+    # A call has a cost of its own, which a few trajectories would be charged with.
+    while seconds < _SECONDS / 2 and number < _MOST:
         wanted = int(number * _SECONDS / max(seconds, 1e-3))
-        if wanted <= 2 * number:
-            break
-        number = min(wanted, _MOST if number == 2 else 16 * _MOST)
+        number = min(_MOST, max(4 * number, min(wanted, 64 * number)))
         seconds = _run(block, number)
     return {"seconds": seconds / number, "first": first, "bytes": _bytes(block)}
 

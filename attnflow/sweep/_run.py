@@ -5,7 +5,7 @@ import logging
 import time
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,7 +30,7 @@ _HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 def run(
     spec: Any,
     store: Any,
-    executor: Executor | None = None,
+    executor: Any = None,
     *,
     shard_seconds: float = 10.0,
     retries: int = 2,
@@ -183,7 +183,7 @@ def _words(error: BaseException) -> str:
 
 
 def _made(
-    executor: Executor | None, home: Store, plan: Plan, todo: list[Shard], retries: int
+    executor: Any, home: Store, plan: Plan, todo: list[Shard], retries: int
 ) -> Iterator[tuple[Shard, Any]]:
     """Each shard with its receipt, or with the error that it kept meeting."""
     studies = len(plan.history)

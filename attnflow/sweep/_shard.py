@@ -23,7 +23,7 @@ from ..flow import consensus
 from ..model import AttentionField
 from ..observables import Energy, Residual
 from ..records import provenance
-from ._draw import Draw, as_numbers
+from ._draw import Draw
 from ._pack import pack
 from ._plan import Block, Plan, Shard
 from ._store import Store
@@ -71,7 +71,7 @@ def trajectory(block: Block, point: int, trial: int) -> tuple[AttentionField, ja
     row = (
         jnp.asarray(block.ids[point]),
         jnp.asarray(trial, jnp.uint32),
-        as_numbers([column[point] for column in block.numbers]),
+        tuple(jnp.asarray(column[point]) for column in block.numbers),
     )
     return _sampler(block)(row)
 
@@ -93,7 +93,7 @@ def observers(block: Block) -> dict[str, Any]:
     """What is observed, by name."""
     output = block.point.output
     return {
-        name: _OF_FIELD[name] if name in _OF_FIELD else output.make(name, None)  # pyright: ignore
+        name: _OF_FIELD[name] if name in _OF_FIELD else output.make(name, None)
         for name in block.point.observed
     }
 

@@ -179,4 +179,4 @@ class Store:
 
 
 def _line(record: dict[str, Any]) -> bytes:
-    return json.dumps(record, sort_keys=True).encode() + b"\n"
+    return json.dumps(record).encode() + b"\n"

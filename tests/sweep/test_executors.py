@@ -1,0 +1,230 @@
+"""The same sweep in other processes, on this machine and through schedulers; some of them die."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import attnflow as af
+from tests.systems._studies import files, fixed_probe, study
+
+LOOPED = {"trials": 60}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An undisturbed run in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        fixed_probe(patch)
+        store = tmp_path_factory.mktemp("executors") / "whole"
+        assert af.sweep.run(study(**LOOPED), store).complete
+    return store
+
+
+@pytest.fixture(autouse=True)
+def probed(monkeypatch):
+    fixed_probe(monkeypatch)
+
+
+def _triple(x):
+    return 3 * x
+
+
+def _die(_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _raise(_):
+    raise ZeroDivisionError("as asked")
+
+
+def _threads(_):
+    from attnflow.ensemble._workers import cores
+
+    return cores(), os.environ["NPROC"]
+
+
+# === the pool
+
+
+def test_a_pool_does_what_executors_do():
+    with af.sweep.Pool(2) as pool:
+        assert list(pool.map(_triple, range(5))) == [0, 3, 6, 9, 12]
+        with pytest.raises(ZeroDivisionError, match="as asked"):
+            pool.submit(_raise, 0).result()
+        assert len(pool.pids) == 2
+        assert pool.submit(_threads, 0).result() == (pool.threads, str(pool.threads))
+    assert pool.pids == []
+
+
+def test_a_worker_that_dies_fails_its_own_task_and_is_replaced():
+    with af.sweep.Pool(2) as pool:
+        futures = [pool.submit(_die if k == 3 else _triple, k) for k in range(8)]
+        with pytest.raises(af.sweep.WorkerDied, match="was ended by SIGKILL"):
+            futures[3].result()
+        assert [f.result() for k, f in enumerate(futures) if k != 3] == [0, 3, 6, 12, 15, 18, 21]
+
+
+def test_workers_end_with_the_process_that_made_them():
+    code = (
+        "import sys; from attnflow.sweep import Pool\n"
+        "import time\n"
+        "if __name__ == '__main__':\n"
+        "    pool = Pool(1); pool.submit(time.sleep, 0).result(); print(pool.pids[0], flush=True)\n"
+        "    pool.submit(time.sleep, 600); time.sleep(600)\n"
+    )
+    driver = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert driver.stdout is not None
+    pid = int(driver.stdout.readline())
+    driver.kill()
+    driver.wait()
+    driver.stdout.close()
+    for _ in range(100):
+        if not _alive(pid):
+            return
+        time.sleep(0.1)
+    raise AssertionError("the worker outlived its driver")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("name", ["workers", "threads"])
+def test_a_pool_of_nothing_is_refused(name):
+    with pytest.raises(ValueError, match=f"`{name}` must be a positive whole number; got 0"):
+        af.sweep.Pool(**{name: 0})
+
+
+def test_a_number_of_threads_that_is_none_is_refused(monkeypatch):
+    from attnflow.ensemble._workers import cores
+
+    monkeypatch.setenv("ATTNFLOW_THREADS", "many")
+    with pytest.raises(ValueError, match="ATTNFLOW_THREADS must be a positive whole number"):
+        cores()
+
+
+# === sweeps through executors
+
+
+def test_a_sweep_through_a_pool_has_the_same_bytes(whole, tmp_path):
+    with af.sweep.Pool(2) as pool:
+        assert af.sweep.run(study(**LOOPED), tmp_path / "pool", pool).complete
+    assert files(tmp_path / "pool") == files(whole)
+
+
+@pytest.mark.slow
+def test_a_shard_that_kills_its_worker_is_told_and_stops_no_other(tmp_path, monkeypatch):
+    from attnflow.sweep import _run, _shard
+
+    class Killed:
+        """As a pool, but for one shard."""
+
+        def __init__(self, pool):
+            self.pool = pool
+
+        def submit(self, fn, address, studies, name):
+            if name == "000-000001":
+                return self.pool.submit(_die, 0)
+            return self.pool.submit(fn, address, studies, name)
+
+    assert _run.make is _shard.make
+    with af.sweep.Pool(2) as pool:
+        found = af.sweep.run(study(), tmp_path / "kills", Killed(pool), retries=1)
+    assert list(found.failed) == ["000-000001"]
+    assert "WorkerDied: the worker was ended by SIGKILL" in found.failed["000-000001"]
+    assert found.shards_done == found.shards - 1
+
+
+@pytest.mark.slow
+def test_dask_workers_that_are_killed_lose_nothing(whole, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    store = tmp_path / "dask"
+    with (
+        distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            env={"ATTNFLOW_THREADS": "1"},
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        killed = []
+        stop = threading.Event()
+
+        def kill():
+            # Once each worker has a shard under way; the nanny starts another in its place.
+            chosen = random.Random(0)
+            while not stop.wait(chosen.uniform(2, 4)):
+                if len(killed) < 3 and list((store / "shards").glob("*.zip")):
+                    pids = list(client.run(os.getpid).values())
+                    os.kill(chosen.choice(pids), signal.SIGKILL)
+                    killed.append(1)
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        try:
+            with _quiet():
+                found = af.sweep.run(study(**LOOPED), store, client.get_executor())
+        finally:
+            stop.set()
+            thread.join()
+    assert killed
+    assert found.complete
+    assert not found.failed
+    assert files(store) == files(whole)
+
+
+class _quiet:
+    """Lines of a scheduler about workers that died are no failures here."""
+
+    def __enter__(self):
+        import logging
+
+        for name in ("distributed.nanny", "distributed.scheduler", "distributed.worker"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+    def __exit__(self, *_):
+        return None
+
+
+@pytest.mark.slow
+def test_two_ranks_of_mpi_give_the_same_bytes(whole, tmp_path):
+    pytest.importorskip("mpi4py.futures", exc_type=ImportError)
+    from pathlib import Path
+
+    beside = Path(sys.executable).with_name("mpiexec")
+    if not beside.exists():
+        pytest.skip("no mpiexec beside this Python")
+    spec = tmp_path / "study.toml"
+    import msgspec
+
+    spec.write_bytes(msgspec.toml.encode(study(**LOOPED)))
+    store = tmp_path / "mpi"
+    af.sweep.run(study(trials=1), store)  # begins the store, with shards of a known size
+    command = [beside, "-n", "2", sys.executable, "-m", "mpi4py.futures", "-m", "attnflow"]
+    ran = subprocess.run(
+        [*command, "sweep", spec, "--out", store, "--mpi"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stderr
+    pids = set()
+    for line in ran.stderr.splitlines():
+        if "trajectories in" in line:
+            pids.add(line.rpartition("process ")[2])
+    assert len(pids) == 1  # of the second rank, which is not the driver
+    data, wanted = af.sweep.open(store), af.sweep.open(whole)
+    assert data["misalignment"].equals(wanted["misalignment"])
