@@ -50,7 +50,7 @@ def test_help_names_every_command_and_imports_nothing_heavy():
         f"print([m for m in {heavy} if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for command in ("reproduce", "simulate", "ensemble", "bench", "info"):
+    for command in ("reproduce", "simulate", "ensemble", "sweep", "bench", "info"):
         assert command in run.stdout
     assert run.stdout.splitlines()[-1] == "[]"
 
@@ -64,7 +64,7 @@ def test_help_answers_in_under_seven_tenths_of_a_second():
     assert min(seconds() for _ in range(5)) < 0.7
 
 
-@pytest.mark.parametrize("command", ["reproduce", "simulate", "ensemble", "bench", "info"])
+@pytest.mark.parametrize("command", ["reproduce", "simulate", "ensemble", "sweep", "bench", "info"])
 def test_every_command_has_help_with_an_example(capsys, command):
     status, out, _ = in_process(capsys, command, "--help")
     assert status == 0

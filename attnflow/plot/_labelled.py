@@ -60,7 +60,9 @@ def along(array: Any, dim: str) -> Along:
     places = values[order].astype(np.float64)
     log = size > 2 and places[0] > 0 and _spread(np.log(places)) < min(0.25, _spread(places) / 2)
     even = size < 3 or _spread(np.log(places) if log else places) < 0.25
-    return Along(order, values[order], places, log=log, ticks=size <= 10 and even)
+    # A tick each where they fit side by side.
+    fit = size <= 10 and sum(len(text(value)) + 1 for value in values) <= 40
+    return Along(order, values[order], places, log=log, ticks=fit and even)
 
 
 def _spread(places: np.ndarray) -> float:

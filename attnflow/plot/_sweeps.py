@@ -168,7 +168,7 @@ def phase_diagram(
 
     # === draw
     ax = heat_map(
-        array, ax, x="beta", y="time", label=label, limits=(0.0, 1.0), colours=colours,
+        array, ax, x="beta", y="time", label=label or "part of pairs together", limits=(0.0, 1.0), colours=colours,
         xlabel=xlabel, ylabel=ylabel, title=title,
     )  # fmt: skip
     # Later than the picture is out of sight, and need not be as far away as e^β.

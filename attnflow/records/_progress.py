@@ -1,10 +1,18 @@
 """A progress bar on a terminal, and silence elsewhere."""
 
 import sys
+import threading
 from collections.abc import Iterable
 from typing import Any
 
 from tqdm import tqdm
+
+
+class _Bar(tqdm):
+    """A bar whose lock is a thread's: one of processes is left behind by a program that ends at once."""
+
+
+_Bar.set_lock(threading.RLock())
 
 
 def progress(
@@ -42,7 +50,7 @@ def progress(
     """
     stream = sys.stderr if file is None else file
     # disable=None is tqdm's own rule: off unless the stream is a terminal.
-    return tqdm(
+    return _Bar(
         iterable,
         total=total,
         desc=description,

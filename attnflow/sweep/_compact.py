@@ -13,8 +13,8 @@ import xarray as xr
 
 from ..records import atomic_write
 from ._dataset import from_shards
-from ._folder import Local
-from ._pack import add_entry
+from ._folder import SCRATCH, Local
+from ._pack import COMPRESSED, add_entry
 from ._plan import Plan
 from ._store import Damaged, Store
 
@@ -48,9 +48,9 @@ def compact(store: Any) -> str:
         )
     state = _state(home, plan)
     found = _record(home)
-    if found is not None and found["shards"] == state:
+    if found is not None and found["shards"] == state and is_whole(home, found["file"]):
         return found["file"]
-    with tempfile.TemporaryDirectory(dir=_scratch(home)) as folder:
+    with tempfile.TemporaryDirectory(dir=_scratch(home), prefix=SCRATCH) as folder:
         packed = Path(folder) / "dataset.zip"
         _write_zarr(from_shards(home, plan), Path(folder) / "zarr", packed)
         digest = _digest(packed)
@@ -85,16 +85,34 @@ def read_compact(home: Store, plan: Plan) -> xr.Dataset | None:
     found = _record(home)
     if found is None or not isinstance(home.folder, Local) or found["shards"] != _state(home, plan):
         return None
+    whole = is_whole(home, found["file"])
+    if whole is None:
+        return None
+    if not whole:
+        raise Damaged(
+            f"`{home.address}`: {found['file']} is damaged (its SHA-256 is not the one in its name); "
+            "attnflow sweep compact, or the sweep run again, repairs it."
+        )
     path = home.folder.path / found["file"]
+    return xr.open_zarr(ZipStore(path, mode="r"), chunks=None, consolidated=True)
+
+
+def damaged_dataset(home: Store) -> list[str]:
+    """The compacted dataset's name, where it is not what was written."""
+    found = _record(home)
+    return [found["file"]] if found is not None and is_whole(home, found["file"]) is False else []
+
+
+def is_whole(home: Store, file: str) -> bool | None:
+    """Whether a compacted dataset has the checksum in its name; `None` where there is none."""
     try:
-        if _digest(path)[:32] != found["file"].split(".")[1]:
-            raise Damaged(
-                f"`{home.address}`: {found['file']} is damaged (its SHA-256 is not the one in its "
-                "name); remove it, and run the sweep or attnflow sweep compact again."
-            )
+        if isinstance(home.folder, Local):
+            digest = _digest(home.folder.path / file)
+        else:
+            digest = hashlib.sha256(home.folder.read(file)).hexdigest()
     except FileNotFoundError:
         return None
-    return xr.open_zarr(ZipStore(path, mode="r"), chunks=None, consolidated=True)
+    return digest[:32] == file.split(".")[1]
 
 
 def _write_zarr(data: xr.Dataset, folder: Path, packed: Path) -> None:
@@ -106,7 +124,7 @@ def _write_zarr(data: xr.Dataset, folder: Path, packed: Path) -> None:
             chunks.insert(0, max(1, min(size, room)))
             room //= chunks[0]
         if array.ndim:
-            encoding[name] = {"chunks": tuple(chunks)}
+            encoding[name] = {"chunks": tuple(chunks), **COMPRESSED}
     data.to_zarr(folder, mode="w", zarr_format=2, consolidated=True, encoding=encoding)
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):

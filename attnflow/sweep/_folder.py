@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import secrets
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from ..records import atomic_write
 
+SCRATCH = ".scratch-"  # how folders begin that are of no use once their process is gone
 _ABANDONED = 120.0  # seconds without a sign of life, where nothing better tells
 
 
@@ -120,6 +122,8 @@ class Local:
         for left in self.path.glob("**/.*.tmp"):
             with contextlib.suppress(OSError):
                 left.unlink()
+        for left in self.path.glob(f"{SCRATCH}*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

@@ -173,7 +173,7 @@ def _places(study: Study, name: str) -> set[str]:
 def differences(old: Study, new: Study) -> list[str]:
     """Why `new` is no extension of `old`, a line each; an extension adds trials and axis values."""
     found = []
-    a, b = (msgspec.to_builtins(study) for study in (old, new))
+    a, b = ({n: getattr(s, n) for n in s.__struct_fields__} for s in (old, new))
     for name in ("seed", "dtype", "paired", *old.template, *new.template):
         lines = list(_unequal(f"$.{name}", a.get(name), b.get(name)))
         found += [line for line in lines if line not in found]

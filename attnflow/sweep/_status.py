@@ -4,6 +4,7 @@ from typing import Any
 
 from ..ensemble import Outcome
 from ..ensemble._result import WORDS
+from ._compact import damaged_dataset
 from ._probe import shard_bytes
 from ._store import Store
 
@@ -20,7 +21,8 @@ class Status:
     - `seconds_left`: of computing, as the probe measured it, on cores as it had.
     - `bytes`: of all files at most, as the probe measured it.
     - `failed`: shards that kept failing in this run, with their errors.
-    - `damaged`: shards whose bytes are not those that were written; looked for with `verify`.
+    - `damaged`: shards, and the compacted dataset, whose bytes are not those that were written; looked
+      for with `verify`.
     - `driver`: who is at work on the store, or `None`.
     """
 
@@ -64,7 +66,8 @@ class Status:
             who = f"process {self.driver.get('pid', '?')} on {self.driver.get('host', '?')}"
             lines.append(f"{'at work':<14}{who}")
         for name in self.damaged:
-            lines.append(f"damaged       shard {name}; run the sweep again to repair it")
+            what = name if "." in name else f"shard {name}"
+            lines.append(f"damaged       {what}; run the sweep again to repair it")
         for name, error in self.failed.items():
             lines.append(f"failed        shard {name}: {error}")
         return "\n".join(lines)
@@ -76,7 +79,7 @@ def status(store: Any, *, verify: bool = False) -> Status:
     **Arguments:**
 
     - `store`: its folder or address.
-    - `verify`: read every shard and compare its bytes with its checksum.
+    - `verify`: read every shard, and the compacted dataset, and compare bytes with checksums.
 
     **Raises:**
 
@@ -86,6 +89,8 @@ def status(store: Any, *, verify: bool = False) -> Status:
     plan, probe = home.plan(), home.probe()
     there = home.files()
     damaged = [name for name, good in home.verified() if not good] if verify else []
+    if verify:
+        damaged += damaged_dataset(home)
     counts = {"shards": 0, "shards_done": 0, "trajectories_done": 0}
     left, size = 0.0, 0.0
     outcomes: dict[Outcome, int] = {}

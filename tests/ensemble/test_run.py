@@ -316,3 +316,54 @@ def test_an_observer_that_raises_is_heard():
 
     with pytest.raises(RuntimeError, match="no such thing"):
         run(make(1.0), SPHERE.random(jr.key(1), (3, TOKENS)), t1=1.0, observe=broken)
+
+
+# === each trajectory from data of its own
+
+
+class _Shifted(eqx.Module):
+    """A sampler of fields and starts from rows of data."""
+
+    sphere: af.Sphere
+
+    def __call__(self, row):
+        number, beta = row
+        P = af.ScaledIdentity(beta, 3)
+        y0 = self.sphere.random(jax.random.key(number), (4,))
+        return af.AttentionField(self.sphere, P=P), y0
+
+
+def test_a_sampler_may_be_given_data_of_each_trajectory():
+    sphere = af.Sphere(3)
+    numbers, betas = np.arange(9, dtype=np.uint32), np.linspace(0.0, 2.0, 9)
+    field, _ = _Shifted(sphere)((numbers[0], betas[0]))
+    result = af.ensemble.run(
+        field,
+        _Shifted(sphere),
+        each=(numbers, betas),
+        t1=2.0,
+        observe={"E": af.misalignment, "energy": af.ensemble.OfField(af.Energy)},
+    )
+    assert result.trajectories == 9
+    for k in (0, 8):
+        own, y0 = _Shifted(sphere)((numbers[k], betas[k]))
+        sol = af.simulate(own, y0, t1=2.0, observe={"E": af.misalignment, "e": af.Energy(own)})
+        assert result.ys["E"][k] == pytest.approx(np.asarray(sol.ys["E"]), rel=1e-8)
+        assert result.ys["energy"][k] == pytest.approx(np.asarray(sol.ys["e"]), rel=1e-8)
+
+
+def test_data_of_each_trajectory_that_does_not_fit_is_refused(getkey):
+    sphere = af.Sphere(3)
+    field = af.AttentionField(sphere, P=jnp.eye(3))
+    sampler = _Shifted(sphere)
+    rows = (np.arange(3, dtype=np.uint32), np.ones(3))
+    with pytest.raises(ValueError, match="drop `number` and `key`"):
+        af.ensemble.run(field, sampler, each=rows, number=3, t1=1.0)
+    with pytest.raises(ValueError, match="`each` must hold arrays with one leading axis"):
+        af.ensemble.run(field, sampler, each=(rows[0], np.ones(2)), t1=1.0)
+    with pytest.raises(ValueError, match="`each` is for a sampler"):
+        af.ensemble.run(field, sphere.random(getkey(), (2, 4)), each=rows, t1=1.0)
+    with pytest.raises(TypeError, match="OfField is an observer of ensembles"):
+        af.simulate(
+            field, sphere.random(getkey(), (4,)), t1=1.0, observe=af.ensemble.OfField(af.Energy)
+        )

@@ -21,6 +21,7 @@ def test_observers_save_what_the_functions_give_of_the_tokens(getkey, manifold):
         "rank": observables.EffectiveRank(),
         "labels": observables.Clusters(0.9, manifold),
         "count": observables.ClusterCount(0.9, manifold),
+        "pairs": observables.AlignedPairs(0.9, manifold),
         "margin": af.HemisphereMargin(),
         "residual": observables.Residual(manifold),
     }
@@ -34,6 +35,7 @@ def test_observers_save_what_the_functions_give_of_the_tokens(getkey, manifold):
         "order": lambda t, y: af.order_parameter(y, manifold),
         "rank": lambda t, y: af.effective_rank(y),
         "labels": lambda t, y: af.clusters(y, 0.9, manifold),
+        "pairs": lambda t, y: af.aligned_pairs(y, 0.9, manifold),
         "count": lambda t, y: observables.cluster_count(y, 0.9, manifold),
         "margin": lambda t, y: af.hemisphere_margin(y)[0],
         "residual": lambda t, y: jnp.max(manifold.residual(y)),

@@ -116,3 +116,16 @@ def test_the_effective_rank_has_a_finite_gradient_at_rank_deficiency(getkey):
     ahead, behind = (af.effective_rank(y + s * 1e-6 * change) for s in (1, -1))
     slope = jnp.sum(jax.grad(af.effective_rank)(y) * change)
     np.testing.assert_allclose(slope, (ahead - behind) / 2e-6, rtol=1e-7)
+
+
+def test_aligned_pairs_are_counted_among_all_pairs(manifold):
+    angles = jnp.array([0.0, 0.1, 0.2, 2.0])
+    y = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=1)
+    assert af.aligned_pairs(y, jnp.cos(0.15)) == pytest.approx(2 / 6)
+    assert af.aligned_pairs(3.0 * y, jnp.cos(0.25)) == pytest.approx(3 / 6)
+    assert af.aligned_pairs(y, -1.0) == 1
+    assert af.aligned_pairs(y[:1], 0.999) == 1
+    assert af.aligned_pairs(jnp.concatenate([y[:1]] * 3), 1.0) == 1
+    y = manifold.random(jr.key(0), (7,))
+    g = af.cosines(y, manifold)[np.triu_indices(7, 1)]
+    assert af.aligned_pairs(y, 0.2, manifold) == pytest.approx(np.mean(np.asarray(g) >= 0.2))

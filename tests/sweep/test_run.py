@@ -197,6 +197,9 @@ def test_a_damaged_dataset_is_never_read(tmp_path):
     path.write_bytes(content)
     with pytest.raises(af.sweep.Damaged, match="dataset.*is damaged"):
         af.sweep.open(store)
+    assert af.sweep.status(store, verify=True).damaged == [path.name]
+    assert af.sweep.run(study(), store).complete
+    assert not af.sweep.status(store, verify=True).damaged
     path.unlink()
     assert np.isfinite(af.sweep.open(store)["misalignment"]).all()
 
@@ -235,7 +238,9 @@ def test_an_altered_study_is_refused(tmp_path):
 
 
 def test_another_study_is_refused_with_the_difference(whole):
-    with pytest.raises(ValueError, match=r"holds another study: \$\.seed: the store has nothing"):
+    with pytest.raises(
+        ValueError, match=r"holds another study: \$\.seed: the store has 0, the spec 3"
+    ):
         af.sweep.run(study(seed=3), whole)
     with pytest.raises(ValueError, match=r"\$\.trials: the store has 6, the spec 2"):
         af.sweep.estimate(study(trials=2), whole)

@@ -188,7 +188,7 @@ def test_an_extension_runs_what_is_new_and_that_once():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"seed": 1}, [r"$.seed: the store has nothing, the spec 1"]),
+        ({"seed": 1}, ["$.seed: the store has 0, the spec 1"]),
         ({"trials": 5}, ["$.trials: the store has 6, the spec 5"]),
         ({"grid": {"beta": [0.5, 1.0]}}, ["$.grid.beta: the store has 2.0, the spec does not"]),
         ({"time": {"t1": 6.0, "points": 3}}, ["$.time.t1: the store has 5.0, the spec 6.0"]),
