@@ -119,8 +119,13 @@ def compute(block: Block, points: np.ndarray, trials: np.ndarray) -> ensemble.En
         )
 
 
-def labelled(shard: Shard, result: ensemble.Ensemble) -> xr.Dataset:
-    """Results of a shard as a dataset along `trajectory`, with coordinates, units and attributes."""
+def labelled(shard: Shard, result: ensemble.Ensemble, made: dict[str, Any]) -> xr.Dataset:
+    """Results of a shard as a dataset along `trajectory`, with coordinates, units and attributes.
+
+    **Arguments:**
+
+    - `made`: the provenance.
+    """
     block = shard.block
     points, trials = shard.rows()
     coordinates: dict[str, Any] = {}
@@ -136,7 +141,7 @@ def labelled(shard: Shard, result: ensemble.Ensemble) -> xr.Dataset:
     data["ended"] = ("trajectory", result.t1)
     data["outcome"] = ("trajectory", result.outcome.astype(np.int8))
     data["steps"] = ("trajectory", result.stats["num_steps"].astype(np.int32))
-    dataset = xr.Dataset(data, coordinates, attributes(block))
+    dataset = xr.Dataset(data, coordinates, attributes(block, made))
     describe(dataset)
     return dataset
 
@@ -151,9 +156,8 @@ def describe(dataset: xr.Dataset) -> None:
     outcome["flag_meanings"] = " ".join(["missing", *(o.name.lower() for o in Outcome)])
 
 
-def attributes(block: Block) -> dict[str, str]:
+def attributes(block: Block, found: dict[str, Any]) -> dict[str, str]:
     """The study, the versions, the precision and the kind of device, as text."""
-    found = provenance()
     return {
         "title": block.study.title,
         "study": msgspec.json.encode(block.study).decode(),
@@ -191,7 +195,8 @@ def make(address: str, studies: int, name: str) -> dict[str, Any]:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     shard = _plan_of(address, studies)[name]
     result = compute(shard.block, *shard.rows())
-    content = pack(labelled(shard, result))
+    found = provenance()
+    content = pack(labelled(shard, result, found))
     seconds = time.perf_counter() - began
     outcomes = {str(int(how)): count for how, count in result.outcomes.items() if count}
     made = {
@@ -204,7 +209,7 @@ def make(address: str, studies: int, name: str) -> dict[str, Any]:
         "process": os.getpid(),
         "cores": cores(),
         "bytes": len(content),
-        **provenance(),
+        **found,
     }
     file = Store(address).write(name, content, made)
     keys = ("shard", "trajectories", "outcomes", "seconds", "host", "process", "bytes")

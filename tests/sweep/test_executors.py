@@ -7,7 +7,9 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
+import msgspec
 import pytest
 
 import attnflow as af
@@ -202,14 +204,10 @@ class _quiet:
 @pytest.mark.slow
 def test_two_ranks_of_mpi_give_the_same_bytes(whole, tmp_path):
     pytest.importorskip("mpi4py.futures", exc_type=ImportError)
-    from pathlib import Path
-
     beside = Path(sys.executable).with_name("mpiexec")
     if not beside.exists():
         pytest.skip("no mpiexec beside this Python")
     spec = tmp_path / "study.toml"
-    import msgspec
-
     spec.write_bytes(msgspec.toml.encode(study(**LOOPED)))
     store = tmp_path / "mpi"
     af.sweep.run(study(trials=1), store)  # begins the store, with shards of a known size
@@ -228,3 +226,100 @@ def test_two_ranks_of_mpi_give_the_same_bytes(whole, tmp_path):
     assert len(pids) == 1  # of the second rank, which is not the driver
     data, wanted = af.sweep.open(store), af.sweep.open(whole)
     assert data["misalignment"].equals(wanted["misalignment"])
+
+
+# === other processes
+
+
+@pytest.mark.slow
+def test_several_devices_work_a_shard_to_the_same_bytes(whole, tmp_path):
+    store = tmp_path / "devices"
+    af.sweep.run(study(trials=1), store)  # begins the store, with shards of a known size
+    code = (
+        "import sys, jax, msgspec, attnflow as af\n"
+        "assert jax.local_device_count() == 2\n"
+        "study = af.sweep.read(sys.argv[1])\n"
+        "print(af.sweep.run(study, sys.argv[2]).complete)\n"
+    )
+    spec = tmp_path / "study.toml"
+    spec.write_bytes(msgspec.toml.encode(study(trials=7)))
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code, spec, store],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | flags,
+    )
+    assert ran.stdout == "True\n", ran.stderr
+    data, wanted = af.sweep.open(store), af.sweep.open(whole)
+    assert data["misalignment"].equals(wanted["misalignment"].isel(trial=slice(0, 7)))
+
+
+@pytest.mark.slow
+def test_two_drivers_in_two_processes_exclude_each_other(tmp_path):
+    code = (
+        "import sys\n"
+        "from attnflow.sweep._folder import Local\n"
+        "from pathlib import Path\n"
+        "with Local(Path(sys.argv[1])).lock():\n"
+        "    print('held', flush=True); sys.stdin.read()\n"
+    )
+    store = tmp_path / "busy"
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, store],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(ValueError, match=f"another driver \\(process {other.pid} on .* is at work"):
+        af.sweep.run(study(trials=1), store)
+    other.kill()
+    other.communicate()
+    assert af.sweep.run(study(trials=1), store).complete
+
+
+SMALL_DISK = """
+import subprocess, sys
+from pathlib import Path
+import attnflow as af
+import tests.systems._studies as s
+import pytest
+if __name__ == "__main__":
+    disk, seen = sys.argv[1], ""
+    with pytest.MonkeyPatch.context() as patch:
+        s.fixed_probe(patch)
+        try:
+            af.sweep.run(s.study(trials=60), disk + "/store")
+        except OSError as error:
+            seen = str(error)
+    assert "No space left on device; free some space or choose another disk" in seen, seen
+    found = af.sweep.status(disk + "/store", verify=True)
+    assert 0 < found.shards_done < found.shards and not found.damaged
+    assert int((af.sweep.open(disk + "/store")["outcome"] > 0).sum()) == found.trajectories_done
+    subprocess.run(["mount", "-o", "remount,size=50M", disk], check=True)
+    assert af.sweep.run(s.study(trials=60), disk + "/store").complete
+    print("went on")
+"""
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_really_full_is_said_and_gone_on_from(tmp_path):
+    script = 'mount -t tmpfs -o size=400k none "$1" && exec "$2" -c "$3" "$1"'
+    may = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    try:
+        able = subprocess.run([*may, 'mount -t tmpfs none "$0"', tmp_path], capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("no unshare here")
+    if able.returncode:
+        pytest.skip("a file system of its own cannot be mounted here")
+    ran = subprocess.run(
+        [*may, script, "sh", tmp_path, sys.executable, SMALL_DISK],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=Path(__file__).parent.parent.parent,
+    )
+    assert ran.stdout.endswith("went on\n"), ran.stderr

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import attnflow as af
-from tests.systems._studies import files, fixed_probe, study
+from tests.systems._studies import files, fixed_probe, keep_figures, study
 
 pytestmark = pytest.mark.slow
 
@@ -106,14 +106,28 @@ def test_fifty_kills_of_the_driver_lose_and_repeat_nothing(whole, tmp_path, quic
         driver.wait()
         counts.append(count(store))
     assert counts == sorted(counts)
+    mid = sum(a < b for a, b in zip([0, *counts], counts, strict=False))
     assert len(set(counts)) > 5  # they met it at work
+    left = len(files(whole)) - counts[-1]
     assert af.sweep.run(study(**MANY), store).complete
     check(store, whole)
+    keep_figures(
+        "kills of the driver",
+        {
+            "kills": len(counts),
+            "drivers that had made shards": mid,
+            "shards": len(files(whole)),
+            "shards left after the last": left,
+            "trajectories": 3 * MANY["trials"],
+            "files that differ": 0,
+        },
+    )
 
 
 def test_fifty_kills_of_workers_lose_and_repeat_nothing(whole, tmp_path, quick):
     store, chosen = begun(tmp_path / "workers"), random.Random(2)
     killed: list[int] = []
+    rounds = 0
     stop = threading.Event()
     with af.sweep.Pool(2) as pool:
 
@@ -130,6 +144,7 @@ def test_fifty_kills_of_workers_lose_and_repeat_nothing(whole, tmp_path, quick):
         try:
             while len(killed) < 50:
                 found = af.sweep.run(study(**MANY), store, pool, retries=50)
+                rounds += 1
                 if found.complete and len(killed) < 50:
                     for path in list((store / "shards").iterdir())[::2]:
                         path.unlink()
@@ -138,3 +153,13 @@ def test_fifty_kills_of_workers_lose_and_repeat_nothing(whole, tmp_path, quick):
             thread.join()
         assert af.sweep.run(study(**MANY), store, pool, retries=50).complete
     check(store, whole)
+    keep_figures(
+        "kills of workers",
+        {
+            "kills": len(killed),
+            "runs, half of the shards taken away between them": rounds,
+            "shards": len(files(whole)),
+            "trajectories": 3 * MANY["trials"],
+            "files that differ": 0,
+        },
+    )

@@ -1,5 +1,8 @@
 """Small studies of one shape, and stores begun with shards of a known size."""
 
+import json
+import os
+from pathlib import Path
 from typing import Any
 
 import attnflow as af
@@ -32,3 +35,12 @@ def fixed_probe(monkeypatch: Any, size: int = 4) -> None:
 def files(store: Any) -> dict[str, bytes]:
     """The data of a store, by name."""
     return {path.name: path.read_bytes() for path in sorted((store / "shards").iterdir())}
+
+
+def keep_figures(name: str, figures: dict[str, Any]) -> None:
+    """Put what a long test counted into the JSON file `$ATTNFLOW_FIGURES`, where that is set."""
+    path = os.environ.get("ATTNFLOW_FIGURES")
+    if path:
+        before = json.loads(Path(path).read_text()) if Path(path).exists() else {}
+        made = {**figures, "provenance": af.records.provenance()}
+        Path(path).write_text(json.dumps({**before, name: made}, indent=1) + "\n")
