@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..ensemble._workers import cores
 from ..records import progress as bar
 from ._plan import Block
 from ._shard import compute, trajectory, wide
@@ -74,26 +75,26 @@ def _spread(keys: list[str]) -> list[str]:
 
 
 def _measure(block: Block) -> dict[str, float]:
-    began = time.perf_counter()
-    _run(block, 2)
-    first = time.perf_counter() - began
-    number, seconds = 2, _run(block, 2)
+    first, lanes = _run(block, 2)
+    # All lanes at work: a lane costs the same used or not.
+    number = max(2, lanes * cores())
+    seconds, _ = _run(block, number)
     # A call has a cost of its own, which a few trajectories would be charged with.
     while seconds < _SECONDS / 2 and number < _MOST:
         wanted = int(number * _SECONDS / max(seconds, 1e-3))
         number = min(_MOST, max(4 * number, min(wanted, 64 * number)))
-        seconds = _run(block, number)
+        seconds, _ = _run(block, number)
     return {"seconds": seconds / number, "first": first, "bytes": _bytes(block)}
 
 
-def _run(block: Block, number: int) -> float:
-    # Trajectories from all over the block.
+def _run(block: Block, number: int) -> tuple[float, int]:
+    """Seconds of a run of trajectories from all over the block, and the lanes of a crew."""
     spread = np.linspace(0, block.points - 1, min(number, block.points)).astype(int)
     points = np.resize(spread, number)
     trials = (np.arange(number) // len(spread) + block.first).astype(np.uint32)
     began = time.perf_counter()
-    compute(block, points, trials)
-    return time.perf_counter() - began
+    lanes = compute(block, points, trials).work["lanes"]
+    return time.perf_counter() - began, lanes
 
 
 def _bytes(block: Block) -> int:
