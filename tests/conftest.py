@@ -1,5 +1,6 @@
 """What every test runs under: 64 bits, strict arithmetic, checked signatures, seeded keys."""
 
+import gc
 import os
 import zlib
 from collections.abc import Callable, Iterator
@@ -21,6 +22,23 @@ import pytest  # noqa: E402
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+_MOST_MAPS = 20_000  # of memory; Linux allows a process 65 530 unless told otherwise
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_compiled_programs() -> Iterator[None]:
+    """Compiled programs are let go of before their maps of memory run out: XLA crashes then."""
+    yield
+    try:
+        with open("/proc/self/maps") as file:
+            maps = sum(1 for _ in file)
+    except OSError:  # not Linux
+        return
+    if maps > _MOST_MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 def _seed(name: str) -> int:

@@ -14,7 +14,7 @@ cut into shards of about ten seconds, one file each; the same command goes on wh
 ended, and with more trials or axis values adds what is new. `attnflow.sweep.open(STORE)` gives the
 results as an xarray dataset.
 
-Examples:
+Example commands:
 
 - `attnflow sweep phase-diagram --dry-run` (what it would take: nothing is written)
 - `attnflow sweep phase-diagram --out phase` (again to go on after Ctrl-C)

@@ -31,7 +31,7 @@ class Range(Table, frozen=True):
 
     start: float
     stop: float
-    count: Annotated[int, Meta(ge=2)] | None = None
+    count: Annotated[int, Meta(ge=2, le=_MOST_VALUES)] | None = None
     step: Annotated[float, Meta(gt=0)] | None = None
     spacing: Literal["linear", "log"] = "linear"
     integer: bool = False
@@ -96,12 +96,14 @@ def read_axis(name: str, raw: Any) -> Axis:
     if not raw:
         raise ValueError(f"{place}: an axis needs at least one value")
     coordinates, values, kinds = [], [], []
+    known: set[str] = set()
     for k, item in enumerate(raw):
         coordinate, value, kind = _item(item, f"{place}[{k}]")
         if kinds and kind != kinds[0]:
             raise ValueError(f"{place}[{k}]: Expected {kinds[0]}, as before it; got {kind}")
-        if canonical(coordinate) in map(canonical, coordinates):
+        if canonical(coordinate) in known:
             raise ValueError(f"{place}[{k}]: {coordinate!r} is there twice; drop one")
+        known.add(canonical(coordinate))
         coordinates.append(coordinate)
         values.append(value)
         kinds.append(kind)

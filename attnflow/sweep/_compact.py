@@ -25,7 +25,8 @@ def compact(store: Any) -> str:
     """Put all shards of a complete store into one dataset, which `open` reads from then on.
 
     The shards stay: they are what a study is extended from and checked by. The file can be read
-    without attnflow: `xarray.open_zarr(zarr.storage.ZipStore(path))`.
+    without attnflow: `xarray.open_zarr(zarr.storage.ZipStore(path))`. Memory is needed for one variable at
+    a time.
 
     **Arguments:**
 

@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import platform
-import secrets
 import shutil
 import threading
 import time
@@ -223,20 +222,20 @@ class Remote:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        mine = secrets.token_hex(8)
         other = self.driver()
         if other is not None:
             raise _refuse(self.address, other)
         stop = threading.Event()
 
-        def renew() -> None:
-            while True:
-                self.write(
-                    "driver.json", json.dumps({**_me(), "id": mine, "at": time.time()}).encode()
-                )
-                if stop.wait(_ABANDONED / 4):
-                    return
+        def sign() -> None:
+            self.write("driver.json", json.dumps({**_me(), "at": time.time()}).encode())
 
+        def renew() -> None:
+            while not stop.wait(_ABANDONED / 4):
+                with contextlib.suppress(OSError):
+                    sign()
+
+        sign()
         thread = threading.Thread(target=renew, daemon=True)
         thread.start()
         try:

@@ -48,7 +48,8 @@ def run(
     **Arguments:**
 
     - `spec`: a [`Study`][attnflow.sweep.Study], the path of a `.toml` file, or a ready study's name.
-    - `store`: a folder, or an address that fsspec knows (`s3://bucket/sweep`).
+    - `store`: a folder, or an address that fsspec knows (`s3://bucket/sweep`). One driver at a time works
+      on it; the lock of one that was killed ends with it in a folder, and after two minutes elsewhere.
     - `executor`: where shards are computed: this process unless given, or anything with `submit` as in
       `concurrent.futures`. The store's address must mean the same place there.
     - `shard_seconds`: how long a shard should take on this machine's cores; fixed when the store is
@@ -195,7 +196,11 @@ def _made(
         waiting, tries = iter(todo), dict.fromkeys((s.name for s in todo), 0)
 
         def send(shard: Shard) -> None:
-            future = executor.submit(make, home.address, studies, shard.name)
+            try:
+                future = executor.submit(make, home.address, studies, shard.name)
+            except Exception as error:  # a pool that broke takes no more
+                future = Future()
+                future.set_exception(error)
             flying[future] = shard
 
         for shard in waiting:

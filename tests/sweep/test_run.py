@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
@@ -308,6 +309,26 @@ def test_a_full_disk_is_one_clear_error_and_nothing_is_lost(whole, tmp_path, mon
     assert np.isfinite(af.sweep.open(store)["ended"]).any()
     assert af.sweep.run(study(), store).complete
     assert files(store) == files(whole)
+
+
+class _Broken:
+    """An executor that takes nothing any more."""
+
+    def submit(self, *_):
+        raise RuntimeError("cannot schedule new futures")
+
+
+def test_an_executor_that_broke_fails_its_shards_and_no_more(tmp_path):
+    found = af.sweep.run(study(trials=2), tmp_path / "broken", _Broken(), retries=1)
+    assert found.failed == dict.fromkeys(
+        ("000-000000", "000-000001"), "RuntimeError: cannot schedule new futures"
+    )
+
+
+def test_any_executor_of_the_standard_library_will_do(whole, tmp_path):
+    with ThreadPoolExecutor(2) as threads:
+        assert af.sweep.run(study(), tmp_path / "threads", threads).complete
+    assert files(tmp_path / "threads") == files(whole)
 
 
 # === elsewhere
