@@ -229,6 +229,7 @@ def test_an_ensemble_prints_how_times_are_spread_and_writes_pictures(capsys, tmp
     assert (tmp_path / "ensemble-survival.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_bench_prints_times_at_equal_error_and_writes_them(capsys, tmp_path):
     out = tmp_path / "bench.json"
     words = ["--only", "W2", "--trajectories", 4, "--no-peers", "--out", out]

@@ -32,6 +32,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_values_and_derivatives_are_those_of_the_plain_function(name, getkey):
     ours, plain, shape = CASES[name]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import textwrap
 from typing import Any
 
 _MOST_PANELS = 6
@@ -18,7 +19,7 @@ def picture(data: Any) -> bytes:
     for k, draw in enumerate(panels):
         draw(figure.add_subplot(rows, columns, k + 1))
     if data.attrs.get("title"):
-        figure.suptitle(data.attrs["title"], fontsize=11)
+        figure.suptitle(textwrap.fill(data.attrs["title"], 48 * columns), fontsize=11)
     out = io.BytesIO()
     figure.savefig(out, format="png")
     return out.getvalue()

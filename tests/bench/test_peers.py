@@ -52,6 +52,7 @@ np.save(sys.argv[1], found)
 """
 
 
+@pytest.mark.slow
 def test_the_loop_by_hand_comes_to_the_same_tokens(solved, tmp_path):
     pytest.importorskip("numba")
     # In a process of its own: here every function is wrapped to check its types, and numba cannot

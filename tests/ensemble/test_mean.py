@@ -29,6 +29,7 @@ def average(matrix, chunk=None, starts=STARTS, **options):
     return mean(last, field(matrix), starts, t1=2.0, observe=observe, chunk=chunk, **options)
 
 
+@pytest.mark.slow
 def test_value_and_gradient_are_those_of_one_by_one():
     def plain(matrix):
         def one(y0):

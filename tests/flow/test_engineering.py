@@ -158,6 +158,7 @@ def test_3_the_tolerance_of_a_step_is_their_sum_and_counts_tokens_alike():
     assert steps(np.repeat(y0, 2, axis=0), W, P, 1e-8, 1e-10) == count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PLACES)
 def test_8_float32_runs_stay_float32_whatever_comes_in_64_bits(kind):
     """Schedules, W, scale, drift, times, tolerances in 64 bits; events, observers, dense output out."""

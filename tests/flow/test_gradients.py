@@ -118,6 +118,7 @@ def test_gradient_is_the_difference_quotient(solver, adjoint):
     np.testing.assert_allclose(got, expected, rtol=1e-7 if solver == "Kvaerno5" else 1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reduce", [True, False])
 def test_backsolve_gradient_is_the_difference_quotient(reduce):
     """Optimise then discretise: right to the accuracy of the steps (Dopri8's), no better."""
@@ -182,6 +183,7 @@ def two_tokens_exact(g, scale):
 POINTS = jnp.array([-0.6, 0.1, 0.8]), jnp.array([0.4, 1.0, 1.3])
 
 
+@pytest.mark.slow
 def test_gradients_of_a_batch_of_runs_in_start_and_scale_are_exact():
     """vmap of grad, the default adjoint."""
     got = jax.jit(jax.vmap(jax.grad(two_tokens, argnums=(0, 1))))(*POINTS)
@@ -202,6 +204,7 @@ def test_gradient_of_a_mean_over_a_batch_of_runs_is_exact():
     np.testing.assert_allclose(got[1], expected[1] / 3, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_hessian_of_a_run_is_exact():
     """Forward over reverse through DirectAdjoint, on a grid fine enough to be exact."""
 

@@ -87,6 +87,7 @@ def test_the_default_solver_is_chosen_by_the_number_of_kinked_entries():
     assert isinstance(default_solver(unlisted), diffrax.Bosh3)
 
 
+@pytest.mark.slow
 def test_kinks_survive_vmap_and_grad():
     omega, phase = jnp.array([2.0, 3.0]), jnp.array([0.5, 0.7])
     y0 = jnp.asarray(random_rows(generator("kinked batch"), 4, np.eye(2)))

@@ -109,6 +109,7 @@ def runs():
     return out, gradients
 
 
+@pytest.mark.slow
 def test_reduced_runs_take_the_same_steps_to_the_same_tokens(runs):
     out, _ = runs
     plain = out[False]
@@ -122,6 +123,7 @@ def test_reduced_runs_take_the_same_steps_to_the_same_tokens(runs):
     assert plain.reduction == "none"
 
 
+@pytest.mark.slow
 def test_events_and_dense_output_see_tokens_whatever_the_coordinates(runs):
     out, _ = runs
     plain = out[False]
@@ -133,6 +135,7 @@ def test_events_and_dense_output_see_tokens_whatever_the_coordinates(runs):
         assert jnp.allclose(out[how].evaluate(2.5), out[how].ys["y"][2], atol=1e-13)
 
 
+@pytest.mark.slow
 def test_gradients_of_reduced_runs_are_those_of_plain_ones_at_repeated_tokens(runs):
     _, gradients = runs
     for span, plain in zip(gradients["span"], gradients[False], strict=True):

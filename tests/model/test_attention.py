@@ -165,6 +165,7 @@ def test_a_field_is_a_pytree_of_arrays_with_one_leaf_for_each_number():
     assert jnp.allclose(out, f(0.0, y), atol=1e-14)
 
 
+@pytest.mark.slow
 def test_vmapped_gradients_jvps_and_hessians_of_the_field_work(getkey):
     y = af.Sphere(3).random(getkey(), (4, 5))
     f = field(mask="causal")

@@ -118,6 +118,7 @@ def test_a_number_of_threads_that_is_none_is_refused(monkeypatch):
 # === sweeps through executors
 
 
+@pytest.mark.slow
 def test_a_sweep_through_a_pool_has_the_same_bytes(whole, tmp_path):
     with af.sweep.Pool(2) as pool:
         assert af.sweep.run(study(**LOOPED), tmp_path / "pool", pool).complete

@@ -133,6 +133,7 @@ def test_another_format_or_a_missing_package_is_refused(store, tmp_path, monkeyp
         af.sweep.export(store, tmp_path / "data.parquet")
 
 
+@pytest.mark.slow
 def test_times_follow_the_axis_that_changes_their_end(tmp_path, monkeypatch):
     fixed_probe(monkeypatch)
     made = study(
@@ -162,6 +163,7 @@ def test_an_estimate_says_what_would_be_run(monkeypatch, tmp_path):
     assert rest.trajectories == 6
 
 
+@pytest.mark.slow
 def test_the_phase_diagrams_border_is_the_equiangular_time(tmp_path):
     from msgspec.structs import replace
 

@@ -77,6 +77,7 @@ def test_more_trials_and_values_keep_every_earlier_number(whole, tmp_path):
     assert af.sweep.open(store)["misalignment"].equals(af.sweep.open(whole)["misalignment"])
 
 
+@pytest.mark.slow
 def test_float32_is_drawn_in_64_bits_and_kept_in_32(tmp_path):
     af.sweep.run(study(trials=1, dtype="float32", solver={}), tmp_path / "f32")
     data = af.sweep.open(tmp_path / "f32")
@@ -128,6 +129,7 @@ def test_shapes_are_compiled_once(tmp_path, monkeypatch):
     assert len(counted) == 1
 
 
+@pytest.mark.slow
 def test_a_trajectory_that_fails_says_so_and_spoils_no_other(tmp_path):
     made = study(solver={"rtol": 1e-6, "atol": 1e-9, "max_steps": 12})
     found = af.sweep.run(made, tmp_path / "short")
