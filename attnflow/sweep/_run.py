@@ -130,14 +130,15 @@ def run(
 
 def _begin(home: Store, study: Study, shard_seconds: float, show: bool) -> Plan:
     """The store's plan, begun, extended or found to be the same; a `ValueError` where it differs."""
+    before, known = [], {}
     if home.begun():
         plan = home.plan()
         check_extends(home, plan, study)
         _compare_versions(home.made_with())
         if is_same(plan.study, study):
             return plan
-    known = home.probe() if home.begun() else {}
-    history = [*(home.plan().history if home.begun() else []), study]
+        before, known = plan.history, home.probe()
+    history = [*before, study]
     blocks = Plan(history, [{}] * len(history)).blocks[-1]
     measured = probe(blocks, known, show)
     sizes = {b.key: shard_size(b, measured[b.key], shard_seconds) for b in blocks}
