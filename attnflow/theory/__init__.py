@@ -1,3 +1,14 @@
 """What is known without a simulation: times and rates to hold runs against."""
 
+from ._configurations import (
+    consensus_state as consensus_state,
+    cross_polytope as cross_polytope,
+    polygon as polygon,
+    simplex as simplex,
+    split as split,
+)
 from ._equiangular import equiangular_time as equiangular_time
+from ._exception import (
+    exceptional_curve as exceptional_curve,
+    exceptional_start as exceptional_start,
+)
