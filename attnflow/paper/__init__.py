@@ -8,7 +8,6 @@ from ._claims import Claim as Claim, FigureData as FigureData, Report as Report
 from ._exception_4_2 import (
     draw_exception_4_2 as draw_exception_4_2,
     exception_4_2 as exception_4_2,
-    exceptional_angle as exceptional_angle,
 )
 from ._remark_3_4 import remark_3_4 as remark_3_4, wendel as wendel
 from ._reproduce import FIGURES as FIGURES, reproduce as reproduce

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
-from .. import plot
+from .. import plot, theory
 from ..flow import simulate
 from ..geometry import Sphere
 from ..model import AttentionField
@@ -20,39 +20,11 @@ HORIZON = 24.0  # rounding leaves the exceptional path at e^{2t/3}: it is shown 
 T1 = 60.0
 
 
-def exceptional_angle() -> float:
-    r"""The $\theta_3(0) \ne \pi$ from which token 3 converges to $-y_1$, for $\theta_1 = 0$, $\theta_2(0) = 1$.
-
-    With $P = 0$ and scale 1 on S¹ the angles obey
-    $\dot\theta_2 = -\tfrac12\sin\theta_2$ and
-    $\dot\theta_3 = -\tfrac13\sin\theta_3 + \tfrac13\sin(\theta_2 - \theta_3)$.
-    The point $\theta_3 = \pi$ repels, as $e^{2t/3}$, while token 2 arrives as $e^{-t/2}$; exactly one
-    solution stays on $\theta_3 - \pi \approx \tfrac27\theta_2$ for ever. Solved backwards it attracts, so
-    it is followed from late times to $t = 0$.
-
-    **Returns:**
-
-    3.4295824983..., which is $\pi + 0.2879898447...$
-    """
-    late = 40.0
-
-    def second(t):
-        return 2 * jnp.arctan(jnp.tan(SECOND / 2) * jnp.exp(-t / 2))
-
-    def rate(t, beyond, args):
-        # beyond = theta_3 - pi
-        return (jnp.sin(beyond) - jnp.sin(second(t) - beyond)) / 3
-
-    sol = diffrax.diffeqsolve(
-        diffrax.ODETerm(rate),
-        diffrax.Dopri8(),
-        late,
-        0.0,
-        None,
-        2 / 7 * second(jnp.asarray(late)),
-        stepsize_controller=diffrax.PIDController(rtol=1e-13, atol=1e-15),
-    )
-    return float(np.pi + np.asarray(sol.ys)[0])
+def _exceptional_angle(field: AttentionField) -> float:
+    # theta_3(0), with theta_1 = 0 and theta_2(0) = 1: pi + 0.2879898447...
+    first_two = jnp.stack([jnp.array([1.0, 0.0]), jnp.array([np.cos(SECOND), np.sin(SECOND)])])
+    third = np.asarray(theory.exceptional_start(field, first_two)[2])
+    return float(np.pi + np.arctan2(-third[1], -third[0]))
 
 
 def _angle_beyond(y: Float[Array, "3 2"]) -> Float[Array, ""]:
@@ -71,9 +43,9 @@ def exception_4_2() -> FigureData:
     `ts` (n,), `angle` (3, n): between y_3 and -y_1, for the lower neighbour, the exceptional start and
     the upper neighbour; `theta` (3,): their theta_3(0).
     """
-    theta = exceptional_angle() + SHIFT * np.array([-1.0, 0.0, 1.0])
     sphere = Sphere(2)
     field = AttentionField(sphere, P=jnp.zeros((2, 2)), mask="causal", scale=1.0)
+    theta = _exceptional_angle(field) + SHIFT * np.array([-1.0, 0.0, 1.0])
     ts = jnp.linspace(0.0, T1, 601)
     observe = {"angle": _angle_beyond, "residual": Residual(sphere)}
 
