@@ -1,6 +1,7 @@
 """What a schedule is: a matrix that depends on time and says how fast it moves."""
 
 import abc
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -20,6 +21,9 @@ class AbstractSchedule(eqx.Module):
 
     Schedules add (`s1 + s2`) and scale (`2.0 * s`, or by a scalar or per-head schedule, `c * s`).
     """
+
+    # NumPy would add a schedule to each entry of an array on its left, and make an array of objects.
+    __array_ufunc__: ClassVar[None] = None
 
     @abc.abstractmethod
     def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
@@ -86,6 +90,9 @@ class AbstractSchedule(eqx.Module):
 
     def __sub__(self, other) -> "AbstractSchedule":
         return self + (-as_schedule("other", other))
+
+    def __rsub__(self, other) -> "AbstractSchedule":
+        return -self + other
 
 
 def rows_times(y: Array, matrix: Array) -> Array:

@@ -5,6 +5,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 import pytest
 
 import attnflow as af
@@ -214,3 +215,11 @@ def test_materialise_changes_no_bit(getkey):
 def test_bad_schedules_are_refused(as_user, build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_a_numpy_array_on_the_left_is_a_term_and_not_many():
+    matrix = np.arange(9.0).reshape(3, 3)
+    wave = af.Sinusoid(np.eye(3), 2.0)
+    for schedule in (matrix + wave, matrix - wave, wave + matrix):
+        assert isinstance(schedule, af.schedules.Sum)
+    np.testing.assert_allclose((matrix - wave)(0.4), matrix - np.eye(3) * np.sin(0.8), rtol=1e-15)
