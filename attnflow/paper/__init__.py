@@ -4,12 +4,13 @@
 `field_theorem_3_2()`, `field_theorem_4_2(key)` and `field_theorem_4_5()`.
 """
 
+from ..theory import wendel as wendel
 from ._claims import Claim as Claim, FigureData as FigureData, Report as Report
 from ._exception_4_2 import (
     draw_exception_4_2 as draw_exception_4_2,
     exception_4_2 as exception_4_2,
 )
-from ._remark_3_4 import remark_3_4 as remark_3_4, wendel as wendel
+from ._remark_3_4 import remark_3_4 as remark_3_4
 from ._reproduce import FIGURES as FIGURES, reproduce as reproduce
 from ._theorem_3_2 import (
     draw_figure1 as draw_figure1,

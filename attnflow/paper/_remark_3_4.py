@@ -8,30 +8,11 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from ..geometry import Sphere, hemisphere_margin
+from ..theory import wendel
 from ._claims import Claim, FigureData
 
 CASES = ((2, 2), (10, 3), (12, 5))  # tokens, dimension
 TRIALS = 4000
-
-
-def _sum(tokens: int, terms: int) -> float:
-    return sum(math.comb(tokens - 1, k) for k in range(terms)) / 2 ** (tokens - 1)
-
-
-def wendel(tokens: int, dim: int) -> float:
-    r"""The probability that uniform random tokens on the sphere of $\mathbb{R}^m$ share a hemisphere.
-
-    $$ 2^{1-\ell} \sum_{k=0}^{m-1} \binom{\ell-1}{k} $$
-
-    (J. G. Wendel, *A problem in geometric probability*, Math. Scand. 11, 1962.) The paper's Remark
-    3.4 prints the sum to $n - 1 = m - 2$, one term short.
-
-    **Arguments:**
-
-    - `tokens`: $\ell$.
-    - `dim`: $m = n + 1$.
-    """
-    return _sum(tokens, dim)
 
 
 @jax.jit
@@ -56,7 +37,7 @@ def remark_3_4(key: Key[Array, ""], *, trials: int = TRIALS) -> FigureData:
     for case, (tokens, dim) in enumerate(CASES):
         y = Sphere(dim).random(jr.fold_in(key, case), (trials, tokens))
         frequency = float(np.mean(_held(y)))
-        right, printed = wendel(tokens, dim), _sum(tokens, dim - 1)
+        right, printed = wendel(tokens, dim), wendel(tokens, dim - 1)
         error = math.sqrt(right * (1 - right) / trials)
         rows.append((tokens, dim, frequency, error, right, printed))
         agrees = abs(frequency - right) <= 4 * error

@@ -12,3 +12,11 @@ from ._exception import (
     exceptional_curve as exceptional_curve,
     exceptional_start as exceptional_start,
 )
+from ._speed import (
+    angle_bound as angle_bound,
+    misalignment_bound as misalignment_bound,
+    reference_misalignment as reference_misalignment,
+    speed_limit as speed_limit,
+    tanh_reference as tanh_reference,
+)
+from ._wendel import wendel as wendel
