@@ -8,10 +8,13 @@ from ._configurations import (
     split as split,
 )
 from ._equiangular import equiangular_time as equiangular_time
+from ._equilibrium import Equilibrium as Equilibrium, equilibrium as equilibrium
 from ._exception import (
     exceptional_curve as exceptional_curve,
     exceptional_start as exceptional_start,
 )
+from ._jacobian import jacobian as jacobian
+from ._spectrum import Spectrum as Spectrum, spectrum as spectrum
 from ._speed import (
     angle_bound as angle_bound,
     misalignment_bound as misalignment_bound,
