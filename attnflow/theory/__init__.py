@@ -13,6 +13,7 @@ from ._exception import (
     exceptional_curve as exceptional_curve,
     exceptional_start as exceptional_start,
 )
+from ._identities import cross_ratios as cross_ratios, energy_rate as energy_rate
 from ._jacobian import jacobian as jacobian
 from ._spectrum import Spectrum as Spectrum, spectrum as spectrum
 from ._speed import (
