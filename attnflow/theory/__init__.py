@@ -15,6 +15,7 @@ from ._exception import (
 )
 from ._identities import cross_ratios as cross_ratios, energy_rate as energy_rate
 from ._jacobian import jacobian as jacobian
+from ._modes import first_clusters as first_clusters, mode_growth as mode_growth
 from ._spectrum import Spectrum as Spectrum, spectrum as spectrum
 from ._speed import (
     angle_bound as angle_bound,
