@@ -134,6 +134,58 @@ def test_simulate_prints_how_it_ended_and_observables_at_both_ends(capsys):
         assert np.isfinite([start, end]).all()
 
 
+def test_simulate_says_which_theorems_apply_and_whether_the_run_did_as_they_say(capsys):
+    status, out, err = in_process(capsys, "simulate", "figure2", "--t1", 4)
+    assert (status, err) == (0, "")
+    said = out[out.index("what theorems say") :]
+    lines = [line for line in said.splitlines() if line[:1].strip()]
+    assert [line.split()[0] for line in lines[1:5]] == ["3.2", "4.2", "4.5", "4.7"]
+    assert "3.2              applies: consensus" in said
+    assert "measured: V, eq. (7) never rises: it did" in said
+    assert "4.2              does not apply: attention is not causal: 45 pairs" in said
+    assert "VIOLATED" not in said
+    assert max(map(len, said.splitlines())) <= 100
+    assert "3.2: V" not in out  # what is watched is not listed among what the case asked for
+
+
+def test_simulate_names_the_first_violation(capsys, monkeypatch):
+    """A monitor of another start: its tokens' V is not that of the run."""
+    from attnflow import theory
+
+    sphere = af.Sphere(3)
+    axis = jnp.array([0.0, 0.0, 1.0])
+    other = sphere.random_hemisphere(jax.random.key(9), (8,), v=axis)
+    field = af.AttentionField(sphere, jnp.eye(3))
+    watch = theory.monitor(field, other)
+    monkeypatch.setattr(theory, "monitor", lambda *args, **kwargs: watch)
+    out = in_process(capsys, *QUICK)[1]
+    assert "measured: least v'y stays above 0: VIOLATED from t = 0 on" in out
+    assert "first violation:" in out.splitlines()[-1]
+
+
+def test_simulate_may_leave_theorems_out(capsys):
+    status, out, _ = in_process(capsys, *QUICK, "--no-theory")
+    assert status == 0
+    assert "what theorems say" not in out
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--tokens 1",
+        "--dim 2 --tokens 2 --beta 0",
+        "--dim 1",
+        "--kernel hardmax",
+        "--normalisation pre --dtype float32",
+        "--kernel exp --heads 2 --mask causal",
+    ],
+)
+def test_theorems_have_an_answer_for_every_field_that_flags_make(capsys, flags):
+    status, out, err = in_process(capsys, "simulate", "--t1", 1, *flags.split())
+    assert (status, err) == (0, "")
+    assert "3.2              " in out
+
+
 def test_simulate_writes_the_case_the_numbers_and_pictures(capsys, tmp_path):
     out = tmp_path / "new" / "folder"
     assert in_process(capsys, *QUICK, "--out", out)[0] == 0

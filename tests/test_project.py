@@ -80,12 +80,15 @@ def _readme_commands() -> list[str]:
 
 def test_the_readmes_examples_run_and_end_in_consensus():
     text = (ROOT / "README.md").read_text()
-    one, many = re.findall(r"```python\n(.*?)```", text, re.S)
+    one, many, theory = re.findall(r"```python\n(.*?)```", text, re.S)
     names = {}
     exec(one, names)
     assert names["sol"].ys["E"][-1] < 1e-6
     exec(many.replace("100_000", "70"), names)
     assert names["result"].reached.all()
+    exec(theory, names)
+    assert names["found"]["4.2"].applies is True
+    assert names["watch"].check(names["sol"]).holds
 
 
 def test_every_file_that_the_readme_points_to_is_there():

@@ -1,16 +1,20 @@
 """`attnflow simulate`: one case, from a file, by name or by flags, run and summed up."""
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeFloat, NonNegativeInt, PositiveInt
 
+from ._said import said
+
 if TYPE_CHECKING:
     from ..spec import Case
 
 _LABELS = {
     "misalignment": "misalignment E",
+    "aligned_pairs": "aligned pairs",
     "order_parameter": "order parameter",
     "clusters": "clusters",
     "effective_rank": "effective rank",
@@ -37,9 +41,13 @@ def simulate(
     rtol: NonNegativeFloat | None = None,
     atol: NonNegativeFloat | None = None,
     dtype: Literal["float64", "float32"] | None = None,
+    theory: bool = True,
     out: Annotated[Path | None, Parameter(negative="")] = None,
 ) -> int:
-    """Simulate one case and print how it ended, with observables at the start and at the end.
+    """Simulate one case and print how it ended, and what theorems said beforehand.
+
+    Printed are observables at the start and at the end, and the paper's theorems: which apply, which
+    hypothesis fails, what they predict, and whether the run did so.
 
     Without a case: 10 tokens, uniform on the sphere in R^3, one head with P = I, full attention,
     until t = 20. Flags change that, or what a case says.
@@ -78,6 +86,8 @@ def simulate(
         Absolute tolerance for each token (1e-12; 1e-7 in float32).
     dtype
         Precision of the numbers (float64).
+    theory
+        Say which theorems apply, and watch what they predict.
     out
         Folder for the case, the numbers (npz) and pictures (png); nothing is written unless given.
     """
@@ -105,13 +115,15 @@ def simulate(
     chosen = _with_flags(source, {name: x for name, x in flags.items() if x is not None})
     folder = None if out is None else writable_folder(out)
     try:
-        solution = _run(chosen)
+        solution, watch = _run(chosen, theory)
     except ValueError as error:  # the case's own errors begin with the place in it
         raise ValueError(f"{case}: {error}" if case and str(error)[0] == "$" else error) from error
     if chosen.title:
         print(chosen.title)
-    print(solution)
+    print(dataclasses.replace(solution, ys=_of_case(solution.ys)))
     print(_table(solution.ys))
+    if watch is not None:
+        print(said(watch, solution))
     if folder is not None:
         for path in _write(folder, chosen, solution):
             print(f"wrote {path}")
@@ -168,16 +180,27 @@ def _scores(P: Any, flags: dict[str, Any]) -> Any:
     return [beta] * heads if heads > 1 else beta
 
 
-def _run(case: "Case") -> Any:
+def _run(case: "Case", theory: bool) -> tuple[Any, Any]:
+    """The solution, and the monitor of what theorems predict of it."""
     from ..flow import simulate as run
 
     field, y0, options = case.build()
     observe = {"tokens": _tokens, **case.observers(field)}
-    return run(field, y0, **options, observe=observe)
+    if not theory:
+        return run(field, y0, **options, observe=observe), None
+    from ..theory import monitor
+
+    watch = monitor(field, y0, t0=options["t0"])
+    return run(field, y0, **options, observe={**observe, **watch.observe}), watch
 
 
 def _tokens(y):
     return y
+
+
+def _of_case(ys: dict[str, Any]) -> dict[str, Any]:
+    """What the case asked for, without what theorems are held to."""
+    return {name: value for name, value in ys.items() if name == "tokens" or name in _LABELS}
 
 
 def _table(ys: dict[str, Any]) -> str:
@@ -199,7 +222,7 @@ def _write(folder: Path, case: "Case", solution: Any) -> list[Path]:
     stem = "simulation"
     written = [folder / f"{stem}.toml", folder / f"{stem}.npz"]
     spec.write(written[0], case)
-    ys: dict[str, Any] = {name: np.asarray(value) for name, value in solution.ys.items()}
+    ys: dict[str, Any] = {name: np.asarray(x) for name, x in _of_case(solution.ys).items()}
     with atomic_write(written[1]) as file:
         np.savez(file, ts=np.asarray(solution.ts), provenance=json.dumps(provenance()), **ys)
     pictures = {}

@@ -1,0 +1,42 @@
+"""What theorems said of a run, beside what it did."""
+
+import textwrap
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..flow._solution import Solution
+    from ..theory import Monitor
+
+_ALWAYS = ("3.2", "4.2", "4.5", "4.7")  # the paper's, whether they apply or not
+
+
+def said(watch: "Monitor", solution: "Solution") -> str:
+    """A line or more for each of the paper's theorems, and for every other that applies."""
+    report = watch.check(solution)
+    lines = ["", "what theorems say of this field and start, and what the run did"]
+    for key, verdict in watch.verdicts.items():
+        if key not in _ALWAYS and verdict.applies is not True:
+            continue
+        answer = {True: "applies", False: "does not apply", None: "cannot be decided"}
+        what = verdict.reason if verdict.applies is not True else str(verdict.prediction)
+        lines.append(_wrapped(f"{key:<16} ", f"{answer[verdict.applies]}: {what}"))
+        found = [
+            f"{check.quantity} {check.claim}: " + ("it did" if check.holds else _broken(check))
+            for check in report.checks
+            if check.theorem == key
+        ]
+        if key in report.distances:
+            found.append(f"at the end {report.distances[key]:.3g} from the limit")
+        lines += [_wrapped(f"{'':<16} ", f"measured: {text}") for text in found]
+    if report.first is not None:
+        first = report.first
+        lines.append(f"first violation: {first.quantity} ({first.theorem}) at t = {first.time:.6g}")
+    return "\n".join(lines)
+
+
+def _broken(check) -> str:
+    return f"VIOLATED from t = {check.time:.6g} on, by up to {check.excess:.3g}"
+
+
+def _wrapped(head: str, text: str) -> str:
+    return textwrap.fill(text, 100, initial_indent=head, subsequent_indent=" " * len(head))

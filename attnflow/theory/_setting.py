@@ -1,0 +1,132 @@
+"""A field and its start as the theorems' hypotheses look at them: facts in NumPy, each worked out once."""
+
+from functools import cached_property
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._checks import floating, is_concrete
+from ..geometry import hemisphere_certificate
+from ..geometry._hemisphere import HemisphereCertificate
+from ..model import AttentionField
+from ..observables import cosines
+from ..schedules import AbstractSchedule
+from ._ranges import Range, range_of, some_times, values_at
+
+
+class Setting:
+    """What is asked of a field and tokens by more than one theorem."""
+
+    def __init__(self, field: AttentionField, y0, t0: float):
+        if not isinstance(field, AttentionField):
+            raise ValueError(f"`field` must be an AttentionField; got {type(field).__name__}.")
+        if not is_concrete(field, y0, t0):
+            raise ValueError(
+                "`field` and `y0` must hold numbers, not traced values; call this outside jit and vmap."
+            )
+        y0 = floating("y0", y0)
+        self.field = field
+        self.t0 = float(t0)
+        self.y0 = np.asarray(field.check_start("y0", y0), np.float64)
+        if field.tokens is not None and field.tokens != self.tokens:
+            raise ValueError(
+                f"`y0` must have {field.tokens} tokens, as the field's mask, weights or frozen "
+                f"flags; got {self.tokens}."
+            )
+        self.eps = float(jnp.finfo(y0.dtype).eps)
+
+    @property
+    def tokens(self) -> int:
+        """The number of tokens."""
+        return self.y0.shape[0]
+
+    @property
+    def dim(self) -> int:
+        """The dimension of the space."""
+        return self.y0.shape[1]
+
+    @property
+    def pace(self) -> float:
+        r"""$h \cdot$ scale: what the rows of all heads sum to, which is the unit of rates."""
+        return self.field.heads * float(self.field.scale)
+
+    def rounding(self, schedule: AbstractSchedule) -> float:
+        """The relative size of a difference that rounding explains, in one of its matrices."""
+        value = schedule(jnp.asarray(self.t0))
+        return 8 * self.dim**0.5 * float(jnp.finfo(value.dtype).eps)
+
+    @cached_property
+    def W(self) -> np.ndarray:
+        """The matrix of the ellipsoid."""
+        return np.asarray(self.field.manifold.W, np.float64)
+
+    @cached_property
+    def P_range(self) -> Range:
+        """What the type of P says of all its values."""
+        return range_of(self.field.P, self.t0)
+
+    @cached_property
+    def P(self) -> np.ndarray:
+        """P at the beginning, heads first."""
+        return values_at(self.field.P, np.array([self.t0])).reshape(-1, self.dim, self.dim)
+
+    @cached_property
+    def U_range(self) -> Range | None:
+        """The same for U, `None` where it is the identity by its type."""
+        return None if self.field.U is None else range_of(self.field.U, self.t0)
+
+    @cached_property
+    def U_times(self) -> np.ndarray:
+        """Times at which U is looked at where its type does not settle a question."""
+        return np.zeros(0) if self.field.U is None else some_times(self.field.U, self.t0)
+
+    @cached_property
+    def U_values(self) -> np.ndarray:
+        """U at these times: `(times, heads, dim, dim)`, one head where all share it."""
+        assert self.field.U is not None
+        return values_at(self.field.U, self.U_times).reshape(-1, *self._U_shape)
+
+    @property
+    def _U_shape(self) -> tuple[int, int, int]:
+        assert self.field.U is not None
+        shape = self.field.U.shape
+        return (shape[0] if len(shape) == 3 else 1, self.dim, self.dim)
+
+    @cached_property
+    def U(self) -> np.ndarray:
+        """U at the beginning, `(heads, dim, dim)`: one head where all share it."""
+        return np.eye(self.dim)[None] if self.field.U is None else self.U_values[0]
+
+    @cached_property
+    def U_sum(self) -> np.ndarray:
+        r"""$\bar U = \sum_\eta U_\eta$ at the beginning."""
+        return np.sum(np.broadcast_to(self.U, (self.field.heads, *self.U.shape[1:])), axis=0)
+
+    @cached_property
+    def U_changes(self) -> tuple[bool | None, float, float]:
+        """Whether U changes with time, by how much where it is seen to, and when."""
+        if self.field.U is None or self.U_range is None:
+            return False, 0.0, self.t0
+        slack = self.rounding(self.field.U) * max(np.abs(self.U).max(), 1e-300)
+        if self.U_range.radius.max() <= slack:
+            return False, 0.0, self.t0
+        change = np.abs(self.U_values - self.U_values[:1]).max(axis=(1, 2, 3))
+        k = int(np.argmax(change))
+        seen = change[k] > slack
+        return (True if seen else None), float(change[k]), float(self.U_times[k])
+
+    @cached_property
+    def hemisphere(self) -> HemisphereCertificate:
+        """The widest open hemisphere that holds the tokens, with its proof."""
+        return hemisphere_certificate(jnp.asarray(self.y0, self._dtype))
+
+    @property
+    def _dtype(self):
+        return jnp.float64 if self.eps < 1e-10 else jnp.float32
+
+    @cached_property
+    def cosines(self) -> np.ndarray:
+        """Cosines of the tokens in the inner product of W, `(tokens, tokens)`."""
+        return np.asarray(
+            cosines(jnp.asarray(self.y0, self._dtype), self.field.manifold), np.float64
+        )
