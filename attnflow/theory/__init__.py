@@ -7,7 +7,11 @@ from ._configurations import (
     simplex as simplex,
     split as split,
 )
-from ._equiangular import equiangular_time as equiangular_time
+from ._equiangular import (
+    equiangular_cosine as equiangular_cosine,
+    equiangular_gap as equiangular_gap,
+    equiangular_time as equiangular_time,
+)
 from ._equilibrium import Equilibrium as Equilibrium, equilibrium as equilibrium
 from ._exception import (
     exceptional_curve as exceptional_curve,
