@@ -84,7 +84,7 @@ def exceptional_curve(
     is followed outwards, which is backwards in time, where it attracts: in
     $x = \log\tan(\theta_2/2)$ it is $d\varphi/dx = -\dot\varphi/a_{21}$, with no singular end.
 
-    In float64 it is good to about 1e-12 (of a radian) up to $|P| \approx 8$. The cost grows as $1/a_{21}$:
+    In float64 it is good to a few 1e-12 (of a radian) up to $|P| \approx 8$. The cost grows as $1/a_{21}$:
     a second or less unless token 2 gives less than about 1e-5 of its attention to token 1; where it
     gives it less than about 1e-6 the curve is refused.
 
