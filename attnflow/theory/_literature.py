@@ -9,6 +9,7 @@ from ..model._kernels import Exponential, Softmax
 from ..model._normalisations import NGPT, Peri, Post, Pre, SquareRoot
 from ..observables import Energy
 from ._caps import caps
+from ._equiangular import equiangular_gap
 from ._hypotheses import (
     causal,
     equation_6,
@@ -64,8 +65,6 @@ def equiangular(s: Setting, assume: tuple[str, ...]) -> Verdict:
     ]
 
     def predict() -> Prediction:
-        from ._equiangular import equiangular_gap
-
         mean = s.y0.sum(axis=0)
         limit = mean / math.sqrt(mean @ s.W @ mean)
         scale = float(s.field.scale)

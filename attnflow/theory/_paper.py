@@ -147,18 +147,19 @@ def remark_4_7(s: Setting, assume: tuple[str, ...]) -> Verdict:
     def predict() -> Prediction:
         assert course is not None
         assert found is not None
-        assert s.field.U is not None
         radius = course.radius
         start = 2 * math.asin(min(1.0, float(np.linalg.norm(s.y0[0] - v)) / 2))
-        angle = Quantity(
-            "angle of y_1 to v(t)", AngleToTop(s.field.U), "below", bound=max(start, radius)
-        )
+        quantities = ()
+        # Beyond pi/2 - radius the bound on the angle's growth says nothing. (U = None: S^0 alone.)
+        if s.field.U is not None and start <= math.pi / 2 - radius:
+            bound, observer = max(start, radius), AngleToTop(s.field.U)
+            quantities = (Quantity("angle of y_1 to v(t)", observer, "below", bound=bound),)
         return Prediction(
             "tokens end in a ball around v(t), which grows with sup |v'|"
             f" = {course.speed:.3g}; the first token's has the angle {radius:.3g}",
             limit=v if radius == 0 else None,
             basin="starts with v(t0)'y_i > 0 for all i, as far as the remark's sketch goes",
-            quantities=(angle,),
+            quantities=quantities,
         )
 
     return judge(name, hypotheses, predict, assume)

@@ -123,14 +123,15 @@ def test_a_lagging_first_token_stays_in_the_ball_of_remark_4_7():
 
 
 def test_tokens_in_caps_leave_them_only_after_the_time_that_is_promised():
-    """At beta = 6 the promise is short, and the tokens' own time is not far beyond."""
-    flow = field(P=9 * np.eye(3), scale=1.0)
+    """Orthonormal tokens at beta = 16: the promise, and the time that they really take (K1)."""
+    flow = field(P=16 * np.eye(3), scale=1.0)
     watch = af.theory.monitor(flow, jnp.eye(3))
     verdict = watch.verdicts["metastable"]
     assert verdict.applies is True
     (inside,) = verdict.prediction.quantities
-    assert 1 < inside.until < 1e3
-    ts = jnp.append(jnp.linspace(0.0, inside.until, 20), 1e5)
+    together = float(af.theory.equiangular_time(0.9, 16.0, 3))
+    assert 10 < inside.until < together
+    ts = jnp.append(jnp.linspace(0.0, inside.until, 20), together)
     sol = run(flow, jnp.eye(3), watch, ts)
     depth = np.asarray(sol.ys["metastable: least cosine with the cap's centre"])
     assert np.all(depth[:-1] > inside.bound)
