@@ -7,6 +7,11 @@ from ._configurations import (
     simplex as simplex,
     split as split,
 )
+from ._continuation import (
+    Branch as Branch,
+    Crossing as Crossing,
+    continuation as continuation,
+)
 from ._equiangular import (
     equiangular_cosine as equiangular_cosine,
     equiangular_gap as equiangular_gap,
@@ -17,9 +22,12 @@ from ._exception import (
     exceptional_curve as exceptional_curve,
     exceptional_start as exceptional_start,
 )
+from ._hypothesis import Hypothesis as Hypothesis
 from ._identities import cross_ratios as cross_ratios, energy_rate as energy_rate
 from ._jacobian import jacobian as jacobian
 from ._modes import first_clusters as first_clusters, mode_growth as mode_growth
+from ._monitor import Check as Check, Monitor as Monitor, Report as Report, monitor as monitor
+from ._quantities import Quantity as Quantity
 from ._spectrum import Spectrum as Spectrum, spectrum as spectrum
 from ._speed import (
     angle_bound as angle_bound,
@@ -28,4 +36,6 @@ from ._speed import (
     speed_limit as speed_limit,
     tanh_reference as tanh_reference,
 )
+from ._verdict import Prediction as Prediction, Verdict as Verdict, Verdicts as Verdicts
+from ._verdicts import verdicts as verdicts
 from ._wendel import wendel as wendel
