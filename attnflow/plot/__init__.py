@@ -4,6 +4,7 @@ Each function draws on the axes it is given, or on those of a new figure, and re
 (`ax.figure.savefig(...)` writes it). No backend is chosen and no global setting is changed.
 """
 
+from ._branch import branch as branch
 from ._curves import curves as curves, quantiles as quantiles
 from ._exception import exceptional_starts as exceptional_starts
 from ._figure import figure_of as figure_of, save as save
