@@ -50,6 +50,7 @@ def theorem_3_2(s: Setting, assume: tuple[str, ...]) -> Verdict:
         V = Quantity("V, eq. (7)", Lyapunov(v), "falls")
         return Prediction(
             "consensus, at a point of the hemisphere that holds the tokens, which they never leave",
+            v=np.asarray(v),
             basin="every start in an open hemisphere",
             rate=s.pace if s.tokens > 1 else None,
             quantities=(V, Quantity("least v'y", Height(v), "above")),
@@ -118,6 +119,7 @@ def theorem_4_5(s: Setting, assume: tuple[str, ...]) -> Verdict:
         return Prediction(
             "consensus at v, the top eigenvector of U on the tokens' side, asymptotically stable",
             limit=v,
+            v=v,
             basin="every start with v'y_i > 0 for all i",
             rate=s.pace * (found.value - slowest) if math.isfinite(slowest) else None,
             quantities=(
@@ -158,6 +160,7 @@ def remark_4_7(s: Setting, assume: tuple[str, ...]) -> Verdict:
             "tokens end in a ball around v(t), which grows with sup |v'|"
             f" = {course.speed:.3g}; the first token's has the angle {radius:.3g}",
             limit=v if radius == 0 else None,
+            v=v,
             basin="starts with v(t0)'y_i > 0 for all i, as far as the remark's sketch goes",
             quantities=quantities,
         )

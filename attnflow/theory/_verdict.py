@@ -16,6 +16,8 @@ class Prediction:
 
     - `says`: the prediction in a sentence.
     - `limit`: where every token goes, shape `(dim,)`; `None` where the theorem does not say.
+    - `v`: the axis of the theorem, shape `(dim,)`: of the widest open hemisphere that holds the tokens
+      (3.2), or the top eigenvector of U on their side (4.5, 4.7); `None` elsewhere.
     - `basin`: from which starts.
     - `rate`: distances to the limit fall as $e^{-\\text{rate}\\,t}$ in the end (an asymptotic rate in
       the field's own time, its scale included); `None` where none is known.
@@ -25,6 +27,7 @@ class Prediction:
 
     says: str
     limit: np.ndarray | None = None
+    v: np.ndarray | None = None
     basin: str = ""
     rate: float | None = None
     quantities: tuple[Quantity, ...] = ()

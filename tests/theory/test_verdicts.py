@@ -369,6 +369,15 @@ def test_verdicts_of_float32_tokens_are_those_of_float64():
     assert af.theory.verdicts(field(), jnp.asarray(APART, jnp.float32))["3.2"].applies is False
 
 
+def test_the_axis_that_is_found_proves_the_hemisphere_and_is_the_eigenvector():
+    held = af.theory.verdicts(field(), jnp.asarray(NEAR))["3.2"].prediction
+    assert np.min(NEAR @ held.v) == pytest.approx(float(af.hemisphere_margin(jnp.asarray(NEAR))[0]))
+    V = held.lyapunov
+    assert float(V(jnp.asarray(0.0), jnp.asarray(NEAR))) == pytest.approx(1 - np.min(NEAR @ held.v))
+    top = af.theory.verdicts(causal(U=turned(1.0, 0.5, -2)), jnp.asarray(-UP))["4.5"].prediction
+    np.testing.assert_allclose(top.v, -TOP, atol=1e-14)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_random_tokens_share_a_hemisphere_exactly_where_the_verdict_says(seed):
     from scipy.optimize import linprog
