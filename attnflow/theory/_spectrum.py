@@ -160,7 +160,7 @@ def analyse(
     return Spectrum(
         eigenvalues=everything.values,
         errors=everything.errors,
-        modes=_tangent_vectors(field, frame, everything.modes),
+        modes=_tangent_vectors(field, frame, everything.modes if modes else None),
         jacobian=J,
         speed=frame.speed,
         family=directions.shape[1],
@@ -190,9 +190,11 @@ def _outside(
     return everything.values[kept], everything.errors[kept]
 
 
-def _tangent_vectors(field: AttentionField, frame: Frame, modes: np.ndarray) -> np.ndarray:
+def _tangent_vectors(field: AttentionField, frame: Frame, modes: np.ndarray | None) -> np.ndarray:
     """Columns of coordinates as tangent vectors at the tokens, in their own coordinates."""
     tokens, dim = frame.x.shape
+    if modes is None:
+        return np.full((tokens * (dim - 1), tokens, dim), np.nan, complex)
     ambient = np.einsum("idk,ikn->nid", frame.local.basis, modes.reshape(tokens, dim - 1, -1))
 
     def out(part: Any) -> np.ndarray:
