@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from .._checks import choose
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
-_LARGEST = 700.0  # exp(700) is about the largest number that a float holds
+LARGEST = 700.0  # exp(700) is about the largest number that a float holds
 _END = 760.0  # of z: e^-760 is below the smallest
 
 
@@ -241,10 +241,10 @@ def _setting(tokens: int, start: float, kernel: str) -> tuple[int, float]:
 
 def _betas(beta: ArrayLike) -> np.ndarray:
     beta = np.asarray(beta, np.float64)
-    bad = ~(np.abs(beta) <= _LARGEST)
+    bad = ~(np.abs(beta) <= LARGEST)
     if bad.any():
         raise ValueError(
-            f"`beta` must be at most {_LARGEST:g} in size; got {beta[bad].flat[0]}, for which no "
+            f"`beta` must be at most {LARGEST:g} in size; got {beta[bad].flat[0]}, for which no "
             "float holds the times."
         )
     return beta

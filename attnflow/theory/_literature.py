@@ -9,7 +9,7 @@ from ..model._kernels import Exponential, Softmax
 from ..model._normalisations import NGPT, Peri, Post, Pre, SquareRoot
 from ..observables import Energy
 from ._caps import caps
-from ._equiangular import equiangular_gap
+from ._equiangular import LARGEST, equiangular_gap
 from ._hypotheses import (
     causal,
     equation_6,
@@ -82,15 +82,16 @@ def equiangular(s: Setting, assume: tuple[str, ...]) -> Verdict:
             t = (np.asarray(ts) - s.t0) * scale
             return equiangular_gap(t, beta, s.tokens, start=start, kernel=kernel)
 
+        quantities = [Quantity("spread of the cosines", Spread(s.field.manifold), "zero")]
+        if abs(beta) <= LARGEST:
+            together = Quantity("1 - cosine", Gap(s.field.manifold), "equals", expected=gap)
+            quantities.insert(0, together)
         return Prediction(
             "cosines stay equal and go to 1: consensus at the tokens' mean direction",
             limit=limit,
             basin="starts with one cosine above -1/(tokens - 1)",
-            rate=scale * (math.exp(beta) if kernel == "exp" else 1.0),
-            quantities=(
-                Quantity("1 - cosine", Gap(s.field.manifold), "equals", expected=gap),
-                Quantity("spread of the cosines", Spread(s.field.manifold), "zero"),
-            ),
+            rate=scale * (math.exp(min(beta, LARGEST)) if kernel == "exp" else 1.0),
+            quantities=tuple(quantities),
         )
 
     return judge("Equiangular tokens (arXiv:2312.10794)", hypotheses, predict, assume)
@@ -139,7 +140,7 @@ def synchronisation(s: Setting, assume: tuple[str, ...]) -> Verdict:
 
     def predict() -> Prediction:
         exp = isinstance(s.field.kernel, Exponential)
-        rate = s.pace * (math.exp(beta) if exp else 1.0)
+        rate = s.pace * (math.exp(min(beta, LARGEST)) if exp else 1.0)
         return Prediction(
             "consensus; the interaction energy rises all the way",
             basin="almost every start (not: equilibria such as polygons, and what ends at them)",

@@ -236,6 +236,7 @@ CASES: dict[str, tuple[af.AttentionField, np.ndarray, dict[str, bool | None]]] =
     ),
     "a regular simplex": (field(P=EYE), APART, {"equiangular": False, "3.2": False}),
     "orthonormal tokens": (field(P=-2 * EYE, kernel="exp"), EYE, {"equiangular": True}),
+    "orthonormal tokens at beta = 1000": (field(P=1000 * EYE), EYE, {"equiangular": True}),
     "orthonormal tokens but for 1e-6": (
         field(P=EYE),
         np.asarray(SPHERE.project(EYE + 1e-6 * np.eye(3, k=1))),
