@@ -66,8 +66,7 @@ def eigen(J: np.ndarray, tokens: int, *, eps: float, noise: float, modes: bool =
         owners.append(np.full(len(rows), k))
         found = np.full((n, len(rows)), np.nan, complex)
         if modes:
-            later = np.concatenate([*blocks[k + 1 :], np.zeros(0, int)])
-            found = _extend(J, rows, later, some, V, eps)
+            found = _extend(J, rows, blocks[k + 1 :], some, V, eps)
         vectors.append(found)
     value = np.concatenate(values)
     order = np.lexsort((-np.imag(value), -np.real(value)))
@@ -106,24 +105,28 @@ def _dense(A: np.ndarray, eps: float, noise: float) -> tuple[np.ndarray, np.ndar
 
 
 def _extend(J, rows, later, values, V, eps) -> np.ndarray:
-    """Eigenvectors of one block as those of all of `J`: what the blocks after it do follows."""
-    n = len(J)
+    """Eigenvectors of one block as those of all of `J`, by substitution: what later blocks follow."""
+    n, scale = len(J), float(np.linalg.norm(J, 2))
     found = np.zeros((n, len(values)), complex)
     found[rows] = V
     # Columns that repeat one another are one eigenvector: the first keeps it.
     overlap = np.triu(np.abs(V.conj().T @ V), 1)
     found[:, overlap.max(axis=0) > 1 - 1e-10] = np.nan
-    if len(later):
-        scale = np.linalg.norm(J, 2)
-        below = J[np.ix_(later, later)]
-        cut = 64 * n * eps * scale
-        for k in np.flatnonzero(~np.isnan(found[rows[0]])):
-            push = J[np.ix_(later, rows)] @ V[:, k]
-            shifted = below - values[k] * np.eye(len(later))
-            answer, missed = least_squares(shifted, -push, cut=cut, rounding=0)
-            found[later, k] = answer
-            if np.linalg.norm(missed) > 16 * cut * (1 + np.linalg.norm(answer)):
+    for k in np.flatnonzero(~np.isnan(found[rows[0]])):
+        before = rows
+        for block in later:
+            feels = J[np.ix_(block, before)]
+            push = feels @ found[before, k]
+            size = float(np.linalg.norm(feels, axis=0) @ np.abs(found[before, k]))
+            before = np.concatenate([before, block])
+            if size == 0:
+                continue
+            shifted = J[np.ix_(block, block)] - values[k] * np.eye(len(block))
+            answer, missed = least_squares(shifted, -push, cut=64 * n * eps * scale, rounding=0)
+            found[block, k] = answer
+            if np.linalg.norm(missed) > 1e3 * n * eps * size:
                 found[:, k] = np.nan  # another block has this eigenvalue, and the only eigenvector
+                break
     known = ~np.isnan(found[rows[0]])
     found[:, known] /= np.linalg.norm(found[:, known], axis=0)
     return found

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.special import iv
+from scipy.special import comb, iv
 
 import attnflow as af
 from attnflow import theory
@@ -62,6 +62,25 @@ def test_k9_consensus_under_causal_attention(kind):
     found = theory.spectrum(field, 0.0, y)
     assert_real(found, np.repeat(-(1 - 1 / np.arange(1, L + 1)), D - 1))
     assert (found.verdict, found.family) == ("stable", D - 1)
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_modes_of_causal_consensus_are_binomial_coefficients(kind):
+    """That of token k has C(j-1, k-1) at token j: sums of columns of Pascal's triangle are in the next.
+
+    They grow like 2^j, so that a solver for the whole matrix loses them.
+    """
+    rng, place = generator("binomial", kind), Place(kind, D, "spectrum")
+    tokens = 30
+    field = af.AttentionField(place.general, random_p(rng, place), mask="causal", scale=1 / H)
+    y = theory.consensus_state(tokens, a_point(rng, place), manifold=place.manifold)
+    found = theory.spectrum(field, 0.0, y)
+    sizes = np.sqrt(np.einsum("nia,ab,nib->ni", found.modes, place.W, found.modes.conj()).real)
+    for k in range(1, tokens + 1):
+        expected = comb(np.arange(tokens), k - 1)
+        expected = np.tile(expected / np.linalg.norm(expected), (D - 1, 1))
+        of_this = np.argsort(np.abs(found.eigenvalues + 1 - 1 / k))[: D - 1]
+        np.testing.assert_allclose(sizes[of_this], expected, rtol=1e-10)
 
 
 def symmetric_values(rng, heads):
