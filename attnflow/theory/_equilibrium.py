@@ -59,7 +59,8 @@ def equilibrium(
     Newton's method in charts of the manifold, where the Jacobian is solved by least squares on the
     complement of the known family of equilibria ([`spectrum`][]), so that neutral directions are
     let be. Where that does not get closer at once, Levenberg and Marquardt's method (optimistix)
-    leads up to it.
+    leads up to it. A speed below rounding passes for zero: so do clusters of a large $\beta$ that
+    move at $e^{-50}$, of which [`spectrum`][] then says "undecided".
 
     **Arguments:**
 

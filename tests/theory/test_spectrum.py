@@ -311,6 +311,17 @@ def test_the_family_is_that_of_the_rotations_which_the_field_has():
         assert found.family == dimension
 
 
+@pytest.mark.parametrize("kind", PLACES)
+def test_a_line_of_tokens_turns_freely_under_any_p_and_identity_values(kind):
+    """No rotation commutes with P, and every line is an equilibrium: a family all the same."""
+    rng, place = generator("line", kind), Place(kind, D, "spectrum")
+    field = af.AttentionField(place.general, random_p(rng, place), scale=1.0)
+    y = theory.split(3, 2, a_point(rng, place), manifold=place.manifold)
+    found = theory.spectrum(field, 0.0, y)
+    assert (found.family, found.at_rest) == (D - 1, True)
+    assert np.sum(np.abs(found.eigenvalues) < 1e-13) == D - 1
+
+
 def test_frozen_tokens_are_left_out_of_the_verdict():
     """One token fixed, the others consent with it: stable, and no rotation is left."""
     sphere = af.Ellipsoid(jnp.eye(3))
