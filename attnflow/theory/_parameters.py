@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._hypothesis import Hypothesis
-from ._ranges import finite, first_jump, some_times, values_at
-from ._setting import Setting
+from ._ranges import finite, first_jump
+from ._setting import Changes, Setting
 
 # === P
 
@@ -52,26 +52,23 @@ def _unknown(s: Setting) -> str:
 
 def constant_scores(s: Setting) -> Hypothesis:
     """P does not change with time."""
-    return _still(s, "P constant")
+    return _still("P constant", "P", s.P_changes)
 
 
-def _still(s: Setting, name: str) -> Hypothesis:
-    slack = s.rounding(s.field.P) * max(np.abs(s.P).max(), 1e-300)
-    if s.P_range.radius.max() <= slack:
-        return Hypothesis(name, True, "by its type")
-    times = some_times(s.field.P, s.t0)
-    values = values_at(s.field.P, times).reshape(len(times), -1)
-    change = np.abs(values - values[:1]).max(axis=1)
-    k = int(np.argmax(change))
-    if change[k] > slack:
-        return Hypothesis(name, False, f"P changes by {change[k]:.3g} until t = {times[k]:.4g}")
-    return Hypothesis(name, None, f"P did not change at {len(times)} times, which proves nothing")
+def _still(name: str, letter: str, changes: Changes) -> Hypothesis:
+    if changes.seen is None:
+        says = f"{letter} did not change at {changes.times} times, which proves nothing"
+        return Hypothesis(name, None, says)
+    if changes.seen:
+        says = f"{letter} changes by {changes.size:.3g} until t = {changes.when:.4g}"
+        return Hypothesis(name, False, says)
+    return Hypothesis(name, True, "by its type")
 
 
 def scores_beta(s: Setting) -> tuple[Hypothesis, float]:
     r"""$P = \beta W$ (on the sphere $\beta I$), the same in every head; and $\beta$."""
     name = "P = beta I, constant"
-    still = _still(s, name)
+    still = _still(name, "P", s.P_changes)
     beta = float(np.mean(np.sum(s.P * s.W[None], axis=(1, 2)) / np.sum(s.W**2)))
     if still.holds is not True:
         return still, beta
@@ -102,7 +99,7 @@ def identity_values(s: Setting) -> Hypothesis:
     c = s.U[0, 0, 0]
     multiple = np.abs(s.U - c * eye[None]).max() <= slack * abs(c)
     hint = ""
-    if multiple and c > 0 and s.U_changes[0] is False:
+    if multiple and c > 0 and s.U_changes.seen is False:
         hint = f" (U = {c:.4g} I is U = I at {c:.4g} times the scale: give that)"
     says = f"U differs from I by {off[k]:.3g} in an entry at t = {s.U_times[k]:.4g}{hint}"
     return Hypothesis(name, False, says)
@@ -110,12 +107,7 @@ def identity_values(s: Setting) -> Hypothesis:
 
 def constant_values(s: Setting) -> Hypothesis:
     """U does not change with time."""
-    changes, size, when = s.U_changes
-    if changes is None:
-        says = f"U did not change at {len(s.U_times)} times, which proves nothing"
-        return Hypothesis("U constant", None, says)
-    says = f"U changes by {size:.3g} until t = {when:.4g}" if changes else "by its type"
-    return Hypothesis("U constant", not changes, says)
+    return _still("U constant", "U", s.U_changes)
 
 
 def asymmetry(U: np.ndarray) -> float:

@@ -5,6 +5,7 @@ from fractions import Fraction
 from functools import singledispatch
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -299,4 +300,9 @@ def some_times(schedule: AbstractSchedule, t0: float) -> np.ndarray:
 
 def values_at(schedule: AbstractSchedule, times: np.ndarray) -> np.ndarray:
     """`M(t)` at each time, in float64: shape `(times, *shape)`."""
-    return _array(jax.vmap(schedule)(jnp.asarray(times)))
+    return _array(_values(schedule, jnp.asarray(times)))
+
+
+@eqx.filter_jit
+def _values(schedule: AbstractSchedule, times: jax.Array) -> jax.Array:
+    return jax.vmap(schedule)(times)

@@ -1,7 +1,9 @@
 """A field and its start as the theorems' hypotheses look at them: facts in NumPy, each worked out once."""
 
 from functools import cached_property
+from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,6 +14,22 @@ from ..model import AttentionField
 from ..observables import cosines
 from ..schedules import AbstractSchedule
 from ._ranges import Range, range_of, some_times, values_at
+
+
+class Changes(NamedTuple):
+    """Whether a schedule changes with time: by how much where it is seen to, when, of how many times."""
+
+    seen: bool | None
+    size: float
+    when: float
+    times: int
+
+
+def _changes(values: np.ndarray, times: np.ndarray, slack: float) -> Changes:
+    change = np.abs(values - values[:1]).reshape(len(times), -1).max(axis=1)
+    k = int(np.argmax(change))
+    seen = True if change[k] > slack else None
+    return Changes(seen, float(change[k]), float(times[k]), len(times))
 
 
 class Setting:
@@ -52,8 +70,8 @@ class Setting:
 
     def rounding(self, schedule: AbstractSchedule) -> float:
         """The relative size of a difference that rounding explains, in one of its matrices."""
-        value = schedule(jnp.asarray(self.t0))
-        return 8 * self.dim**0.5 * float(jnp.finfo(value.dtype).eps)
+        dtype = jax.eval_shape(schedule, jnp.asarray(self.t0)).dtype
+        return 8 * self.dim**0.5 * float(jnp.finfo(dtype).eps)
 
     @cached_property
     def W(self) -> np.ndarray:
@@ -103,17 +121,23 @@ class Setting:
         return np.sum(np.broadcast_to(self.U, (self.field.heads, *self.U.shape[1:])), axis=0)
 
     @cached_property
-    def U_changes(self) -> tuple[bool | None, float, float]:
-        """Whether U changes with time, by how much where it is seen to, and when."""
+    def P_changes(self) -> "Changes":
+        """Whether P changes with time."""
+        slack = self.rounding(self.field.P) * max(np.abs(self.P).max(), 1e-300)
+        if self.P_range.radius.max() <= slack:
+            return Changes(False, 0.0, self.t0, 0)
+        times = some_times(self.field.P, self.t0)
+        return _changes(values_at(self.field.P, times), times, slack)
+
+    @cached_property
+    def U_changes(self) -> "Changes":
+        """Whether U does."""
         if self.field.U is None or self.U_range is None:
-            return False, 0.0, self.t0
+            return Changes(False, 0.0, self.t0, 0)
         slack = self.rounding(self.field.U) * max(np.abs(self.U).max(), 1e-300)
         if self.U_range.radius.max() <= slack:
-            return False, 0.0, self.t0
-        change = np.abs(self.U_values - self.U_values[:1]).max(axis=(1, 2, 3))
-        k = int(np.argmax(change))
-        seen = change[k] > slack
-        return (True if seen else None), float(change[k]), float(self.U_times[k])
+            return Changes(False, 0.0, self.t0, 0)
+        return _changes(self.U_values, self.U_times, slack)
 
     @cached_property
     def hemisphere(self) -> HemisphereCertificate:

@@ -53,7 +53,7 @@ def slow_values(s: Setting) -> tuple[list[Hypothesis], Course | None]:
     U, slack = s.field.U, 1e-15 if s.field.U is None else s.rounding(s.field.U)
     eps = slack / (8 * s.dim**0.5)
     name = "U slowly varying"
-    if U is None or s.U_changes[0] is False:
+    if U is None or s.U_changes.seen is False:
         symmetric = symmetric_values(s)
         if symmetric.holds is False:
             return [symmetric], None

@@ -88,7 +88,12 @@ def normalisation(kind):
     return af.Mix(switch=1.2) if kind == "mix" else NORMALISATIONS[kind][0]
 
 
-@pytest.mark.parametrize("kind", NORMALISATIONS)
+LONG = ("ngpt", "sqrt", "mix")
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=pytest.mark.slow) if k in LONG else k for k in NORMALISATIONS]
+)
 def test_k13_cosine_radius_and_tail_under_each_normalisation(kind):
     """Karagodin et al. 2510.22026: (1/s) of each normalisation, its radius, its tail; P = I."""
     _, options, (left, right), variable, slope = NORMALISATIONS[kind]

@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_info
 import attnflow as af
 
 
+@pytest.mark.slow
 def test_a_run_leaves_the_threads_of_blas_as_they_were():
     def threads():
         return {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}

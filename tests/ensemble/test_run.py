@@ -185,7 +185,7 @@ def test_a_sampler_gives_trajectory_i_the_start_of_key_i():
 @pytest.mark.parametrize(
     ("solver", "options"),
     [
-        (diffrax.Dopri8(), {"rtol": 1e-6}),
+        pytest.param(diffrax.Dopri8(), {"rtol": 1e-6}, marks=pytest.mark.slow),
         (diffrax.Heun(), {"dt0": 0.1, "controller": diffrax.ConstantStepSize()}),
         (diffrax.Euler(), {"dt0": 0.1}),
         pytest.param(diffrax.Kvaerno3(), {"rtol": 1e-5}, marks=pytest.mark.slow),
@@ -217,7 +217,9 @@ def test_jumps_and_kinks_are_stepped_to_as_simulate_does():
         assert result.stats["num_steps"][i] == sol.stats["num_steps"]
 
 
-@pytest.mark.parametrize("dim", [8, 40], ids=["few lanes", "one lane"])
+@pytest.mark.parametrize(
+    "dim", [8, pytest.param(40, marks=pytest.mark.slow)], ids=["few lanes", "one lane"]
+)
 def test_reduced_and_plain_runs_agree(dim):
     sphere = af.Sphere(dim)
     D = af.Sinusoid(1.0, jnp.linspace(0.5, 1.0, 2 * dim).reshape(2, dim))
@@ -333,6 +335,7 @@ class _Shifted(eqx.Module):
         return af.AttentionField(self.sphere, P=P), y0
 
 
+@pytest.mark.slow
 def test_a_sampler_may_be_given_data_of_each_trajectory():
     sphere = af.Sphere(3)
     numbers, betas = np.arange(9, dtype=np.uint32), np.linspace(0.0, 2.0, 9)

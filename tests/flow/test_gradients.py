@@ -94,12 +94,12 @@ def difference_quotient(name):
 # explicit ones have the loop of Tsit5.
 BANK = [
     ("Tsit5", "RecursiveCheckpoint"),
-    ("Tsit5", "Direct"),
+    pytest.param("Tsit5", "Direct", marks=pytest.mark.slow),
     ("Tsit5", "Forward"),
     pytest.param("Kvaerno5", "RecursiveCheckpoint", marks=pytest.mark.slow),
     pytest.param("Kvaerno5", "Direct", marks=pytest.mark.slow),
-    ("Dopri8", "Forward"),
-    ("Heun", "Forward"),
+    pytest.param("Dopri8", "Forward", marks=pytest.mark.slow),
+    pytest.param("Heun", "Forward", marks=pytest.mark.slow),
 ]
 
 
@@ -192,6 +192,7 @@ def test_gradients_of_a_batch_of_runs_in_start_and_scale_are_exact():
     np.testing.assert_allclose(got[1], expected[1], rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_gradient_of_a_mean_over_a_batch_of_runs_is_exact():
     """grad of vmap: one loop for all lanes, of different lengths."""
 
@@ -232,7 +233,10 @@ def test_forward_mode_through_the_default_adjoint_names_the_adjoints_that_do_it(
         jax.jvp(run, (jnp.asarray(0.1),), (jnp.asarray(1.0),))
 
 
-@pytest.mark.parametrize(("tokens", "dim", "name"), [(4, 6, "span"), (8, 3, "whitening")])
+@pytest.mark.parametrize(
+    ("tokens", "dim", "name"),
+    [(4, 6, "span"), pytest.param(8, 3, "whitening", marks=pytest.mark.slow)],
+)
 def test_derivatives_through_reductions_agree_with_plain_runs(tokens, dim, name):
     """In P, W and y0; two starting tokens coincide, where a basis by QR loses the derivative."""
     rng = generator("reductions", name)

@@ -98,7 +98,10 @@ def test_a_field_with_everything_agrees_with_dop853():
         np.testing.assert_allclose(sol.ys[:, 3], np.broadcast_to(y0[3], (5, DIM)), rtol=1e-13)
 
 
-@pytest.mark.parametrize("normalisation", ["pre", "peri", "ngpt", "sqrt", "mix"])
+@pytest.mark.parametrize(
+    "normalisation",
+    ["pre", *(pytest.param(n, marks=pytest.mark.slow) for n in ("peri", "ngpt", "sqrt", "mix"))],
+)
 def test_other_normalisations_agree_with_dop853(normalisation):
     rng = generator("normalised", normalisation)
     oracle, y0 = random_case(rng, 2, True)

@@ -29,6 +29,7 @@ def run(t0, y0, max_steps, **state):
     )
 
 
+@pytest.mark.slow
 def test_a_run_in_pieces_is_the_run_in_one():
     whole = run(jnp.asarray(0.0), Y0, 4096)
     piece = run(jnp.asarray(0.0), Y0, 10)

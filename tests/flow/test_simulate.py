@@ -121,6 +121,7 @@ def test_which_of_several_events_ended_the_run_is_said():
     assert not bool(sol.event["late"])
 
 
+@pytest.mark.slow
 def test_in_a_batch_some_lanes_may_have_events_and_some_none():
     starts = jnp.stack([Y0, SPHERE.project(Y0[:1] + 1e-3 * Y0), SPHERE.project(Y0 + Y0[:1])])
     run = lambda y: af.simulate(FIELD, y, t1=3.0, event=af.consensus(1e-3))  # noqa: E731
@@ -193,7 +194,7 @@ def test_a_run_that_fails_says_why_or_keeps_what_there_is():
     assert "for want of steps" in str(kept)
 
 
-@pytest.mark.parametrize("when", [-1.0, 2.0])
+@pytest.mark.parametrize("when", [-1.0, pytest.param(2.0, marks=pytest.mark.slow)])
 def test_a_field_that_is_not_finite_ends_the_run_soon(when):
     broken = af.AttentionField(
         SPHERE, jnp.eye(3), drift=lambda t, y: jnp.where(t > when, jnp.nan, 0.0) * y

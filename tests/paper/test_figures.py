@@ -107,6 +107,7 @@ def test_figures_5_and_6_are_one_run_of_theorem_4_5():
     np.testing.assert_allclose(ys[-1] @ v, 1, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_figure_4_at_a_small_size():
     seen = []
     data = paper.figure4(
@@ -121,6 +122,7 @@ def test_figure_4_at_a_small_size():
     assert np.max(data["E"][:, -1]) < 1e-3 < np.min(data["E"][:, 0])
 
 
+@pytest.mark.slow
 def test_remark_3_4_is_one_term_short():
     assert paper.wendel(10, 3) == 0.08984375
     assert paper.wendel(12, 5) == 0.2744140625
@@ -133,6 +135,7 @@ def test_remark_3_4_is_one_term_short():
     assert data["frequency"][0] == 1
 
 
+@pytest.mark.slow
 def test_one_start_off_minus_y_1_converges_to_it_and_its_neighbours_do_not():
     data = paper.exception_4_2()
     assert data["theta"][1] == pytest.approx(np.pi + 0.287989844, abs=1e-9)

@@ -118,7 +118,9 @@ def test_interpolated_passes_through_its_knots_and_holds_its_ends(method):
         assert jnp.allclose(s(2.0), 1.5)
 
 
-@pytest.mark.parametrize("knots", [2, 3, 7])
+@pytest.mark.parametrize(
+    "knots", [2, pytest.param(3, marks=pytest.mark.slow), pytest.param(7, marks=pytest.mark.slow)]
+)
 def test_the_cubic_is_that_of_diffrax_on_all_knots(knots, getkey):
     ts = jnp.cumsum(jr.uniform(getkey(), (knots,), minval=0.1))
     values = jr.normal(getkey(), (knots, 2, 2))

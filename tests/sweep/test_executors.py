@@ -64,6 +64,7 @@ def test_a_pool_does_what_executors_do():
     assert pool.pids == []
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_fails_its_own_task_and_is_replaced():
     with af.sweep.Pool(2) as pool:
         futures = [pool.submit(_die if k == 3 else _triple, k) for k in range(8)]

@@ -149,6 +149,7 @@ def test_times_follow_the_axis_that_changes_their_end(tmp_path, monkeypatch):
     assert np.allclose(both[0, 0, :, 0], data["misalignment"].sel(T=2.0, beta=1.0).isel(time=0))
 
 
+@pytest.mark.slow
 def test_an_estimate_says_what_would_be_run(monkeypatch, tmp_path):
     made = study(grid={"beta": {"start": 0.1, "stop": 9.0, "count": 10}}, trials=10_000_000)
     found = af.sweep.estimate(made, progress=False)

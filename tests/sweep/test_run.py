@@ -87,6 +87,7 @@ def test_float32_is_drawn_in_64_bits_and_kept_in_32(tmp_path):
     assert np.array_equal(y0, wide.astype("float32"))
 
 
+@pytest.mark.slow
 def test_arrays_drawn_by_trial_differ_and_come_back(tmp_path):
     random = {"type": "uniform", "shape": [3, 3], "low": -1.0, "seed": "trial"}
     made = study(attention={"P": {"type": "constant", "value": random}, "scale": "$beta"})
@@ -100,6 +101,7 @@ def test_arrays_drawn_by_trial_differ_and_come_back(tmp_path):
     assert np.allclose(found, sol.ys, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_the_energy_is_that_of_each_trajectorys_own_field(tmp_path):
     made = study(trials=1, output={"observe": ["energy", "residual"]})
     af.sweep.run(made, tmp_path / "energy")

@@ -134,7 +134,9 @@ def bent(kind, mask, seed):
 
 
 @pytest.mark.parametrize("kind", PLACES)
-@pytest.mark.parametrize(("mask", "seed"), [(None, 4), ("causal", 2)])
+@pytest.mark.parametrize(
+    ("mask", "seed"), [(None, 4), pytest.param("causal", 2, marks=pytest.mark.slow)]
+)
 def test_a_branch_without_symmetry_ends_where_direct_polishing_does(kind, mask, seed):
     family, y, oracle = bent(kind, mask, seed)
     branch = theory.continuation(family, y, np.array([0.0, 0.25, 0.5]))
@@ -147,6 +149,7 @@ def test_a_branch_without_symmetry_ends_where_direct_polishing_does(kind, mask, 
     np.testing.assert_allclose(found.eigenvalues, branch.eigenvalues[-1], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_crossings_of_a_branch_that_others_meet_do_not_depend_on_the_steps():
     """The causal branch of seed 7: at each crossing the Jacobian is singular, and the tokens move."""
     family, y, oracle = bent("sphere", "causal", 7)

@@ -44,7 +44,7 @@ def test_a_source_with_rotations_is_polished_to_rounding(kind, size):
 
 
 @pytest.mark.parametrize("kind", PLACES)
-@pytest.mark.parametrize("mask", [None, "causal"])
+@pytest.mark.parametrize("mask", [None, pytest.param("causal", marks=pytest.mark.slow)])
 def test_equilibria_without_symmetry_are_found_from_the_end_of_a_run(kind, mask):
     """Two heads, a general P, symmetric U: the oracle's velocity there is zero too."""
     place = Place(kind, 3, "equilibrium")

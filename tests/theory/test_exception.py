@@ -135,6 +135,7 @@ def test_the_curve_holds_the_starts_of_both_sides(name, kind):
         np.testing.assert_allclose(third, expected, atol=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["attracting", "strong and skew", "not symmetric"])
 def test_runs_move_along_the_curve(name):
     _, field, P, y = case(name, "sphere", 2.2)
@@ -150,6 +151,7 @@ def test_runs_move_along_the_curve(name):
     np.testing.assert_allclose(g, beyond, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_start_does_not_depend_on_the_scale_and_keeps_the_dtype_of_the_tokens():
     _, field, P, y = case("two heads", "sphere")
     found = exceptional_start(field, y)
@@ -224,6 +226,7 @@ def test_angles_that_token_2_cannot_have_are_refused(as_user):
         exceptional_curve("field", Y2, jnp.array([1.0]))  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.slow
 def test_a_token_2_that_is_all_but_held_is_refused(monkeypatch):
     monkeypatch.setattr("attnflow.theory._exception._STEPS", 2000)
     P = np.broadcast_to(

@@ -40,6 +40,7 @@ def test_the_rate_is_the_derivative_of_the_energy(kind):
         assert rate == pytest.approx(float(af.energy_dissipation(field, 0.0, y)), rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["softmax", "exp"])
 def test_along_a_run_the_energy_grows_at_the_rate(kernel):
     rng = generator("along", kernel)

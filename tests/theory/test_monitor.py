@@ -66,7 +66,12 @@ RUNS: dict[str, tuple[af.AttentionField, Any, af.AttentionField, set[str]]] = {
 }
 
 
-@pytest.mark.parametrize("theorem", RUNS)
+QUICK = ("3.2", "4.5", "metastable")
+
+
+@pytest.mark.parametrize(
+    "theorem", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in RUNS]
+)
 def test_a_prediction_holds_along_its_run_and_is_broken_along_another(theorem):
     flow, y0, other, quantities = RUNS[theorem]
     watch = af.theory.monitor(flow, y0)
@@ -106,6 +111,7 @@ def test_the_distance_to_the_limit_is_that_of_the_last_tokens():
     assert float(sol.ys["E"][-1]) < 1e-12
 
 
+@pytest.mark.slow
 def test_a_lagging_first_token_stays_in_the_ball_of_remark_4_7():
     """It starts at v(0), so that the bound on its angle is the radius itself, and is nearly reached."""
     turning = U + af.Sinusoid(0.2 * np.array([[0, 1.0, 0], [1, 0, 0], [0, 0, 0]]), 0.4)

@@ -134,7 +134,7 @@ def test_k11_the_equilateral_triangle(kind, beta):
 
 
 @pytest.mark.parametrize("kind", PLACES)
-@pytest.mark.parametrize("kernel", ["softmax", "exp"])
+@pytest.mark.parametrize("kernel", ["softmax", pytest.param("exp", marks=pytest.mark.slow)])
 def test_k11_polyhedra_are_sources_modulo_rotation(kind, kernel):
     flat, solid = Place(kind, 2, "spectrum"), Place(kind, 3, "spectrum")
     for place, y, family in (
@@ -346,6 +346,7 @@ def test_an_eigenvalue_that_cannot_be_told_from_zero_leaves_the_verdict_open():
     assert theory.spectrum(field, 0.0, y, margin=1.5).neutral == len(found.eigenvalues)
 
 
+@pytest.mark.slow
 def test_float32_gives_what_float64_gives_with_a_margin_of_its_own():
     rng = generator("float32")
     P = jnp.asarray(rng.normal(size=(H, D, D)))
