@@ -1,4 +1,4 @@
-"""What is known without a simulation: times and rates to hold runs against."""
+"""What is known without a run: which theorem applies, what it predicts, equilibria, spectra, closed forms."""
 
 from ._configurations import (
     consensus_state as consensus_state,
