@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+import pytest
 from threadpoolctl import threadpool_info
 
 import attnflow as af
