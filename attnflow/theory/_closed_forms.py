@@ -24,7 +24,7 @@ def oja(s: Setting, assume: tuple[str, ...]) -> Verdict:
     first = order[0]
     value = float(np.real(values[first]))
     gap = value - float(np.real(values[order[1]])) if len(values) > 1 else math.inf
-    slack = 8 * s.dim**0.5 * s.eps * max(float(np.abs(values).max()), 1e-300)
+    slack = s.rounding(s.field.U) * max(float(np.abs(values).max()), 1e-300)
     simple = bool(abs(np.imag(values[first])) <= slack and gap > slack)
     says = f"it is {value:.4g}, and real parts are {gap:.3g} apart"
     hypotheses.append(Hypothesis("leading eigenvalue of sum U real and simple", simple, says))
@@ -100,7 +100,7 @@ def turning(s: Setting, assume: tuple[str, ...]) -> Verdict:
     U = s.U_sum
     a, b = (U[0, 0] + U[1, 1]) / 2, (U[1, 0] - U[0, 1]) / 2
     off = float(np.abs(U - np.array([[a, -b], [b, a]])).max())
-    slack = 16 * s.eps * max(np.abs(U).max(), 1e-300)
+    slack = s.rounding(s.field.U) * max(np.abs(U).max(), 1e-300)
     shape = off <= slack and abs(b) > slack and a > slack
     says = f"sum U = {a:.4g} I + {b:.4g} J" + (f", off by {off:.2g}" if off > slack else "")
     hypotheses.append(Hypothesis("sum U = aI + bJ, a > 0, b not 0", bool(shape), says))

@@ -175,14 +175,14 @@ def local(s: Setting, assume: tuple[str, ...]) -> Verdict:
     pattern = causal_ if is_causal else full_
     hypotheses = [*equation_6(s), pattern, sphere(s), constant_values(s)]
     U = s.U_sum
-    off, slack = asymmetry(U), 0.0 if s.field.U is None else s.rounding(s.field.U)
+    off, slack = asymmetry(U), s.rounding(s.field.U)
     symmetric = off <= slack
     hypotheses.append(
         Hypothesis("sum U symmetric", symmetric, f"|sum U - its transpose| is {off:.2g} of it")
     )
     if any(h.holds is False for h in hypotheses):
         return judge(name, hypotheses, nothing, assume)
-    found = top(U, s.eps)
+    found = top(U, s.unit(s.field.U))
     hypotheses += [simple_top(found), positive_top(found)]
 
     def predict() -> Prediction:

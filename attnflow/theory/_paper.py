@@ -105,7 +105,7 @@ def theorem_4_5(s: Setting, assume: tuple[str, ...]) -> Verdict:
     hypotheses += [constant, symmetric]
     if symmetric.holds is False or constant.holds is False:
         return judge(f"Theorem 4.5 ({PAPER})", hypotheses, nothing, assume)
-    found = top(s.U[0], _eps(s))
+    found = top(s.U[0], s.unit(s.field.U))
     simple, positive = simple_top(found), positive_top(found)
     hypotheses += [simple, positive]
     v = found.vector
@@ -141,7 +141,7 @@ def remark_4_7(s: Setting, assume: tuple[str, ...]) -> Verdict:
     hypotheses += about
     v, found = np.zeros(s.dim), None
     if course is not None:
-        found = top(s.U[0], _eps(s))
+        found = top(s.U[0], s.unit(s.field.U))
         if simple_top(found).holds is True:
             inside, v = cap(s, found)
             hypotheses.append(inside)
@@ -166,7 +166,3 @@ def remark_4_7(s: Setting, assume: tuple[str, ...]) -> Verdict:
         )
 
     return judge(name, hypotheses, predict, assume)
-
-
-def _eps(s: Setting) -> float:
-    return s.eps if s.field.U is None else s.rounding(s.field.U) / (8 * s.dim**0.5)

@@ -68,10 +68,15 @@ class Setting:
         r"""$h \cdot$ scale: what the rows of all heads sum to, which is the unit of rates."""
         return self.field.heads * float(self.field.scale)
 
-    def rounding(self, schedule: AbstractSchedule) -> float:
+    def unit(self, schedule: AbstractSchedule | None) -> float:
+        """The unit of rounding of a schedule's values; that of the tokens for the identity."""
+        if schedule is None:
+            return self.eps
+        return float(jnp.finfo(jax.eval_shape(schedule, jnp.asarray(self.t0)).dtype).eps)
+
+    def rounding(self, schedule: AbstractSchedule | None) -> float:
         """The relative size of a difference that rounding explains, in one of its matrices."""
-        dtype = jax.eval_shape(schedule, jnp.asarray(self.t0)).dtype
-        return 8 * self.dim**0.5 * float(jnp.finfo(dtype).eps)
+        return 8 * self.dim**0.5 * self.unit(schedule)
 
     @cached_property
     def W(self) -> np.ndarray:

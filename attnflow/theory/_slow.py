@@ -50,8 +50,7 @@ class Course:
 
 def slow_values(s: Setting) -> tuple[list[Hypothesis], Course | None]:
     """U(t) symmetric, its top eigenvalue simple and positive, v(t) slow: at all times; and its course."""
-    U, slack = s.field.U, 1e-15 if s.field.U is None else s.rounding(s.field.U)
-    eps = slack / (8 * s.dim**0.5)
+    U, slack, eps = s.field.U, s.rounding(s.field.U), s.unit(s.field.U)
     name = "U slowly varying"
     if U is None or s.U_changes.seen is False:
         symmetric = symmetric_values(s)
@@ -135,7 +134,7 @@ def _around(s: Setting):
     assert s.U_range is not None
     centre = s.U_range.centre.reshape(s.dim, s.dim)
     reach = float(np.linalg.norm(s.U_range.radius))
-    return top(centre, s.eps), reach if math.isfinite(reach) else math.inf
+    return top(centre, s.unit(s.field.U)), reach if math.isfinite(reach) else math.inf
 
 
 def _symmetric(schedule: AbstractSchedule) -> bool:
