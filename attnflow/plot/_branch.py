@@ -42,12 +42,21 @@ def branch(
     p = np.asarray(followed.parameter)
     real = np.real(np.asarray(followed.eigenvalues))
     real = np.where(np.abs(real) <= 1e-9 * np.abs(real).max(initial=0), 0.0, real)
+    # Zeros that are there all along, those of a family of equilibria, are the axis itself. Left
+    # among the others they would exchange places with an eigenvalue that passes zero.
+    always = int(np.min(np.sum(real == 0, axis=1)))
+    real = np.stack([row[np.sort(np.argsort(np.abs(row))[always:])] for row in real])
     ax = new_axes((6.4, 3.8)) if ax is None else ax
+    where = [c.parameter for c in followed.crossings]
     for column in real.T:
-        ax.plot(p, np.where(column <= 0, column, np.nan), color=BLUE, linewidth=1.3)
-        ax.plot(p, np.where(column > 0, column, np.nan), color=ORANGE, linewidth=1.3)
-        for k in np.flatnonzero(np.diff(np.sign(column)) != 0):  # pieces across zero
-            ax.plot(p[k : k + 2], column[k : k + 2], color=ORANGE, linewidth=1.3)
+        # Through the crossing itself, where one lies between two values of different sign.
+        there = [x for x in where if _sign_changes(p, column, x)]
+        order = np.argsort(np.append(p, there), kind="stable")
+        order = order if p[-1] >= p[0] else order[::-1]
+        x, height = np.append(p, there)[order], np.append(column, np.zeros(len(there)))[order]
+        for k in range(len(x) - 1):
+            colour = ORANGE if max(height[k], height[k + 1]) > 0 else BLUE
+            ax.plot(x[k : k + 2], height[k : k + 2], color=colour, linewidth=1.3)
     stable = np.array([verdict == "stable" for verdict in followed.verdicts])
     ends = np.sort(np.concatenate([p, [c.parameter for c in followed.crossings]]))
     for left, right in itertools.pairwise(ends):
@@ -63,3 +72,9 @@ def branch(
         )  # fmt: skip
     dress(ax, xlabel, "real part of eigenvalues", title)
     return ax
+
+
+def _sign_changes(p: np.ndarray, column: np.ndarray, x: float) -> bool:
+    """Whether the column has opposite signs at the two values on either side of `x`."""
+    k = int(np.argmax((p[:-1] - x) * (p[1:] - x) <= 0)) if len(p) > 1 else 0
+    return len(p) > 1 and bool(column[k] * column[k + 1] < 0)

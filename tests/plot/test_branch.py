@@ -32,6 +32,17 @@ def test_eigenvalues_the_stable_part_and_the_crossing_are_drawn(followed):
     assert (ax.get_xlabel(), ax.get_title()) == ("beta", "triangle")
 
 
+def test_curves_pass_zero_where_the_crossing_is_however_far_apart_the_values_are():
+    coarse = af.theory.continuation(triangle, af.theory.polygon(3), np.array([-1.0, 0.0]))
+    ax = af.plot.branch(coarse)
+    for line in ax.lines:
+        x, height = np.ravel(line.get_xdata()), np.ravel(line.get_ydata())
+        if len(x) == 2 and np.any(height != 0) and x[1] <= 0:  # a piece of a curve
+            zero = x[np.argmin(np.abs(height))]
+            assert zero == pytest.approx(-2 / 3)
+            assert height.min() * height.max() == 0
+
+
 def test_exact_zeros_keep_one_colour(followed):
     """The turn of all tokens is a zero to rounding of either sign: it is drawn as zero."""
     ax = af.plot.branch(followed)
