@@ -1,0 +1,32 @@
+"""Search: claims, what breaks them, and how hard it was tried."""
+
+from ._claim import Claim as Claim
+from ._conclusions import (
+    AbstractConclusion as AbstractConclusion,
+    AbstractRate as AbstractRate,
+    AroundTop as AroundTop,
+    Consensus as Consensus,
+    Falls as Falls,
+    Margin as Margin,
+    Polarisation as Polarisation,
+    ToTheFirst as ToTheFirst,
+    ToTheTop as ToTheTop,
+)
+from ._counterexample import Counterexample as Counterexample, check as check, read as read
+from ._domain import (
+    between as between,
+    in_ball as in_ball,
+    in_cap as in_cap,
+    on_sphere as on_sphere,
+    positive_definite as positive_definite,
+    symmetric as symmetric,
+    with_top as with_top,
+)
+from ._earn import earn as earn
+from ._evidence import Evidence as Evidence
+from ._exact import case_of as case_of
+from ._falsify import falsify as falsify
+from ._findings import Findings as Findings
+from ._library import CLAIMS as CLAIMS
+from ._shoot import earn_null as earn_null
+from ._shrink import shrink as shrink

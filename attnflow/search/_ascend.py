@@ -1,0 +1,67 @@
+"""Better tries from good ones: along the gradient of the margin, and by mutation."""
+
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import optax
+from jaxtyping import Array, Key
+
+from ..flow import simulate
+from ._claim import Claim
+from ._conclusions import AbstractRate
+
+_STEPS, _TIME, _RATE = 40, 20.0, 0.05
+_FLOOR = 1e-12  # of a margin, for its logarithm
+
+
+@eqx.filter_jit
+def ascend(claim: Claim, numbers: Any) -> Any:
+    """Rows of free numbers after Adam's steps up the logarithm of the margin at a time, each row by itself.
+
+    The gradient goes through the solver, by starts and parameters together; where it is not finite the
+    step is left out.
+    """
+    optimiser = optax.adam(_RATE)
+
+    def loss(x):
+        field, y = claim.build(x)
+        t = jnp.zeros((), y.dtype)
+        if not isinstance(claim.conclusion, AbstractRate):
+            t = t + _TIME
+            y = simulate(field, y, t1=_TIME, rtol=1e-6, atol=1e-8, throw=False).y1
+        m = claim.conclusion.margin(field, t, y)
+        # The logarithm, and its tangent below the floor, where margins may be negative.
+        high = jnp.log(jnp.maximum(m, _FLOOR))
+        return -jnp.where(m > _FLOOR, high, math.log(_FLOOR) + (m - _FLOOR) / _FLOOR)
+
+    def one(x):
+        def step(carry, _):
+            x, state = carry
+            gradient = jax.grad(loss)(x)
+            gradient = jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0), gradient)
+            with jax.numpy_dtype_promotion("standard"):  # optax mixes integers and floats
+                updates, state = optimiser.update(gradient, state)
+                return (optax.apply_updates(x, updates), state), None
+
+        (x, _), _ = jax.lax.scan(step, (x, optimiser.init(x)), None, length=_STEPS)
+        return x
+
+    return jax.vmap(one)(numbers)
+
+
+def mutate(key: Key[Array, ""], parents: Any, children: int) -> Any:
+    """Children of rows of free numbers: each number moved by a normal deviate, each child by a size of its own."""
+    scale = 10 ** jr.uniform(jr.fold_in(key, 0), (children,), minval=-2.0, maxval=0.0)
+
+    def child(leaf, k):
+        base = jnp.repeat(leaf, children // leaf.shape[0], axis=0)
+        step = scale.reshape(-1, *(1,) * (base.ndim - 1)).astype(base.dtype)
+        return base + step * jr.normal(k, base.shape, base.dtype)
+
+    leaves, structure = jax.tree.flatten(parents)
+    keys = jr.split(jr.fold_in(key, 1), len(leaves))
+    return jax.tree.unflatten(structure, [child(x, k) for x, k in zip(leaves, keys, strict=True)])

@@ -1,0 +1,176 @@
+"""Counterexamples as files: the claim, exact decimals, the evidence, what made it; and their check."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax.random as jr
+import msgspec
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..model import AttentionField
+from ..records import atomic_write, provenance
+from ..spec import Case
+from ._claim import Claim
+from ._earn import earn
+from ._evidence import Evidence
+from ._library import claim_named
+from ._shoot import earn_null
+
+_FORMAT = "attnflow counterexample 1"
+_CLOSE = 1e-6  # how well numbers of the evidence have to come out again, relative
+_MEASURED = ("margin", "time", "rightmost", "family", "period", "equilibrium", "basin")
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """A field and a start that break a claim, in exact decimals, and what they are worth.
+
+    **Attributes:**
+
+    - `claim`: broken.
+    - `case`: the field and start as plain numbers ([`attnflow.spec.Case`][]).
+    - `evidence`: earned by the case itself.
+    - `stage`: what found it: `"random starts"`, `"gradients"`, `"mutation"`, `"shooting"`.
+    """
+
+    claim: Claim
+    case: Case
+    evidence: Evidence
+    stage: str = ""
+
+    def build(self) -> tuple[AttentionField, Float[Array, "tokens dim"]]:
+        """The field and the start."""
+        field, y0, _ = self.case.build()
+        return field, field.manifold.project(y0)
+
+    def write(self, path: str | os.PathLike) -> None:
+        """As JSON, whole or not at all, with a digest of its contents."""
+        contents = {
+            "format": _FORMAT,
+            "claim": {
+                "name": self.claim.name,
+                "statement": self.claim.statement,
+                "source": self.claim.source,
+            },
+            "case": msgspec.to_builtins(self.case),
+            "evidence": self.evidence.plain(),
+            "stage": self.stage,
+            "provenance": provenance(),
+        }
+        contents["digest"] = _digest(contents)
+        with atomic_write(Path(path)) as file:
+            file.write((json.dumps(contents, indent=1) + "\n").encode())
+
+    def __str__(self) -> str:
+        a = self.case.attention
+        rows = [("tokens", self.case.tokens.rows), ("P", a.P), ("U", a.U)]
+        rows += [("W", self.case.manifold.W)]
+        lines = [f"{name:<7}{_short(value)}" for name, value in rows if value is not None]
+        lines.append(f"{'':<7}{a.mask} attention, {a.kernel}, scale {a.scale:g}")
+        return "\n".join([*lines, str(self.evidence), f"found by {self.stage}"])
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_short(x) for x in value) + "]"
+    if isinstance(value, int | float):
+        return f"{value:.12g}"
+    parts = msgspec.to_builtins(value)
+    return f"{parts.pop('type')}: " + ", ".join(f"{n} {_short(x)}" for n, x in parts.items())
+
+
+def judge(claim: Claim, field: AttentionField, y0: Any, status: str = "open", *, key) -> Evidence:
+    """What a field and start are worth against a claim, by the checks that `status` calls for."""
+    if status == "null set":
+        return earn_null(claim, field, y0)
+    return earn(claim, field, y0, key=key)
+
+
+def read(path: str | os.PathLike) -> tuple[dict[str, Any], Case]:
+    """A file's contents and its case.
+
+    **Raises:**
+
+    - `ValueError`: a file that is no counterexample, or was altered.
+    """
+    try:
+        contents = json.loads(Path(path).read_bytes())
+        digest = contents.pop("digest")
+        kind = contents["format"]
+        for name in ("claim", "case", "evidence"):
+            contents[name]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is no counterexample: {error!r}.") from error
+    if kind != _FORMAT:
+        raise ValueError(f"{path} is of the format {kind!r}; this reads {_FORMAT!r}.")
+    if digest != _digest(contents):
+        raise ValueError(
+            f"{path} was altered after it was written: its digest does not match its contents."
+        )
+    try:
+        return contents, msgspec.convert(contents["case"], Case)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise ValueError(f"{path} holds no case: {error}.") from error
+
+
+def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexample:
+    """Verify a counterexample from scratch: its digits, its domain, and all of its evidence again.
+
+    **Arguments:**
+
+    - `path`: a file that [`Counterexample`][]`.write` wrote.
+    - `claim`: what it breaks, unless that is a claim of the library.
+
+    **Returns:**
+
+    The [`Counterexample`][], with evidence earned now.
+
+    **Raises:**
+
+    - `ValueError`: the file was altered, its claim is not known or another, or what it says does not
+      come out again.
+    """
+    contents, case = read(path)
+    stated = contents["evidence"]
+    if claim is None:
+        claim = claim_named(contents["claim"]["name"])
+    if contents["claim"]["statement"] != claim.statement:
+        raise ValueError(
+            f"{path} is about another claim than {claim.name!r}: {contents['claim']['statement']}"
+        )
+    found = Counterexample(claim, case, Evidence("undecided", ""), contents["stage"])
+    field, y0 = found.build()
+    evidence = judge(claim, field, y0, stated["status"], key=jr.key(0))
+    if evidence.status != stated["status"] or not counts(claim, evidence):
+        raise ValueError(
+            f"{path} says {stated['status']!r}; run again it is {evidence.status!r}: {evidence.why}."
+        )
+    came = evidence.plain()
+    for quantity in _MEASURED:
+        if not _agree(stated[quantity], came[quantity]):
+            raise ValueError(
+                f"{path} says {quantity} = {stated[quantity]}; run again it is {came[quantity]}."
+            )
+    return Counterexample(claim, case, evidence, contents["stage"])
+
+
+def counts(claim: Claim, evidence: Evidence) -> bool:
+    """Whether the claim is broken: one on almost every start is not by a null set."""
+    return evidence.breaks and not (claim.almost and evidence.status == "null set")
+
+
+def _agree(said: Any, came: Any) -> bool:
+    if said is None or came is None:
+        return said is came
+    a, b = np.asarray(said, float), np.asarray(came, float)
+    return a.shape == b.shape and bool(np.all(np.abs(a - b) <= _CLOSE * np.maximum(np.abs(a), 1)))
+
+
+def _digest(contents: dict[str, Any]) -> str:
+    canonical = json.dumps(contents, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,103 @@
+"""A field and a start as a case of exact decimals, and decimals cut short."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from msgspec.structs import replace
+
+from ..geometry import Sphere
+from ..model import AttentionField
+from ..model._kernels import Exponential, Hardmax, Softmax
+from ..model._masks import Causal, Full
+from ..model._normalisations import Post
+from ..schedules import AbstractSchedule, Constant, Fourier, Piecewise, ScaledIdentity
+from ..spec import Attention, Case, Manifold, Time, Tokens, _schedules as tables
+
+_KERNELS = {Softmax: "softmax", Exponential: "exp", Hardmax: "hardmax"}
+
+
+def case_of(field: AttentionField, y0: Any, *, title: str = "", t1: float = 20.0) -> Case:
+    """The case whose `build()` gives this field and start: every number is kept to its last digit.
+
+    **Raises:**
+
+    - `ValueError`: a part of the field that a case of plain numbers does not hold.
+    """
+    plain = isinstance(field.normalisation, Post) and field.drift is None
+    kernel = _KERNELS.get(type(field.kernel))
+    mask = {Full: "full", Causal: "causal"}.get(type(field.mask))
+    if not plain or kernel is None or mask is None or field.frozen is not None:
+        raise ValueError(
+            "`field` must have a full or causal mask, a kernel of the library, normalisation 'post', "
+            "no drift and no frozen tokens to be written as a case; got another."
+        )
+    manifold = field.manifold
+    return Case(
+        title=title,
+        manifold=Manifold(dim=manifold.dim)
+        if isinstance(manifold, Sphere)
+        else Manifold(W=_numbers(manifold.W)),
+        tokens=Tokens(rows=_numbers(y0), project=True),
+        attention=Attention(
+            P=_table("P", field.P),
+            U=None if field.U is None else _table("U", field.U),
+            mask=mask,
+            kernel=kernel,
+            scale=float(field.scale),
+            weights=None if field.weights is None else _numbers(field.weights),
+        ),
+        time=Time(t1=t1),
+    )
+
+
+def _numbers(x: Any) -> list:
+    return np.asarray(x, np.float64).tolist()
+
+
+def _table(name: str, schedule: AbstractSchedule) -> Any:
+    match schedule:
+        case Constant():
+            return _numbers(schedule.value)
+        case ScaledIdentity(coefficient=Constant()):
+            return _numbers(schedule(jnp.zeros(())))
+        case Piecewise():
+            return tables.Piecewise(
+                times=_numbers(schedule.times), values=_numbers(schedule.values)
+            )
+        case Fourier():
+            return tables.Fourier(
+                constant=_numbers(schedule.constant),
+                cosine=_numbers(schedule.cosine),
+                sine=_numbers(schedule.sine),
+                omega=float(schedule.omega),
+            )
+    raise ValueError(
+        f"`{name}` must be constant, piecewise or a Fourier sum to be written as a case; "
+        f"got {type(schedule).__name__}."
+    )
+
+
+def shortened(case: Case, digits: int, part: str | None = None) -> Case:
+    """The case with numbers rounded to so many decimals: of `"P"`, `"U"`, `"W"`, `"tokens"`, or of all."""
+
+    def cut(name: str, value: Any) -> Any:
+        return _round(value, digits) if part in (None, name) else value
+
+    attention = replace(case.attention, P=cut("P", case.attention.P), U=cut("U", case.attention.U))
+    manifold = case.manifold
+    if manifold.W is not None:
+        manifold = replace(manifold, W=cut("W", manifold.W))
+    tokens = replace(case.tokens, rows=cut("tokens", case.tokens.rows))
+    return replace(case, attention=attention, manifold=manifold, tokens=tokens)
+
+
+def _round(value: Any, digits: int) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, list):
+        return [_round(x, digits) for x in value]
+    if isinstance(value, int | float):
+        return round(float(value), digits) + 0.0  # no -0.0
+    names = value.__struct_fields__
+    return replace(value, **{n: _round(getattr(value, n), digits) for n in names})

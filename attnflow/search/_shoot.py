@@ -1,0 +1,71 @@
+"""Starts on a set of measure zero: those that an unstable equilibrium draws in."""
+
+from typing import Any
+
+import diffrax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..flow import simulate
+from ..model import AttentionField
+from ..theory import equilibrium, spectrum
+from ._claim import Claim
+from ._conclusions import Margin
+from ._evidence import LEAST, Evidence
+
+_CLOSE = 1e-4  # radians: how near the equilibrium such a start has to come
+_ASIDE = 1e-5  # how far beside it its neighbours start
+_TIME, _POINTS = 60.0, 601
+
+
+def earn_null(claim: Claim, field: AttentionField, y0: Float[Array, "tokens dim"]) -> Evidence:
+    """What a start on a null set is worth.
+
+    It has to lie in the domain, come close to an unstable equilibrium that violates the claim, in a
+    run at tight tolerance, and be alone: starts beside it do not violate it.
+    """
+    outside = claim.outside(field, y0)
+    if outside:
+        return Evidence("outside the domain", "; ".join(str(h) for h in outside))
+
+    # === how close it comes
+    measured = Margin(field, claim.conclusion)
+    time = _TIME / (field.heads * float(field.scale))
+    ts = jnp.linspace(0.0, time, _POINTS)
+    run = simulate(
+        field, y0, t1=time, ts=ts, rtol=1e-13, atol=1e-14, solver=diffrax.Dopri8(),
+        observe={"y": lambda t, y: y, "v": lambda t, y: jnp.max(jnp.abs(field(t, y)))}, throw=False,
+    )  # fmt: skip
+    slowest = int(np.nanargmin(np.asarray(run.ys["v"])))
+    found = equilibrium(field, run.ys["y"][slowest], throw=False)
+    seen: dict[str, Any] = {
+        "time": float(ts[slowest]),
+        "equilibrium": found.y,
+        "moved": found.moved,
+        "speed": found.speed,
+        "margin": float(measured(jnp.zeros(()), found.y)),
+    }
+    if not found.converged or found.moved > _CLOSE:
+        return Evidence("undecided", f"it comes no closer than {found.moved:.2g}", **seen)
+    if seen["margin"] < LEAST:
+        why = f"the equilibrium it comes to has the margin {seen['margin']:.2g}"
+        return Evidence("transient", why, **seen)
+
+    # === unstable, and alone
+    local = spectrum(field, 0.0, found.y)
+    seen |= {"rightmost": float(np.real(local.outside[0])), "error": local.margin}
+    seen["family"] = local.family
+    aside = field.manifold.to_tangent(y0, jnp.roll(y0, 1, axis=1))[-1]
+    others = []
+    for sign in (1, -1):
+        beside = field.manifold.project(y0.at[-1].add(sign * _ASIDE * aside))
+        others.append(simulate(field, beside, t1=4 * time, observe=measured, throw=False).ys[0])
+    seen["other"] = other = float(max(others))
+    if local.verdict != "unstable" or not other < LEAST:
+        return Evidence("undecided", "starts beside it do the same", **seen)
+    why = (
+        f"it comes within {found.moved:.1g} of an unstable equilibrium, margin {seen['margin']:.4g}; "
+        f"starts {_ASIDE:g} beside it end at the margin {other:.1g}"
+    )
+    return Evidence("null set", why, **seen)
