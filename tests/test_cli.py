@@ -22,6 +22,7 @@ from attnflow.cli import main
 from attnflow.cli._simulate import _with_flags
 
 PROGRAM = [sys.executable, "-c", "import sys; from attnflow.cli import main; sys.exit(main())"]
+COMMANDS = ["reproduce", "simulate", "ensemble", "sweep", "falsify", "bench", "info"]
 QUICK = ["simulate", "--tokens", "8", "--t1", "1", "--no-theory"]
 
 
@@ -50,7 +51,7 @@ def test_help_names_every_command_and_imports_nothing_heavy():
         f"print([m for m in {heavy} if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for command in ("reproduce", "simulate", "ensemble", "sweep", "bench", "info"):
+    for command in COMMANDS:
         assert command in run.stdout
     assert run.stdout.splitlines()[-1] == "[]"
 
@@ -64,7 +65,7 @@ def test_help_answers_in_under_seven_tenths_of_a_second():
     assert min(seconds() for _ in range(5)) < 0.7
 
 
-@pytest.mark.parametrize("command", ["reproduce", "simulate", "ensemble", "sweep", "bench", "info"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(capsys, command):
     status, out, _ = in_process(capsys, command, "--help")
     assert status == 0

@@ -11,6 +11,7 @@ from cyclopts.exceptions import CycloptsError
 from .. import __version__
 from ._bench import bench
 from ._ensemble import ensemble
+from ._falsify import falsify
 from ._info import info
 from ._reproduce import reproduce
 from ._simulate import simulate
@@ -33,6 +34,7 @@ app.command(reproduce)
 app.command(simulate)
 app.command(ensemble)
 app.command(sweep)
+app.command(falsify)
 app.command(bench)
 app.command(info)
 

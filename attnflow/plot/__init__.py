@@ -1,10 +1,11 @@
-"""Pictures: tokens on the sphere, curves, quantiles of many curves, cosines, sweeps.
+"""Pictures: tokens on the sphere, curves, quantiles of many curves, cosines, sweeps, counterexamples.
 
 Each function draws on the axes it is given, or on those of a new figure, and returns the axes
 (`ax.figure.savefig(...)` writes it). No backend is chosen and no global setting is changed.
 """
 
 from ._branch import branch as branch
+from ._counterexample import counterexample as counterexample
 from ._curves import curves as curves, quantiles as quantiles
 from ._exception import exceptional_starts as exceptional_starts
 from ._figure import figure_of as figure_of, save as save

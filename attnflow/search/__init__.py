@@ -18,12 +18,13 @@ from ._domain import (
     in_ball as in_ball,
     in_cap as in_cap,
     on_sphere as on_sphere,
+    positive as positive,
     positive_definite as positive_definite,
     symmetric as symmetric,
     with_top as with_top,
 )
 from ._earn import earn as earn
-from ._evidence import Evidence as Evidence
+from ._evidence import STATUSES as STATUSES, Evidence as Evidence
 from ._exact import case_of as case_of
 from ._falsify import falsify as falsify
 from ._findings import Findings as Findings

@@ -122,7 +122,7 @@ def turning_values(x):
     rest = jnp.where(jnp.arange(dim) < 2, top - gap / 2, below)
     cosine = flat.at[0, 0].set(gap / 2).at[1, 1].set(-gap / 2)
     sine = flat.at[0, 1].set(gap / 2).at[1, 0].set(gap / 2)
-    U = Fourier(jnp.diag(rest), cosine, sine, omega)
+    U = Fourier(jnp.diag(rest), cosine[None], sine[None], omega)
     y = onto.in_cap(x["y"], jnp.eye(dim, dtype=flat.dtype)[0])
     return _field(x, scores(x), U, "causal"), y
 

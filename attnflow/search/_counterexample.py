@@ -79,7 +79,7 @@ def _short(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_short(x) for x in value) + "]"
     if isinstance(value, int | float):
-        return f"{value:.12g}"
+        return f"{value + 0.0:.16g}"  # no -0
     parts = msgspec.to_builtins(value)
     return f"{parts.pop('type')}: " + ", ".join(f"{n} {_short(x)}" for n, x in parts.items())
 

@@ -16,7 +16,13 @@ def in_cap(x: Float[Array, "tokens dim"], v: Float[Array, " dim"]) -> Float[Arra
     """Unit vectors of the open hemisphere $v^\\top y > 0$: the part along the unit vector `v` is made positive."""
     along = x @ v
     across = x - along[:, None] * v[None]
-    return on_sphere(across + jax.nn.softplus(along)[:, None] * v[None])
+    return on_sphere(across + positive(along)[:, None] * v[None])
+
+
+def positive(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    r"""$(x + \sqrt{x^2 + 1})/2$: positive, and never so small as to vanish beside other numbers."""
+    root = jnp.sqrt(x**2 + 1)
+    return jnp.where(x < 0, 0.5 / (root + jnp.abs(x)), 0.5 * (x + root))
 
 
 def in_ball(x: Float[Array, "*heads dim dim"], bound: float) -> Float[Array, "*heads dim dim"]:
@@ -33,7 +39,7 @@ def symmetric(x: Float[Array, "*heads dim dim"]) -> Float[Array, "*heads dim dim
 def positive_definite(x: Float[Array, "*heads dim dim"]) -> Float[Array, "*heads dim dim"]:
     """$xx^\\top$ and a tenth of the identity: symmetric, eigenvalues 0.1 and more."""
     square = symmetric(x @ jnp.swapaxes(x, -1, -2))
-    return square + jnp.eye(x.shape[-1], dtype=x.dtype) / 10
+    return square + _identity(square) / 10
 
 
 def with_top(
@@ -42,7 +48,11 @@ def with_top(
     """Symmetric matrices, shifted by one multiple of the identity so that their sum's top eigenvalue is `value`."""
     S = symmetric(x)
     shift = value - eigh(jnp.sum(S, axis=0))[0][-1]
-    return S + shift / S.shape[0] * jnp.eye(S.shape[-1], dtype=S.dtype)
+    return S + shift / S.shape[0] * _identity(S)
+
+
+def _identity(x: Float[Array, "*heads dim dim"]) -> Float[Array, "*heads dim dim"]:
+    return jnp.broadcast_to(jnp.eye(x.shape[-1], dtype=x.dtype), x.shape)
 
 
 def between(x: Float[Array, "..."], low: float, high: float) -> Float[Array, "..."]:

@@ -64,7 +64,7 @@ def moving_scores(x) -> Fourier:
     parts = [jnp.broadcast_to(x[n], shape) if tied else x[n] for n in ("cosine", "sine")]
     cosine, sine = (one_or_many(onto.in_ball(4 * p, LARGEST)) for p in parts)
     omega = jnp.exp(onto.between(x["rate"], math.log(0.1), math.log(20.0)))
-    return Fourier(scores(x), cosine, sine, omega)
+    return Fourier(scores(x), cosine[None], sine[None], omega)
 
 
 def jumping_scores(x) -> Piecewise:

@@ -67,10 +67,11 @@ def shrink(
     same status. The form that comes back was read from its decimals.
     """
     found = _Found(claim, field, y0, evidence, key)
-    if evidence.status != "null set":  # those leave no room: the start is one point
-        _simplify(found)
-        _drop(found)
-        _simplify(found)
+    if evidence.status == "null set":
+        return _reshoot(found)
+    _simplify(found)
+    _drop(found)
+    _simplify(found)
     return _round(found)
 
 
@@ -130,6 +131,38 @@ def _flat(found: _Found) -> tuple[AttentionField | None, Any]:
         scale=field.scale,
     )  # fmt: skip
     return smaller, y0 @ jnp.asarray(B.T)
+
+
+def _reshoot(found: _Found) -> tuple[Case, Evidence]:
+    """Simpler scores and short decimals for all tokens but the last, which is shot anew: it has every digit."""
+    claim = found.claim
+    assert claim.shoot is not None
+    P = getattr(found.field.P, "value", None)
+    if P is not None:
+        for scores in (0 * P, *(jnp.round(P, digits) for digits in range(_DIGITS))):
+            field = eqx.tree_at(lambda f: f.P, found.field, Constant(scores))
+            if _shot(found, field, found.y0):
+                break
+    for digits in range(_DIGITS):
+        y0 = jnp.round(found.y0, digits)
+        if np.all(np.any(np.asarray(y0[:-1]) != 0, axis=1)) and _shot(found, found.field, y0):
+            # The rows as they are read: short, and put on the manifold then.
+            rows = jnp.concatenate([y0[:-1], found.y0[-1:]])
+            break
+    else:
+        rows = found.y0
+    case = case_of(found.field, rows, title=claim.statement, t1=found.evidence.time)
+    _read(found, case)
+    return case, found.evidence
+
+
+def _shot(found: _Found, field: Any, y0: Any) -> bool:
+    """Whether a field and a start whose last token is shot anew are as good."""
+    assert found.claim.shoot is not None
+    try:
+        return found.take(field, found.claim.shoot(field, field.manifold.project(y0)))
+    except ValueError:
+        return False
 
 
 def _round(found: _Found) -> tuple[Case, Evidence]:

@@ -1,0 +1,236 @@
+"""`attnflow falsify`: a search for what breaks a claim, and the check of a counterexample."""
+
+import dataclasses
+import importlib.util
+import re
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from cyclopts.types import NonNegativeInt, PositiveFloat
+
+if TYPE_CHECKING:
+    from ..search import Claim, Counterexample, Findings
+
+_SEED, _BUDGET = 0, 600.0
+_FILE = re.compile(r"(?P<path>.+\.py)(:(?P<name>\w+))?")
+_LISTED = "attnflow falsify --list names those of the library"
+
+
+def falsify(
+    claim: str | None = None,
+    /,
+    *,
+    list_: Annotated[bool, Parameter(name="--list", negative="", show_default=False)] = False,
+    check: Annotated[Path | None, Parameter(negative="")] = None,
+    seed: NonNegativeInt | None = None,
+    budget: PositiveFloat | None = None,
+    tokens: int | None = None,
+    dim: int | None = None,
+    out: Annotated[Path | None, Parameter(negative="")] = None,
+) -> int:
+    """Search for a field and a start that break a claim, or check some that are said to.
+
+    Random fields and starts in the claim's domain are run, then better ones by gradients and
+    mutation. What violates the claim has to earn its name: it is run far longer and by another
+    solver, its limit is polished, its spectrum taken, the starts beside it tried. It is then made
+    small, with short decimals. Where nothing is found, how hard it was tried is printed.
+
+    With --out the same command goes on where an earlier one ended, was stopped or was killed, and
+    comes to what one search without a stop would have. Exit status: 0, broken or not; 2 where
+    --check does not hold.
+
+    A claim of one's own is a Python file that makes an `attnflow.search.Claim` with the name
+    `claim`, or another that is given after a colon. The file is run. `help(attnflow.search.Claim)`
+    shows how one is written.
+
+    Examples:
+
+    - `attnflow falsify --list`
+    - `attnflow falsify "several heads, own U" --out heads`
+    - `attnflow falsify --check heads/counterexample.json`
+    - `attnflow falsify "no hemisphere" --tokens 4 --dim 3 --seed 1 --budget 60`
+    - `attnflow falsify mine.py:second --out mine` (again, to go on after Ctrl-C)
+
+    Parameters
+    ----------
+    claim
+        A name that --list shows, in quotes, or a claim of one's own as FILE.py or FILE.py:NAME.
+    list_
+        Every claim of the library: its name, what it says and where it is from.
+    check
+        Verify a counterexample.json from its digits. The claim is needed too where it is one's own.
+    seed
+        Where the search begins (0). What is found depends on the claim and the seed alone.
+    budget
+        Seconds in this run after which no new batch is begun (600).
+    tokens
+        How many tokens, in place of the claim's sizes; with --dim.
+    dim
+        The dimension of their space; with --tokens.
+    out
+        Folder for the account so far (search.json) and, if broken, counterexample.json and its
+        picture (png); nothing is written unless given.
+    """
+    given = {"seed": seed, "budget": budget, "tokens": tokens, "dim": dim, "out": out}
+    flags = [f"--{name}" for name, value in given.items() if value is not None]
+    if list_:
+        extra = ["CLAIM"] * (claim is not None) + ["--check"] * (check is not None) + flags
+        _none_of("--list", extra)
+    if check is not None:
+        _none_of("--check", flags)
+    if (tokens is None) != (dim is None):
+        raise ValueError("--tokens and --dim make a size together: give both, or neither.")
+    if claim is None and check is None and not list_:
+        raise ValueError(f"give a claim, by name or as FILE.py, or --check FILE; {_LISTED}.")
+
+    from ._start import start_jax
+
+    bits = start_jax()
+    if list_:
+        print(_library())
+        return 0
+    if not bits:
+        raise ValueError("falsify needs 64-bit numbers: unset JAX_ENABLE_X64.")
+    if check is not None:
+        print(f"{check} holds\n{_check(check, claim)}")
+        return 0
+    assert claim is not None
+    chosen = _claim(claim)
+    if tokens is not None and dim is not None:
+        chosen = dataclasses.replace(chosen, sizes=((tokens, dim),))
+    _search(
+        chosen,
+        _SEED if seed is None else seed,
+        _BUDGET if budget is None else budget,
+        out,
+    )
+    return 0
+
+
+def _none_of(flag: str, others: list[str]) -> None:
+    if others:
+        raise ValueError(f"{flag} stands by itself: leave out {', '.join(others)}.")
+
+
+def _library() -> str:
+    from ..search import CLAIMS
+
+    def block(claim: "Claim") -> str:
+        lines = [claim.statement, f"({claim.source})"] if claim.source else [claim.statement]
+        return "\n".join([claim.name, *(_wrapped(line) for line in lines)])
+
+    return "\n\n".join(block(claim) for claim in CLAIMS.values())
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 88, initial_indent="    ", subsequent_indent="    ")
+
+
+# === which claim
+
+
+def _claim(words: str) -> "Claim":
+    """The library's claim of that name, or the one that a file makes."""
+    import difflib
+
+    from ..search import CLAIMS
+
+    if words in CLAIMS:
+        return CLAIMS[words]
+    if match := _FILE.fullmatch(words):
+        return _own(Path(match["path"]), match["name"] or "claim")
+    near = difflib.get_close_matches(words, CLAIMS, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"there is no claim {words!r}.{hint} {_LISTED}; one's own is a FILE.py.")
+
+
+def _own(path: Path, name: str) -> "Claim":
+    from ..search import Claim
+
+    if not path.is_file():
+        raise ValueError(f"{path} is not there, or no file.")
+    # Known by name while it runs and after: what it defines may ask where it is from.
+    module_name = f"_attnflow_claim_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[module_name]
+        raise ValueError(f"{path} does not run: {type(error).__name__}: {error}") from error
+    if not hasattr(module, name):
+        there = [n for n, value in vars(module).items() if isinstance(value, Claim)]
+        what = f"it has {', '.join(there)}: give {path}:{there[0]}" if there else "nor any claim"
+        raise ValueError(f"{path} has no `{name}`; {what}.")
+    claim = getattr(module, name)
+    if not isinstance(claim, Claim):
+        kind = type(claim).__name__
+        raise ValueError(f"`{name}` in {path} must be a attnflow.search.Claim; it is a {kind}.")
+    return claim
+
+
+# === what is done with it
+
+
+def _check(path: Path, words: str | None) -> "Counterexample":
+    from .. import search
+
+    claim = None if words is None else _claim(words)
+    if claim is None:
+        name = search.read(path)[0]["claim"]["name"]
+        if name not in search.CLAIMS:
+            raise ValueError(
+                f"{path} is about {name!r}, no claim of the library: give the FILE.py that makes it too."
+            )
+    return search.check(path, claim=claim)
+
+
+def _search(claim: "Claim", seed: int, budget: float, out: Path | None) -> None:
+    import jax
+
+    from .. import search
+    from ..records import writable_folder
+
+    folder = None if out is None else writable_folder(out)
+    store = None if folder is None else folder / "search.json"
+    try:
+        found = search.falsify(claim, jax.random.key(seed), budget, store=store)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_left(store)) from None
+    print(found)
+    if folder is not None:
+        for path in _write(folder, found):
+            print(f"wrote {path}")
+
+
+def _left(store: Path | None) -> str:
+    if store is None:
+        return "interrupted; with --out the same command would go on from there"
+    if not store.exists():
+        return "interrupted in the first batch; nothing was written"
+    return f"interrupted: the batches before are in {store}; the same command goes on from there"
+
+
+def _write(folder: Path, found: "Findings") -> list[Path]:
+    from .. import plot
+    from ..records import atomic_write
+
+    account = folder / "search.json"
+    broken = found.counterexample
+    if broken is None:
+        if not account.exists():
+            found.save(account)
+        return [account]
+    written = [folder / "counterexample.json", folder / "counterexample.png"]
+    broken.write(written[0])
+    figure: Any = plot.figure_of(plot.counterexample(broken)[0])
+    with atomic_write(written[1]) as file:
+        figure.savefig(file, format="png")
+    # A search that broke in its first batch has no account before it.
+    return [*written, account] if account.exists() else written

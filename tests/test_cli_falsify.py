@@ -1,0 +1,337 @@
+"""`attnflow falsify` as a person uses it."""
+
+import dataclasses
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import jax
+import pytest
+
+from attnflow.search import CLAIMS, Counterexample, _falsify as searching
+from attnflow.search._counterexample import judge
+from attnflow.spec import Attention, Case, Manifold, Tokens
+from tests.test_cli import PROGRAM, in_process, refused
+
+# V grows at the start: U turns the second token away from the top eigenvector.
+CASE = Case(
+    manifold=Manifold(dim=2),
+    tokens=Tokens(rows=[[0.0, -1.0], [-1.0, 0.0]], project=True),
+    attention=Attention(
+        P=[[-1.0, 0.0], [0.0, 3.0]], U=[[-1.9, 1.8], [1.8, -1.6]], mask="causal", scale=1.0
+    ),
+)
+OWN = """
+import dataclasses
+from attnflow.search import CLAIMS
+
+claim = dataclasses.replace(CLAIMS["4.5, V falls"], name="mine", statement="V never grows.")
+second = dataclasses.replace(claim, name="the second")
+number = 3
+"""
+RESISTS = ["falsify", "3.2, V falls", "--tokens", "2", "--dim", "2"]
+
+
+def counterexample(claim) -> Counterexample:
+    field, y0, _ = CASE.build()
+    return Counterexample(claim, CASE, judge(claim, field, y0, key=jax.random.key(0)), "by hand")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The text of a counterexample's file."""
+    path = tmp_path_factory.mktemp("counterexample") / "c.json"
+    counterexample(CLAIMS["4.5, V falls"]).write(path)
+    return path.read_text()
+
+
+@pytest.fixture
+def own(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(OWN)
+    return path
+
+
+def account(path) -> dict:
+    """What a search wrote, without when and where that was."""
+    contents = json.loads(path.read_text())
+    return {k: v for k, v in contents.items() if k not in ("seconds", "provenance")}
+
+
+def with_digest(contents: dict) -> str:
+    contents = {k: v for k, v in contents.items() if k != "digest"}
+    canonical = json.dumps(contents, sort_keys=True, separators=(",", ":"))
+    return json.dumps(contents | {"digest": hashlib.sha256(canonical.encode()).hexdigest()})
+
+
+# === the list
+
+
+def test_the_list_has_every_claim_with_what_it_says_and_its_source(capsys):
+    status, out, err = in_process(capsys, "falsify", "--list")
+    assert (status, err) == (0, "")
+    blocks = out.strip("\n").split("\n\n")
+    assert len(blocks) == len(CLAIMS)
+    for block, claim in zip(blocks, CLAIMS.values(), strict=True):
+        name, *text = block.splitlines()
+        assert name == claim.name
+        assert " ".join(line.strip() for line in text) == f"{claim.statement} ({claim.source})"
+    assert max(map(len, out.splitlines())) <= 100
+
+
+# === the check
+
+
+def test_a_counterexample_that_holds_is_shown(capsys, tmp_path, written):
+    path = tmp_path / "c.json"
+    path.write_text(written)
+    status, out, err = in_process(capsys, "falsify", "--check", path)
+    assert (status, err) == (0, "")
+    first, second, *rest = out.splitlines()
+    assert first == f"{path} holds"
+    assert second == str(CLAIMS["4.5, V falls"])
+    assert "open: at the start it grows at the rate 0.5045" in "\n".join(rest)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("-1.9", "-1.8"),  # of U
+        ("3.0", "3.1"),  # of P
+        ('"status": "open"', '"status": "no rest"'),
+        ('"margin": 0.5', '"margin": 0.6'),
+        ("4.5, V falls", "3.2, V falls"),
+        ("by hand", "by Hand"),
+    ],
+)
+def test_a_file_with_one_change_is_refused(capsys, tmp_path, written, old, new):
+    assert old in written
+    path = tmp_path / "c.json"
+    path.write_text(written.replace(old, new, 1))
+    assert f"{path} was altered after it was written" in refused(capsys, "falsify", "--check", path)
+
+
+def changed(contents, part):
+    if part == "case":
+        contents["case"]["attention"]["U"][0][0] = -1.901
+    elif part == "domain":
+        contents["case"]["attention"]["mask"] = "full"
+    elif part == "margin":
+        contents["evidence"]["margin"] += 1e-4
+    elif part == "status":
+        contents["evidence"]["status"] = "no rest"
+    elif part == "claim":
+        contents["claim"]["name"] = "3.2, V falls"
+    return contents
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ("case", "says margin = "),
+        ("domain", "run again it is 'outside the domain'"),
+        ("margin", "says margin = "),
+        ("status", "says 'no rest'; run again it is 'open'"),
+        ("claim", "is about another claim than '3.2, V falls'"),
+    ],
+)
+def test_a_change_with_a_digest_to_match_does_not_come_out_again(
+    capsys, tmp_path, written, part, words
+):
+    path = tmp_path / "c.json"
+    path.write_text(with_digest(changed(json.loads(written), part)))
+    assert words in refused(capsys, "falsify", "--check", path)
+
+
+def test_a_counterexample_to_ones_own_claim_is_checked_with_its_file(capsys, tmp_path, own):
+    claim = dataclasses.replace(CLAIMS["4.5, V falls"], name="mine", statement="V never grows.")
+    path = tmp_path / "c.json"
+    counterexample(claim).write(path)
+    assert "is about 'mine', no claim of the library" in refused(capsys, "falsify", "--check", path)
+    status, out, _ = in_process(capsys, "falsify", own, "--check", path)
+    assert status == 0
+    assert out.startswith(f"{path} holds\nmine: V never grows.")
+
+
+# === the search
+
+
+def test_a_claim_of_ones_own_is_broken_written_drawn_and_checked(capsys, tmp_path, own):
+    out = tmp_path / "new" / "out"
+    words = ["falsify", f"{own}:second", "--tokens", "2", "--dim", "2", "--out", out]
+    status, said, err = in_process(capsys, *words)
+    assert (status, err) == (0, "")
+    assert said.startswith("the second: V never grows.")
+    assert "\nbroken\n" in said
+    assert "tokens: 2 in R^2)" in said
+    assert said.endswith(f"wrote {out}/counterexample.json\nwrote {out}/counterexample.png\n")
+    assert (out / "counterexample.png").read_bytes().startswith(b"\x89PNG")
+    status, said, _ = in_process(
+        capsys, "falsify", f"{own}:second", "--check", out / "counterexample.json"
+    )
+    assert status == 0
+    assert "holds\nthe second" in said
+
+
+def units(monkeypatch, number: int, then=None) -> None:
+    """A clock by which a budget of 100 seconds is so many batches; or `then` is raised after them."""
+    done, real = [0], searching._unit
+
+    def unit(*arguments):
+        if then is not None and done[0] == number:
+            raise then
+        real(*arguments)
+        done[0] += 1
+
+    def now() -> float:
+        return 100.0 * done[0] / (number if then is None else number + 1)
+
+    monkeypatch.setattr(searching, "_unit", unit)
+    monkeypatch.setattr(searching, "clock", SimpleNamespace(monotonic=now))
+
+
+def test_a_search_that_was_stopped_goes_on_to_the_same_end(capsys, monkeypatch, tmp_path):
+    words = [*RESISTS, "--budget", "100", "--seed", "3", "--out"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    with monkeypatch.context() as m:
+        units(m, 3)
+        status, said, _ = in_process(capsys, *words, one)
+    assert status == 0
+    assert "none found" in said
+    assert said.endswith(f"wrote {one}/search.json\n")
+    with monkeypatch.context() as m:
+        units(m, 2, KeyboardInterrupt())
+        status, _, err = in_process(capsys, *words, two)
+    assert status == 130
+    assert err == (
+        f"attnflow: interrupted: the batches before are in {two}/search.json; "
+        "the same command goes on from there\n"
+    )
+    assert account(two / "search.json")["units"] == 2
+    with monkeypatch.context() as m:
+        units(m, 1)
+        assert in_process(capsys, *words, two)[0] == 0
+    assert account(two / "search.json") == account(one / "search.json")
+    assert account(one / "search.json")["units"] == 3
+    assert [path.name for path in two.iterdir()] == ["search.json"]
+    assert "is of another search (seed" in refused(capsys, *RESISTS, "--out", two)
+
+
+@pytest.mark.parametrize("out", [[], ["--out", "x"]])
+def test_ctrl_c_in_the_first_batch_says_what_there_is_to_go_on_from(
+    capsys, monkeypatch, tmp_path, out
+):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(searching, "_unit", interrupt)
+    status, said, err = in_process(capsys, *RESISTS, *out)
+    assert (status, said) == (130, "")
+    words = "in the first batch; nothing was written" if out else "with --out the same command"
+    assert words in err
+
+
+@pytest.mark.slow
+def test_a_search_that_was_killed_goes_on_to_the_same_end(capsys, monkeypatch, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    with subprocess.Popen([*PROGRAM, *RESISTS, "--out", two], stdout=subprocess.DEVNULL) as run:
+        for _ in range(1200):
+            if (two / "search.json").exists() and account(two / "search.json")["units"] > 2:
+                break
+            time.sleep(0.05)
+        run.send_signal(signal.SIGKILL)
+    done = account(two / "search.json")["units"]
+    assert done > 2
+    for folder, number in ((two, 2), (one, done + 2)):
+        with monkeypatch.context() as m:
+            units(m, number)
+            assert in_process(capsys, *RESISTS, "--budget", "100", "--out", folder)[0] == 0
+    assert account(two / "search.json") == account(one / "search.json")
+
+
+@pytest.mark.slow
+def test_a_search_ends_at_the_same_counterexample_whether_it_was_stopped_or_not(
+    capsys, monkeypatch, tmp_path
+):
+    """The claim breaks in a later batch; each number of the file is looked at by the check."""
+    words = ["falsify", "no hemisphere", "--out"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert in_process(capsys, *words, one)[0] == 0
+    with monkeypatch.context() as m:
+        units(m, 1)
+        assert in_process(capsys, *words, two, "--budget", "100")[0] == 0
+    assert not (two / "counterexample.json").exists()
+    assert in_process(capsys, *words, two)[0] == 0
+    files = [json.loads((f / "counterexample.json").read_text()) for f in (one, two)]
+    for name in ("claim", "case", "evidence", "stage"):
+        assert files[0][name] == files[1][name]
+    assert account(one / "search.json") == account(two / "search.json")
+    path = one / "counterexample.json"
+    assert in_process(capsys, "falsify", "--check", path)[0] == 0
+    contents = json.loads(path.read_text())
+    contents["case"]["tokens"]["rows"][0][0] += 0.1
+    contents["evidence"]["equilibrium"][0][0] += 1e-3
+    path.write_text(with_digest(contents))
+    assert "run again it is" in refused(capsys, "falsify", "--check", path)
+
+
+# === bad input
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ([], "give a claim, by name or as FILE.py, or --check FILE; attnflow falsify --list"),
+        (["no hemispere"], "there is no claim 'no hemispere'. Did you mean 'no hemisphere'?"),
+        (["qqq"], "there is no claim 'qqq'. attnflow falsify --list names those of the library"),
+        (["4.5", "--tokens", "3"], "--tokens and --dim make a size together"),
+        (["4.5", "--dim", "3"], "--tokens and --dim make a size together"),
+        (["4.5", "--tokens", "1", "--dim", "2"], "`sizes` must hold pairs (tokens, dim)"),
+        (["4.5", "--budget", "0"], "Must be > 0"),
+        (["4.5", "--seed", "-1"], "--seed"),
+        (["4.5", "--list"], "--list stands by itself: leave out CLAIM"),
+        (["--list", "--seed", "1"], "--list stands by itself: leave out --seed"),
+        (["--list", "--check", "x"], "--list stands by itself: leave out --check"),
+        (["--check", "x", "--budget", "3", "--out", "y"], "leave out --budget, --out"),
+        (["--check", "absent.json"], "absent.json"),
+        (["--check", "mine.py"], "mine.py is no counterexample"),
+        (["absent.py"], "absent.py is not there, or no file"),
+        (["broken.py"], "broken.py does not run: ZeroDivisionError: division by zero"),
+        (["broken.py:x"], "broken.py does not run: ZeroDivisionError"),
+        (["syntax.py"], "syntax.py does not run: SyntaxError"),
+        (["leaves.py"], "leaves.py does not run: SystemExit: 3"),
+        (["mine.py:third"], "mine.py has no `third`; it has claim, second: give mine.py:claim"),
+        (["empty.py"], "empty.py has no `claim`; nor any claim"),
+        (["mine.py:number"], "`number` in mine.py must be a attnflow.search.Claim; it is a int"),
+        (["mine.py:"], "there is no claim 'mine.py:'"),
+    ],
+)
+def test_bad_words_are_refused_in_one_line(
+    capsys, monkeypatch, tmp_path, as_user, own, words, reason
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    (tmp_path / "syntax.py").write_text("claim = (\n")
+    (tmp_path / "leaves.py").write_text("raise SystemExit(3)\n")
+    (tmp_path / "empty.py").write_text("")
+    before = {name for name in sys.modules if name.startswith("_attnflow_claim_")}
+    assert reason in refused(capsys, "falsify", *words)
+    assert not {p.name for p in tmp_path.iterdir()} & {"x", "y"}
+    after = {name for name in sys.modules if name.startswith("_attnflow_claim_")}
+    assert after - before <= {"_attnflow_claim_mine", "_attnflow_claim_empty"}
+
+
+def test_64_bits_turned_off_are_refused(capsys, monkeypatch, x64_off):
+    monkeypatch.setenv("JAX_ENABLE_X64", "0")
+    assert "unset JAX_ENABLE_X64" in refused(capsys, "falsify", "4.5")
+
+
+def test_an_output_folder_below_a_file_is_refused_before_the_search(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "cannot write" in refused(capsys, *RESISTS, "--out", tmp_path / "file" / "out")
