@@ -10,8 +10,10 @@ import time
 from types import SimpleNamespace
 
 import jax
+import numpy as np
 import pytest
 
+import attnflow as af
 from attnflow.search import CLAIMS, Counterexample, _falsify as searching
 from attnflow.search._counterexample import judge
 from attnflow.spec import Attention, Case, Manifold, Tokens
@@ -161,26 +163,65 @@ def test_a_counterexample_to_ones_own_claim_is_checked_with_its_file(capsys, tmp
 # === the search
 
 
-def test_a_claim_of_ones_own_is_broken_written_drawn_and_checked(capsys, tmp_path, own):
+def test_what_a_search_finds_is_printed_written_and_drawn(capsys, monkeypatch, tmp_path, own):
+    asked = []
+
+    def falsify(claim, key, budget, *, store):
+        asked.append((claim.name, claim.sizes, jax.random.key_data(key).tolist(), budget, store))
+        return af.search.Findings(claim, [0, 7], counterexample(claim))
+
+    monkeypatch.setattr(af.search, "falsify", falsify)
     out = tmp_path / "new" / "out"
+    words = [f"{own}:second", "--tokens", "5", "--dim", "4", "--seed", "7", "--out", out]
+    status, said, err = in_process(capsys, "falsify", *words)
+    assert (status, err) == (0, "")
+    assert asked == [("the second", ((5, 4),), [0, 7], 600.0, out / "search.json")]
+    assert said.startswith("the second: V never grows.")
+    assert "\nbroken\n" in said
+    assert said.endswith(f"wrote {out}/counterexample.json\nwrote {out}/counterexample.png\n")
+    assert (out / "counterexample.png").read_bytes().startswith(b"\x89PNG")
+    path = out / "counterexample.json"
+    assert in_process(capsys, "falsify", words[0], "--check", path)[0] == 0
+
+
+def test_without_a_folder_nothing_is_written(capsys, monkeypatch, tmp_path, own):
+    asked = []
+
+    def falsify(claim, key, budget, *, store):
+        asked.append((claim.sizes, budget, store))
+        return af.search.Findings(claim, [0, 0])
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(af.search, "falsify", falsify)
+    status, said, _ = in_process(capsys, "falsify", "4.5", "--budget", "2.5")
+    assert (status, asked) == (0, [(CLAIMS["4.5"].sizes, 2.5, None)])
+    assert "none found" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
+
+
+@pytest.mark.slow
+def test_a_claim_of_ones_own_is_broken_by_a_search(capsys, tmp_path, own):
+    out = tmp_path / "out"
     words = ["falsify", f"{own}:second", "--tokens", "2", "--dim", "2", "--out", out]
     status, said, err = in_process(capsys, *words)
     assert (status, err) == (0, "")
-    assert said.startswith("the second: V never grows.")
-    assert "\nbroken\n" in said
     assert "tokens: 2 in R^2)" in said
-    assert said.endswith(f"wrote {out}/counterexample.json\nwrote {out}/counterexample.png\n")
-    assert (out / "counterexample.png").read_bytes().startswith(b"\x89PNG")
-    status, said, _ = in_process(
-        capsys, "falsify", f"{own}:second", "--check", out / "counterexample.json"
-    )
+    path = out / "counterexample.json"
+    status, said, _ = in_process(capsys, "falsify", f"{own}:second", "--check", path)
     assert status == 0
-    assert "holds\nthe second" in said
+    assert "holds\nthe second: V never grows." in said
 
 
-def units(monkeypatch, number: int, then=None) -> None:
+def counted(found, key, tokens, dim) -> None:
+    """A batch that breaks nothing, in no time: margins drawn from its key."""
+    found.count(np.asarray(jax.random.uniform(key, (7,))) / 1e4)
+    found.refused["transient"] += tokens
+    found.reasons["transient"] = f"the margin falls to {found.best}"
+
+
+def units(monkeypatch, number: int, then=None, batch=None) -> None:
     """A clock by which a budget of 100 seconds is so many batches; or `then` is raised after them."""
-    done, real = [0], searching._unit
+    done, real = [0], batch or searching._unit
 
     def unit(*arguments):
         if then is not None and done[0] == number:
@@ -199,13 +240,13 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_end(capsys, monkeypatch, 
     words = [*RESISTS, "--budget", "100", "--seed", "3", "--out"]
     one, two = tmp_path / "one", tmp_path / "two"
     with monkeypatch.context() as m:
-        units(m, 3)
+        units(m, 3, batch=counted)
         status, said, _ = in_process(capsys, *words, one)
     assert status == 0
     assert "none found" in said
     assert said.endswith(f"wrote {one}/search.json\n")
     with monkeypatch.context() as m:
-        units(m, 2, KeyboardInterrupt())
+        units(m, 2, KeyboardInterrupt(), counted)
         status, _, err = in_process(capsys, *words, two)
     assert status == 130
     assert err == (
@@ -214,7 +255,7 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_end(capsys, monkeypatch, 
     )
     assert account(two / "search.json")["units"] == 2
     with monkeypatch.context() as m:
-        units(m, 1)
+        units(m, 1, batch=counted)
         assert in_process(capsys, *words, two)[0] == 0
     assert account(two / "search.json") == account(one / "search.json")
     assert account(one / "search.json")["units"] == 3

@@ -78,9 +78,10 @@ def _readme_commands() -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line and line[0] != "#"]
 
 
-def test_the_readmes_examples_run_and_end_in_consensus():
+def test_the_readmes_examples_run_and_end_in_consensus(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # the last one writes files
     text = (ROOT / "README.md").read_text()
-    one, many, theory = re.findall(r"```python\n(.*?)```", text, re.S)
+    one, many, theory, search = re.findall(r"```python\n(.*?)```", text, re.S)
     names = {}
     exec(one, names)
     assert names["sol"].ys["E"][-1] < 1e-6
@@ -89,6 +90,9 @@ def test_the_readmes_examples_run_and_end_in_consensus():
     exec(theory, names)
     assert names["found"]["4.2"].applies is True
     assert names["watch"].check(names["sol"]).holds
+    exec(search, names)
+    assert names["again"].evidence.status == "open"
+    assert {path.name for path in tmp_path.iterdir()} == {"heads.json", "heads.png"}
 
 
 def test_every_file_that_the_readme_points_to_is_there():

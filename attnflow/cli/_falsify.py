@@ -95,7 +95,8 @@ def falsify(
     if not bits:
         raise ValueError("falsify needs 64-bit numbers: unset JAX_ENABLE_X64.")
     if check is not None:
-        print(f"{check} holds\n{_check(check, claim)}")
+        found = _check(check, claim)
+        print(f"{check} holds\n{found.claim}\n{found}")
         return 0
     assert claim is not None
     chosen = _claim(claim)

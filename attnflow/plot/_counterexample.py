@@ -1,7 +1,7 @@
 """A counterexample in three panels: where tokens go, how far that is from the claim, and what decides."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,11 +23,11 @@ _NEAR = 0.1  # radians: tokens nearer than this share a label
 
 
 def counterexample(
-    found: "Counterexample", axes: Sequence[Axes] | None = None
+    found: "Counterexample", axes: Iterable[Axes] | None = None
 ) -> tuple[Axes, Axes, Axes]:
     r"""A counterexample as it is run, in three panels.
 
-    - Tokens from their starts (white) to their limit (grey): on the circle, each path on a ring of its
+    - Tokens from their starts (white) to their limit (filled): on the circle, each path on a ring of its
       own, or on the sphere. In more dimensions the cosines of the limit.
     - The margin of the claim's conclusion against time, with the line above which it is a violation; for
       a claim that something never grows, the rate at which it does.
@@ -54,12 +54,13 @@ def counterexample(
     """
     if axes is None:
         figure = Figure(figsize=(12.6, 4.1), dpi=150, layout="constrained")
-        left, middle, right = figure.subplots(1, 3)
         figure.suptitle(f"{found.claim.name}: {found.evidence.status}")
-    elif len(axes) == 3:
-        left, middle, right = axes
+        three = [figure.add_subplot(1, 3, k) for k in (1, 2, 3)]
     else:
-        raise ValueError(f"`axes` must be three; got {len(axes)}.")
+        three = list(axes)
+    if len(three) != 3:
+        raise ValueError(f"`axes` must be three; got {len(three)}.")
+    left, middle, right = three
     run = _run(found)
     _tokens(left, found, run)
     _margin(middle, found, run)
@@ -220,20 +221,19 @@ def _spectrum(ax: Axes, found: "Counterexample", since: float) -> None:
     local = spectrum(field, since, evidence.equilibrium)
     ax.axhline(0.0, color="#d0d0d0", linewidth=0.8, zorder=1)
     ax.axvline(0.0, color=GREY, linewidth=1.1, zorder=2)
-    neutral = np.abs(local.outside.real) <= local.margin
-    right = local.outside.real > local.margin
+    real, imaginary = np.real(local.outside), np.imag(local.outside)
+    neutral, right = np.abs(real) <= local.margin, real > local.margin
     for some, colour in ((~right & ~neutral, BLUE), (right, ORANGE), (neutral, GREY)):
-        values = local.outside[some]
-        ax.plot(values.real, values.imag, "o", color=colour, markersize=6, alpha=0.85, zorder=4)
+        ax.plot(real[some], imaginary[some], "o", color=colour, markersize=6, alpha=0.85, zorder=4)
     if local.family:
         label = f"family of equilibria ({local.family})"
         ax.plot(0, 0, "o", markerfacecolor="white", color=GREY, markersize=8, zorder=3, label=label)
         ax.legend(frameon=False, loc="lower left")
     shown = np.append(local.eigenvalues, 0)
-    low, high = shown.real.min(), shown.real.max()
+    low, high = np.real(shown).min(), np.real(shown).max()
     room = 0.12 * max(high - low, 1e-3) + 0.05 * (high - low)
     ax.set_xlim(low - room, high + max(room, 0.15 * (high - low)))
-    tall = max(1.3 * np.abs(shown.imag).max(), 0.35 * (high - low), 1e-3)
+    tall = max(1.3 * np.abs(np.imag(shown)).max(), 0.35 * (high - low), 1e-3)
     ax.set_ylim(-tall, tall)
     ax.axvspan(ax.get_xlim()[0], 0.0, color=BLUE, alpha=0.07, linewidth=0, zorder=0)
     ax.xaxis.set_major_locator(MaxNLocator(5))

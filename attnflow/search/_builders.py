@@ -66,6 +66,15 @@ def positive_values(x):
     return onto.symmetric(x["U"] @ jnp.swapaxes(x["U"], -1, -2))
 
 
+def values_with_one_top(x):
+    """Symmetric, one a head, block by block: the first axis is the top eigenvector of each."""
+    S = onto.symmetric(x["U"])
+    S = S.at[:, 0, 1:].set(0).at[:, 1:, 0].set(0)
+    rest = jnp.stack([eigh(R)[0][-1] for R in S[:, 1:, 1:]])
+    height = jax.nn.softplus(x["height"]) + jax.nn.softplus(jnp.diagonal(S, axis1=1, axis2=2)[:, 0])
+    return S.at[:, 0, 0].set(jax.nn.relu(rest) + 0.01 + height)
+
+
 def values_sharing_top(x):
     """Symmetric, one a head, block by block: the first axis is an eigenvector of each, and the sum's top."""
     S = onto.symmetric(x["U"])

@@ -57,8 +57,11 @@ def _return(field: AttentionField, x: Array, start: Array, period: Array) -> tup
             rtol=1e-11, atol=1e-13, adjoint=diffrax.ForwardMode(), throw=False,
         )  # fmt: skip
         end = manifold.whiten(run.y1)
-        # The chart backwards: pi(x + B xi) has xi = B'p / x'p.
-        return jnp.einsum("idk,id->ik", basis, end) / jnp.sum(x * end, axis=1, keepdims=True)
+        # The chart backwards: pi(x + B xi) has xi = B'p / x'p. All tokens at their antipodes move as
+        # the tokens do, mirrored: that is a return as well. Some of them there is none.
+        along = jnp.sum(x * end, axis=1, keepdims=True)
+        back = (jnp.min(along) > 0) | (jnp.max(along) < 0)
+        return jnp.where(back, jnp.einsum("idk,id->ik", basis, end) / along, jnp.inf)
 
     xi = jnp.zeros((x.shape[0], x.shape[1] - 1), x.dtype)
     return after(xi).ravel(), jax.jacfwd(after)(xi).reshape(xi.size, xi.size)

@@ -77,7 +77,7 @@ def earn(
     if rest.period is None:
         return Evidence("undecided", "P and U have no common period", **seen)
     if rest.period:
-        for turns in (1, 2):  # tokens may come to their antipodes first
+        for turns in (1, 2):  # some tokens may come to their antipodes first
             again = rest._replace(period=turns * rest.period)
             verdict, more = _on_a_cycle(field, cycle(field, run.y1, again), again, measured)
             if verdict[0] != "undecided":

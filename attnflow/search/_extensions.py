@@ -21,6 +21,7 @@ from ._inside import (
     in_first_cap,
     inside,
     inside_top_cap,
+    one_top,
     positive_scores,
     real_simple_top,
     same_values,
@@ -156,6 +157,16 @@ VALUES = (
         draw=draws(2, 2),
         build=builders.symmetric("causal", cap=True, values=builders.values_sharing_top),
         domain=inside_top_cap(causal, sphere, shared_top, bounded_scores, constant_values),
+        conclusion=ToTheTop(),
+    ),
+    Claim(
+        name="several heads, one v",
+        statement="Causal attention on the sphere, two heads, each with its own symmetric U, all with "
+        "the same simple top eigenvector v and positive top eigenvalues, takes tokens with v'y_i > 0 to v.",
+        source=f"Theorem 4.5, {PAPER}, h = 2, v the top of every head",
+        draw=draws(2, 2),
+        build=builders.symmetric("causal", cap=True, values=builders.values_with_one_top),
+        domain=inside_top_cap(causal, sphere, one_top, bounded_scores, constant_values),
         conclusion=ToTheTop(),
     ),
     Claim(

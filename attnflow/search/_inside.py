@@ -65,6 +65,20 @@ def shared_top(s: Setting) -> Hypothesis:
     return Hypothesis("v an eigenvector of every U", bool(good), f"|Uv - (v'Uv)v| is {off:.2g}")
 
 
+def one_top(s: Setting) -> Hypothesis:
+    """The top eigenvector of the sum is that of every U_eta, and its eigenvalues are positive and simple."""
+    v = _top(s).vector
+    slack = 64 * s.rounding(s.field.U) * float(np.abs(s.U).max())
+    off = max(float(np.linalg.norm(U @ v - (v @ U @ v) * v)) for U in s.U)
+    gaps = [
+        float(v @ U @ v - np.linalg.eigvalsh(U - (v @ U @ v) * np.outer(v, v))[-1]) for U in s.U
+    ]
+    low = min(float(v @ U @ v) for U in s.U)
+    good = off <= slack and min(gaps) > slack and low > slack
+    says = f"|Uv - (v'Uv)v| is {off:.2g}, v'Uv >= {low:.4g}, {min(gaps):.4g} above the others"
+    return Hypothesis("v the top eigenvector of every U", bool(good), says)
+
+
 def same_values(s: Setting) -> Hypothesis:
     """Every head has the same U."""
     off = float(np.abs(s.U - s.U[:1]).max())

@@ -90,6 +90,7 @@ BROKEN = [
         {"U": constant([[3.0, 1.0], [1.0, 0.0]], [[0.0, -1.0], [-1.0, 0.0]] + 1e-9 * TOP)},
         "v an eigenvector",
     ),
+    ("several heads, one v", {"U": constant(TOP, np.diag([1.0, 1.5]))}, "top eigenvector of every"),
     ("heads that cancel", {"U": constant(TOP, -TOP + 1e-9 * EYE)}, "sum of U = 0"),
     ("causal, top simple, any U", {"U": constant(SKEW + EYE)}, "largest real part"),
     ("causal, top double", {"U": constant(np.diag([1.0, 1.0 - 1e-6, 0.0]))}, "double"),
