@@ -118,17 +118,24 @@ def test_a_file_with_one_change_is_refused(capsys, tmp_path, written, old, new):
     assert f"{path} was altered after it was written" in refused(capsys, "falsify", "--check", path)
 
 
-def changed(contents, part):
-    if part == "case":
-        contents["case"]["attention"]["U"][0][0] = -1.901
-    elif part == "domain":
-        contents["case"]["attention"]["mask"] = "full"
-    elif part == "margin":
-        contents["evidence"]["margin"] += 1e-4
-    elif part == "status":
-        contents["evidence"]["status"] = "no rest"
-    elif part == "claim":
-        contents["claim"]["name"] = "3.2, V falls"
+def changed(contents: dict, part: str) -> dict:
+    match part:
+        case "case":
+            contents["case"]["attention"]["U"][0][0] = -1.901
+        case "domain":
+            contents["case"]["attention"]["mask"] = "full"
+        case "margin":
+            contents["evidence"]["margin"] += 1e-4
+        case "status":
+            contents["evidence"]["status"] = "no rest"
+        case "claim":
+            contents["claim"]["name"] = "3.2, V falls"
+        case "missing":
+            del contents["evidence"]["status"]
+        case "kind":
+            contents["claim"] = "4.5, V falls"
+        case "rows":
+            contents["case"]["tokens"]["rows"][0] = [0.0, 0.0]
     return contents
 
 
@@ -140,6 +147,9 @@ def changed(contents, part):
         ("margin", "says margin = "),
         ("status", "says 'no rest'; run again it is 'open'"),
         ("claim", "is about another claim than '3.2, V falls'"),
+        ("missing", "c.json is no counterexample: KeyError('status')"),
+        ("kind", "c.json is no counterexample: TypeError("),
+        ("rows", "c.json: $.tokens: `rows` must have finite, non-zero rows"),
     ],
 )
 def test_a_change_with_a_digest_to_match_does_not_come_out_again(

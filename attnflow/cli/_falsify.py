@@ -183,13 +183,17 @@ def _check(path: Path, words: str | None) -> "Counterexample":
     from .. import search
 
     claim = None if words is None else _claim(words)
-    if claim is None:
+    try:
         name = search.read(path)[0]["claim"]["name"]
-        if name not in search.CLAIMS:
+        if claim is None and name not in search.CLAIMS:
             raise ValueError(
                 f"{path} is about {name!r}, no claim of the library: give the FILE.py that makes it too."
             )
-    return search.check(path, claim=claim)
+        return search.check(path, claim=claim)
+    except (KeyError, TypeError) as error:  # a part is missing, or of another kind
+        raise ValueError(f"{path} is no counterexample: {error!r}.") from error
+    except ValueError as error:
+        raise ValueError(error if str(path) in str(error) else f"{path}: {error}") from error
 
 
 def _search(claim: "Claim", seed: int, budget: float, out: Path | None) -> None:
