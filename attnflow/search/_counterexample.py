@@ -22,8 +22,9 @@ from ._library import claim_named
 from ._shoot import earn_null
 
 _FORMAT = "attnflow counterexample 1"
-_CLOSE = 1e-6  # how well numbers of the evidence have to come out again, relative
-_MEASURED = ("margin", "time", "rightmost", "family", "period", "equilibrium", "basin")
+# How well numbers of the evidence have to come out again, relative to 1 or more.
+_CLOSE = {"after": 1e-10, "time": 1e-10, "period": 1e-10, "family": 0.0, "basin": 0.1}
+_CLOSE |= {"margin": 1e-6, "rightmost": 1e-6, "equilibrium": 1e-6}
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,8 @@ def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexam
             f"{path} says {stated['status']!r}; run again it is {evidence.status!r}: {evidence.why}."
         )
     came = evidence.plain()
-    for quantity in _MEASURED:
-        if not _agree(stated[quantity], came[quantity]):
+    for quantity, close in _CLOSE.items():
+        if not _agree(stated[quantity], came[quantity], close):
             raise ValueError(
                 f"{path} says {quantity} = {stated[quantity]}; run again it is {came[quantity]}."
             )
@@ -164,11 +165,11 @@ def counts(claim: Claim, evidence: Evidence) -> bool:
     return evidence.breaks and not (claim.almost and evidence.status == "null set")
 
 
-def _agree(said: Any, came: Any) -> bool:
+def _agree(said: Any, came: Any, close: float) -> bool:
     if said is None or came is None:
         return said is came
     a, b = np.asarray(said, float), np.asarray(came, float)
-    return a.shape == b.shape and bool(np.all(np.abs(a - b) <= _CLOSE * np.maximum(np.abs(a), 1)))
+    return a.shape == b.shape and bool(np.all(np.abs(a - b) <= close * np.maximum(np.abs(a), 1)))
 
 
 def _digest(contents: dict[str, Any]) -> str:

@@ -55,7 +55,8 @@ def earn(
 
     # === far longer, and by another solver
     rest = rest_of(field)
-    time = horizon / (field.heads * float(field.scale))
+    unit = 1 / (field.heads * float(field.scale))
+    time = horizon * unit
     if rest.period:  # whole periods
         time = rest.period * np.ceil(time / rest.period)
     first, last = rest.since + time, rest.since + 4 * time
@@ -66,11 +67,14 @@ def earn(
     if not later >= LEAST:
         why = f"the margin falls to {later:.2g} at t = {last:g}"
         return Evidence("transient", why, later, last)
+    ts = jnp.asarray([unit, first])
+    solver = diffrax.Dopri8()
     tight = simulate(
-        field, y0, t1=first, observe=measured, solver=diffrax.Dopri8(), throw=False, **_TIGHT
+        field, y0, t1=first, ts=ts, observe=observe, solver=solver, throw=False, **_TIGHT
     )
-    other = float(tight.ys[0])
-    seen: dict[str, Any] = {"margin": later, "time": last, "other": other}
+    other = float(tight.ys["m"][1])
+    after = tight.ys["y"][0]
+    seen: dict[str, Any] = {"margin": later, "time": last, "other": other, "after": after}
     agree = abs(other - at) <= 1e-3 * max(at, LEAST) + LEAST
 
     # === its limit
@@ -194,7 +198,7 @@ def _at_once(conclusion: AbstractRate, field, y0, key) -> Evidence:
         field, jnp.zeros(()), y0
     )
     other = float(grown) / dt
-    seen = {"margin": rate, "other": other, "time": dt, "basin": basin}
+    seen = {"margin": rate, "other": other, "time": dt, "basin": basin, "after": run.y1}
     if abs(other - rate) > 0.05 * rate or basin < 0.9:
         return Evidence("undecided", f"a run has the rate {other:.4g}, not {rate:.4g}", **seen)
     return Evidence("open", f"at the start it grows at the rate {rate:.4g}", **seen)

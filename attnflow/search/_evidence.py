@@ -23,7 +23,7 @@ _BREAKING = ("open", "no rest", "null set")
 
 @dataclass(frozen=True)
 class Evidence:
-    """What became of a candidate.
+    r"""What became of a candidate.
 
     **Attributes:**
 
@@ -34,6 +34,8 @@ class Evidence:
     - `why`: in a sentence, with the number that decides.
     - `margin`: of the conclusion: of the equilibrium, the least on the cycle, or at the end.
     - `time`, `other`: how long it was run, and the margin by another solver at a tight tolerance.
+    - `after`: the tokens by that solver after a unit of time, $1/(h\cdot$`scale`$)$ (a short time for a
+      rate): every digit of the case has a part in them.
     - `equilibrium`, `moved`, `speed`: the tokens it was polished to, how far that was (radians), and
       the speed that is left.
     - `rightmost`, `error`, `family`: the largest real part of the spectrum outside the family of
@@ -48,6 +50,7 @@ class Evidence:
     margin: float = 0.0
     time: float = 0.0
     other: float | None = None
+    after: Float[Array, "tokens dim"] | None = None
     equilibrium: Float[Array, "tokens dim"] | None = None
     moved: float | None = None
     speed: float | None = None

@@ -79,7 +79,7 @@ def _on_a_line(field: AttentionField, frame: Frame, x: np.ndarray, tolerance: fl
     if U is None or all(_is_multiple_of_identity(M, tolerance) for M in U):
         return True
     normalised = isinstance(field.kernel, Softmax | Hardmax)
-    together = along.min() > 0
+    together = bool(along.min() > 0)
     return normalised and together and _is_multiple_of_identity(U.sum(axis=0), tolerance)
 
 
