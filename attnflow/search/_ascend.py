@@ -20,10 +20,10 @@ _FLOOR = 1e-12  # of a margin, for its logarithm
 
 @eqx.filter_jit
 def ascend(claim: Claim, numbers: Any) -> Any:
-    """Rows of free numbers after Adam's steps up the logarithm of the margin at a time, each row by itself.
+    """Each row of free numbers at its best on the way of Adam up the logarithm of the margin at a time.
 
-    The gradient goes through the solver, by starts and parameters together; where it is not finite the
-    step is left out.
+    The gradient goes through the solver, by starts and parameters together; parts of it that are not
+    finite are left out of the step.
     """
     optimiser = optax.adam(_RATE)
 
@@ -40,15 +40,18 @@ def ascend(claim: Claim, numbers: Any) -> Any:
 
     def one(x):
         def step(carry, _):
-            x, state = carry
-            gradient = jax.grad(loss)(x)
+            x, state, best, least = carry
+            now, gradient = jax.value_and_grad(loss)(x)
+            better = now < least
+            best = jax.tree.map(lambda new, old: jnp.where(better, new, old), x, best)
             gradient = jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0), gradient)
             with jax.numpy_dtype_promotion("standard"):  # optax mixes integers and floats
                 updates, state = optimiser.update(gradient, state)
-                return (optax.apply_updates(x, updates), state), None
+                x = optax.apply_updates(x, updates)
+            return (x, state, best, jnp.where(better, now, least)), None
 
-        (x, _), _ = jax.lax.scan(step, (x, optimiser.init(x)), None, length=_STEPS)
-        return x
+        begin = (x, optimiser.init(x), x, jnp.asarray(jnp.inf, jax.tree.leaves(x)[0].dtype))
+        return jax.lax.scan(step, begin, None, length=_STEPS)[0][2]
 
     return jax.vmap(one)(numbers)
 

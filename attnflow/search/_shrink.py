@@ -89,7 +89,7 @@ def _simpler(schedule: AbstractSchedule | None, *, zero: bool) -> Iterator[Array
     if not isinstance(schedule, Constant):
         return
     M = schedule.value
-    eye = jnp.eye(M.shape[-1], dtype=M.dtype)
+    eye = jnp.broadcast_to(jnp.eye(M.shape[-1], dtype=M.dtype), M.shape)
     multiple = jnp.trace(M, axis1=-2, axis2=-1)[..., None, None] / M.shape[-1] * eye
     simpler = [0 * M, multiple, M * eye, (M + jnp.swapaxes(M, -1, -2)) / 2]
     for candidate in simpler[0 if zero else 2 :]:
