@@ -26,6 +26,7 @@ def test_whatever_the_free_numbers_are_the_field_and_start_are_inside(getkey, na
             assert claim.outside(field, y0) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_fields_and_starts_are_differentiable_by_the_free_numbers(getkey, name):
     claim = search.CLAIMS[name]

@@ -105,6 +105,7 @@ def test_the_cycle_of_an_oscillating_field_is_found_and_stable():
     assert "stable cycle" in found.why
 
 
+@pytest.mark.slow
 def test_multipliers_of_a_turning_value_matrix_are_those_of_its_closed_form():
     """U(t) turns at half the rate w: phi = 2 theta - w t has phi' = -w - 2b sin phi. A period takes both
     tokens to their antipodes, which is a return, with the multiplier exp(-2b cos(phi*) 2 pi / w); with
@@ -156,6 +157,7 @@ def test_a_rate_is_checked_by_a_run_and_by_its_neighbours():
     assert fine.status == "transient"
 
 
+@pytest.mark.slow
 def test_a_start_on_a_null_set_is_told_from_those_beside_it():
     claim = search.CLAIMS["4.2 as printed"]
     field = scores(jnp.zeros((2, 2)), mask="causal")

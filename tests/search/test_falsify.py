@@ -47,8 +47,9 @@ def test_several_heads_with_their_own_values_do_not_all_go_to_the_top(heads):
         speed = max(speed, np.linalg.norm(total - (y[i] @ total) * y[i]))
     assert speed < 1e-12
     v = np.linalg.eigh(U.sum(axis=0))[1][:, -1]
-    assert np.all(np.abs(np.asarray(y0) @ v) > 0)
-    assert np.max(1 - np.abs(y @ v)) > 1e-2
+    v = v * np.sign(np.asarray(y0)[0] @ v)
+    assert np.all(np.asarray(y0) @ v > 0)
+    assert np.min(y @ v) < 0.9
 
 
 def test_the_same_key_gives_the_same_counterexample(heads):
@@ -143,7 +144,8 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_end(clock, monkeypatch, t
     assert "none found" in str(rest)
 
 
-def test_an_account_of_another_search_is_refused(clock, tmp_path):
+def test_an_account_of_another_search_is_refused(clock, monkeypatch, tmp_path):
+    monkeypatch.setattr(_falsify, "_unit", lambda found, *_: found.count(np.zeros(3)))
     path = tmp_path / "search.json"
     search.falsify(RESISTS, jr.key(1), 3.0, store=path, progress=False)
     for claim, key in [
@@ -171,6 +173,7 @@ def test_bad_arguments_are_refused(x64_off):
 # === better tries from good ones
 
 
+@pytest.mark.slow
 def test_ascent_raises_the_margin_of_every_row(getkey):
     claim = search.CLAIMS["4.5, V falls"]
     numbers = jax.vmap(lambda k: claim.draw(k, 3, 2))(jr.split(getkey(), 8))

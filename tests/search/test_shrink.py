@@ -111,6 +111,7 @@ def test_on_a_null_set_all_is_short_but_the_token_that_is_shot(getkey):
     assert any(x != round(x, 8) for x in case.tokens.rows[2])
 
 
+@pytest.mark.slow
 def test_one_token_less_is_taken_where_the_claim_stays_broken():
     """Beside two tokens that U holds at opposite ends a third changes nothing."""
     claim = dataclasses.replace(search.CLAIMS["symmetric U, causal, no hemisphere"])
