@@ -147,8 +147,8 @@ def changed(contents: dict, part: str) -> dict:
         ("margin", "says margin = "),
         ("status", "says 'no rest'; run again it is 'open'"),
         ("claim", "is about another claim than '3.2, V falls'"),
-        ("missing", "c.json is no counterexample: KeyError('status')"),
-        ("kind", "c.json is no counterexample: TypeError("),
+        ("missing", "c.json cannot be read: evidence must have the parts"),
+        ("kind", "c.json cannot be read: TypeError("),
         ("rows", "c.json: $.tokens: `rows` must have finite, non-zero rows"),
     ],
 )
@@ -188,7 +188,8 @@ def test_what_a_search_finds_is_printed_written_and_drawn(capsys, monkeypatch, t
     assert asked == [("the second", ((5, 4),), [0, 7], 600.0, out / "search.json")]
     assert said.startswith("the second: V never grows.")
     assert "\nbroken\n" in said
-    assert said.endswith(f"wrote {out}/counterexample.json\nwrote {out}/counterexample.png\n")
+    files = ("counterexample.json", "counterexample.png", "search.json")
+    assert said.endswith("".join(f"wrote {out}/{name}\n" for name in files))
     assert (out / "counterexample.png").read_bytes().startswith(b"\x89PNG")
     path = out / "counterexample.json"
     assert in_process(capsys, "falsify", words[0], "--check", path)[0] == 0

@@ -37,7 +37,7 @@ class Claim:
         return {"y": jax.random.normal(a, (tokens, dim)), "P": jax.random.normal(b, (dim, dim))}
 
     def build(x):
-        P = -search.positive_definite(x["P"])
+        P = -5 * search.positive_definite(x["P"])
         return af.AttentionField(af.Sphere(P.shape[0]), P=P, scale=1.0), search.on_sphere(x["y"])
 
     def domain(field, y0):

@@ -18,7 +18,7 @@ from ..spec import Case
 from ._claim import Claim
 from ._earn import earn
 from ._evidence import Evidence
-from ._library import claim_named
+from ._library import CLAIMS
 from ._shoot import earn_null
 
 _FORMAT = "attnflow counterexample 1"
@@ -49,9 +49,9 @@ class Counterexample:
         field, y0, _ = self.case.build()
         return field, field.manifold.project(y0)
 
-    def write(self, path: str | os.PathLike) -> None:
-        """As JSON, whole or not at all, with a digest of its contents."""
-        contents = {
+    def plain(self) -> dict[str, Any]:
+        """As numbers, lists and strings."""
+        return {
             "format": _FORMAT,
             "claim": {
                 "name": self.claim.name,
@@ -61,8 +61,24 @@ class Counterexample:
             "case": msgspec.to_builtins(self.case),
             "evidence": self.evidence.plain(),
             "stage": self.stage,
-            "provenance": provenance(),
         }
+
+    @classmethod
+    def of(cls, claim: Claim, plain: dict[str, Any]) -> "Counterexample":
+        """From what `plain` gives, as it stands: nothing is verified.
+
+        **Raises:**
+
+        - `ValueError`: a part is missing or of another kind.
+        """
+        case = msgspec.convert(plain["case"], Case)
+        if not isinstance(plain["stage"], str):
+            raise ValueError(f"stage must be a word; got {plain['stage']!r}")
+        return cls(claim, case, Evidence.of(plain["evidence"]), plain["stage"])
+
+    def write(self, path: str | os.PathLike) -> None:
+        """As JSON, whole or not at all, with a digest of its contents."""
+        contents = {**self.plain(), "provenance": provenance()}
         contents["digest"] = _digest(contents)
         with atomic_write(Path(path)) as file:
             file.write((json.dumps(contents, indent=1) + "\n").encode())
@@ -92,19 +108,18 @@ def judge(claim: Claim, field: AttentionField, y0: Any, status: str = "open", *,
     return earn(claim, field, y0, key=key)
 
 
-def read(path: str | os.PathLike) -> tuple[dict[str, Any], Case]:
-    """A file's contents and its case.
+def read(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexample:
+    """A counterexample as its file has it; nothing is run.
 
     **Raises:**
 
-    - `ValueError`: a file that is no counterexample, or was altered.
+    - `ValueError`: a file that is no counterexample, or was altered; a claim that is not known (give it
+      as `claim`), or another.
     """
+    # === a file that was written here
     try:
         contents = json.loads(Path(path).read_bytes())
-        digest = contents.pop("digest")
-        kind = contents["format"]
-        for name in ("claim", "case", "evidence"):
-            contents[name]
+        digest, kind = contents.pop("digest"), contents["format"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is no counterexample: {error!r}.") from error
     if kind != _FORMAT:
@@ -113,10 +128,20 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], Case]:
         raise ValueError(
             f"{path} was altered after it was written: its digest does not match its contents."
         )
+
+    # === of this claim
     try:
-        return contents, msgspec.convert(contents["case"], Case)
-    except (msgspec.ValidationError, ValueError) as error:
-        raise ValueError(f"{path} holds no case: {error}.") from error
+        name, statement = (contents["claim"][n] for n in ("name", "statement"))
+        claim = CLAIMS.get(name) if claim is None else claim
+        if claim is None:
+            raise ValueError(f"it is about {name!r}, no claim of the library: give its claim too.")
+        found = Counterexample.of(claim, contents)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        what = error if isinstance(error, ValueError) else repr(error)
+        raise ValueError(f"{path} cannot be read: {what}") from error
+    if statement != claim.statement:
+        raise ValueError(f"{path} is about another claim than {claim.name!r}: {statement}")
+    return found
 
 
 def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexample:
@@ -133,31 +158,20 @@ def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexam
 
     **Raises:**
 
-    - `ValueError`: the file was altered, its claim is not known or another, or what it says does not
-      come out again.
+    - `ValueError`: as [`read`][]; or what the file says does not come out again.
     """
-    contents, case = read(path)
-    stated = contents["evidence"]
-    if claim is None:
-        claim = claim_named(contents["claim"]["name"])
-    if contents["claim"]["statement"] != claim.statement:
+    said = read(path, claim=claim)
+    field, y0 = said.build()
+    evidence = judge(said.claim, field, y0, said.evidence.status, key=jr.key(0))
+    if evidence.status != said.evidence.status or not counts(said.claim, evidence):
         raise ValueError(
-            f"{path} is about another claim than {claim.name!r}: {contents['claim']['statement']}"
+            f"{path} says {said.evidence.status!r}; run again it is {evidence.status!r}: {evidence.why}."
         )
-    found = Counterexample(claim, case, Evidence("undecided", ""), contents["stage"])
-    field, y0 = found.build()
-    evidence = judge(claim, field, y0, stated["status"], key=jr.key(0))
-    if evidence.status != stated["status"] or not counts(claim, evidence):
-        raise ValueError(
-            f"{path} says {stated['status']!r}; run again it is {evidence.status!r}: {evidence.why}."
-        )
-    came = evidence.plain()
     for quantity, close in _CLOSE.items():
-        if not _agree(stated[quantity], came[quantity], close):
-            raise ValueError(
-                f"{path} says {quantity} = {stated[quantity]}; run again it is {came[quantity]}."
-            )
-    return Counterexample(claim, case, evidence, contents["stage"])
+        was, came = getattr(said.evidence, quantity), getattr(evidence, quantity)
+        if not _agree(was, came, close):
+            raise ValueError(f"{path} says {quantity} = {was}; run again it is {came}.")
+    return Counterexample(said.claim, said.case, evidence, said.stage)
 
 
 def counts(claim: Claim, evidence: Evidence) -> bool:

@@ -1,5 +1,6 @@
 """A candidate made to earn its name: run far longer, by another solver, polished, its spectrum, its basin."""
 
+import math
 from typing import Any
 
 import diffrax
@@ -21,7 +22,7 @@ from ._evidence import LEAST, Evidence
 
 _BESIDE = 1e-3  # radians, of the perturbed starts
 _NEIGHBOURS = 32
-_TIGHT = {"rtol": 1e-12, "atol": 1e-14}
+_RTOL, _ATOL = 1e-12, 1e-14  # of the other solver
 _WINDOWS, _POINTS = 8, 128
 
 
@@ -58,7 +59,7 @@ def earn(
     unit = 1 / (field.heads * float(field.scale))
     time = horizon * unit
     if rest.period:  # whole periods
-        time = rest.period * np.ceil(time / rest.period)
+        time = rest.period * math.ceil(time / rest.period)
     first, last = rest.since + time, rest.since + 4 * time
     measured = Margin(field, claim.conclusion)
     observe = {"m": measured, "y": _tokens}
@@ -70,7 +71,15 @@ def earn(
     ts = jnp.asarray([unit, first])
     solver = diffrax.Dopri8()
     tight = simulate(
-        field, y0, t1=first, ts=ts, observe=observe, solver=solver, throw=False, **_TIGHT
+        field,
+        y0,
+        t1=first,
+        ts=ts,
+        observe=observe,
+        solver=solver,
+        throw=False,
+        rtol=_RTOL,
+        atol=_ATOL,
     )
     other = float(tight.ys["m"][1])
     after = tight.ys["y"][0]
@@ -193,7 +202,7 @@ def _at_once(conclusion: AbstractRate, field, y0, key) -> Evidence:
     around = jax.vmap(lambda y: measured(jnp.zeros(()), y))(starts)
     basin = float(np.mean(np.asarray(around) >= LEAST / 2))
     dt = 1e-4  # a short run: the margin is the slope of what should not grow
-    run = simulate(field, y0, t1=dt, solver=diffrax.Dopri8(), **_TIGHT)
+    run = simulate(field, y0, t1=dt, solver=diffrax.Dopri8(), rtol=_RTOL, atol=_ATOL)
     grown = conclusion.value(field, jnp.asarray(dt), run.y1) - conclusion.value(
         field, jnp.zeros(()), y0
     )

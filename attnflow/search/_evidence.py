@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -19,6 +20,8 @@ STATUSES = {
     "undecided": "checks disagree, or one could not be made",
 }
 _BREAKING = ("open", "no rest", "null set")
+_WORDS = ("status", "why")
+_ARRAYS = ("equilibrium", "after")
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Evidence:
       `"metastable"`, `"rounding"` and `"undecided"` are not.
     - `why`: in a sentence, with the number that decides.
     - `margin`: of the conclusion: of the equilibrium, the least on the cycle, or at the end.
-    - `time`, `other`: how long it was run, and the margin by another solver at a tight tolerance.
+    - `time`, `other`: how long it was run, and the margin by another solver at a tight tolerance; on a
+      null set that of the starts beside it.
     - `after`: the tokens by that solver after a unit of time, $1/(h\cdot$`scale`$)$ (a short time for a
       rate): every digit of the case has a part in them.
     - `equilibrium`, `moved`, `speed`: the tokens it was polished to, how far that was (radians), and
@@ -67,17 +71,34 @@ class Evidence:
 
     def plain(self) -> dict[str, Any]:
         """As numbers, lists and strings."""
-        out = {}
-        for item in fields(self):
-            value = getattr(self, item.name)
-            out[item.name] = np.asarray(value).tolist() if hasattr(value, "shape") else value
-        return out
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {n: np.asarray(x).tolist() if hasattr(x, "shape") else x for n, x in values.items()}
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> "Evidence":
+        """From what `plain` gives; a `ValueError` where a part is missing or of another kind."""
+        names = {item.name for item in fields(cls)}
+        if set(plain) != names or not all(isinstance(plain[n], str) for n in _WORDS):
+            raise ValueError(f"evidence must have the parts {', '.join(sorted(names))}")
+        parts: dict[str, Any] = dict(plain)
+        for name in names - {*_WORDS, *_ARRAYS}:
+            known = plain[name] is not None or name in ("margin", "time")
+            if known and (
+                isinstance(plain[name], bool) or not isinstance(plain[name], int | float)
+            ):
+                raise ValueError(f"{name} must be a number; got {plain[name]!r}")
+        for name in _ARRAYS:
+            if plain[name] is not None:
+                parts[name] = jnp.asarray(plain[name], float)
+        return cls(**parts)
 
     def __str__(self) -> str:
         lines = [f"{self.status}: {self.why}"]
         lines.append(f"margin {self.margin:.6g}, run to t = {self.time:g}")
         if self.other is not None:
-            lines[-1] += f"; by another solver {self.other:.6g}"
+            alone = self.status == "null set"
+            whose = "of starts beside it" if alone else "by another solver"
+            lines[-1] += f"; {whose} {self.other:.6g}"
         if self.rightmost is not None:
             what = "rightmost eigenvalue" if self.period is None else "largest multiplier, less 1,"
             lines.append(f"{what} {self.rightmost:.4g}, known to {self.error or 0.0:.1g}")

@@ -25,8 +25,8 @@ def case_of(field: AttentionField, y0: Any, *, title: str = "", t1: float = 20.0
     - `ValueError`: a part of the field that a case of plain numbers does not hold.
     """
     plain = isinstance(field.normalisation, Post) and field.drift is None
-    kernel = _KERNELS.get(type(field.kernel))
-    mask = {Full: "full", Causal: "causal"}.get(type(field.mask))
+    kernel: Any = _KERNELS.get(type(field.kernel))
+    mask: Any = {Full: "full", Causal: "causal"}.get(type(field.mask))
     if not plain or kernel is None or mask is None or field.frozen is not None:
         raise ValueError(
             "`field` must have a full or causal mask, a kernel of the library, normalisation 'post', "

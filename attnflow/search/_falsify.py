@@ -59,8 +59,8 @@ def falsify(
     - `claim`: a [`Claim`][], or the name of one of [`CLAIMS`][].
     - `key`: where the search begins.
     - `budget`: seconds after which no new piece of work is begun.
-    - `store`: a file for the account so far, written after each batch that broke nothing; a search
-      that was stopped goes on from it, and has the same end as one that was not.
+    - `store`: a file for the account so far, written after each batch; a search that was stopped goes
+      on from it, and has the same end as one that was not.
     - `progress`: a bar on a terminal.
 
     **Returns:**
@@ -100,7 +100,7 @@ def falsify(
             _unit(found, jr.fold_in(key, found.units), tokens, dim)
             found.units += 1
             found.seconds = before + clock.monotonic() - began
-            if path is not None and not found.broken:  # the last batch is gone through again
+            if path is not None:
                 found.save(path)
             line.set_postfix_str(f"{found.tries} tries, best margin {found.best:.2g}", False)
             line.update(min(clock.monotonic() - began, budget) - line.n)

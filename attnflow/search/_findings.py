@@ -74,7 +74,7 @@ class Findings:
             "statement": self.claim.statement,
             "sizes": [list(size) for size in self.claim.sizes],
             "seed": self.seed,
-            "broken": self.broken,
+            "counterexample": None if self.counterexample is None else self.counterexample.plain(),
             "tries": self.tries,
             "failed": self.failed,
             "best": self.best,
@@ -115,9 +115,11 @@ class Findings:
                 f"{path} is of another search ({what}); give its own claim, sizes and seed, or "
                 "another folder."
             )
+        found = was["counterexample"]
         return cls(
             claim,
             seed,
+            None if found is None else Counterexample.of(claim, found),
             tries=was["tries"],
             failed=was["failed"],
             best=was["best"],

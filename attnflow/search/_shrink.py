@@ -27,16 +27,14 @@ class _Found:
     """The smallest form so far; each smaller one has to earn the same status."""
 
     def __init__(self, claim: Claim, field, y0, evidence: Evidence, key):
-        self.claim, self.key, self.tries = claim, key, 0
+        self.claim, self.key = claim, key
         self.field, self.y0, self.evidence = field, y0, evidence
 
     def take(self, field: Any, y0: Any) -> bool:
         """Whether this form is as good; it is kept then."""
-        self.tries += 1
-        try:
-            again = self.worth(field, y0)
-        except (ValueError, RuntimeError):  # a token or a matrix of zeros, no case at all
+        if not np.all(np.any(np.asarray(y0) != 0, axis=1)):  # a token of zeros is nowhere
             return False
+        again = self.worth(field, y0)
         if again.status != self.evidence.status:
             return False
         self.field, self.y0, self.evidence = field, y0, again
@@ -120,17 +118,21 @@ def _flat(found: _Found) -> tuple[AttentionField | None, Any]:
     end = found.evidence.equilibrium
     rows = y0 if end is None else jnp.concatenate([y0, 4 * end])
     B = np.linalg.svd(np.asarray(rows), full_matrices=False)[2][: y0.shape[1] - 1]
-    flat = [
-        None if s is None else jnp.asarray(B @ np.asarray(s.value) @ B.T)
-        for s in (field.P, field.U)
-    ]
-    if field.U is not None:
-        flat[1] = (flat[1] + jnp.swapaxes(flat[1], -1, -2)) / 2
     smaller = AttentionField(
-        Sphere(y0.shape[1] - 1), P=flat[0], U=flat[1], mask=field.mask, kernel=field.kernel,
-        scale=field.scale,
+        Sphere(y0.shape[1] - 1), P=_compressed(field.P, B), U=_compressed(field.U, B),
+        mask=field.mask, kernel=field.kernel, scale=field.scale,
     )  # fmt: skip
     return smaller, y0 @ jnp.asarray(B.T)
+
+
+def _compressed(schedule: Any, B: np.ndarray) -> Array | None:
+    """B M B', symmetric where M is."""
+    if schedule is None:
+        return None
+    M = np.asarray(schedule.value)
+    small = B @ M @ B.T
+    symmetric = np.array_equal(M, np.swapaxes(M, -1, -2))
+    return jnp.asarray((small + np.swapaxes(small, -1, -2)) / 2 if symmetric else small)
 
 
 def _reshoot(found: _Found) -> tuple[Case, Evidence]:

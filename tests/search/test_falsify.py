@@ -1,7 +1,6 @@
 """The search: it breaks what is false and not what is true, is the same each time, and goes on where it stopped."""
 
 import dataclasses
-import json
 
 import jax
 import jax.numpy as jnp
@@ -68,6 +67,31 @@ def test_the_report_says_what_broke_and_how_hard_it_was_tried(heads):
     assert int(heads.distribution.sum()) == heads.tries - heads.failed
 
 
+def test_a_search_that_is_over_is_not_gone_through_again(heads, monkeypatch, tmp_path):
+    monkeypatch.setattr(_falsify, "_unit", None)
+    heads.save(tmp_path / "search.json")
+    again = search.falsify(heads.claim, jr.key(0), 1.0, store=tmp_path / "search.json")
+    assert again.counterexample.plain() == heads.counterexample.plain()
+    assert str(again) == str(heads)
+
+
+def test_margins_are_counted_by_decades_and_runs_that_failed_apart():
+    found = search.Findings(RESISTS, [0])
+    found.count(np.array([-1.0, 0.0, 3e-10, 0.5, np.nan, 0.02]))
+    found.count(np.array([2e-10, np.inf]))
+    assert (found.tries, found.failed, found.best) == (8, 2, 0.5)
+    counts = dict(zip(found.edges[:-1].tolist(), found.distribution.tolist(), strict=True))
+    assert {low: n for low, n in counts.items() if n} == pytest.approx(
+        {-np.inf: 1, 0.0: 1, 1e-10: 2, 1e-2: 1, 1e-1: 1}
+    )
+    report = str(found)
+    assert "none found" in report
+    assert "8 tries" in report
+    assert "2 failed" in report
+    (row,) = [line for line in report.splitlines() if line.strip().startswith("1e-10 to 1e-09")]
+    assert row.split()[3:] == ["2", "#" * 30]
+
+
 # === a claim that resists, in steps of a clock of one's own
 
 
@@ -111,37 +135,6 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     monkeypatch.setattr(_falsify, "clock", Clock())
-
-
-def account(found):
-    return (found.tries, found.failed, found.best, found.units, found.distribution.tolist(),
-            dict(found.refused), found.reasons)  # fmt: skip
-
-
-@pytest.mark.slow
-def test_a_search_that_was_stopped_goes_on_to_the_same_end(clock, monkeypatch, tmp_path):
-    key = jr.key(1)
-    whole = search.falsify(RESISTS, key, 11.0, progress=False)
-    assert whole.units >= 3
-    assert not whole.broken
-
-    path = tmp_path / "search.json"
-    real, done = _falsify._unit, []
-
-    def dies(*arguments):
-        if len(done) == 2:
-            raise KeyboardInterrupt
-        done.append(real(*arguments))
-
-    monkeypatch.setattr(_falsify, "_unit", dies)
-    with pytest.raises(KeyboardInterrupt):
-        search.falsify(RESISTS, key, 11.0, store=path, progress=False)
-    assert json.loads(path.read_text())["units"] == 2
-    monkeypatch.setattr(_falsify, "_unit", real)
-    while json.loads(path.read_text())["units"] < whole.units:
-        rest = search.falsify(RESISTS, key, 3.0, store=path, progress=False)
-    assert account(rest) == account(whole)
-    assert "none found" in str(rest)
 
 
 def test_an_account_of_another_search_is_refused(clock, monkeypatch, tmp_path):
