@@ -86,9 +86,16 @@ def values_sharing_top(x):
 
 def double_top(x):
     """Symmetric, one head: the top eigenvalue is positive and double, the others smaller."""
-    S = onto.symmetric(x["U"][0])
-    basis = jax.lax.stop_gradient(eigh(S)[1])
-    top = jax.nn.softplus(x["height"])
+    return _double(x, jax.nn.softplus(x["height"]))
+
+
+def negative_double_top(x):
+    """Symmetric, one head, negative definite: the top eigenvalue is double, the others smaller."""
+    return _double(x, -0.05 - jax.nn.softplus(x["height"]))
+
+
+def _double(x, top):
+    basis = jax.lax.stop_gradient(eigh(onto.symmetric(x["U"][0]))[1])
     rest = top - 0.1 - jax.nn.softplus(jnp.diagonal(x["U"][0]))
     values = jnp.where(jnp.arange(len(rest)) < len(rest) - 2, rest, top)
     return onto.symmetric((basis * values[None]) @ basis.T)[None]

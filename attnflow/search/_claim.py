@@ -34,18 +34,20 @@ class Claim:
 
     def draw(key, tokens, dim):
         a, b = jax.random.split(key)
-        return {"y": jax.random.normal(a, (tokens, dim)), "P": jax.random.normal(b, (dim, dim))}
+        return {"y": jax.random.normal(a, (tokens, dim)), "beta": jax.random.normal(b)}
 
     def build(x):
-        P = -5 * search.positive_definite(x["P"])
-        return af.AttentionField(af.Sphere(P.shape[0]), P=P, scale=1.0), search.on_sphere(x["y"])
+        sphere = af.Sphere(x["y"].shape[1])
+        P = -search.between(x["beta"], 0.0, 10.0) * jnp.eye(sphere.dim)
+        return af.AttentionField(sphere, P=P, scale=1.0), search.on_sphere(x["y"])
 
     def domain(field, y0):
-        top = float(jnp.linalg.eigvalsh(field.P(0.0))[-1])
-        return [af.theory.Hypothesis("P negative definite", top < 0, f"largest eigenvalue {top:.3g}")]
+        beta = -float(field.P(0.0)[0, 0])
+        return [af.theory.Hypothesis("P = -beta I, beta > 0", beta > 0, f"beta = {beta:.4g}")]
 
     claim = search.Claim(
-        name="negative scores", statement="Full attention, P negative definite: consensus.",
+        name="scores that repel",
+        statement="Full attention with U = I and P = -beta I takes almost every start to consensus.",
         draw=draw, build=build, domain=domain, conclusion=search.Consensus(),
     )
     print(search.falsify(claim, key=jax.random.key(0), budget=60.0))

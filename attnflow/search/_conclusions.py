@@ -102,19 +102,22 @@ class Polarisation(AbstractConclusion):
 
 
 class AroundTop(AbstractConclusion):
-    r"""Tokens gather about the line of $v$, the top eigenvector of $\sum_\eta U_\eta$.
+    r"""Tokens gather about $L$, spanned by the top `dimension` eigenvectors of $\sum_\eta U_\eta$.
 
     Read as: on average they are nearer to it than points spread evenly, so that
-    $\frac1d - \frac1\ell\sum_i (v^\top x_i)^2$ is negative in the end.
+    $\frac{\dim L}d - \frac1\ell\sum_i |\Pi_L x_i|^2$ is negative in the end.
     """
+
+    dimension: int = 1
 
     @property
     def says(self) -> str:
-        return "tokens gather about the line of the top eigenvector"
+        return "tokens gather about the top eigenspace"
 
     def margin(self, field, t, y):
-        v = top_vector(field, t, y)
-        return 1 / y.shape[1] - jnp.mean((directions(y) @ v) ** 2)
+        L = eigh(_values(field, t, y))[1][:, -self.dimension :]
+        inside = jnp.sum((directions(y) @ L) ** 2, axis=1)
+        return self.dimension / y.shape[1] - jnp.mean(inside)
 
 
 class Falls(AbstractRate):
@@ -144,9 +147,12 @@ class Falls(AbstractRate):
 
 def top_vector(field: AttentionField, t, y: Float[Array, "tokens dim"]) -> Float[Array, " dim"]:
     r"""The unit top eigenvector of the symmetric part of $\sum_\eta U_\eta(t)$."""
+    return eigh(_values(field, t, y))[1][:, -1]
+
+
+def _values(field: AttentionField, t, y: Float[Array, "tokens dim"]) -> Float[Array, "dim dim"]:
     dim = y.shape[1]
     if field.U is None:
-        U = jnp.eye(dim, dtype=y.dtype)
-    else:
-        U = jnp.sum(field.U(t).astype(y.dtype).reshape(-1, dim, dim), axis=0)
-    return eigh((U + U.T) / 2)[1][:, -1]
+        return jnp.eye(dim, dtype=y.dtype)
+    U = jnp.sum(field.U(t).astype(y.dtype).reshape(-1, dim, dim), axis=0)
+    return (U + U.T) / 2

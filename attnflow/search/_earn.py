@@ -188,7 +188,7 @@ def _moving(claim, field, y0, y1, since, time: float, key, seen: dict[str, Any])
     if least[-1] < 0.9 * least[0] or slowest * time < 2 * np.pi:
         why = f"slow: the least margin goes from {least[0]:.4g} to {least[-1]:.4g}, at speed {slowest:.2g}"
         return Evidence("metastable", why, **seen)
-    why = f"no rest: tokens move at {slowest:.2g}, and the margin stays above {margins.min():.4g}"
+    why = f"tokens go on at the speed {slowest:.2g}, and the margin stays above {margins.min():.4g}"
     return _with_basin(claim, field, y0, since + time, key, seen, "no rest", why)
 
 

@@ -230,6 +230,20 @@ LITERATURE = (
         sizes=((2, 3), (3, 3), (4, 4), (6, 4)),
     ),
     Claim(
+        name="causal, top double, negative",
+        statement="Causal attention, one head, U symmetric with a negative top eigenvalue that is at "
+        "least double, with eigenspace L: tokens of almost every start gather about L.",
+        source=f"conjecture, {_ATLAS}, fourth row; read as: on average nearer to it than points spread evenly",
+        draw=draws(1, 1),
+        build=builders.symmetric("causal", values=builders.negative_double_top),
+        domain=inside(
+            causal, sphere, one_head, constant_scores, constant_values,
+            each_symmetric, sum_double, sum_negative,
+        ),
+        conclusion=AroundTop(dimension=2),
+        sizes=((2, 3), (3, 3), (4, 3), (6, 3)),
+    ),
+    Claim(
         name="causal, top negative",
         statement="Causal attention, one head, U symmetric with a negative simple top eigenvalue and "
         "eigenvector v: tokens of almost every start gather about the line of v.",

@@ -30,6 +30,7 @@ def rows(*tokens):
         (search.Polarisation(), rows(E1, E2), 0.5),
         (search.AroundTop(), rows(E1, E1), -0.5),
         (search.AroundTop(), rows(E2, E2), 0.5),
+        (search.AroundTop(dimension=2), rows(E1, E2), 0.0),
     ],
 )
 def test_margins_at_hand_made_tokens(conclusion, tokens, margin):
