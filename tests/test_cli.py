@@ -195,6 +195,7 @@ def test_simulate_writes_the_case_the_numbers_and_pictures(capsys, tmp_path):
     assert (out / "simulation-sphere.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_written_case_gives_the_same_numbers_again(capsys, tmp_path):
     assert in_process(capsys, *QUICK, "--seed", 3, "--out", tmp_path / "a")[0] == 0
     again = in_process(capsys, "simulate", tmp_path / "a/simulation.toml", "--out", tmp_path / "b")
@@ -261,6 +262,7 @@ def test_a_warning_is_one_line(capsys, monkeypatch):
     assert err.splitlines()[0] == "attnflow: warning: `rtol` is below what float32 resolves"
 
 
+@pytest.mark.slow
 def test_an_ensemble_prints_how_times_are_spread_and_writes_pictures(capsys, tmp_path):
     words = ("--trajectories", 20, "--until", 0.1, "--t1", 8, "--rtol", 1e-5, "--out", tmp_path)
     status, out, _ = in_process(capsys, "ensemble", "figure5", *words)

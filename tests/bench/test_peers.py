@@ -62,6 +62,7 @@ def test_the_loop_by_hand_comes_to_the_same_tokens(solved, tmp_path):
     assert bench.distance(np.load(path), solved[2]) < 1e-6
 
 
+@pytest.mark.slow
 def test_a_causal_case_with_kinks_is_the_same_for_numpy_and_attnflow():
     case = bench.figure4(20, separable=True, t1=4.0)
     starts = case.starts(1)

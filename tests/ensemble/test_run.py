@@ -158,6 +158,7 @@ def test_other_numbers_do_not_compile_again(fields, starts, reference):
     assert compiled().advance._cached._cache_size() == before
 
 
+@pytest.mark.slow
 def test_a_sampler_gives_trajectory_i_the_start_of_key_i():
     key = jr.key(2)
 

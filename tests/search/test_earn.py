@@ -60,6 +60,7 @@ def test_a_transient_is_one_however_long_the_margin_stays_at_first():
     assert "falls to" in found.why
 
 
+@pytest.mark.slow
 def test_two_clusters_that_large_beta_holds_apart_are_metastable():
     field = scores(12 * jnp.eye(2))
     for start in (angles(0.0, 0.01, math.pi, math.pi + 0.02), angles(0.0, 2.0)):
@@ -83,6 +84,7 @@ def test_outside_the_domain_nothing_is_run():
     assert found.time == 0.0
 
 
+@pytest.mark.slow
 def test_a_triangle_that_turns_for_ever_has_no_rest():
     """P = -4 R(0.2): each token favours one neighbour, and all follow."""
     found = search.earn(ANYWHERE, scores(-4 * turn(0.2)), NEAR_TRIANGLE, key=KEY)
@@ -134,6 +136,7 @@ def test_a_field_is_at_rest_after_its_last_jump():
     assert rest_of(scores(jnp.eye(2))) == Rest(0.0, 0.0)
 
 
+@pytest.mark.slow
 def test_two_periods_that_differ_have_no_verdict():
     flat = jnp.zeros((1, 2, 2))
     P = af.Fourier(-8 * jnp.eye(2), flat.at[0, 0, 0].set(1.0), flat, 2.0)

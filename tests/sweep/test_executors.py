@@ -54,6 +54,7 @@ def _threads(_):
 # === the pool
 
 
+@pytest.mark.slow
 def test_a_pool_does_what_executors_do():
     with af.sweep.Pool(2) as pool:
         assert list(pool.map(_triple, range(5))) == [0, 3, 6, 9, 12]

@@ -81,6 +81,7 @@ def case(name, kind, theta=THETA):
     return place, field, P, np.asarray(place.tokens(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), RUNS)
 def test_the_exceptional_start_is_what_forward_runs_bracket(name, kind):
     place, field, P, y = case(name, kind)

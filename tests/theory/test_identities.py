@@ -29,6 +29,7 @@ def fields(place, rng):
         yield af.AttentionField(place.general, both, values, kernel="exp", scale=0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PLACES)
 def test_the_rate_is_the_derivative_of_the_energy(kind):
     rng = generator("rate", kind)

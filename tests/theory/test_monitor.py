@@ -128,6 +128,7 @@ def test_a_lagging_first_token_stays_in_the_ball_of_remark_4_7():
     assert 0.5 * bound < largest < bound
 
 
+@pytest.mark.slow
 def test_tokens_in_caps_leave_them_only_after_the_time_that_is_promised():
     """Orthonormal tokens at beta = 16: the promise, and the time that they really take (K1)."""
     flow = field(P=16 * np.eye(3), scale=1.0)
