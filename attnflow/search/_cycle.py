@@ -39,9 +39,13 @@ def rest_of(field: AttentionField) -> Rest:
 
 
 class Cycle(NamedTuple):
-    """Tokens that come back after a period: where, by how much they miss, and the multipliers."""
+    """Tokens that come back after a period: where, by how much they miss, and the multipliers.
+
+    `drift` is by how much the tokens it was sought from come back elsewhere.
+    """
 
     y: Float[Array, "tokens dim"]
+    drift: float
     miss: float
     multipliers: np.ndarray  # complex, the largest first
 
@@ -75,6 +79,7 @@ def cycle(field: AttentionField, y: Float[Array, "tokens dim"], rest: Rest) -> C
     x = x / jnp.linalg.norm(x, axis=1, keepdims=True)
     start, period = jnp.asarray(rest.since, x.dtype), jnp.asarray(rest.period, x.dtype)
     miss, M = (np.asarray(a, np.float64) for a in _return(field, x, start, period))
+    drift = float(np.abs(miss).max())
     for _ in range(_STEPS):
         size = float(np.abs(miss).max())
         if not np.isfinite(size) or size <= _CLOSE / 100:
@@ -90,4 +95,4 @@ def cycle(field: AttentionField, y: Float[Array, "tokens dim"], rest: Rest) -> C
         x, miss, M = moved, again, other
     multipliers = np.linalg.eigvals(M) if np.all(np.isfinite(M)) else np.full(1, np.inf + 0j)
     order = np.argsort(-np.abs(multipliers))
-    return Cycle(manifold.unwhiten(x), float(np.abs(miss).max()), multipliers[order])
+    return Cycle(manifold.unwhiten(x), drift, float(np.abs(miss).max()), multipliers[order])

@@ -92,7 +92,8 @@ def earn(
     if rest.period:
         for turns in (1, 2):  # some tokens may come to their antipodes first
             again = rest._replace(period=turns * rest.period)
-            verdict, more = _on_a_cycle(field, cycle(field, run.y1, again), again, measured)
+            near = cycle(field, run.y1, again)
+            verdict, more = _on_a_cycle(field, near, again, measured, time)
             if verdict[0] != "undecided":
                 break
     else:
@@ -140,7 +141,7 @@ def _at_rest(field, y, rest: Rest, measured: Margin) -> tuple[tuple[str, str], d
     return ("open", why), seen
 
 
-def _on_a_cycle(field, found: Cycle, rest: Rest, measured: Margin):
+def _on_a_cycle(field, found: Cycle, rest: Rest, measured: Margin, time: float):
     """What a cycle says."""
     assert rest.period
     error = 1e-6
@@ -152,6 +153,10 @@ def _on_a_cycle(field, found: Cycle, rest: Rest, measured: Margin):
     margin = float(jnp.min(round_.ys))
     seen = {"margin": margin, "rightmost": largest, "error": error, "period": rest.period}
     seen |= {"equilibrium": found.y, "speed": found.miss}
+    way = found.drift * time / rest.period
+    if not found.miss <= 1e-8 and way < 2 * np.pi:
+        why = f"slow, and not back after a period: tokens drift by {way:.2g} in the time {time:g}"
+        return ("metastable", why), seen
     if not found.miss <= 1e-8:
         return ("undecided", f"no cycle of period {rest.period:.4g} was found near the end"), seen
     if margin < LEAST:

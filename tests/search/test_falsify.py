@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 
 import attnflow as af
 from attnflow import search
@@ -49,6 +50,41 @@ def test_several_heads_with_their_own_values_do_not_all_go_to_the_top(heads):
     v = v * np.sign(np.asarray(y0)[0] @ v)
     assert np.all(np.asarray(y0) @ v > 0)
     assert np.min(y @ v) < 0.9
+
+
+def test_the_integer_counterexample_to_several_heads_is_one_for_scipy_too():
+    """P, U and tokens in whole numbers; NumPy's field and DOP853, far from v at t = 200."""
+    P = np.array([[[-4.0, 8], [1, 11]], [[3, 11], [-10, 4]]])
+    U = np.array([[[1.0, 0], [0, 0]], [[-1, -1], [-1, -1]]])
+    y0 = np.array([[-1.0, 0], [0, 1]])
+
+    def velocity(t, flat):
+        y, out = flat.reshape(2, 2), np.zeros((2, 2))
+        for i in range(2):
+            for p, u in zip(P, U, strict=True):
+                weights = np.exp(y[: i + 1] @ (y[i] @ p))
+                out[i] += u @ (weights @ y[: i + 1]) / weights.sum()
+            # Eq. (3): the tangent map of the projection, off the sphere as well.
+            n2 = y[i] @ y[i]
+            out[i] = (out[i] - y[i] * (y[i] @ out[i]) / n2) / np.sqrt(n2)
+        return out.ravel()
+
+    run = solve_ivp(velocity, (0, 200), y0.ravel(), method="DOP853", rtol=1e-12, atol=1e-14)
+    end = run.y[:, -1].reshape(2, 2)
+    v = np.linalg.eigh(U.sum(axis=0))[1][:, -1]
+    v = v * np.sign(y0[0] @ v)
+    assert np.all(y0 @ v > 0.5)
+    assert np.linalg.eigvalsh(U.sum(axis=0))[-1] == pytest.approx((5**0.5 - 1) / 2)
+    assert np.linalg.norm(end[0] - v) < 1e-9
+    assert end[1] @ v < -0.1
+    field = af.AttentionField(
+        af.Sphere(2), P=jnp.asarray(P), U=jnp.asarray(U), mask="causal", scale=1.0
+    )
+    evidence = search.earn(
+        search.CLAIMS["several heads, own U"], field, jnp.asarray(y0), key=jr.key(0)
+    )
+    assert evidence.status == "open"
+    np.testing.assert_allclose(evidence.equilibrium, end, atol=1e-9)
 
 
 def test_the_same_key_gives_the_same_counterexample(heads):
