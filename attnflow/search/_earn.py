@@ -19,6 +19,7 @@ from ._claim import Claim
 from ._conclusions import AbstractRate, Margin
 from ._cycle import Cycle, Rest, cycle, rest_of
 from ._evidence import LEAST, Evidence
+from ._families import family_through
 
 _BESIDE = 1e-3  # radians, of the perturbed starts
 _NEIGHBOURS = 32
@@ -135,8 +136,17 @@ def _at_rest(field, y, rest: Rest, measured: Margin) -> tuple[tuple[str, str], d
             f"the equilibrium is unstable, {rightmost:.3g}: tokens leave it in a time of {1 / rightmost:.3g}",
         ), seen
     if local.verdict != "stable":
-        why = f"the rightmost eigenvalue {rightmost:.2g} is within its error {local.margin:.1g}"
-        return ("rounding", why), seen
+        family = family_through(field, rest.since, y, local)
+        if family is None:
+            why = f"the rightmost eigenvalue {rightmost:.2g} is within its error {local.margin:.1g}"
+            return ("rounding", why), seen
+        rightmost = float(np.sort(np.real(local.eigenvalues))[-family - 1])
+        seen |= {"rightmost": rightmost, "family": family}
+        why = (
+            f"a stable family of equilibria of dimension {family}, rightmost eigenvalue but for its "
+            f"zeros {rightmost:.4g}, margin {margin:.4g}"
+        )
+        return ("open", why), seen
     why = f"a stable equilibrium, rightmost eigenvalue {rightmost:.4g}, margin {margin:.4g}"
     return ("open", why), seen
 

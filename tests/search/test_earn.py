@@ -76,6 +76,24 @@ def test_beyond_the_digits_a_saddle_is_a_matter_of_rounding():
     assert "within its error" in found.why
 
 
+def test_a_curve_of_equilibria_that_attracts_is_open_though_no_symmetry_makes_it():
+    """P = diag(-8, -6) turns with nothing, and yet three tokens at rest may turn: a zero eigenvalue."""
+    found = search.earn(
+        search.CLAIMS["no hemisphere"],
+        scores(jnp.diag(jnp.array([-8.0, -6.0]))),
+        NEAR_TRIANGLE,
+        key=KEY,
+    )
+    assert found.status == "open"
+    assert found.family == 1
+    assert found.rightmost < -1
+    assert "family of equilibria of dimension 1" in found.why
+    # P that is not symmetric has no such curve: tokens drift along where it was.
+    P = jnp.array([[-8.0, 0.01], [-0.01, -6.0]])
+    other = search.earn(search.CLAIMS["no hemisphere"], scores(P), NEAR_TRIANGLE, key=KEY)
+    assert other.family != 1
+
+
 def test_outside_the_domain_nothing_is_run():
     claim = search.CLAIMS["3.2"]
     found = search.earn(claim, scores(-8 * jnp.eye(2)), NEAR_TRIANGLE, key=KEY)
