@@ -221,12 +221,16 @@ def _spectrum(ax: Axes, found: "Counterexample", since: float) -> None:
     local = spectrum(field, since, evidence.equilibrium)
     ax.axhline(0.0, color="#d0d0d0", linewidth=0.8, zorder=1)
     ax.axvline(0.0, color=GREY, linewidth=1.1, zorder=2)
-    real, imaginary = np.real(local.outside), np.imag(local.outside)
+    # The family is what the evidence says: one that no symmetry makes is seen by going along it.
+    family = max(local.family, evidence.family or 0)
+    verdict = "stable" if evidence.status == "open" else local.verdict
+    kept = np.argsort(np.abs(local.eigenvalues), kind="stable")[family:]
+    real, imaginary = np.real(local.eigenvalues)[kept], np.imag(local.eigenvalues)[kept]
     neutral, right = np.abs(real) <= local.margin, real > local.margin
     for some, colour in ((~right & ~neutral, BLUE), (right, ORANGE), (neutral, GREY)):
         ax.plot(real[some], imaginary[some], "o", color=colour, markersize=6, alpha=0.85, zorder=4)
-    if local.family:
-        label = f"family of equilibria ({local.family})"
+    if family:
+        label = f"family of equilibria ({family})"
         ax.plot(0, 0, "o", markerfacecolor="white", color=GREY, markersize=8, zorder=3, label=label)
         ax.legend(frameon=False, loc="lower left")
     shown = np.append(local.eigenvalues, 0)
@@ -237,4 +241,4 @@ def _spectrum(ax: Axes, found: "Counterexample", since: float) -> None:
     ax.set_ylim(-tall, tall)
     ax.axvspan(ax.get_xlim()[0], 0.0, color=BLUE, alpha=0.07, linewidth=0, zorder=0)
     ax.xaxis.set_major_locator(MaxNLocator(5))
-    dress(ax, "real part", "imaginary part", f"eigenvalues of the limit: {local.verdict}")
+    dress(ax, "real part", "imaginary part", f"eigenvalues of the limit: {verdict}")
