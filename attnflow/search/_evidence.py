@@ -43,8 +43,8 @@ class Evidence:
     - `equilibrium`, `moved`, `speed`: the tokens it was polished to, how far that was (radians), and
       the speed that is left.
     - `rightmost`, `error`, `family`: the largest real part of the spectrum outside the family of
-      equilibria that symmetry gives, its rounding error, and the dimension of that family. For a cycle
-      the largest modulus of its multipliers, less 1.
+      equilibria through it, its rounding error, and the dimension of that family, which a symmetry makes
+      or which was gone along. For a cycle the largest modulus of its multipliers, less 1.
     - `period`: of the cycle; `None` for an equilibrium.
     - `basin`: the part of starts beside it that violate the claim too.
     """

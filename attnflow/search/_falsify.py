@@ -120,6 +120,12 @@ def _unit(found: Findings, key, tokens: int, dim: int) -> None:
     """One batch at one size: by shooting, at random, along gradients, by mutation."""
     claim = found.claim
     numbers = jax.vmap(lambda k: claim.draw(k, tokens, dim))(jr.split(jr.fold_in(key, 0), _BATCH))
+    field, y0 = jax.eval_shape(claim.build, _rows(numbers, 0))
+    if y0.shape != (tokens, dim) or field.dim != dim:
+        raise ValueError(
+            f"`sizes` has {tokens} tokens in R^{dim}, for which {claim.name!r} builds tokens of shape "
+            f"{y0.shape} in R^{field.dim}; give sizes that it is made for."
+        )
     if claim.shoot is not None and not claim.almost and _by_shooting(found, numbers, key):
         return
     margins = _run(found, numbers)

@@ -199,6 +199,13 @@ def test_bad_arguments_are_refused(x64_off):
         search.falsify("3.2", jr.key(0), 1.0)
 
 
+def test_a_size_that_a_claim_is_not_made_for_is_refused():
+    with pytest.raises(
+        ValueError, match=r"`sizes` has 3 tokens in R\^3, for which 'circle' builds"
+    ):
+        search.falsify(at("circle", (3, 3)), jr.key(0), 1.0, progress=False)
+
+
 # === better tries from good ones
 
 
