@@ -66,6 +66,8 @@ def earn(
     observe = {"m": measured, "y": _tokens}
     run = simulate(field, y0, t1=last, ts=jnp.asarray([first, last]), observe=observe, throw=False)
     at, later = (float(m) for m in run.ys["m"])
+    if not np.isfinite([at, later]).all():
+        return Evidence("undecided", f"the run came to no end: {run.result}")
     if not later >= LEAST:
         why = f"the margin falls to {later:.2g} at t = {last:g}"
         return Evidence("transient", why, later, last)
@@ -167,7 +169,7 @@ def _on_a_cycle(field, found: Cycle, rest: Rest, measured: Margin, time: float):
     if not found.miss <= 1e-8 and way < 2 * np.pi:
         why = f"slow, and not back after a period: tokens drift by {way:.2g} in the time {time:g}"
         return ("metastable", why), seen
-    if not found.miss <= 1e-8:
+    if not (found.miss <= 1e-8 and np.isfinite(margin)):
         return ("undecided", f"no cycle of period {rest.period:.4g} was found near the end"), seen
     if margin < LEAST:
         return ("transient", f"the cycle near the end has the margin {margin:.2g}"), seen
@@ -197,6 +199,8 @@ def _moving(claim, field, y0, y1, since, time: float, key, seen: dict[str, Any])
     slowest = float(np.median(np.asarray(far.ys["v"])[-_POINTS:]))
     seen |= {"margin": float(margins.min()), "time": seen["time"] + 16 * time, "speed": slowest}
     least = margins.min(axis=1)
+    if not np.isfinite(margins).all():
+        return Evidence("undecided", f"the run came to no end: {far.result}", **seen)
     if not margins.min() >= LEAST:
         why = f"the margin falls to {margins.min():.2g} when the run goes on"
         return Evidence("transient", why, **seen)
@@ -251,4 +255,5 @@ def _basin(claim: Claim, field: AttentionField, y0: Any, time: float, key) -> fl
     starts = _beside(field, y0, key)
     measured = Margin(field, claim.conclusion)
     ends = ensemble.run(field, starts, t1=time, observe=measured, progress=False)
-    return float(np.mean(np.asarray(ends.ys)[:, -1] >= LEAST))
+    margins = np.asarray(ends.ys)[:, -1]
+    return float(np.mean(np.isfinite(margins) & (margins >= LEAST)))

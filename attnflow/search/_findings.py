@@ -151,9 +151,8 @@ class Findings:
         return "\n".join(lines)
 
     def _histogram(self) -> list[str]:
-        shown = np.flatnonzero(self.distribution)
         lines = []
-        for k in range(shown[0], shown[-1] + 1) if len(shown) else []:
+        for k in np.flatnonzero(self.distribution):
             low, high, number = EDGES[k], EDGES[k + 1], int(self.distribution[k])
             bar = "#" * int(np.ceil(30 * number / self.distribution.max()))
             name = "below 0" if np.isinf(low) else f"{low:.0e} to {high:.0e}"

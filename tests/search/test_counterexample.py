@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+from pathlib import Path
 
 import jax.numpy as jnp
 import jax.random as jr
@@ -143,3 +144,20 @@ def test_a_claim_of_ones_own_is_checked_when_it_is_given(found, tmp_path):
     assert search.check(path, claim=own).claim.name == "mine"
     with pytest.raises(ValueError, match="another claim"):
         search.check(path, claim=CLAIM)
+
+
+KEPT = sorted((Path(__file__).parents[2] / "benchmarks/results/counterexamples").glob("*.json"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_the_counterexamples_that_are_kept_hold(path):
+    assert search.check(path).evidence.breaks
+
+
+def test_three_extensions_to_several_heads_have_a_counterexample_that_is_kept():
+    assert [path.stem for path in KEPT] == [
+        "several-heads-common-v",
+        "several-heads-own-U",
+        "several-heads-own-positive-U",
+    ]

@@ -76,6 +76,18 @@ def test_beyond_the_digits_a_saddle_is_a_matter_of_rounding():
     assert "within its error" in found.why
 
 
+def test_a_run_that_comes_to_no_end_decides_nothing():
+    """U of size 1e6: more steps than are allowed."""
+    U = 1e6 * jnp.diag(jnp.array([1.0, -1.0]))
+    flat = jnp.zeros((1, 2, 2))
+    P = af.Fourier(jnp.zeros((2, 2)), flat.at[0, 0, 1].set(1e3), flat, 1e4)
+    found = search.earn(
+        ANYWHERE, af.AttentionField(CIRCLE, P=P, U=U, scale=1.0), NEAR_TRIANGLE, key=KEY
+    )
+    assert found.status == "undecided"
+    assert "came to no end" in found.why
+
+
 def test_a_curve_of_equilibria_that_attracts_is_open_though_no_symmetry_makes_it():
     """P = diag(-8, -6) turns with nothing, and yet three tokens at rest may turn: a zero eigenvalue."""
     found = search.earn(
