@@ -90,7 +90,7 @@ def theorems(quick: bool, hour: bool) -> dict:
     """The paper's theorems, beta up to 12: 20 seeds each."""
     out = {}
     for name in TRUE:
-        rows = _seeds(_claim(name), 2 if quick else 20, 20.0)
+        rows = _seeds(_claim(name), 2 if quick else 20, 12.0)
         out[name] = {
             "broken": f"{sum(r['broken'] for r in rows.values())} of {len(rows)}",
             "tries": sum(r["tries"] for r in rows.values()),

@@ -128,11 +128,11 @@ def _at_rest(field, y, rest: Rest, measured: Margin) -> tuple[tuple[str, str], d
     """What an equilibrium says."""
     margin = float(measured(jnp.asarray(rest.since), y))
     local = spectrum(field, rest.since, y)
-    rightmost = float(np.real(local.outside[0])) if len(local.outside) else -np.inf
+    rightmost = float(np.real(local.outside[0])) if len(local.outside) else None
     seen = {"margin": margin, "rightmost": rightmost, "error": local.margin, "family": local.family}
     if margin < LEAST:
         return ("transient", f"the equilibrium near the end has the margin {margin:.2g}"), seen
-    if local.verdict == "unstable":
+    if local.verdict == "unstable" and rightmost is not None:
         return (
             "metastable",
             f"the equilibrium is unstable, {rightmost:.3g}: tokens leave it in a time of {1 / rightmost:.3g}",
@@ -142,13 +142,15 @@ def _at_rest(field, y, rest: Rest, measured: Margin) -> tuple[tuple[str, str], d
         if family is None:
             why = f"the rightmost eigenvalue {rightmost:.2g} is within its error {local.margin:.1g}"
             return ("rounding", why), seen
-        rightmost = float(np.sort(np.real(local.eigenvalues))[-family - 1])
-        seen |= {"rightmost": rightmost, "family": family}
-        why = (
-            f"a stable family of equilibria of dimension {family}, rightmost eigenvalue but for its "
-            f"zeros {rightmost:.4g}, margin {margin:.4g}"
+        others = np.sort(np.real(local.eigenvalues))[:-family]
+        seen |= {"rightmost": float(others[-1]) if len(others) else None, "family": family}
+        why = f"a stable family of equilibria of dimension {family}, margin {margin:.4g}; "
+        why += (
+            f"other eigenvalues up to {others[-1]:.4g}" if len(others) else "nothing moves nearby"
         )
         return ("open", why), seen
+    if rightmost is None:
+        return ("open", f"equilibria all around, margin {margin:.4g}"), seen
     why = f"a stable equilibrium, rightmost eigenvalue {rightmost:.4g}, margin {margin:.4g}"
     return ("open", why), seen
 

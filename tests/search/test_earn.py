@@ -76,6 +76,17 @@ def test_beyond_the_digits_a_saddle_is_a_matter_of_rounding():
     assert "within its error" in found.why
 
 
+def test_where_nothing_moves_every_start_is_a_limit():
+    """Two heads with one P, and U and -U: the field is zero."""
+    S = jnp.diag(jnp.array([1.0, -1.0]))
+    field = scores(jnp.zeros((2, 2, 2)), U=jnp.stack([S, -S]))
+    found = search.earn(search.CLAIMS["heads that cancel"], field, angles(0.0, 2.0), key=KEY)
+    assert found.status == "open"
+    assert found.family == 2
+    assert found.rightmost is None
+    assert "nothing moves nearby" in str(found)
+
+
 def test_a_run_that_comes_to_no_end_decides_nothing():
     """U of size 1e6: more steps than are allowed."""
     U = 1e6 * jnp.diag(jnp.array([1.0, -1.0]))

@@ -88,7 +88,7 @@ def test_a_simplex_in_space_comes_down_to_the_circle_in_short_decimals(getkey):
     assert evidence.status == "open"
     assert np.asarray(case.tokens.rows).shape[1] == 2
     assert np.asarray(case.attention.P).shape == (2, 2)
-    digits = [len(repr(abs(x))) for x in np.ravel(case.attention.P)]
+    digits = [len(str(abs(float(x)))) for x in np.ravel(case.attention.P)]
     assert max(digits) <= 4
     # It is the case itself that earned it.
     small, start, _ = case.build()
