@@ -17,7 +17,7 @@ from ..records import atomic_write, provenance
 from ..spec import Case
 from ._claim import Claim
 from ._earn import earn
-from ._evidence import Evidence
+from ._evidence import CHECK_SEED, Evidence
 from ._library import CLAIMS
 from ._shoot import earn_null
 
@@ -162,7 +162,7 @@ def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexam
     """
     said = read(path, claim=claim)
     field, y0 = said.build()
-    evidence = judge(said.claim, field, y0, said.evidence.status, key=jr.key(0))
+    evidence = judge(said.claim, field, y0, said.evidence.status, key=jr.key(CHECK_SEED))
     if evidence.status != said.evidence.status or not counts(said.claim, evidence):
         raise ValueError(
             f"{path} says {said.evidence.status!r}; run again it is {evidence.status!r}: {evidence.why}."

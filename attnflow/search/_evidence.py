@@ -8,6 +8,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 LEAST = 1e-3  # a margin below it is no violation
+CHECK_SEED = (
+    0  # of the starts beside a counterexample, when it is made small and when its file is checked
+)
 
 STATUSES = {
     "open": "a violation with an open basin: a stable equilibrium or cycle, or a rate that is not zero",

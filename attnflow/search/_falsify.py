@@ -22,7 +22,7 @@ from ._ascend import ascend, mutate
 from ._claim import Claim
 from ._conclusions import AbstractRate, Consensus, Margin, ToTheFirst
 from ._counterexample import Counterexample, counts, judge
-from ._evidence import LEAST, Evidence
+from ._evidence import CHECK_SEED, LEAST, Evidence
 from ._findings import Findings, seed_of
 from ._library import claim_named
 from ._shrink import shrink
@@ -199,7 +199,7 @@ def _candidates(found: Findings, numbers, margins, key, stage: str) -> bool:
     for i in [*violating[:_BEST], *others]:
         field, y0 = found.claim.build(_rows(numbers, int(i)))
         evidence = judge(found.claim, field, y0, key=jr.fold_in(key, int(i)))
-        if _settled(found, field, y0, evidence, stage, key):
+        if _settled(found, field, y0, evidence, stage):
             return True
     return False
 
@@ -216,17 +216,17 @@ def _by_shooting(found: Findings, numbers, key) -> bool:
         else:
             evidence = judge(claim, field, start, "null set", key=key)
         found.tries += 1
-        if _settled(found, field, start, evidence, "shooting", key):
+        if _settled(found, field, start, evidence, "shooting"):
             return True
     return False
 
 
-def _settled(found: Findings, field, y0: Any, evidence: Evidence, stage: str, key) -> bool:
+def _settled(found: Findings, field, y0: Any, evidence: Evidence, stage: str) -> bool:
     """Whether this candidate ends the search; the smallest form of it is kept."""
     if not counts(found.claim, evidence):
         found.refused[evidence.status] += 1
         found.reasons[evidence.status] = evidence.why
         return False
-    case, evidence = shrink(found.claim, field, y0, evidence, key=jr.fold_in(key, 2**20))
+    case, evidence = shrink(found.claim, field, y0, evidence, key=jr.key(CHECK_SEED))
     found.counterexample = Counterexample(found.claim, case, evidence, stage)
     return True

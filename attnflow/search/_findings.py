@@ -39,7 +39,7 @@ class Findings:
     counterexample: Counterexample | None = None
     tries: int = 0
     failed: int = 0
-    best: float = 0.0
+    best: float = -np.inf
     distribution: np.ndarray = field(default_factory=lambda: np.zeros(len(EDGES) - 1, np.int64))
     refused: Counter = field(default_factory=Counter)
     reasons: dict[str, str] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class Findings:
             "counterexample": None if self.counterexample is None else self.counterexample.plain(),
             "tries": self.tries,
             "failed": self.failed,
-            "best": self.best,
+            "best": self.best if np.isfinite(self.best) else None,
             "edges": [None if np.isinf(x) else x for x in EDGES],
             "distribution": self.distribution.tolist(),
             "refused": dict(self.refused),
@@ -122,7 +122,7 @@ class Findings:
             None if found is None else Counterexample.of(claim, found),
             tries=was["tries"],
             failed=was["failed"],
-            best=was["best"],
+            best=-np.inf if was["best"] is None else was["best"],
             distribution=np.asarray(was["distribution"], np.int64),
             refused=Counter(was["refused"]),
             reasons=was["reasons"],

@@ -45,7 +45,6 @@ class _Found:
         y0 = field.manifold.project(y0)
         if self.evidence.status == "null set":
             return earn_null(self.claim, field, y0)
-        # The key of a file's check: a form that is written is one that passes it.
         return earn(self.claim, field, y0, key=self.key)
 
 
