@@ -173,6 +173,7 @@ def test_a_counterexample_to_ones_own_claim_is_checked_with_its_file(capsys, tmp
 # === the search
 
 
+@pytest.mark.slow
 def test_what_a_search_finds_is_printed_written_and_drawn(capsys, monkeypatch, tmp_path, own):
     asked = []
 

@@ -97,6 +97,7 @@ def test_an_event_that_holds_at_the_start_ends_the_run_there():
         assert jnp.allclose(sol.ys[0], near, atol=1e-15)
 
 
+@pytest.mark.slow
 def test_events_of_every_form_are_found_at_one_time():
     def height(y):
         return 0.05 - af.misalignment(y)

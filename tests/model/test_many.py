@@ -39,6 +39,7 @@ def fields():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", fields())
 @pytest.mark.parametrize("differ", [False, True], ids=["shared", "each its own"])
 def test_columns_are_the_plain_field(name, differ):

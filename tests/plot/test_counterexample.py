@@ -108,6 +108,7 @@ def test_on_the_sphere_paths_end_at_the_limit():
     assert ax.get_title() == "tokens"
 
 
+@pytest.mark.slow
 def test_in_four_dimensions_the_cosines_of_the_limit_are_drawn():
     axes = Figure().subplots(1, 3)
     first = af.plot.counterexample(made(4, at_rest(4)), axes)[0]
@@ -128,6 +129,7 @@ def test_tokens_that_come_to_no_rest_are_told_of_in_words(plane):
     assert [text.get_text() for text in legend.get_texts()] == ["start", "end"]
 
 
+@pytest.mark.slow
 def test_a_rate_is_drawn_from_the_start_on():
     claim = CLAIMS["3.2, V falls"]
     evidence = Evidence("open", "it grows", 0.5, 1e-4)

@@ -16,6 +16,7 @@ from attnflow.search._library import claim_named
 NAMES = list(search.CLAIMS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_whatever_the_free_numbers_are_the_field_and_start_are_inside(getkey, name):
     claim = search.CLAIMS[name]

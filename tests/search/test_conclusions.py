@@ -48,6 +48,7 @@ def test_on_an_ellipsoid_consensus_is_of_directions():
     assert float(search.ToTheTop().margin(top, 0.0, here)) == pytest.approx(0.0, abs=1e-15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("top", [False, True])
 def test_the_rate_of_v_is_the_slope_of_v_in_a_run(getkey, top):
     sphere = af.Sphere(3)

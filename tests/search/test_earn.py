@@ -76,6 +76,7 @@ def test_beyond_the_digits_a_saddle_is_a_matter_of_rounding():
     assert "within its error" in found.why
 
 
+@pytest.mark.slow
 def test_where_nothing_moves_every_start_is_a_limit():
     """Two heads with one P, and U and -U: the field is zero."""
     S = jnp.diag(jnp.array([1.0, -1.0]))
@@ -87,6 +88,7 @@ def test_where_nothing_moves_every_start_is_a_limit():
     assert "nothing moves nearby" in str(found)
 
 
+@pytest.mark.slow
 def test_a_run_that_comes_to_no_end_decides_nothing():
     """U of size 1e6: more steps than are allowed."""
     U = 1e6 * jnp.diag(jnp.array([1.0, -1.0]))
@@ -189,6 +191,7 @@ def test_two_periods_that_differ_have_no_verdict():
     assert "no common period" in found.why
 
 
+@pytest.mark.slow
 def test_a_rate_is_checked_by_a_run_and_by_its_neighbours():
     claim = search.CLAIMS["4.5, V falls"]
     U = jnp.array([[-1.9, 1.8], [1.8, -1.6]])

@@ -52,6 +52,7 @@ def test_several_heads_with_their_own_values_do_not_all_go_to_the_top(heads):
     assert np.min(y @ v) < 0.9
 
 
+@pytest.mark.slow
 def test_the_integer_counterexample_to_several_heads_is_one_for_scipy_too():
     """P, U and tokens in whole numbers; NumPy's field and DOP853, far from v at t = 200."""
     P = np.array([[[-4.0, 8], [1, 11]], [[3, 11], [-10, 4]]])

@@ -15,6 +15,7 @@ from attnflow.search._shrink import _simpler
 CLAIM = search.CLAIMS["no hemisphere"]
 
 
+@pytest.mark.slow
 def test_a_case_gives_back_the_same_field_and_start_to_the_last_bit(getkey):
     for name in ("3.2", "3.2 with jumps", "several heads, own U", "U that turns", "circle"):
         claim = search.CLAIMS[name]
