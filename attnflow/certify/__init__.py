@@ -1,0 +1,10 @@
+"""Certificates: equilibria and counterexamples proved in ball arithmetic, and their check."""
+
+from . import _needs as _needs  # isort: skip
+from ._certificate import (
+    BITS as BITS,
+    Certificate as Certificate,
+    check as check,
+    counterexample as counterexample,
+    equilibrium as equilibrium,
+)
