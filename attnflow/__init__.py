@@ -13,6 +13,7 @@ __version__ = "0.6.0"
 if TYPE_CHECKING:
     from . import (
         bench as bench,
+        certify as certify,
         ensemble as ensemble,
         flow as flow,
         geometry as geometry,
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
 # Where each name lives. A test holds this table and the imports above to each other.
 _NAMESPACES = (
     "bench",
+    "certify",
     "ensemble",
     "flow",
     "geometry",

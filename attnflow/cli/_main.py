@@ -10,6 +10,7 @@ from cyclopts.exceptions import CycloptsError
 
 from .. import __version__
 from ._bench import bench
+from ._certify import certify
 from ._ensemble import ensemble
 from ._falsify import falsify
 from ._info import info
@@ -35,6 +36,7 @@ app.command(simulate)
 app.command(ensemble)
 app.command(sweep)
 app.command(falsify)
+app.command(certify)
 app.command(bench)
 app.command(info)
 

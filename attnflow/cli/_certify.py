@@ -1,0 +1,104 @@
+"""`attnflow certify`: a proof of a counterexample, and the check of one."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from ._falsify import _claim, _none_of
+
+
+def certify(
+    file: Path | None = None,
+    /,
+    *,
+    check: Annotated[Path | None, Parameter(negative="")] = None,
+    out: Annotated[Path | None, Parameter(negative="")] = None,
+    claim: str | None = None,
+) -> int:
+    """Prove a counterexample that `attnflow falsify` wrote, or check such a proof.
+
+    What a search finds is shown by numbers that are rounded. Here it is proved, in ball arithmetic: an
+    equilibrium at these tokens, the signs of its eigenvalues (so that an open set of starts goes
+    there), the hypotheses of the claim, and that its conclusion fails. Where the equilibrium is
+    outside the claim's domain, a solution that starts inside is enclosed on its way: a minute or so,
+    and seconds where none need be.
+
+    What is proved is printed, with all of its numbers, and written as a certificate: a file that
+    anyone can check, with python-flint alone and without attnflow's solvers.
+
+    Certificates are about fields that are constant in time, and counterexamples that come to rest or
+    lie on a null set; others are "not decided", and nothing is written. Exit status: 0, proved, or
+    --check holds; 1, refuted (the equilibrium is unstable, say: that is written too) or not decided;
+    2, bad input, or --check does not hold.
+
+    Needs python-flint: `pip install 'attnflow[certify]'`.
+
+    Examples:
+
+    - `attnflow certify heads/counterexample.json` (writes heads/certificate.json)
+    - `attnflow certify --check heads/certificate.json`
+    - `attnflow certify mine/counterexample.json --claim mine.py:second --out proof.json`
+
+    Parameters
+    ----------
+    file
+        A counterexample.json.
+    check
+        Check a certificate from its numbers. By itself: a certificate has its claim in it.
+    out
+        Where the certificate goes. Unless given, beside FILE: certificate.json where that is
+        counterexample.json, else its name with -certificate added.
+    claim
+        A claim of one's own, which FILE is about: FILE.py or FILE.py:NAME, as in falsify.
+    """
+    given = {"--out": out, "--claim": claim}
+    if check is not None:
+        others = [flag for flag, value in given.items() if value is not None]
+        _none_of("--check", ["FILE"] * (file is not None) + others)
+    elif file is None:
+        raise ValueError("give FILE, a counterexample.json that falsify wrote, or --check FILE.")
+
+    from ._start import start_jax
+
+    bits = start_jax()
+    if check is not None:
+        print(f"{check} holds\n{_library().check(check).statement}")
+        return 0
+    assert file is not None
+    if not bits:
+        raise ValueError("certify needs 64-bit numbers: unset JAX_ENABLE_X64.")
+    return _prove(file, _beside(file) if out is None else out, claim)
+
+
+def _library() -> Any:
+    try:
+        from .. import certify as library
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+    return library
+
+
+def _beside(file: Path) -> Path:
+    whole = file.name == "counterexample.json"
+    return file.with_name("certificate.json" if whole else f"{file.stem}-certificate.json")
+
+
+def _prove(file: Path, target: Path, claim: str | None) -> int:
+    library = _library()
+    from .. import search
+    from ..records import writable_folder
+
+    found = search.read(file, claim=None if claim is None else _claim(claim))
+    if target.is_dir():
+        raise ValueError(f"--out must be a file; {target} is a folder.")
+    if target.resolve() == file.resolve():
+        raise ValueError(f"--out must be another file than the counterexample; got {target}.")
+    writable_folder(target.parent)
+    certificate = library.counterexample(found)
+    print(certificate)
+    if certificate.contents is None:
+        raise RuntimeError(f"{file}: {certificate.verdict}; no certificate was written")
+    certificate.write(target)
+    print(f"wrote {target}")
+    return 0 if certificate.proved else 1
