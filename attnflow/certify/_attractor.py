@@ -100,7 +100,7 @@ def _proved(flow: Any, y: np.ndarray, within: float, bits: int, kind: str, R: li
         "stable": bool(np.linalg.eigvals(D).real.max() < 1e-9),
         "basin": None,
     }
-    flow.equilibrium(proof)
+    flow.show_equilibrium(proof)
     return Attractor(proof, np.array([float(a.mid()) for a in end]).reshape(y.shape), D)
 
 

@@ -66,13 +66,13 @@ def _axes(J: np.ndarray) -> list[np.ndarray]:
     sizes, V = np.linalg.eigh((S + S.T) / 2)
     out = [V / np.sqrt(sizes)] if sizes.min() > 0 else []
     values, vectors = np.linalg.eig(J)
-    columns, rates = [], []
+    columns, slow = [], []
     for value, vector in zip(values, vectors.T, strict=True):
-        if value.imag >= 0:
-            parts = [vector.real] if value.imag == 0 else [vector.real, vector.imag]
+        if np.imag(value) >= 0:
+            parts = [np.real(vector), np.imag(vector)][: 1 + int(np.imag(value) != 0)]
             columns += [part / np.linalg.norm(vector) for part in parts]
-            rates += [-value.real] * len(parts)
-    modal, rates = np.stack(columns, axis=1), np.array(rates)
+            slow += [-float(np.real(value))] * len(parts)
+    modal, rates = np.stack(columns, axis=1), np.array(slow)
     if np.linalg.cond(modal) < 1e6:
         out += [modal * (rates.min() / rates) ** power for power in (0.0, 0.5, 1.0)]
     return [np.round(T / np.abs(T).max(), 8) + 0.0 for T in out]
@@ -105,7 +105,7 @@ def _weights(S: Any) -> np.ndarray:
         return np.ones(len(M))
     np.fill_diagonal(M, diagonal)
     values, vectors = np.linalg.eig(M + 1e-9)
-    w = np.abs(vectors[:, int(np.argmax(values.real))].real)
+    w = np.abs(np.real(vectors[:, int(np.argmax(np.real(values)))]))
     return np.array([float(f"{x:.3g}") for x in np.maximum(w / w.max(), 1e-6)])
 
 
@@ -132,7 +132,9 @@ def _last_inside(claim: Claim, field: AttentionField, y0: Any, end: np.ndarray) 
     return np.round(ys[low], 4) + 0.0
 
 
-def _arrival(field: AttentionField, start: np.ndarray, end: np.ndarray, axes, reach: float) -> float:
+def _arrival(
+    field: AttentionField, start: np.ndarray, end: np.ndarray, axes, reach: float
+) -> float:
     """When the run from the start is well inside the basin, in units of the scale."""
     time = _LONG / (field.heads * float(field.scale))
     ts = time * jnp.linspace(0.0, 1.0, 8 * _POINTS) ** 3

@@ -131,12 +131,12 @@ def equilibrium(
     print(af.certify.equilibrium(field, y))       # three tokens that never meet
     ```
     """
-    y = _tokens(field, y)
+    tokens = _tokens(field, y)
     _check_settings(within, bits)
-    case = plain_case(field, len(y))
+    case = plain_case(field, len(tokens))
 
     def prove(many: int) -> Certificate:
-        found = attractor(case, y, within, many)
+        found = attractor(case, tokens, within, many)
         return _about(found, _contents(case, found.proof, {**_NO_CLAIM, "v": _zero(field)}, many))
 
     return _tried(prove, bits)
@@ -240,11 +240,25 @@ def _about(found: Attractor, contents: dict[str, Any]) -> Certificate:
 
 
 def _contents(
-    case: dict[str, Any], proof: dict[str, Any], wanted: dict[str, Any], bits: int, claim: Claim | None = None
+    case: dict[str, Any],
+    proof: dict[str, Any],
+    wanted: dict[str, Any],
+    bits: int,
+    claim: Claim | None = None,
 ) -> dict[str, Any]:
     """A certificate's data, which the checker has accepted."""
-    said = {} if claim is None else {"name": claim.name, "says": claim.statement, "source": claim.source}
-    contents = {"format": _FORMAT, "bits": bits, "case": case, "proof": proof, "claim": {**wanted, **said}}
+    said = (
+        {}
+        if claim is None
+        else {"name": claim.name, "says": claim.statement, "source": claim.source}
+    )
+    contents = {
+        "format": _FORMAT,
+        "bits": bits,
+        "case": case,
+        "proof": proof,
+        "claim": {**wanted, **said},
+    }
     contents |= {"made by": {"attnflow": __version__, "python-flint": flint.__version__}}
     contents["statement"] = statement(contents)
     contents["digest"] = _digest(contents)
@@ -293,8 +307,7 @@ def _zero(field: AttentionField) -> list[str]:
 def _tokens(field: AttentionField, y: Any) -> np.ndarray:
     if not isinstance(field, AttentionField):
         raise ValueError(f"`field` must be an AttentionField; got {type(field).__name__}.")
-    y = field.check_start("y", floating("y", y))
-    return np.asarray(y, np.float64)
+    return np.asarray(field.check_start("y", floating("y", y)), np.float64)
 
 
 def _check_settings(within: float, bits: Sequence[int]) -> None:

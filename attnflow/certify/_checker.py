@@ -3,6 +3,7 @@
 Off the ellipsoid the flow of eq. (6), scale 1, is G_i = n_i A_i + (1 - n_i - y_i'WA_i) y_i, n_i = y_i'Wy_i:
 y_i'WG_i = n_i (1 - n_i), so that zeros of G with n_i > 0 lie on the ellipsoid, and DG has the flow's
 eigenvalues there and -2, once a token. The theorems used are stated in attnflow.certify."""
+
 # fmt: off
 import hashlib
 import json
@@ -42,9 +43,8 @@ class Flow:
     def __init__(self, case):
         self.P, self.U, (W,) = ([exact(M) for M in case[name]] for name in "PUW")
         self.heads = [[arb_mat(M).tolist() for M in pair] for pair in zip(self.P, self.U, strict=True)]
-        self.W, self.metric, self.S = W, arb_mat(W).tolist(), sum(self.U[1:], self.U[0])
         self.sees, self.softmax, self.one, self.dim = case["sees"], case["softmax"], W * W.inv(), W.nrows()
-        self.full, self.step = [*range(len(self.sees))], 1 / (32 + 32 * max(abs(a) for P in self.P for a in P.entries()))
+        self.W, self.metric, self.S, self.full = W, arb_mat(W).tolist(), sum(self.U, 0 * W), [*range(len(self.sees))]
         valid = all(sees and sees == [j for j in self.full if j in sees] for sees in self.sees)
         demand(valid and W == W.transpose() and min((-W).charpoly().coeffs()) > 0, "a mask, an ellipsoid")
 
@@ -74,10 +74,12 @@ class Flow:
     def after(self, x, time):
         """From within r of c a solution stays within q while |t| < s = (q - r) / max|G|, complex t too (Picard):
         coefficients of its series are below q / s^n (Cauchy). Two part by the logarithmic norm at most."""
-        c, r, q, order = [a.mid() for a in x], sum((a.rad() for a in x), arb(0)), arb(self.step), ctx.prec // 6
+        c, r, order = [a.mid() for a in x], sum((a.rad() for a in x), arb(0)), ctx.prec // 6
+        q = arb(1 / (32 + 16 * max(abs(a) for P in self.P for a in P.entries())))
         while time > 0:
             J = derivative(self.field, [acb(arb(a, q), arb(0, q)) for a in c])
-            s = (q - r) / sum(map(abs, self.field(c)), q * reduce(arb.max, (sum(map(abs, row)) for row in J))).upper()
+            G = reduce(arb.max, map(abs, self.field(c))) + q * reduce(arb.max, (sum(map(abs, row)) for row in J))
+            s = (q - r) / G.upper()
             demand(s > 0, "a step of the trajectory")
             h = min(Fraction(float(s) / 6), time)
             time, h, line = time - h, arb(fmpq(*h.as_integer_ratio())), [arb_series([a], 1) for a in c]
@@ -109,7 +111,7 @@ class Flow:
         demand(kept and holds, f"what the family {p['family']!r} needs")
         return [arb_mat(M).tolist() for M in E], m
 
-    def equilibrium(self, p):
+    def show_equilibrium(self, p):
         """The start if there is one, and a box with one equilibrium (of a family: on a slice) in it,
         stable or not as is said. Newton: H has one zero within r of c if DH(box)^-1 H(c) is less."""
         (R, m), x, n = self.family(p), self.on(p["tokens"]), len(self.sees) * self.dim
@@ -120,9 +122,8 @@ class Flow:
             for a, M in zip(z[n:], R, strict=True):
                 G = [g + a * b for g, b in zip(G, self.turned(M, z[:n]), strict=True)]
             return G + [dot([a - b for a, b in zip(z[:n], c[:n], strict=True)], s) for s in slices]
-        x += mu
         if p["family"] not in ("consensus", "balanced", "still"):  # these are known exactly
-            x = [a + arb(0, r) for a in x]
+            x = [a + arb(0, r) for a in x + mu]
             step = arb_mat(derivative(H, x)).solve(arb_mat([[a] for a in H(c)])).entries()
             demand(all(abs(a) < r for a in step), "one equilibrium in the box")
         D, x = arb_mat([row[:n] for row in derivative(H, x)[:n]]), x[:n]
@@ -130,9 +131,8 @@ class Flow:
         X = arb_mat([self.turned(M, x) for M in R])
         Q = arb_mat([[arb(a == b) + arb(1) / (a + b + 1) for a in range(n)] for b in range(n)])  # any basis
         values = [e.real for e in (Q * D * Q.inv()).eig(multiple=True)]
-        demand(not R or not (X * X.transpose()).det().contains(0), "rotations that are independent")
-        signs = sum(not e < 0 for e in values) == m if p["stable"] else any(e > 0 for e in values)
-        demand(signs, "the eigenvalues' signs")
+        demand(not (R and (X * X.transpose()).det().contains(0)), "rotations that are independent")
+        demand(sum(not e < 0 for e in values) == m if p["stable"] else any(e > 0 for e in values), "eigenvalues' signs")
         return self.basin(p["basin"], x) if p["basin"] else x, x
 
     def basin(self, p, x):  # |T^-1 (y - y*)| declines below `reach`; the start comes there
@@ -144,7 +144,7 @@ class Flow:
         demand(dot(u, u) < reach**2, "that the start comes to the basin")
         return self.on(p["start"])
 
-    def exceptional(self, p):
+    def show_exceptional(self, p):
         """Causal tokens, U = I, on the circle: the arc from -y_1 to -y_2 is left at both ends and entered
         at none, so that a third token between one that leaves here and one there stays (Wazewski)."""
         circle = self.dim == 2 and all(M == self.one for M in [self.W, *self.U])
@@ -191,8 +191,7 @@ def check(text):  # a certificate's contents, if they follow from its numbers
     c = json.loads(text)
     demand(c.pop("digest") == hashlib.sha256(json.dumps(c, sort_keys=True).encode()).hexdigest(), "an unaltered file")
     ctx.prec, flow = c["bits"], Flow(c["case"])
-    shown = {"equilibrium": flow.equilibrium, "exceptional": flow.exceptional}[c["proof"]["kind"]]
-    flow.claim(c["claim"], *shown(c["proof"]))
+    flow.claim(c["claim"], *getattr(flow, "show_" + c["proof"]["kind"])(c["proof"]))
     return c
 
 if __name__ == "__main__":

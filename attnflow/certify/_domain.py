@@ -7,7 +7,6 @@ import numpy as np
 from ..geometry import hemisphere_margin
 from ..model import AttentionField
 from ..search import AroundTop, Claim, Consensus, Polarisation, ToTheFirst, ToTheTop
-from ..theory import Hypothesis
 from ._attractor import Refuted, Undecided
 from ._plain import decimal
 
@@ -28,7 +27,6 @@ _FACTS = {
     "every U positive semidefinite": "U positive semidefinite",
     "one U for all heads": "one U",
     "sum of U = 0": "sum of U zero",
-    "P symmetric": "P symmetric",
     "no token at -y_1": "no token at -y_1",
 }
 # The same, of the top eigenvalue lambda of the sum of U, which is simple, and its vector v.
@@ -65,18 +63,15 @@ def facts(claim: Claim, field: AttentionField, y: Any) -> dict[str, Any]:
     v = np.zeros(field.dim)
     if _HEMISPHERE in names:
         if top:
-            raise Undecided("a hemisphere of its own, and one of the top eigenvector of U, are not both checked")
+            raise Undecided(
+                "a hemisphere of its own, and one of the top eigenvector of U, are not both checked"
+            )
         v = np.round(np.asarray(hemisphere_margin(y)[1], float), 4)
     return {
         "facts": [*dict.fromkeys(wanted), fact],
         "top": bool(top),
         "v": [decimal(x) for x in v],
     }
-
-
-def holds(hypotheses: list[Hypothesis]) -> bool:
-    """Whether each of them does, for certain."""
-    return all(h.holds is True for h in hypotheses)
 
 
 def _conclusion(claim: Claim) -> tuple[str, bool]:

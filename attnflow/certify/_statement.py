@@ -6,11 +6,9 @@ from typing import Any
 _WIDTH = 100
 _KINDS = {
     "turns": "the tokens' orbit under rotations with which P and U commute",
-    "first": "a family of equilibria, since the first token may be anywhere",
     "moments": "a family of equilibria, since of their equations some follow from the others",
     "consensus": "the family of all tokens at one point",
     "balanced": "the family of tokens whose mean is zero",
-    "still": "the family of all tokens, since nothing moves",
 }
 _BROKEN = {
     "not consensus": "not all tokens of y* are the same: y*_i != y*_j for some i, j",
@@ -31,7 +29,6 @@ _IN_WORDS = {
     "one U": "all heads have one U",
     "v of every U": "v is an eigenvector of every U",
     "sum of U zero": "the U of all heads add up to zero, and are not zero",
-    "P symmetric": "every P is symmetric",
     "no token at -y_1": "y_i != -y_1 for all i",
     "lambda > 0": "lambda > 0",
     "lambda < 0": "lambda < 0",
@@ -82,39 +79,58 @@ def _matrix(M: list) -> str:
 
 
 def _equilibrium(proof: dict[str, Any]) -> list[str]:
-    radius, family = proof["radius"], proof["family"]
-    known = family in ("consensus", "balanced", "still")
-    lines = ["has an equilibrium y*," if known else f"has one equilibrium y* within {radius} of"]
-    if family != "none" and not known:
-        lines = [f"has, on a slice across a family, one equilibrium y* within {radius} of"]
-    if any(float(speed) for speed in proof["turning"] if abs(float(speed)) > 1e-15):
-        lines = [f"has tokens y* within {radius} of the following, that turn rigidly for ever:"]
+    family = proof["family"]
+    lines = _wrapped(_found(proof))
     lines += _tokens(proof["tokens"])
-    lines.append("(each brought to the ellipsoid, by its length).")
+    lines.append("(each divided by its length |.|_W).")
     if not proof["stable"]:
-        return [*lines, *_wrapped("y* is unstable: an eigenvalue of the flow's Jacobian there has a positive real part.")]
+        return lines + _wrapped(
+            "It is unstable: an eigenvalue of the flow's Jacobian there has a positive real part."
+        )
     if family == "none":
-        words = (
-            "All eigenvalues of the flow's Jacobian at y* have negative real parts: y* is exponentially stable, "
-            "and an open set of starts converges to it."
+        lines += _wrapped(
+            "All eigenvalues of the flow's Jacobian there have negative real parts: y* is exponentially "
+            "stable, and an open set of starts converges to it."
         )
+    elif family == "still":
+        lines += _wrapped("The field is zero everywhere: no token ever moves.")
     else:
-        words = (
-            f"It belongs to {_KINDS[family]}. But for that family's, all eigenvalues of the flow's Jacobian at "
-            "y* have negative real parts: the family attracts an open set of starts, which stay near y* or its orbit."
+        goes = "that orbit" if family == "turns" else "equilibria of the family near y*"
+        lines += _wrapped(
+            f"It belongs to {_KINDS[family]}. Zero is an eigenvalue of the flow's Jacobian as many times "
+            "as the family has dimensions, and all others have negative real parts: starts near y* stay near "
+            f"the family and go to {goes}."
         )
-    lines += _wrapped(words)
     if proof["basin"]:
-        lines.append("The start")
+        time = proof["basin"]["time"]
+        lines.append("The solution from the start")
         lines += _tokens(proof["basin"]["start"])
-        lines += _wrapped(f"converges to y*, as all starts near it do: by the time {proof['basin']['time']} / scale it is in a basin of attraction.")
+        lines += _wrapped(
+            "(likewise divided) converges to y*, as those from all starts near it do: by the time "
+            f"{time} / scale it is in a basin of attraction."
+        )
     return lines
+
+
+def _found(proof: dict[str, Any]) -> str:
+    radius, family = proof["radius"], proof["family"]
+    if family in ("consensus", "balanced", "still"):
+        return "has the equilibrium y* that is"
+    if family == "turns":
+        speeds = ", ".join(proof["turning"])
+        return (
+            "has, on a slice across its orbit, one solution that turns rigidly, exp(-t sum_k mu_k R_k) y*, with "
+            f"rotations R_k that keep P, U and W and mu = ({speeds}), where mu and y* are within {radius}, in "
+            "each coordinate, of those numbers and of"
+        )
+    on = ", on a slice across a family," if family != "none" else ""
+    return f"has{on} one equilibrium y* within {radius}, in each coordinate, of"
 
 
 def _null(proof: dict[str, Any]) -> list[str]:
     lines = ["has, for the first two tokens", *_tokens(proof["tokens"])]
     lines += ["and some third token between", *_tokens(proof["thirds"])]
-    lines += ["(each brought to the circle, by its length), a solution whose third token stays"]
+    lines += ["(each divided by its length), a solution whose third token stays"]
     lines += ["between -y_1 and -y_2 for ever, and so comes to -y_1 as y_2 comes to y_1."]
     return lines
 
@@ -124,8 +140,8 @@ def _claim(claim: dict[str, Any], where: str, null: bool) -> list[str]:
     if claim["top"]:
         said.append("the sum of all U has a simple top eigenvalue lambda, with eigenvector v")
     if "v'y of one sign" in claim["facts"]:
-        v = "v" if claim["top"] else "v = (" + ", ".join(claim["v"]) + ")"
-        said.append(f"v'y_i has one sign for all tokens of {where}, {v}" if claim["top"] else f"v'y_i > 0 or < 0 for all tokens of {where}, {v}")
+        v = "" if claim["top"] else ", v = (" + ", ".join(claim["v"]) + ")"
+        said.append(f"v'y_i is positive, or negative, for all tokens of {where}{v}")
     lines = _wrapped("Moreover " + "; ".join(said) + ".") if said else []
     if not null:
         lines += _wrapped("And " + next(_BROKEN[n] for n in claim["facts"] if n in _BROKEN) + ".")
