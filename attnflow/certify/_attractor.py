@@ -38,16 +38,16 @@ def attractor(case: dict[str, Any], y: np.ndarray, within: float, bits: int) -> 
     J = _floats(_checker.derivative(flow.field, flow.on(rows_of(y))))
     sizes = np.abs(np.linalg.eigvals(J))
     zeros = int(np.sum(sizes < _ZERO * max(1.0, float(sizes.max()))))
+    families = [(kind, R) for kind, R in candidates(case, y) if R or kind in (*KNOWN, "none")]
+    # Those whose dimension is that of the zeros, as float64 counts them, come first.
+    families.sort(key=lambda family: family[0] not in KNOWN and len(family[1]) != zeros)
     tried = []
-    for kind, R in candidates(case, y):
-        if kind not in KNOWN and len(R) != zeros:
-            continue
+    for kind, R in families:
         try:
             return _proved(flow, y, within, bits, kind, R)
         except (ValueError, ZeroDivisionError, Undecided) as error:
-            tried.append(str(error))
-    why = f"{zeros} eigenvalues are zero to rounding, and no rule makes a family of that dimension"
-    raise Undecided(tried[-1] if tried else why)
+            tried.append((kind in KNOWN, str(error)))
+    raise Undecided(min(tried, key=lambda failure: failure[0])[1])
 
 
 def _empty(case: dict[str, Any], flow: Any, y: np.ndarray, within: float) -> None:
@@ -74,7 +74,7 @@ def _proved(flow: Any, y: np.ndarray, within: float, bits: int, kind: str, R: li
         elif kind == "balanced":
             tokens = _paired(tokens)
     else:
-        slices = _slices(flow, y, len(R))
+        slices = _slices(flow, y, kind, rotations)
         z = _polished(flow, start, rotations, slices, bits)
         many = int(0.3 * bits) - 8
         x, turning = z[: len(start)], z[len(start) :]
@@ -100,16 +100,25 @@ def _proved(flow: Any, y: np.ndarray, within: float, bits: int, kind: str, R: li
         "stable": bool(np.linalg.eigvals(D).real.max() < 1e-9),
         "basin": None,
     }
-    flow.show_equilibrium(proof)
+    try:
+        flow.show_equilibrium(proof)
+    except ValueError:  # a real part near zero in float64
+        proof["stable"] = not proof["stable"]
+        flow.show_equilibrium(proof)
     return Attractor(proof, np.array([float(a.mid()) for a in end]).reshape(y.shape), D)
 
 
-def _slices(flow: Any, y: np.ndarray, many: int) -> list[list[str]]:
-    """Directions along the family: the right null vectors of the Jacobian."""
-    if not many:
+def _slices(flow: Any, y: np.ndarray, kind: str, rotations: list) -> list[list[str]]:
+    """Directions along the family: of its rotations, or the right null vectors of the Jacobian."""
+    if not rotations:
         return []
-    J = _floats(_checker.derivative(flow.field, flow.on(rows_of(y))))
-    return [[decimal(round(x, 6)) for x in row] for row in np.linalg.svd(J)[2][-many:]]
+    x = flow.on(rows_of(y))
+    if kind == "turns":
+        along = _floats([flow.turned(M, x) for M in rotations])
+    else:
+        J = _floats(_checker.derivative(flow.field, x))
+        along = np.linalg.svd(J)[2][-len(rotations) :]
+    return [[decimal(round(a, 6)) for a in row] for row in along]
 
 
 def _polished(flow: Any, start: list, rotations: list, slices: list, bits: int) -> list:
@@ -126,12 +135,13 @@ def _polished(flow: Any, start: list, rotations: list, slices: list, bits: int) 
         ]
 
     z = [a.mid() for a in start] + [arb(0)] * len(rotations)
-    small = arb(2) ** (-bits + 16)
+    small, last = arb(2) ** (-bits // 2), 2  # quadratic: two steps more are as good as it gets
     for _ in range(60):
         J = _checker.derivative(H, z)
         step = (arb_mat(J).mid().solve(arb_mat([[h.mid()] for h in H(z)]))).mid().entries()
         z = [(a - b).mid() for a, b in zip(z, step, strict=True)]
-        if all(abs(a) < small for a in step):
+        last -= all(abs(a) < small for a in step)
+        if not last:
             return z
     raise Undecided("Newton's method came to no equilibrium from these tokens")
 

@@ -1,8 +1,7 @@
 """Checks a certificate in ball arithmetic, with python-flint alone: python _checker.py FILE.
 
-Off the ellipsoid the flow of eq. (6), scale 1, is G_i = n_i A_i + (1 - n_i - y_i'WA_i) y_i, n_i = y_i'Wy_i:
-y_i'WG_i = n_i (1 - n_i), so that zeros of G with n_i > 0 lie on the ellipsoid, and DG has the flow's
-eigenvalues there and -2, once a token. The theorems used are stated in attnflow.certify."""
+Off the ellipsoid eq. (6), scale 1, is G_i = n_i A_i + (1 - n_i - y_i'WA_i) y_i, n_i = y_i'Wy_i: y_i'WG_i = n_i (1 -
+n_i), so its zeros with n_i > 0 lie there, and DG has the flow's eigenvalues and -2's. Theorems: attnflow.certify."""
 
 # fmt: off
 import hashlib
@@ -190,7 +189,8 @@ class Flow:
 def check(text):  # a certificate's contents, if they follow from its numbers
     c = json.loads(text)
     demand(c.pop("digest") == hashlib.sha256(json.dumps(c, sort_keys=True).encode()).hexdigest(), "an unaltered file")
-    ctx.prec, flow = c["bits"], Flow(c["case"])
+    ctx.prec = c["bits"]
+    flow = Flow(c["case"])
     flow.claim(c["claim"], *getattr(flow, "show_" + c["proof"]["kind"])(c["proof"]))
     return c
 

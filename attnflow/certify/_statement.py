@@ -95,9 +95,10 @@ def _equilibrium(proof: dict[str, Any]) -> list[str]:
     elif family == "still":
         lines += _wrapped("The field is zero everywhere: no token ever moves.")
     else:
+        frame = "turning frame's" if family == "turns" else "flow's"
         goes = "that orbit" if family == "turns" else "equilibria of the family near y*"
         lines += _wrapped(
-            f"It belongs to {_KINDS[family]}. Zero is an eigenvalue of the flow's Jacobian as many times "
+            f"It belongs to {_KINDS[family]}. Zero is an eigenvalue of the {frame} Jacobian as many times "
             "as the family has dimensions, and all others have negative real parts: starts near y* stay near "
             f"the family and go to {goes}."
         )

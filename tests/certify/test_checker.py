@@ -147,7 +147,7 @@ ALTERATIONS = {
     "balanced": lambda c: c["proof"].__setitem__("family", "balanced"),
     "consensus": lambda c: c["proof"].__setitem__("family", "consensus"),
     "causal": lambda c: c["claim"]["facts"].append("causal"),
-    "another conclusion": lambda c: c["claim"]["facts"].append("not around v"),
+    "another conclusion": lambda c: c["claim"]["facts"].append("not a line"),
     "another sign": lambda c: c["claim"]["facts"].append("lambda < 0"),
     "U = I": lambda c: c["claim"]["facts"].append("U = I"),
     "no v": lambda c: c["claim"].__setitem__("top", False),

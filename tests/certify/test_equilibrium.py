@@ -51,7 +51,7 @@ def test_k11_the_triangle_loses_its_stability_at_minus_two_thirds(beta, stable):
 
 
 def test_what_few_bits_do_not_decide_more_do():
-    field = af.AttentionField(af.Sphere(2), P=(-2 / 3 - 1e-14) * jnp.eye(2), kernel="exp")
+    field = af.AttentionField(af.Sphere(2), P=(-2 / 3 - 1e-9) * jnp.eye(2), kernel="exp")
     few = certify.equilibrium(field, polygon(3), bits=(64,))
     assert few.verdict == "not decided"
     assert few.stable is None
@@ -134,7 +134,7 @@ def test_tokens_beside_an_equilibrium_are_refused(getkey):
     field = af.AttentionField(af.Sphere(2), P=-3 * jnp.eye(2))
     noise = 1e-3 * jax.random.normal(getkey(), (3, 2))
     found = certify.equilibrium(field, af.Sphere(2).project(polygon(3) + noise))
-    assert found.verdict == "refuted" or "away" in found.why
+    assert found.verdict != "proved"
     assert found.contents is None
 
 
