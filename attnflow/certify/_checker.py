@@ -1,5 +1,4 @@
 """Checks a certificate in ball arithmetic, with python-flint alone: python _checker.py FILE.
-
 Off the ellipsoid eq. (6), scale 1, is G_i = n_i A_i + (1 - n_i - y_i'WA_i) y_i, n_i = y_i'Wy_i: y_i'WG_i = n_i (1 -
 n_i), so its zeros with n_i > 0 lie there, and DG has the flow's eigenvalues and -2's. Theorems: attnflow.certify."""
 
@@ -123,7 +122,8 @@ class Flow:
             return G + [dot([a - b for a, b in zip(z[:n], c[:n], strict=True)], s) for s in slices]
         if p["family"] not in ("consensus", "balanced", "still"):  # these are known exactly
             x = [a + arb(0, r) for a in x + mu]
-            step = arb_mat(derivative(H, x)).solve(arb_mat([[a] for a in H(c)])).entries()
+            C = arb_mat(derivative(H, c)).inv().mid()
+            step = (C * arb_mat(derivative(H, x))).solve(C * arb_mat([[a] for a in H(c)])).entries()
             demand(all(abs(a) < r for a in step), "one equilibrium in the box")
         D, x = arb_mat([row[:n] for row in derivative(H, x)[:n]]), x[:n]
         demand(all(dot(y, self.turned(self.metric, y)) > 0 for y in self.rows(x)), "n_i > 0")

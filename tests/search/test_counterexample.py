@@ -156,7 +156,8 @@ def test_the_counterexamples_that_are_kept_hold(path):
 
 
 def test_three_extensions_to_several_heads_have_a_counterexample_that_is_kept():
-    assert [path.stem for path in KEPT] == [
+    heads = [path.stem for path in KEPT if path.stem.startswith("several-heads")]
+    assert heads == [
         "several-heads-common-v",
         "several-heads-own-U",
         "several-heads-own-positive-U",
