@@ -198,6 +198,7 @@ SECTIONS = {f.__name__: f for f in (kept, known, wrong, altered)}
 
 
 def main() -> None:
+    """All sections, or one."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=SECTIONS)
     only = parser.parse_args().only
