@@ -17,13 +17,13 @@ from .. import __version__
 from .._checks import floating
 from ..model import AttentionField
 from ..records import atomic_write
-from ..search import AbstractRate, Claim, Counterexample
+from ..search import CLAIMS, AbstractRate, Claim, Counterexample
 from . import _checker
 from ._attractor import Attractor, Refuted, Undecided, attractor
 from ._basin import with_start
 from ._domain import facts
 from ._exceptional import exceptional
-from ._plain import plain_case
+from ._plain import built_field, plain_case
 from ._statement import statement
 
 BITS = (128, 256, 512)
@@ -270,15 +270,22 @@ def _digest(contents: dict[str, Any]) -> str:
     return sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
 
-def check(path: str | os.PathLike) -> Certificate:
+def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Certificate:
     """Check a certificate's file: all of it again, from its numbers.
 
     The work is done by one short program that needs python-flint alone, and may be read and run by
     itself: `python -m attnflow.certify._checker FILE`.
 
+    **Arguments:**
+
+    - `path`: a file that [`Certificate`][]`.write` wrote.
+    - `claim`: what it refutes, unless that is a claim of the library. That program knows claims by their
+      hypotheses; that these are the claim's is seen to here.
+
     **Raises:**
 
-    - `ValueError`: a file that is no certificate, was altered, or whose numbers do not prove what it says.
+    - `ValueError`: a file that is no certificate, was altered, or whose numbers do not prove what it says; a
+      claim that is not known (give it as `claim`).
     """
     text = Path(path).read_text()
     try:
@@ -289,6 +296,8 @@ def check(path: str | os.PathLike) -> Certificate:
         _checker.check(text)
         if contents["statement"] != statement(contents):
             raise ValueError("its statement is not what its numbers prove")
+        if "name" in contents["claim"]:
+            _agrees(contents, claim)
     except (KeyError, TypeError, AttributeError, IndexError, ZeroDivisionError) as error:
         raise ValueError(f"{path} is no certificate that can be read: {error!r}.") from error
     except ValueError as error:
@@ -298,6 +307,29 @@ def check(path: str | os.PathLike) -> Certificate:
         return Certificate("proved", _NULL, contents=contents)
     tokens = np.array(proof["tokens"], float)
     return _about(Attractor(proof, tokens, np.zeros((0, 0))), contents)
+
+
+def _agrees(contents: dict[str, Any], claim: Claim | None) -> None:
+    """That the hypotheses and the conclusion shown are those of the claim that is named."""
+    said, proof = contents["claim"], contents["proof"]
+    claim = CLAIMS.get(said["name"]) if claim is None else claim
+    if claim is None:
+        raise ValueError(
+            f"it is about {said['name']!r}, no claim of the library: give its claim too"
+        )
+    if (claim.statement, claim.source) != (said["says"], said["source"]):
+        raise ValueError(f"it is about another claim than {claim.name!r}: {said['says']}")
+    rows = proof["tokens"] + proof.get("thirds", [])[:1]
+    if proof.get("basin"):
+        rows = proof["basin"]["start"]
+    field = built_field(contents["case"])
+    y = field.manifold.project(jnp.asarray(np.array(rows, float)))
+    try:
+        wanted = facts(claim, field, y)
+    except (Refuted, Undecided) as error:
+        raise ValueError(str(error)) from error
+    if (wanted["facts"], wanted["top"]) != (said["facts"], said["top"]):
+        raise ValueError("what it shows is not what its claim supposes and concludes")
 
 
 def _zero(field: AttentionField) -> list[str]:

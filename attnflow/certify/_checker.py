@@ -94,7 +94,7 @@ class Flow:
         E, T, n, d = [exact(M) for M in p["generators"]], exact(p["tokens"]).tolist(), len(self.sees), self.dim
         values, full = [self.S] if self.softmax else self.U, all(sees == self.full for sees in self.sees)
         constant, alike = all(M == M[0, 0] * self.one for M in values), all(P == self.P[0] for P in self.P)
-        pairs = all([-a for a in y] in T for y in T) and (n == 2 or any(apart(y, T[0]) for y in T))
+        pairs = all(T.count(y) == T.count([-a for a in y]) for y in T) and (n == 2 or any(apart(y, T[0]) for y in T))
         rules = {
             "none": (not E, 0),
             "turns": (all(M.transpose() * P == -P * M for M in E for P in self.P)
@@ -144,15 +144,15 @@ class Flow:
         return self.on(p["start"])
 
     def show_exceptional(self, p):
-        """Causal tokens, U = I, on the circle: the arc from -y_1 to -y_2 is left at both ends and entered
-        at none, so that a third token between one that leaves here and one there stays (Wazewski)."""
-        circle = self.dim == 2 and all(M == self.one for M in [self.W, *self.U])
-        demand(circle and self.sees == [[0], [0, 1], [0, 1, 2]], "U = I, three causal tokens on the circle")
+        """U = I, causal: -y_1 to -y_2 is left at both ends, entered at none: between two that leave one stays."""
+        circle = self.dim == 2 and self.sees == [[0], [0, 1], [0, 1, 2]]
+        demand(circle and all(M == self.one for M in [self.W, *self.U]), "U = I, causal, on the circle")
         for third, time, above in zip(p["thirds"], p["times"], (False, True), strict=True):
             start = self.on([*p["tokens"], third])
-            (a, b, c), d = self.rows(self.after(start, Fraction(time))), start[2:4]
+            (a, b, c), (_, d, e) = self.rows(self.after(start, Fraction(time))), self.rows(start)
             ab, ac, bc, dc = (u[0] * v[1] - u[1] * v[0] for u, v in ((a, b), (a, c), (b, c), (d, c)))
-            demand(ac * ab < 0 and bc * ab < 0 if above else ac * ab > 0 and dc * ab > 0, "that it leaves the arc")
+            left = ac * ab < 0 and bc * ab < 0 if above else ac * ab > 0 and dc * ab > 0
+            demand(left and dot(a, e) < 0, "that the neighbours leave the arc")
         return start, start
 
     def claim(self, p, start, limit):  # its hypotheses at the start; not its conclusion at the limit

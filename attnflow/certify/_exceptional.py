@@ -27,8 +27,10 @@ def exceptional(field: AttentionField, y: np.ndarray) -> dict[str, Any]:
     below are an open set, those that leave above another; between one of each there is one that
     never leaves: $y_3$ is never near $y_1$, and comes to $-y_1$ as $y_2$ comes to $y_1$.
 
-    That `low` has left below is seen when it lies in the arc between $y_2(0)$ and $-y_1$: a token that left
-    above and went round is never beyond $y_2(0)$, since between $\theta_2$ and $\pi$ both others draw it back.
+    The two neighbours start on the far side of $y_1$, $|\varphi| < \pi/2$, so that the arc between them is the one
+    through $-y_1$. That the lower one has left below is seen when it lies in the arc between $y_2(0)$ and
+    $-y_1$: a token that left above and went round is never beyond $y_2(0)$, since between $\theta_2$ and $\pi$ both
+    others draw it back.
     """
     if y.shape != (3, 2):
         raise Undecided(f"null sets are certified of 3 tokens in 2 dimensions; got {y.shape}")

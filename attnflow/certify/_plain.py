@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..geometry import AbstractManifold, Sphere
+from ..geometry import AbstractManifold, Ellipsoid, Sphere
 from ..model import AttentionField
 from ..model._kernels import Exponential, Softmax
 from ..model._normalisations import Post
@@ -57,6 +57,23 @@ def plain_case(field: AttentionField, tokens: int) -> dict[str, Any]:
         "sees": [[int(j) for j in np.flatnonzero(row)] for row in pairs],
         "softmax": isinstance(field.kernel, Softmax),
     }
+
+
+def built_field(case: dict[str, Any]) -> AttentionField:
+    """The field of a certificate's numbers, in float64, with the scale 1."""
+    P, U, W = (np.array(case[name], float) for name in "PUW")
+    mask = np.zeros((len(case["sees"]),) * 2, bool)
+    for i, sees in enumerate(case["sees"]):
+        mask[i, sees] = True
+    sphere = bool(np.all(W[0] == np.eye(len(W[0]))))
+    return AttentionField(
+        Sphere(len(W[0])) if sphere else Ellipsoid(jnp.asarray(W[0])),
+        P=jnp.asarray(P),
+        U=jnp.asarray(U),
+        mask=jnp.asarray(mask),
+        kernel="softmax" if case["softmax"] else "exp",
+        scale=1.0,
+    )
 
 
 def _metric(manifold: AbstractManifold) -> np.ndarray:

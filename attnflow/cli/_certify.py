@@ -45,17 +45,15 @@ def certify(
     file
         A counterexample.json.
     check
-        Check a certificate from its numbers. By itself: a certificate has its claim in it.
+        Check a certificate from its numbers. --claim is needed too where it is one's own.
     out
         Where the certificate goes. Unless given, beside FILE: certificate.json where that is
         counterexample.json, else its name with -certificate added.
     claim
-        A claim of one's own, which FILE is about: FILE.py or FILE.py:NAME, as in falsify.
+        A claim of one's own, which the file is about: FILE.py or FILE.py:NAME, as in falsify.
     """
-    given = {"--out": out, "--claim": claim}
     if check is not None:
-        others = [flag for flag, value in given.items() if value is not None]
-        _none_of("--check", ["FILE"] * (file is not None) + others)
+        _none_of("--check", ["FILE"] * (file is not None) + ["--out"] * (out is not None))
     elif file is None:
         raise ValueError("give FILE, a counterexample.json that falsify wrote, or --check FILE.")
 
@@ -63,7 +61,8 @@ def certify(
 
     bits = start_jax()
     if check is not None:
-        print(f"{check} holds\n{_library().check(check).statement}")
+        own = None if claim is None else _claim(claim)
+        print(f"{check} holds\n{_library().check(check, claim=own).statement}")
         return 0
     assert file is not None
     if not bits:

@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import dataclasses
 import hashlib
 import json
 import re
@@ -20,6 +21,7 @@ import attnflow as af
 from attnflow import certify
 from attnflow.certify import _checker
 from attnflow.certify._plain import plain_case, rows_of
+from attnflow.certify._statement import statement
 
 PROGRAM = Path(_checker.__file__)
 
@@ -193,6 +195,44 @@ def test_a_statement_that_says_more_is_refused(contents, tmp_path):
     path.write_text(forged(other))
     with pytest.raises(ValueError, match="statement is not what its numbers prove"):
         certify.check(path)
+
+
+def test_a_claim_that_supposes_more_than_was_shown_is_refused(contents, tmp_path):
+    """The program by itself knows hypotheses; that they are the claim's is seen to as well."""
+    path = tmp_path / "c.json"
+    fewer = copy.deepcopy(contents)
+    fewer["claim"]["facts"].remove("one head")
+    fewer["statement"] = statement(fewer)
+    path.write_text(forged(fewer))
+    assert _checker.check(path.read_text())
+    with pytest.raises(ValueError, match="not what its claim supposes"):
+        certify.check(path)
+    other = copy.deepcopy(contents)
+    other["claim"]["says"] = "All is well."
+    other["statement"] = statement(other)
+    path.write_text(forged(other))
+    with pytest.raises(ValueError, match="about another claim"):
+        certify.check(path)
+    other["claim"]["name"] = "mine"
+    other["statement"] = statement(other)
+    path.write_text(forged(other))
+    with pytest.raises(ValueError, match="no claim of the library: give its claim too"):
+        certify.check(path)
+    known = af.search.CLAIMS[contents["claim"]["name"]]
+    mine = dataclasses.replace(known, name="mine", statement="All is well.")
+    assert certify.check(path, claim=mine).proved
+
+
+def test_pairs_are_balanced_only_with_as_many_on_either_side():
+    """Twice a and once -a: the mean is not zero."""
+    field = af.AttentionField(af.Sphere(2), P=jnp.zeros((2, 2)), U=-jnp.eye(2))
+    case = plain_case(field, 3)
+    proof = {
+        "kind": "equilibrium", "tokens": [["1", "0"], ["1", "0"], ["-1", "0"]], "radius": "1e-20",
+        "family": "balanced", "generators": [], "turning": [], "slices": [], "stable": True, "basin": None,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="what the family 'balanced' needs"):
+        _checker.Flow(case).show_equilibrium(proof)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "attnflow certificate 9"}'])
