@@ -21,6 +21,13 @@ class Refuted(Exception):
     """What was to be shown is false."""
 
 
+def reason(error: Exception) -> str:
+    """Why nothing was shown: the checker's words, or that balls became too wide to divide by."""
+    said = str(error)
+    ours = isinstance(error, Undecided) or said.startswith("not shown")
+    return said if ours else f"the enclosures are too wide ({said.split(' (')[0]})"
+
+
 @dataclass(frozen=True)
 class Attractor:
     """A proof by the checker's rules: of a stable equilibrium, or of an unstable one."""
@@ -46,7 +53,7 @@ def attractor(case: dict[str, Any], y: np.ndarray, within: float, bits: int) -> 
         try:
             return _proved(flow, y, within, bits, kind, R)
         except (ValueError, ZeroDivisionError, Undecided) as error:
-            tried.append((kind in KNOWN, str(error)))
+            tried.append((kind in KNOWN, reason(error)))
     raise Undecided(min(tried, key=lambda failure: failure[0])[1])
 
 

@@ -19,7 +19,7 @@ from ..model import AttentionField
 from ..records import atomic_write
 from ..search import CLAIMS, AbstractRate, Claim, Counterexample
 from . import _checker
-from ._attractor import Attractor, Refuted, Undecided, attractor
+from ._attractor import Attractor, Refuted, Undecided, attractor, reason
 from ._basin import with_start
 from ._domain import facts
 from ._exceptional import exceptional
@@ -102,7 +102,8 @@ def equilibrium(
       manifold is there follows from an exact rule: rotations $R$ with $R^\top P = -PR$ and $RU = UR$ carry
       solutions to solutions (then the orbit attracts, and may turn: $G + \sum_k \mu_k R_k y = 0$); identities such as
       $\sum_i Z_i (Ry_i)^\top W G_i/n_i = 0$, for one head, $P = P^\top$ and $U = cI$, make some equations
-      follow from the others; all tokens at one point where $\sum_\eta U_\eta = cI$; opposite pairs where
+      follow from the others (and $\mu = 0$, since $\sum_i Z_i (R_k y_i)^\top W R_l y_i/n_i$ is a regular
+      matrix); all tokens at one point where $\sum_\eta U_\eta = cI$; opposite pairs where
       $P = 0$; everything where nothing moves.
 
     Numbers of the field and of W are taken as the shortest decimals that give back their float64
@@ -227,7 +228,7 @@ def _tried(prove: Callable[[int], Certificate], bits: Sequence[int]) -> Certific
         except Refuted as error:
             return Certificate("refuted", str(error))
         except (Undecided, ValueError, ZeroDivisionError) as error:
-            why = f"{error} (at {many} bits)"
+            why = f"{reason(error)}, at {many} bits"
     return Certificate("not decided", why)
 
 
