@@ -150,6 +150,7 @@ def test_simulate_says_which_theorems_apply_and_whether_the_run_did_as_they_say(
     assert "3.2: V" not in out  # what is watched is not listed among what the case asked for
 
 
+@pytest.mark.slow
 def test_simulate_names_the_first_violation(capsys, monkeypatch):
     """A monitor of another start: its tokens' V is not that of the run."""
     from attnflow import theory
@@ -165,14 +166,15 @@ def test_simulate_names_the_first_violation(capsys, monkeypatch):
     assert "first violation:" in out.splitlines()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [
         "--tokens 1 --normalisation pre --dtype float32",
-        pytest.param("--dim 2 --tokens 2 --beta 0", marks=pytest.mark.slow),
-        pytest.param("--dim 1", marks=pytest.mark.slow),
-        pytest.param("--kernel hardmax", marks=pytest.mark.slow),
-        pytest.param("--kernel exp --heads 2 --mask causal", marks=pytest.mark.slow),
+        "--dim 2 --tokens 2 --beta 0",
+        "--dim 1",
+        "--kernel hardmax",
+        "--kernel exp --heads 2 --mask causal",
     ],
 )
 def test_theorems_have_an_answer_for_every_field_that_flags_make(capsys, flags):

@@ -14,7 +14,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [pytest.param("W1", marks=pytest.mark.slow), "W1s", "W2"])
 def test_the_numbers_of_a_case_give_its_field(name):
     case = CASES[name]()
     y = case.starts(1)[0]

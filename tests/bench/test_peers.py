@@ -12,7 +12,7 @@ from attnflow import bench
 PEERS = [
     "diffrax Tsit5, vmapped",
     "jax.experimental.ode, vmapped",
-    "torchdiffeq dopri5",
+    pytest.param("torchdiffeq dopri5", marks=pytest.mark.slow),
     "SciPy RK45",
     "SciPy DOP853",
     "SciPy LSODA",

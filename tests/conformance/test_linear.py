@@ -23,7 +23,11 @@ TIGHT: dict[str, Any] = {"rtol": 1e-11, "atol": 1e-13}
 
 @pytest.mark.parametrize(
     ("tokens", "kind"),
-    [(1, "ellipsoid"), pytest.param(8, "sphere", marks=pytest.mark.slow), (8, "ellipsoid")],
+    [
+        pytest.param(1, "ellipsoid", marks=pytest.mark.slow),
+        pytest.param(8, "sphere", marks=pytest.mark.slow),
+        (8, "ellipsoid"),
+    ],
 )
 def test_k3_the_first_causal_token_is_an_oja_flow(tokens, kind):
     """x = z/|z|_W, z' = sum_h U_h(t) z scale: exact by matrix exponentials through pieces of U."""

@@ -20,8 +20,8 @@ def feasible(points) -> bool:
 @pytest.mark.parametrize(
     ("tokens", "dim", "value", "draws"),
     [
-        (32, 16, 0.5, 400),
-        (32, 20, 0.9251936078, 400),
+        pytest.param(32, 16, 0.5, 400, marks=pytest.mark.slow),
+        pytest.param(32, 20, 0.9251936078, 400, marks=pytest.mark.slow),
         (6, 2, 0.1875, 4000),
         (10, 3, 0.08984375, 4000),
     ],

@@ -187,7 +187,11 @@ def test_a_sampler_gives_trajectory_i_the_start_of_key_i():
     ("solver", "options"),
     [
         pytest.param(diffrax.Dopri8(), {"rtol": 1e-6}, marks=pytest.mark.slow),
-        (diffrax.Heun(), {"dt0": 0.1, "controller": diffrax.ConstantStepSize()}),
+        pytest.param(
+            diffrax.Heun(),
+            {"dt0": 0.1, "controller": diffrax.ConstantStepSize()},
+            marks=pytest.mark.slow,
+        ),
         (diffrax.Euler(), {"dt0": 0.1}),
         pytest.param(diffrax.Kvaerno3(), {"rtol": 1e-5}, marks=pytest.mark.slow),
     ],
@@ -237,6 +241,7 @@ def test_reduced_and_plain_runs_agree(dim):
     np.testing.assert_array_equal(backwards.ys["y"][::-1], reduced.ys["y"])
 
 
+@pytest.mark.slow
 def test_an_event_that_holds_at_the_start_ends_it_there():
     field = make(1.0)
     starts = jnp.stack([SPHERE.random(jr.key(1), (TOKENS,)), jnp.tile(jnp.eye(3)[:1], (TOKENS, 1))])

@@ -93,7 +93,7 @@ def difference_quotient(name):
 # Each costs a compiled run: Tsit5 has every adjoint, the implicit solver both reverse ones, the other
 # explicit ones have the loop of Tsit5.
 BANK = [
-    ("Tsit5", "RecursiveCheckpoint"),
+    pytest.param("Tsit5", "RecursiveCheckpoint", marks=pytest.mark.slow),
     pytest.param("Tsit5", "Direct", marks=pytest.mark.slow),
     ("Tsit5", "Forward"),
     pytest.param("Kvaerno5", "RecursiveCheckpoint", marks=pytest.mark.slow),
@@ -130,7 +130,9 @@ def test_backsolve_gradient_is_the_difference_quotient(reduce):
     np.testing.assert_allclose(got, difference_quotient("Dopri8")[:2], rtol=1e-6)
 
 
-@pytest.mark.parametrize("adjoint", ["RecursiveCheckpoint", "Forward"])
+@pytest.mark.parametrize(
+    "adjoint", ["RecursiveCheckpoint", pytest.param("Forward", marks=pytest.mark.slow)]
+)
 def test_gradient_of_an_oja_flow_is_that_of_the_matrix_exponential(adjoint):
     """K3, adaptive: one token, x = z/|z|, z = exp(T U) y0; in U along a direction."""
     rng = generator("oja gradient")
@@ -233,10 +235,8 @@ def test_forward_mode_through_the_default_adjoint_names_the_adjoints_that_do_it(
         jax.jvp(run, (jnp.asarray(0.1),), (jnp.asarray(1.0),))
 
 
-@pytest.mark.parametrize(
-    ("tokens", "dim", "name"),
-    [(4, 6, "span"), pytest.param(8, 3, "whitening", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("tokens", "dim", "name"), [(4, 6, "span"), (8, 3, "whitening")])
 def test_derivatives_through_reductions_agree_with_plain_runs(tokens, dim, name):
     """In P, W and y0; two starting tokens coincide, where a basis by QR loses the derivative."""
     rng = generator("reductions", name)

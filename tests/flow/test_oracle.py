@@ -25,7 +25,7 @@ def random_case(rng, heads, causal):
 
 
 @pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("heads", [1, 2, 3])
+@pytest.mark.parametrize("heads", [1, *(pytest.param(h, marks=pytest.mark.slow) for h in (2, 3))])
 def test_random_fields_agree_with_dop853(heads, causal):
     """Five fields each, thirty in all: below 1e-8 to T = 10 at rtol 1e-10, atol 1e-12."""
     rng = generator("dop853", heads, causal)

@@ -32,6 +32,7 @@ def test_the_exponential_kernel_is_not_normalised(getkey):
     assert jnp.allclose(f.attention(0.0, y), jnp.exp(f.logits(0.0, y)) / 6)
 
 
+@pytest.mark.slow
 def test_causal_is_the_lower_triangle_in_numerator_and_denominator(getkey):
     y = tokens(getkey)
     rows = field(mask="causal", scale=1.0).attention(0.0, y)

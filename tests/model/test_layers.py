@@ -31,7 +31,10 @@ def test_layers_see_the_schedules_at_k_tau(getkey):
     assert jnp.array_equal(layers(2, y), after(2, y))
 
 
-@pytest.mark.parametrize("normalisation", ["post", "pre", "peri", "ngpt", "sqrt"])
+@pytest.mark.parametrize(
+    "normalisation",
+    ["post", "ngpt", *(pytest.param(n, marks=pytest.mark.slow) for n in ("pre", "peri", "sqrt"))],
+)
 def test_layers_of_small_steps_follow_the_flow(normalisation, getkey):
     sphere = af.Sphere(3)
     P, y0 = jr.normal(getkey(), (3, 3)), sphere.random(getkey(), (8,))

@@ -74,6 +74,7 @@ def test_other_fields_are_left_to_the_plain_path(field):
     assert not fits_columns(field, TOKENS)
 
 
+@pytest.mark.slow
 def test_what_is_not_a_number_stays_in_its_column():
     field = fields()["values shared"]
     axes = jax.tree.map(lambda _: None, field)

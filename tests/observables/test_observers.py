@@ -3,11 +3,15 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import attnflow as af
 from attnflow import observables
 
 
+@pytest.mark.parametrize(
+    "manifold", [pytest.param("sphere", marks=pytest.mark.slow), "ellipsoid"], indirect=True
+)
 def test_observers_save_what_the_functions_give_of_the_tokens(getkey, manifold):
     field = af.AttentionField(manifold, P=manifold.W, scale=1.0)
     v = jnp.array([0.0, 0.0, 1.0])

@@ -88,6 +88,7 @@ def test_figure_1_shows_the_norms_row_by_row():
         np.testing.assert_allclose(data[name], expected, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_figures_2_and_3_are_one_run_of_theorem_3_2():
     shown, lyapunov = paper.figure2(KEY), paper.figure3(KEY)
     assert all(claim.holds for claim in shown.claims + lyapunov.claims)

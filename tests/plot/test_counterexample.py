@@ -100,6 +100,7 @@ def test_a_null_set_shows_a_start_beside_it(plane):
     assert len(right.lines[3].get_xdata()) == 2
 
 
+@pytest.mark.slow
 def test_on_the_sphere_paths_end_at_the_limit():
     (ax, _, _) = af.plot.counterexample(made(3, at_rest(3, time=30.0)))
     legend = ax.get_legend()

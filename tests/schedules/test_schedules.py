@@ -65,7 +65,7 @@ def test_products_agree_with_the_matrix(schedule, getkey):
     assert jnp.allclose(schedule.bilinear(T, x, y), expected, atol=1e-13)
 
 
-@pytest.mark.parametrize("size", [2, 3, 6])
+@pytest.mark.parametrize("size", [2, 3, pytest.param(6, marks=pytest.mark.slow)])
 def test_a_congruence_is_the_product_on_both_sides(schedule, size, getkey):
     left, right = jr.normal(getkey(), (size, 3)), jr.normal(getkey(), (3, size))
     folded = schedule.congruence(left, right)

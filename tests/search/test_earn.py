@@ -69,6 +69,7 @@ def test_two_clusters_that_large_beta_holds_apart_are_metastable():
     assert not found.breaks
 
 
+@pytest.mark.slow
 def test_beyond_the_digits_a_saddle_is_a_matter_of_rounding():
     """beta = 30: antipodal tokens leave each other at the rate e^-60."""
     found = search.earn(ANYWHERE, scores(30 * jnp.eye(2)), angles(0.0, math.pi), key=KEY)
@@ -101,6 +102,7 @@ def test_a_run_that_comes_to_no_end_decides_nothing():
     assert "came to no end" in found.why
 
 
+@pytest.mark.slow
 def test_a_curve_of_equilibria_that_attracts_is_open_though_no_symmetry_makes_it():
     """P = diag(-8, -6) turns with nothing, and yet three tokens at rest may turn: a zero eigenvalue."""
     found = search.earn(

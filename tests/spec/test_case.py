@@ -200,6 +200,7 @@ def test_what_does_not_fit_is_refused_with_its_table(as_user, tables, place):
         case(**tables).build()
 
 
+@pytest.mark.slow
 def test_a_case_runs_with_its_observers():
     stated = case(
         time={"t1": 1.0, "points": 2},

@@ -112,6 +112,7 @@ def test_the_energy_is_that_of_each_trajectorys_own_field(tmp_path):
     assert found["residual"].max() < 1e-12
 
 
+@pytest.mark.slow
 def test_shapes_are_compiled_once(tmp_path, monkeypatch):
     from attnflow.ensemble import _advance
 

@@ -133,7 +133,7 @@ def bent(kind, mask, seed):
     return family, y, oracle
 
 
-@pytest.mark.parametrize("kind", PLACES)
+@pytest.mark.parametrize("kind", ["sphere", pytest.param("ellipsoid", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("mask", "seed"), [(None, 4), pytest.param("causal", 2, marks=pytest.mark.slow)]
 )

@@ -112,6 +112,7 @@ def test_one_of_the_refused_would_have_been_wrong():
     assert float(af.energy_dissipation(field, 0.0, y)) != pytest.approx(float(guess), rel=1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PLACES)
 def test_cross_ratios_are_constant_without_scores(kind):
     rng = generator("cross", kind)

@@ -66,11 +66,8 @@ RUNS: dict[str, tuple[af.AttentionField, Any, af.AttentionField, set[str]]] = {
 }
 
 
-QUICK = ("3.2", "4.5", "metastable")
-
-
 @pytest.mark.parametrize(
-    "theorem", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in RUNS]
+    "theorem", [k if k == "4.5" else pytest.param(k, marks=pytest.mark.slow) for k in RUNS]
 )
 def test_a_prediction_holds_along_its_run_and_is_broken_along_another(theorem):
     flow, y0, other, quantities = RUNS[theorem]

@@ -133,8 +133,9 @@ def test_k11_the_equilateral_triangle(kind, beta):
         assert found.verdict == ("stable" if beta < -2 / 3 else "unstable")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PLACES)
-@pytest.mark.parametrize("kernel", ["softmax", pytest.param("exp", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kernel", ["softmax", "exp"])
 def test_k11_polyhedra_are_sources_modulo_rotation(kind, kernel):
     flat, solid = Place(kind, 2, "spectrum"), Place(kind, 3, "spectrum")
     for place, y, family in (
@@ -181,6 +182,7 @@ def test_antipodal_pairs_are_saddles_however_slow(kind, kernel, beta):
     assert found.verdict == "unstable"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PLACES)
 @pytest.mark.parametrize("beta", [1.0, 4.0])
 def test_k12_modes_of_a_polygon_grow_as_those_of_the_uniform_density(kind, beta):

@@ -42,6 +42,7 @@ def angles(manifold, ys):
     return np.asarray(manifold.distance(ys[:, :1], ys))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask", ["full", "causal"])
 @pytest.mark.parametrize("kind", PLACES)
 def test_no_run_comes_closer_than_the_bounds(kind, mask):

@@ -301,7 +301,13 @@ def test_rates_are_in_the_fields_own_time():
     )
 
 
-@pytest.mark.parametrize("name", ["3.2 as printed", "4.2 with two heads", "4.5 as printed"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "4.2 with two heads",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("3.2 as printed", "4.5 as printed")),
+    ],
+)
 def test_runs_go_to_the_limit_at_the_rate_that_is_predicted(name):
     flow, y0, _ = CASES[name]
     prediction = next(iter(af.theory.verdicts(flow, jnp.asarray(y0)).applying.values())).prediction

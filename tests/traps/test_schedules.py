@@ -120,6 +120,7 @@ def integral_of_rectified_sine(x):
     return 2 * np.floor(x / np.pi) + 1 - np.cos(np.mod(x, np.pi))
 
 
+@pytest.mark.slow
 def test_trap_5_rectified_sines_meet_the_tolerance_in_values():
     """U = diag |2 sin(w t + p)|, some 700 kinks: the first token is exact (K3)."""
     rng = generator("rectified", 24)

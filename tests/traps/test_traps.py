@@ -22,7 +22,7 @@ def near_triangle(turn):
 CASES_OF_TRAP_1 = [(-8.0, 1.0), (-8.0, -1.0), (3.0, -1.0), (5.0, -1.0)]
 
 
-@pytest.mark.parametrize("kind", ["sphere", "ellipsoid"])
+@pytest.mark.parametrize("kind", [pytest.param("sphere", marks=pytest.mark.slow), "ellipsoid"])
 def test_trap_1_tokens_stay_on_the_manifold_to_t_2000(kind):
     """P = -8I with U = I and U = -I, and P = 3I, 5I with U = -I, in three orientations each."""
     place = Place(kind, 2)
@@ -80,7 +80,9 @@ def test_trap_1_length_is_a_first_integral_off_the_manifold_too(kind):
 # === 2. Remark 3.4 is off by one
 
 
-@pytest.mark.parametrize(("tokens", "dim", "draws"), [(2, 2, 2000), (12, 5, 2000)])
+@pytest.mark.parametrize(
+    ("tokens", "dim", "draws"), [(2, 2, 2000), pytest.param(12, 5, 2000, marks=pytest.mark.slow)]
+)
 def test_trap_2_wendels_sum_goes_to_the_dimension_less_one(tokens, dim, draws):
     """sum_{k < m}, m the dimension of the space: two tokens on the circle always share a half."""
     value = wendel(tokens, dim)
