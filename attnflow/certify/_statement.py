@@ -130,7 +130,7 @@ def _found(proof: dict[str, Any]) -> str:
 
 def _null(proof: dict[str, Any]) -> list[str]:
     lines = ["has, for the first two tokens", *_tokens(proof["tokens"])]
-    lines += ["and some third token between", *_tokens(proof["thirds"])]
+    lines += ["and some third token between", *_tokens(proof["thirds"], ["y_3", "y_3'"])]
     lines += ["(each divided by its length), a solution whose third token stays"]
     lines += ["between -y_1 and -y_2 for ever, and so comes to -y_1 as y_2 comes to y_1."]
     return lines
@@ -153,8 +153,9 @@ def _claim(claim: dict[str, Any], where: str, null: bool) -> list[str]:
     return lines
 
 
-def _tokens(rows: list) -> list[str]:
-    return [f"  y_{i + 1} = (" + ", ".join(row) + ")" for i, row in enumerate(rows)]
+def _tokens(rows: list, names: list[str] | None = None) -> list[str]:
+    names = names or [f"y_{i + 1}" for i in range(len(rows))]
+    return [f"  {name} = (" + ", ".join(row) + ")" for name, row in zip(names, rows, strict=True)]
 
 
 def _wrapped(words: str) -> list[str]:
