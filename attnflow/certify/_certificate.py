@@ -275,7 +275,7 @@ def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Certificate
     """Check a certificate's file: all of it again, from its numbers.
 
     The work is done by one short program that needs python-flint alone, and may be read and run by
-    itself: `python -m attnflow.certify._checker FILE`.
+    itself: `python attnflow/certify/_checker.py FILE`.
 
     **Arguments:**
 
@@ -288,8 +288,8 @@ def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Certificate
     - `ValueError`: a file that is no certificate, was altered, or whose numbers do not prove what it says; a
       claim that is not known (give it as `claim`).
     """
-    text = Path(path).read_text()
     try:
+        text = Path(path).read_text()
         contents = json.loads(text)
         kind = contents["format"]
         if kind != _FORMAT:
@@ -299,7 +299,7 @@ def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Certificate
             raise ValueError("its statement is not what its numbers prove")
         if "name" in contents["claim"]:
             _agrees(contents, claim)
-    except (KeyError, TypeError, AttributeError, IndexError, ZeroDivisionError) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"{path} is no certificate that can be read: {error!r}.") from error
     except ValueError as error:
         raise ValueError(f"{path} proves nothing: {error}.") from error
@@ -308,6 +308,18 @@ def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Certificate
         return Certificate("proved", _NULL, contents=contents)
     tokens = np.array(proof["tokens"], float)
     return _about(Attractor(proof, tokens, np.zeros((0, 0))), contents)
+
+
+_UNREADABLE = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    RecursionError,
+    StopIteration,
+    TypeError,
+    ZeroDivisionError,
+)
 
 
 def _agrees(contents: dict[str, Any], claim: Claim | None) -> None:

@@ -243,6 +243,33 @@ def test_what_is_no_certificate_is_refused_in_a_line(text, tmp_path):
         certify.check(path)
 
 
+BROKEN = {
+    "no end": lambda c: c["case"]["P"][0][0].__setitem__(0, float("inf")),
+    "no radius": lambda c: c["proof"].__setitem__("radius", float("inf")),
+    "no conclusion": lambda c: c["claim"].__setitem__("facts", ["softmax"]),
+    "no tokens": lambda c: c["proof"].pop("tokens"),
+    "no rows": lambda c: c["case"].__setitem__("P", 3),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_parts_of_another_kind_are_refused_in_a_line(name, contents, tmp_path):
+    path = tmp_path / "c.json"
+    other = copy.deepcopy(contents)
+    BROKEN[name](other)
+    path.write_text(forged(other))
+    with pytest.raises(ValueError, match=re.escape(str(path))):
+        certify.check(path)
+
+
+@pytest.mark.parametrize("bytes_", [b"\xff\xfe", b"[" * 100_000])
+def test_bytes_that_are_no_text_or_too_deep_are_refused_in_a_line(bytes_, tmp_path):
+    path = tmp_path / "c.json"
+    path.write_bytes(bytes_)
+    with pytest.raises(ValueError, match=re.escape(str(path))):
+        certify.check(path)
+
+
 def test_it_runs_by_itself(contents, tmp_path):
     path = tmp_path / "c.json"
     path.write_text(json.dumps(contents))
