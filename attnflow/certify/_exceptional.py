@@ -56,7 +56,7 @@ def _leaves(field: AttentionField, y: np.ndarray, third: np.ndarray, above: int)
     y0 = field.manifold.project(jnp.asarray(np.vstack([y[:2], third])))
     run = simulate(field, y0, t1=ts[-1], ts=ts, rtol=1e-10, atol=1e-12, throw=False)
     a, b, c = np.moveaxis(np.asarray(run.ys), 1, 0)
-    side = np.sign(_cross(a[0], b[0]))
+    side = np.sign(_cross(a[:1], b[:1]))
     if above:
         left = (side * _cross(a, c) < -_CLEAR) & (side * _cross(b, c) < -_CLEAR)
     else:
