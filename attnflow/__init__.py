@@ -80,13 +80,17 @@ if TYPE_CHECKING:
         Bounded as Bounded,
         Constant as Constant,
         Factored as Factored,
+        FixedSpectrum as FixedSpectrum,
         Fourier as Fourier,
         Function as Function,
         Interpolated as Interpolated,
         Modulated as Modulated,
+        Periodic as Periodic,
         Piecewise as Piecewise,
+        PositiveSemidefinite as PositiveSemidefinite,
         ScaledIdentity as ScaledIdentity,
         Sinusoid as Sinusoid,
+        Symmetric as Symmetric,
     )
 
 # Where each name lives. A test holds this table and the imports above to each other.
@@ -156,13 +160,17 @@ _FLAT = {
         "Bounded",
         "Constant",
         "Factored",
+        "FixedSpectrum",
         "Fourier",
         "Function",
         "Interpolated",
         "Modulated",
+        "Periodic",
         "Piecewise",
+        "PositiveSemidefinite",
         "ScaledIdentity",
         "Sinusoid",
+        "Symmetric",
     ),
 }
 _HOME = {name: namespace for namespace, names in _FLAT.items() for name in names}

@@ -52,6 +52,7 @@ _eigh = one_at_a_time(lambda a: tuple(jnp.linalg.eigh(a)))
 _lower = one_at_a_time(lambda a, b: jsl.solve_triangular(a, b, lower=True))
 _lower_transposed = one_at_a_time(lambda a, b: jsl.solve_triangular(a, b, lower=True, trans=1))
 _upper = one_at_a_time(lambda a, b: jsl.solve_triangular(a, b))
+_inv = one_at_a_time(jnp.linalg.inv)
 
 
 def cholesky(a: Float[Array, "n n"]) -> Float[Array, "n n"]:
@@ -76,6 +77,20 @@ def eigh(
     if a.ndim > 2:
         return jax.vmap(eigh)(a)
     return _eigh(a)
+
+
+@jax.custom_jvp
+def inverse(a: Float[Array, "*batch n n"]) -> Float[Array, "*batch n n"]:
+    """The inverse of square matrices; its derivatives are products, without a factorisation."""
+    if a.ndim > 2:
+        return jax.vmap(inverse)(a)
+    return _inv(a)
+
+
+@inverse.defjvp
+def _(primals, tangents):
+    x = inverse(*primals)
+    return x, -jnp.matmul(jnp.matmul(x, tangents[0]), x)
 
 
 def solve_lower(

@@ -22,6 +22,7 @@ CASES = {
     "svdvals": (_lapack.svdvals, lambda a: jnp.linalg.svd(a, compute_uv=False), ()),
     "qr": (lambda a: _lapack.qr(a)[1], lambda a: jnp.linalg.qr(a)[1], ()),
     "eigh": (lambda a: _lapack.eigh(a)[0], lambda a: jnp.linalg.eigh(a)[0], ()),
+    "inverse": (_lapack.inverse, jnp.linalg.inv, ()),
     "lower": (_lapack.solve_lower, lambda a, b: jsl.solve_triangular(a, b, lower=True), (4, 2)),
     "lower'": (
         lambda a, b: _lapack.solve_lower(a, b, transposed=True),
@@ -63,6 +64,15 @@ def test_a_loop_calls_for_one_matrix_at_a_time(getkey):
     text = jax.jit(jax.vmap(_lapack.cholesky)).lower(a).as_text()
     (call,) = [line for line in text.splitlines() if "potrf" in line]
     assert "3x4x4" not in call
+
+
+def test_derivatives_of_an_inverse_need_no_batch_of_factorisations(getkey):
+    a = _spd(getkey(), 3, 4)
+    gradient = jax.vmap(jax.grad(lambda a: jnp.sum(jnp.sin(_lapack.inverse(a)))))
+    text = jax.jit(gradient).lower(a).as_text()
+    calls = [line for line in text.splitlines() if "getrf" in line or "trsm" in line]
+    assert calls
+    assert not any("3x4x4" in line for line in calls)
 
 
 @pytest.mark.slow

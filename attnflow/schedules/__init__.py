@@ -8,7 +8,13 @@ from ._constant import (
     Function as Function,
     ScaledIdentity as ScaledIdentity,
 )
+from ._constrained import (
+    FixedSpectrum as FixedSpectrum,
+    PositiveSemidefinite as PositiveSemidefinite,
+    Symmetric as Symmetric,
+)
 from ._factored import Factored as Factored
 from ._modulated import Modulated as Modulated
 from ._oscillating import Fourier as Fourier, Sinusoid as Sinusoid
+from ._periodic import Periodic as Periodic
 from ._tabulated import Interpolated as Interpolated, Piecewise as Piecewise

@@ -59,6 +59,10 @@ class AbstractSchedule(eqx.Module):
         r"""$x_i^\top M(t)\, y_j$ for every pair of tokens."""
         return pair(x, self.apply(t, y))
 
+    def square_norm(self, t: Real[ArrayLike, ""]) -> Float[Array, "*heads"]:
+        r"""$\|M(t)\|_F^2$ of matrices: one number, or one a head."""
+        return jnp.sum(jnp.square(self(t)), axis=(-2, -1))
+
     def congruence(
         self, left: Float[Array, "newrows rows"], right: Float[Array, "cols newcols"]
     ) -> "AbstractSchedule":
@@ -93,6 +97,40 @@ class AbstractSchedule(eqx.Module):
 
     def __rsub__(self, other) -> "AbstractSchedule":
         return -self + other
+
+
+class AbstractPointwise(AbstractSchedule):
+    """A map of another schedule's values, time by time: $M(t) = f(S(t))$."""
+
+    schedule: eqx.AbstractVar[AbstractSchedule]
+
+    @abc.abstractmethod
+    def at(self, S: Array) -> Array:
+        """$f(S)$."""
+
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
+        return self.at(self.schedule(t))
+
+    @property
+    def frequency(self) -> Float[Array, ""] | None:
+        return self.schedule.frequency
+
+    @property
+    def jump_times(self) -> Float[Array, " jumps"] | None:
+        return self.schedule.jump_times
+
+    def congruence(self, left, right) -> AbstractSchedule:
+        # The few values that these two ever take are mapped once, beforehand.
+        from ._constant import Constant
+        from ._tabulated import Piecewise
+
+        inner = self.schedule
+        if type(inner) is Constant:
+            return Constant(self.at(inner.value)).congruence(left, right)
+        if type(inner) is Piecewise:
+            values = jax.vmap(self.at)(inner.values)
+            return Piecewise(inner.times, values).congruence(left, right)
+        return super().congruence(left, right)
 
 
 def rows_times(y: Array, matrix: Array) -> Array:

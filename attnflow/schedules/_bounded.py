@@ -7,10 +7,13 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import check, choose, floating
 from .._lapack import eigh
-from ._base import AbstractSchedule, as_schedule
+from ._arithmetic import Scaled
+from ._base import AbstractPointwise, AbstractSchedule, as_schedule
+from ._constant import Constant
+from ._tabulated import Piecewise
 
 
-class Bounded(AbstractSchedule):
+class Bounded(AbstractPointwise):
     r"""$M(t)$ with $\|M(t)\| < b$: a smooth map of all matrices onto the open ball of radius $b$.
 
     Frobenius: $M = S\,(1 + \|S\|_F^2/b^2)^{-1/2}$. Spectral: $M = S\,(I + S^\top S/b^2)^{-1/2}$, which
@@ -39,13 +42,32 @@ class Bounded(AbstractSchedule):
         self.bound = check(bound, ~(bound > 0), "`bound` must be positive; got zero or less.")
         self.norm = choose("norm", norm, ("frobenius", "spectral"))
 
-    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
-        S = self.schedule(t)
+    def at(self, S: Array) -> Array:
         scaled = S / self.bound.astype(S.dtype)
         if self.norm == "frobenius":
-            square = jnp.sum(jnp.square(scaled), axis=(-2, -1), keepdims=True)
-            return S / jnp.sqrt(1 + square)
+            return S * _shrinkage(jnp.sum(jnp.square(scaled), axis=(-2, -1), keepdims=True))
         return jnp.matmul(S, _inverse_root(jnp.matmul(jnp.swapaxes(scaled, -1, -2), scaled)))
+
+    def congruence(self, left, right) -> AbstractSchedule:
+        if self.norm == "spectral" or type(self.schedule) in (Constant, Piecewise):
+            return super().congruence(left, right)
+        inner = self.schedule.congruence(left, right)
+        return Scaled(_Shrinkage(self.schedule, self.bound), inner)  # pyright: ignore
+
+
+def _shrinkage(square: Array) -> Array:
+    return 1 / jnp.sqrt(1 + square)
+
+
+class _Shrinkage(AbstractSchedule):
+    r"""$(1 + \|S(t)\|_F^2/b^2)^{-1/2}$, one number a head: what the Frobenius bound multiplies $S$ by."""
+
+    schedule: AbstractSchedule
+    bound: Float[Array, ""]
+
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
+        square = self.schedule.square_norm(t)
+        return _shrinkage(square / jnp.square(self.bound.astype(square.dtype)))
 
     @property
     def frequency(self) -> Float[Array, ""] | None:

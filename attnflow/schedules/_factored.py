@@ -48,10 +48,16 @@ class Factored(AbstractSchedule):
     def bilinear(self, t, x, y):
         return pair(self.Q.apply(t, x), self.K.apply(t, y))
 
+    def square_norm(self, t):
+        # tr(K'Q Q'K), from matrices of the head's width.
+        Q, K = self.Q(t), self.K(t)
+        gram = lambda m: jnp.matmul(m, jnp.swapaxes(m, -1, -2))  # noqa: E731
+        return jnp.sum(gram(Q) * gram(K), axis=(-2, -1))
+
     def congruence(self, left, right) -> AbstractSchedule:
-        return Factored(_right(self.Q, left.T), _right(self.K, right))
+        return Factored(on_the_right(self.Q, left.T), on_the_right(self.K, right))
 
 
-def _right(schedule: AbstractSchedule, right: Array) -> AbstractSchedule:
-    # Q(t) right, without a product on the left.
+def on_the_right(schedule: AbstractSchedule, right: Array) -> AbstractSchedule:
+    r"""$t \mapsto M(t) \cdot \text{right}$."""
     return schedule.congruence(jnp.eye(schedule.shape[-2], dtype=right.dtype), right)

@@ -79,7 +79,8 @@ class Uniform(Table, frozen=True, tag_field="type", tag="uniform"):
         return jax.random.uniform(key, tuple(self.shape), minval=self.low, maxval=self.high)
 
 
-Numbers = float | list | Uniform
+Entries = list | Uniform
+Numbers = float | Entries
 
 
 class Constant(_Schedule, frozen=True, tag="constant"):
@@ -100,9 +101,9 @@ class Sinusoid(_Schedule, frozen=True, tag="sinusoid"):
 class Fourier(_Schedule, frozen=True, tag="fourier"):
     """`constant + sum_k cosine[k] cos((k+1) omega t) + sine[k] sin((k+1) omega t)`."""
 
-    constant: float | list
-    cosine: list
-    sine: list
+    constant: Numbers
+    cosine: Entries
+    sine: Entries
     omega: float
 
 
@@ -110,14 +111,14 @@ class Piecewise(_Schedule, frozen=True, tag="piecewise"):
     """`values[k]` from `times[k-1]` until `times[k]`."""
 
     times: list
-    values: list
+    values: Entries
 
 
 class Interpolated(_Schedule, frozen=True, tag="interpolated"):
     """Through `values` at `ts`."""
 
     ts: list
-    values: list
+    values: Entries
     method: Literal["linear", "cubic"] = "cubic"
 
 
@@ -125,7 +126,7 @@ class Modulated(_Schedule, frozen=True, tag="modulated"):
     """`D(t) P'`: a diagonal, which may depend on time, times a matrix."""
 
     diagonal: "Values"
-    matrix: list | Uniform
+    matrix: Entries
 
 
 class Factored(_Schedule, frozen=True, tag="factored"):
@@ -141,6 +142,33 @@ class Bounded(_Schedule, frozen=True, tag="bounded"):
     schedule: "Values"
     bound: float
     norm: Literal["frobenius", "spectral"] = "frobenius"
+
+
+class Symmetric(_Schedule, frozen=True, tag="symmetric"):
+    """`(S(t) + S(t)') / 2`."""
+
+    schedule: "Values"
+
+
+class PositiveSemidefinite(_Schedule, frozen=True, tag="positive-semidefinite"):
+    """`S(t)' S(t)`."""
+
+    schedule: "Values"
+
+
+class FixedSpectrum(_Schedule, frozen=True, tag="fixed-spectrum"):
+    """`O(t) diag(eigenvalues) O(t)'`, with the rotation `O` that is the Cayley transform of `schedule`."""
+
+    eigenvalues: Entries
+    schedule: "Values"
+
+
+class Periodic(_Schedule, frozen=True, tag="periodic"):
+    """`S(t mod period)`, its jumps stepped to in `periods` periods."""
+
+    schedule: "Values"
+    period: float
+    periods: int
 
 
 class ScaledIdentity(_Schedule, frozen=True, tag="scaled-identity"):
@@ -178,6 +206,10 @@ Values = (
     | Modulated
     | Factored
     | Bounded
+    | Symmetric
+    | PositiveSemidefinite
+    | FixedSpectrum
+    | Periodic
     | ScaledIdentity
     | Scaled
     | Sum

@@ -3,7 +3,7 @@
 import math
 from fractions import Fraction
 from functools import singledispatch
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -16,14 +16,18 @@ from ..schedules import (
     Congruent,
     Constant,
     Factored,
+    FixedSpectrum,
     Fourier,
     Interpolated,
     Modulated,
+    Periodic,
     Piecewise,
+    PositiveSemidefinite,
     Scaled,
     ScaledIdentity,
     Sinusoid,
     Sum,
+    Symmetric,
 )
 
 
@@ -194,19 +198,58 @@ def _(schedule: Factored, t0: float) -> Range:
     return _product(Q, range_of(schedule.K, t0), _matmul)
 
 
+def _frobenius(x: np.ndarray) -> np.ndarray:
+    """The Frobenius norm of bounds of entries, in place of each: what bounds any entry."""
+    return np.broadcast_to(np.sqrt(np.sum(x**2, axis=(-2, -1), keepdims=True)), x.shape)
+
+
 @range_of.register
 def _(schedule: Bounded, t0: float) -> Range:
     inner, bound = range_of(schedule.schedule, t0), float(schedule.bound)
-
-    def frobenius(x):
-        return np.broadcast_to(np.sqrt(np.sum(x**2, axis=(-2, -1), keepdims=True)), x.shape)
-
     # The map into the ball has slopes of at most one in the Frobenius norm.
-    radius, slope = frobenius(inner.radius), frobenius(inner.slope)
+    radius, slope = _frobenius(inner.radius), _frobenius(inner.slope)
     if np.all(np.isfinite(radius)) and radius.max(initial=0) < bound:
         still = Bounded(Constant(jnp.asarray(inner.centre)), schedule.bound, schedule.norm)
         return Range(_array(still(0.0)), radius, slope)
     return Range(np.zeros_like(radius), np.full_like(radius, bound), slope)
+
+
+@range_of.register
+def _(schedule: Symmetric, t0: float) -> Range:
+    inner = range_of(schedule.schedule, t0)
+    return Range(*((x + np.swapaxes(x, -1, -2)) / 2 for x in inner))
+
+
+@range_of.register
+def _(schedule: PositiveSemidefinite, t0: float) -> Range:
+    S = range_of(schedule.schedule, t0)
+    return _product(Range(*(np.swapaxes(x, -1, -2) for x in S)), S, _matmul)
+
+
+@range_of.register
+def _(schedule: FixedSpectrum, t0: float) -> Range:
+    S, values = range_of(schedule.schedule, t0), _array(schedule.eigenvalues)
+    shape = schedule.shape
+    low, high = values.min(axis=-1)[..., None, None], values.max(axis=-1)[..., None, None]
+    # O - O' moves by at most 2 |A - A'| (its derivative is -2 (I+A)^-1 dA (I+A)^-1, and I + A shrinks
+    # nothing), and the eigenvalues lie within `half` of their middle, which no rotation moves.
+    half = (high - low) / 2
+
+    def moved(x):
+        skew = _frobenius((x + np.swapaxes(x, -1, -2)) / 2)
+        return np.broadcast_to(_times(4 * half, skew), shape)
+
+    radius, slope = moved(S.radius), moved(S.slope)
+    near = FixedSpectrum(schedule.eigenvalues, jnp.asarray(S.centre))
+    if np.all(radius <= half):
+        return Range(_array(near(0.0)), radius, slope)
+    middle = np.broadcast_to((low + high) / 2 * np.eye(shape[-1]), shape)
+    return Range(middle, np.broadcast_to(half, shape), slope)
+
+
+@range_of.register
+def _(schedule: Periodic, t0: float) -> Range:
+    return range_of(schedule.schedule, 0.0)
 
 
 def finite(schedule: AbstractSchedule) -> bool:
@@ -218,54 +261,96 @@ def _is_real(x) -> bool:
     return hasattr(x, "dtype") and np.issubdtype(x.dtype, np.number)
 
 
+def _parts(schedule: AbstractSchedule, *types: type) -> list:
+    """The schedules of these types inside: but what a `Periodic` repeats has no times of its own."""
+
+    def is_part(x):
+        return isinstance(x, (*types, Periodic))
+
+    found = jax.tree.leaves(schedule, is_leaf=is_part)
+    return [x for x in found if isinstance(x, types)]
+
+
 def knots(schedule: AbstractSchedule, t0: float) -> np.ndarray:
-    """The times after `t0` that its tables hold, in order."""
-    tables = jax.tree.leaves(schedule, is_leaf=_is_table)
-    found = [_array(x.times if isinstance(x, Piecewise) else x.ts) for x in tables if _is_table(x)]
+    """The times after `t0` that its tables hold, in order; those that come back for ever are left out."""
+    tables = _parts(schedule, Piecewise, Interpolated)
+    found = [_array(x.times if isinstance(x, Piecewise) else x.ts) for x in tables]
     every = np.unique(np.concatenate([np.zeros(0), *found]))
     return every[every > t0]
 
 
-def _is_table(x) -> bool:
-    return isinstance(x, Piecewise | Interpolated)
+def _repeated(schedule: AbstractSchedule, t0: float, until: float) -> np.ndarray:
+    """The times between at which parts that repeat begin anew or jump, in order; few of very many."""
+    found = [np.zeros(0)]
+    for part in _parts(schedule, Periodic):
+        period = float(part.period)
+        inner = _repeated(part.schedule, 0.0, period)
+        inside = np.concatenate([[0.0], knots(part.schedule, 0.0), inner])
+        first = np.floor(t0 / period)
+        begins = first + np.arange(min(np.ceil((until - t0) / period) + 1, 4096.0))
+        found.append((begins[:, None] * period + inside[inside < period][None, :]).ravel())
+    every = np.unique(np.concatenate(found))
+    return every[(every > t0) & (every <= until)]
 
 
 def first_jump(schedule: AbstractSchedule, t0: float) -> tuple[float, float] | None:
     """The first time after `t0` at which a table makes `M` jump, and the largest entry's jump.
 
-    The limit from the left is exact: each piecewise constant part is put at its value before the
-    time, and the rest of the schedule, which is continuous, is evaluated at the time itself.
+    The limits from both sides are exact: each piecewise constant part is put at its value before or
+    behind the time, and the rest of the schedule, which is continuous, is evaluated at the time
+    itself. A part that repeats is looked at for two periods.
     """
-
-    def is_piecewise(x):
-        return isinstance(x, Piecewise)
-
-    pieces = [x for x in jax.tree.leaves(schedule, is_leaf=is_piecewise) if is_piecewise(x)]
-    times = np.unique(np.concatenate([np.zeros(0), *(_array(x.times) for x in pieces)]))
+    periods = [float(x.period) for x in _parts(schedule, Periodic)]
+    tables = [_array(x.times) for x in _parts(schedule, Piecewise)]
+    times = np.unique(np.concatenate([np.zeros(0), *tables]))
+    if periods:
+        until = max([t0, *knots(schedule, t0)]) + 2 * max(periods)
+        times = np.union1d(times, _repeated(schedule, t0, until))
+    # A part that closes smoothly does so to rounding of its own.
+    units = 1024 if periods else 8
     for t in times[times > t0]:
-
-        def before(x, t=t):
-            if not is_piecewise(x):
-                return x
-            return Constant(x.values[np.searchsorted(_array(x.times), t, side="left")])
-
-        left = jax.tree.map(before, schedule, is_leaf=is_piecewise)(jnp.asarray(t))
-        right = schedule(jnp.asarray(t))
+        left, right = (_limit(schedule, float(t), side) for side in ("left", "right"))
         size = float(jnp.max(jnp.abs(right - left), initial=0))
         scale = float(jnp.max(jnp.abs(right), initial=0) + jnp.max(jnp.abs(left), initial=0))
-        if size > 8 * float(jnp.finfo(right.dtype).eps) * scale:
+        if size > units * float(jnp.finfo(right.dtype).eps) * scale:
             return float(t), size
     return None
+
+
+def _limit(schedule: AbstractSchedule, t: float, side: Literal["left", "right"]) -> jax.Array:
+    """The limit of `M` at a time from one side."""
+
+    def is_part(x):
+        return isinstance(x, Piecewise | Periodic)
+
+    def frozen(x):
+        if isinstance(x, Piecewise):
+            return Constant(x.values[np.searchsorted(_array(x.times), t, side=side)])
+        if not isinstance(x, Periodic):
+            return x
+        # The time is a sum that was rounded: what is meant is the nearest time of a jump.
+        period = float(x.period)
+        phase, inner = t % period, x.schedule
+        inside = np.concatenate([[0.0, period], knots(inner, 0.0), _repeated(inner, 0.0, period)])
+        nearest = float(inside[np.argmin(np.abs(inside - phase))])
+        if abs(nearest - phase) <= 8 * np.finfo(np.float64).eps * (t + period):
+            phase = nearest
+        if phase in (0.0, period):
+            phase = period if side == "left" else 0.0
+        return Constant(_limit(inner, phase, side))
+
+    return jax.tree.map(frozen, schedule, is_leaf=is_part)(jnp.asarray(t))
 
 
 def recurrence(schedule: AbstractSchedule, t0: float) -> float | None:
     """A time by which the schedule has taken all its values, `None` where none is known.
 
-    Past the last knot of its tables only sinusoids move; with commensurate frequencies they repeat.
+    Past the last knot of its tables only sinusoids and what repeats move; with commensurate
+    frequencies they come back together.
     """
-    leaves = jax.tree.leaves(schedule, is_leaf=_oscillates)
-    omegas = [np.abs(_array(x.omega)).ravel() for x in leaves if _oscillates(x)]
-    moving = np.unique(np.concatenate([np.zeros(0), *omegas]))
+    waves = [np.abs(_array(x.omega)).ravel() for x in _parts(schedule, Sinusoid, Fourier)]
+    turns = [2 * math.pi / _array(x.period).ravel() for x in _parts(schedule, Periodic)]
+    moving = np.unique(np.concatenate([np.zeros(0), *waves, *turns]))
     moving = moving[moving > 0]
     end = max([t0, *knots(schedule, t0)])
     if not len(moving):
@@ -279,17 +364,14 @@ def recurrence(schedule: AbstractSchedule, t0: float) -> float | None:
     return end + 2 * math.pi * multiple / slowest
 
 
-def _oscillates(x) -> bool:
-    return isinstance(x, Sinusoid | Fourier)
-
-
 def some_times(schedule: AbstractSchedule, t0: float) -> np.ndarray:
     """Times at which to look for a value that breaks a hypothesis: `t0`, knots, a few periods, later.
 
     Fewer for large matrices, so that all values fit into memory.
     """
     number = int(np.clip(1e7 // math.prod(schedule.shape), 2, 64))
-    table = knots(schedule, t0)[: 4 * number]
+    longest = max((float(x.period) for x in _parts(schedule, Periodic)), default=0.0)
+    table = np.union1d(knots(schedule, t0), _repeated(schedule, t0, t0 + longest))[: 4 * number]
     between = (np.append(t0, table)[:-1] + table) / 2
     fraction = (np.arange(1, number + 1) * 0.6180339887498949) % 1
     frequency = schedule.frequency

@@ -44,6 +44,17 @@ CASES = {
     "heads of one matrix": lambda: af.Sinusoid(1.0, jnp.array([1.0, 2.0]), 0.0) * af.Constant(_M),
     "bounded": lambda: af.Bounded(_fourier((2, 3, 3)), 0.7),
     "bounded spectral": lambda: af.Bounded(_fourier((2, 3, 3)), 0.7, norm="spectral"),
+    "bounded constant": lambda: af.Bounded(_H, 0.7),
+    "bounded pieces": lambda: af.Bounded(CASES["piecewise"](), 0.7, norm="spectral"),
+    "bounded factors": lambda: af.Bounded(af.Factored(_fourier((2, 2, 3)), _H[:, :2]), 0.7),
+    "symmetric": lambda: af.Symmetric(_fourier((2, 3, 3))),
+    "symmetric, cubic": lambda: af.Symmetric(CASES["cubic"]()),
+    "symmetric sinusoid": lambda: af.Symmetric(af.Sinusoid(_M, jnp.abs(_M))),
+    "semidefinite": lambda: af.PositiveSemidefinite(_fourier((2, 3))),
+    "semidefinite heads": lambda: af.PositiveSemidefinite(_H[:, :2]),
+    "fixed spectrum": lambda: af.FixedSpectrum(_W, _fourier((3, 3))),
+    "fixed spectrum, heads": lambda: af.FixedSpectrum(_W[0], af.Constant(_H)),
+    "periodic": lambda: af.Periodic(CASES["piecewise"](), 0.6, 4),
     "function": lambda: af.Function(lambda t: jnp.cos(t) * _M, frequency=1 / (2 * jnp.pi)),
 }
 

@@ -53,6 +53,23 @@ SCHEDULES = {
         {"schedule": A, "bound": 0.5, "norm": "spectral"},
         lambda: af.Bounded(a, 0.5, norm="spectral"),
     ),
+    "symmetric": ({"schedule": A}, lambda: af.Symmetric(a)),
+    "positive-semidefinite": ({"schedule": A[:2]}, lambda: af.PositiveSemidefinite(a[:2])),
+    "fixed-spectrum": (
+        {
+            "eigenvalues": [1.0, 0.5, -1.0],
+            "schedule": {"type": "sinusoid", "amplitude": A, "omega": 2.0},
+        },
+        lambda: af.FixedSpectrum([1.0, 0.5, -1.0], af.Sinusoid(a, 2.0)),
+    ),
+    "periodic": (
+        {
+            "schedule": {"type": "piecewise", "times": [0.2], "values": [A, B]},
+            "period": 0.4,
+            "periods": 3,
+        },
+        lambda: af.Periodic(af.Piecewise([0.2], jnp.stack([a, b])), 0.4, 3),
+    ),
     "scaled-identity": (
         {"coefficient": {"type": "sinusoid", "amplitude": 1.0, "omega": 2.0}, "dim": 3},
         lambda: af.ScaledIdentity(af.Sinusoid(1.0, 2.0), 3),
@@ -143,6 +160,49 @@ def test_drawn_numbers_are_those_of_their_seed_within_their_bounds():
     assert jnp.array_equal(field(P=drawn).P.value, expected)
 
 
+def uniform(*shape, seed=0):
+    return {"type": "uniform", "shape": list(shape), "low": -1.0, "high": 1.0, "seed": seed}
+
+
+def drawn(*shape, seed=0):
+    return jax.random.uniform(jax.random.key(seed), shape, minval=-1.0, maxval=1.0)
+
+
+@pytest.mark.parametrize(
+    ("table", "make"),
+    [
+        (
+            {
+                "type": "fourier",
+                "constant": uniform(3, 3),
+                "cosine": uniform(2, 3, 3, seed=1),
+                "sine": uniform(2, 3, 3, seed=2),
+                "omega": 2.0,
+            },
+            lambda: af.Fourier(drawn(3, 3), drawn(2, 3, 3, seed=1), drawn(2, 3, 3, seed=2), 2.0),
+        ),
+        (
+            {"type": "piecewise", "times": [1.0], "values": uniform(2, 3, 3)},
+            lambda: af.Piecewise([1.0], drawn(2, 3, 3)),
+        ),
+        (
+            {"type": "interpolated", "ts": [0.0, 1.0], "values": uniform(2, 3, 3)},
+            lambda: af.Interpolated([0.0, 1.0], drawn(2, 3, 3)),
+        ),
+        (
+            {
+                "type": "fixed-spectrum",
+                "eigenvalues": uniform(3, seed=1),
+                "schedule": uniform(2, 3, 3),
+            },
+            lambda: af.FixedSpectrum(drawn(3, seed=1), drawn(2, 3, 3)),
+        ),
+    ],
+)
+def test_tables_of_schedules_take_drawn_arrays_as_they_take_lists(table, make):
+    assert eqx.tree_equal(field(P=table).P, make())
+
+
 def test_tokens_of_a_cube_are_its_points_projected():
     tokens = af.spec.read("figure4").tokens
     sphere, key = af.Sphere(500), jax.random.key(0)
@@ -193,6 +253,26 @@ def test_float64_is_refused_while_jax_has_it_off(x64_off):
         ({"tokens": {"rows": [[0.0, 0.0, 0.0]]}}, "tokens: `rows` must have finite, non-zero"),
         ({"attention": {"P": [[1.0, 0.0], [0.0, 1.0]]}}, "attention: `P` must have shape"),
         ({"attention": {"P": 1.0, "mask": [[True], [True]]}}, "attention: `mask`"),
+        (
+            {"attention": {"P": {"type": "symmetric", "schedule": A[:2]}}},
+            "attention: `schedule` must give matrices of shape",
+        ),
+        (
+            {"attention": {"P": {"type": "positive-semidefinite", "schedule": 1.0}}},
+            "attention: `schedule` must give matrices of shape",
+        ),
+        (
+            {"attention": {"P": {"type": "fixed-spectrum", "eigenvalues": [1.0], "schedule": A}}},
+            "attention: `eigenvalues` must have shape",
+        ),
+        (
+            {"attention": {"P": {"type": "periodic", "schedule": A, "period": 0, "periods": 1}}},
+            "attention: `period` must be positive",
+        ),
+        (
+            {"attention": {"P": {"type": "piecewise", "times": [1.0], "values": uniform(3, 3, 3)}}},
+            "attention: `values` must have one entry more",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_with_its_table(as_user, tables, place):

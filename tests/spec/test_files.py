@@ -130,6 +130,31 @@ def test_an_unknown_schedule_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        (
+            "{ type = 'symmetric' }",
+            "$.attention.P: Object missing required field `schedule`",
+        ),
+        (
+            "{ type = 'periodic', schedule = 1.0, period = 1.0, periods = 2.5 }",
+            "$.attention.P.periods: Expected `int`, got `float`",
+        ),
+        (
+            "{ type = 'piecewise', times = [1.0], values = { type = 'uniform', shape = [0] } }",
+            "$.attention.P.values.shape[0]: Expected `int` >= 1",
+        ),
+        (
+            "{ type = 'piecewise', times = [1.0], values = { type = 'normal', shape = [2] } }",
+            "$.attention.P.values.type: Invalid value 'normal'",
+        ),
+    ],
+)
+def test_a_mistake_in_a_schedule_is_named_with_its_place(tmp_path, table, reason):
+    assert refused(tmp_path, SMALL.replace("P = 1.0", f"P = {table}")) == reason
+
+
+@pytest.mark.parametrize(
     ("matrix", "reason"),
     [
         ("[[1.0, 2.0], [3.0]]", "rows of different lengths"),

@@ -1,0 +1,100 @@
+"""A stretch of another schedule, over and over."""
+
+import operator
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, Real
+
+from .._checks import check, floating
+from ._base import AbstractSchedule, as_schedule, fastest, kinked_parts
+
+
+class Periodic(AbstractSchedule):
+    r"""$M(t) = S(t \bmod T)$: what $S$ is on $[0, T)$, repeated for ever, before time zero as well.
+
+    The solver steps to the jumps of $S$ inside a period and to every multiple of $T$, where $M$ or
+    its slope jumps unless $S$ closes smoothly. It is told of `periods` periods from time zero on,
+    since a list of jumps ends somewhere: a run past `periods` times $T$, or one that begins before
+    zero, still has the right $M$ but may step over its jumps.
+
+    The gradient by $T$ is that of $S(t - kT)$ between jumps. As with the `times` of [`Piecewise`][],
+    that a jump moves is not in it: it is the whole derivative of a run where $M$ is continuous.
+
+    **Arguments:**
+
+    - `schedule`: $S$, an array or schedule of any shape.
+    - `period`: $T > 0$.
+    - `periods`: a whole number, the end of the run over $T$ or more.
+
+    **Raises:**
+
+    `ValueError` on a period or number of periods that is not positive.
+
+    ```python
+    # On for 0.7, off for 0.3, and so on until time 20.
+    P = af.Periodic(af.Piecewise([0.7], jnp.stack([P0, 0 * P0])), period=1.0, periods=20)
+    ```
+    """
+
+    schedule: AbstractSchedule
+    period: Float[Array, ""]
+    periods: int = eqx.field(static=True)
+
+    def __init__(self, schedule, period, periods):
+        self.schedule = as_schedule("schedule", schedule)
+        period = floating("period", period)
+        if period.ndim:
+            raise ValueError(f"`period` must be a scalar; got shape {period.shape}.")
+        self.period = check(period, ~(period > 0), "`period` must be positive; got zero or less.")
+        try:
+            self.periods = operator.index(periods)
+        except TypeError:
+            raise ValueError(
+                f"`periods` must be a whole number; got {type(periods).__name__}."
+            ) from None
+        if self.periods < 1:
+            raise ValueError(f"`periods` must be at least one; got {self.periods}.")
+
+    def _phase(self, t) -> Array:
+        return jnp.mod(jnp.asarray(t, self.period.dtype), self.period)
+
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
+        return self.schedule(self._phase(t))
+
+    @property
+    def kinked(self) -> bool:
+        """Whether the slope of $S$ jumps at times that no list holds."""
+        return bool(kinked_parts(self.schedule))
+
+    @property
+    def frequency(self) -> Float[Array, ""] | None:
+        """At least one cycle a period."""
+        own = (1 / self.period).astype(jnp.result_type(float))
+        inner = fastest(self.schedule)
+        return own if inner is None else jnp.maximum(own, inner)
+
+    @property
+    def jump_times(self) -> Float[Array, " jumps"]:
+        period = jax.lax.stop_gradient(self.period)
+        inner = self.schedule.jump_times
+        inside = jnp.zeros((0,), period.dtype) if inner is None else inner.astype(period.dtype)
+        # Those of S outside the period are none of M's: the beginning of the period stands for them.
+        inside = jnp.where((inside > 0) & (inside < period), inside, 0)
+        inside = jnp.concatenate([jnp.zeros((1,), period.dtype), inside])
+        begins = jnp.arange(self.periods + 1).astype(period.dtype) * period
+        return (begins[:, None] + inside[None, :]).ravel()
+
+    def apply(self, t, y):
+        return self.schedule.apply(self._phase(t), y)
+
+    def bilinear(self, t, x, y):
+        return self.schedule.bilinear(self._phase(t), x, y)
+
+    def square_norm(self, t):
+        return self.schedule.square_norm(self._phase(t))
+
+    def congruence(self, left, right) -> AbstractSchedule:
+        inner = self.schedule.congruence(left, right)
+        return Periodic(inner, self.period, self.periods)
