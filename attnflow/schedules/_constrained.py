@@ -135,7 +135,7 @@ class FixedSpectrum(AbstractPointwise):
     orthogonal, smooth in $S$, and the identity at $S = 0$, where $M = \mathrm{diag}(\lambda)$. It
     takes every rotation without the eigenvalue $-1$, which up to signs of eigenvectors is all of
     them, so every matrix with these eigenvalues has an $S$. Only $A$ matters: the gradient by the
-    symmetric part of $S$ is zero.
+    symmetric part of $S$ is zero. Eigenvalues are kept to rounding times $1 + \|A\|$.
 
     The eigenvalues are data like any other, and a gradient reaches them. To search over rotations
     alone, freeze them inside the loss:
