@@ -129,7 +129,7 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tmp_path):
     path.write_text(SPEC.replace("trials = 6", "trials = 40000"))
     command = [*PROGRAM, "sweep", path, "--out", store, "--shard-seconds", "0.5", "--workers", "2"]
     run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, process_group=0)
-    for _ in range(600):
+    for _ in range(2400):
         if len(list((store / "shards").glob("*.zip")) if store.exists() else []) > 2:
             break
         time.sleep(0.1)

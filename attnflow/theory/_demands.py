@@ -14,16 +14,31 @@ from ..model._masks import Causal
 from ..model._normalisations import Post
 from ..schedules import (
     AbstractSchedule,
+    Bounded,
     Congruent,
     Constant,
     Factored,
+    FixedSpectrum,
     Modulated,
+    PositiveSemidefinite,
     Scaled,
     ScaledIdentity,
     Sum,
+    Symmetric,
 )
 
-_TRANSPARENT = (Congruent, Factored, Modulated, Scaled, ScaledIdentity, Sum)
+_TRANSPARENT = (
+    Bounded,
+    Congruent,
+    Factored,
+    FixedSpectrum,
+    Modulated,
+    PositiveSemidefinite,
+    Scaled,
+    ScaledIdentity,
+    Sum,
+    Symmetric,
+)
 _KERNELS = {Softmax: "softmax", Exponential: "exp", Hardmax: "hardmax"}
 
 

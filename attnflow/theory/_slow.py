@@ -11,13 +11,16 @@ from ..schedules import (
     AbstractSchedule,
     Bounded,
     Constant,
+    FixedSpectrum,
     Fourier,
     Interpolated,
     Piecewise,
+    PositiveSemidefinite,
     Scaled,
     ScaledIdentity,
     Sinusoid,
     Sum,
+    Symmetric,
 )
 from ._hypothesis import Hypothesis
 from ._parameters import (
@@ -146,7 +149,7 @@ def _symmetric(schedule: AbstractSchedule) -> bool:
     match schedule:
         case Constant():
             return same(schedule.value)
-        case ScaledIdentity():
+        case ScaledIdentity() | Symmetric() | PositiveSemidefinite() | FixedSpectrum():
             return True
         case Sinusoid():
             entries = (schedule.amplitude, schedule.omega, schedule.phase)
