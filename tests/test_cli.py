@@ -22,7 +22,9 @@ from attnflow.cli import main
 from attnflow.cli._simulate import _with_flags
 
 PROGRAM = [sys.executable, "-c", "import sys; from attnflow.cli import main; sys.exit(main())"]
-COMMANDS = ["reproduce", "simulate", "ensemble", "sweep", "falsify", "certify", "bench", "info"]
+COMMANDS = [
+    *("reproduce", "simulate", "ensemble", "sweep", "search", "falsify", "certify", "bench", "info")
+]
 QUICK = ["simulate", "--tokens", "8", "--t1", "1", "--no-theory"]
 
 

@@ -15,6 +15,7 @@ from ._ensemble import ensemble
 from ._falsify import falsify
 from ._info import info
 from ._reproduce import reproduce
+from ._search import search
 from ._simulate import simulate
 from ._sweep import sweep
 
@@ -35,6 +36,7 @@ app.command(reproduce)
 app.command(simulate)
 app.command(ensemble)
 app.command(sweep)
+app.command(search)
 app.command(falsify)
 app.command(certify)
 app.command(bench)

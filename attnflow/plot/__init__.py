@@ -1,4 +1,4 @@
-"""Pictures: tokens on the sphere, curves, quantiles of many curves, cosines, sweeps, counterexamples.
+"""Pictures: tokens on the sphere, curves, quantiles, cosines, sweeps, counterexamples, schedules found.
 
 Each function draws on the axes it is given, or on those of a new figure, and returns the axes
 (`ax.figure.savefig(...)` writes it). No backend is chosen and no global setting is changed.
@@ -10,6 +10,12 @@ from ._curves import curves as curves, quantiles as quantiles
 from ._exception import exceptional_starts as exceptional_starts
 from ._figure import figure_of as figure_of, save as save
 from ._gram import gram as gram
+from ._schedules import (
+    attention_at as attention_at,
+    misalignment_of as misalignment_of,
+    schedule_norms as schedule_norms,
+    tokens_of as tokens_of,
+)
 from ._sphere import sphere as sphere
 from ._sweeps import heat_map as heat_map, phase_diagram as phase_diagram
 from ._trials import bands as bands, survival as survival

@@ -1,5 +1,7 @@
 """Search: claims, what breaks them, and how hard it was tried."""
 
+from ._baselines import baselines as baselines, best_constant as best_constant
+from ._brief import Brief as Brief
 from ._claim import Claim as Claim
 from ._conclusions import (
     AbstractConclusion as AbstractConclusion,
@@ -25,9 +27,22 @@ from ._domain import (
 )
 from ._earn import earn as earn
 from ._evidence import STATUSES as STATUSES, Evidence as Evidence
+from ._evolve import Evolution as Evolution
 from ._exact import case_of as case_of
 from ._falsify import falsify as falsify
 from ._findings import Findings as Findings
 from ._library import CLAIMS as CLAIMS
+from ._objectives import (
+    AbstractObjective as AbstractObjective,
+    ConsensusTime as ConsensusTime,
+    CVaR as CVaR,
+    Final as Final,
+    Integral as Integral,
+    OfRun as OfRun,
+)
+from ._optimise import optimise as optimise
+from ._optimised import History as History, Optimised as Optimised
 from ._shoot import earn_null as earn_null
 from ._shrink import shrink as shrink
+from ._standing import Standing as Standing, standing as standing
+from ._trainable import trainable as trainable
