@@ -1,28 +1,37 @@
 """What a search over schedules found, in pictures: misalignment, norms and spectra, attention, tokens."""
 
-import dataclasses
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from ._curves import curves
 from ._figure import BLUE, GREY, ORANGE, PALETTE, dress, new_axes
+from ._found import (
+    attention,
+    before,
+    ends,
+    known,
+    logarithmic,
+    misalignments,
+    moments,
+    run_of,
+    times_of,
+)
 from ._sphere import _default_view as default_view, sphere
 
 if TYPE_CHECKING:
     from ..search import Optimised
 
-_POINTS = 301
 _NUMBERS = 20_000_000  # of matrices held at once
 _MOST_VALUES = 12  # of a spectrum that are drawn
 _MOST_JUMPS = 200
-_LONG, _UNEVEN = 1000.0, 10.0  # where a logarithmic axis of time begins to be of use
-_MOMENTS = 4
+_CROWDED = 16  # tokens among which attention is thin: colours are of its square root
 
 
 def misalignment_of(
@@ -53,13 +62,13 @@ def misalignment_of(
     af.plot.misalignment_of(found, y0).figure.savefig("E.png")
     ```
     """
-    x, ts, log = _times(found)
+    x, ts, log = times_of(found)
     lines = {
-        name: _misalignment(_run(found, field, y0, ts), x, _ends(found)[0] if log else 0.0)
-        for name, field in (("before", _before(found)), ("found", found.field))
+        name: misalignments(run_of(found, field, y0, ts), x, ends(found)[0] if log else 0.0)
+        for name, field in (("before", before(found)), ("found", found.field))
     }
     drawn = np.concatenate([E for _, E in lines.values()])
-    lines |= {name: (x, E) for name, E in _known(found, y0, ts).items()}
+    lines |= {name: (x, E) for name, E in known(found, y0, ts).items()}
     ax = new_axes((6.0, 3.8)) if ax is None else ax
     ax.set_yscale("log")
     styles = {"before": (GREY, "-"), "found": (BLUE, "-")}
@@ -116,7 +125,7 @@ def schedule_norms(found: "Optimised", axes: Iterable[Axes] | None = None) -> tu
         panels = list(axes)
     if len(panels) != 2 * len(parts):
         raise ValueError(f"`axes` must be {2 * len(parts)}; got {len(panels)}.")
-    first = _before(found)
+    first = before(found)
     for (name, ball), left, right in zip(parts, panels[::2], panels[1::2], strict=True):
         _norms(left, right, found, name, ball, first)
     return tuple(panels)
@@ -131,7 +140,7 @@ def attention_at(
     r"""Attention $\alpha^\eta_{ij}$ along the found run: a row of images a head, a column a time.
 
     Colours are the same in all of them, as parts of the field's `scale`: 1 is all attention of a token
-    on one other.
+    on one other. With more than sixteen tokens they go by the square root, as the colour bar shows.
 
     **Arguments:**
 
@@ -148,13 +157,13 @@ def attention_at(
 
     - `ValueError`: times outside the run or out of order, or another number of axes.
     """
-    times = _moments(found, y0) if times is None else np.asarray(times, float)
-    t0, t1 = _ends(found)
+    times = moments(found, y0) if times is None else np.asarray(times, float)
+    t0, t1 = ends(found)
     if times.ndim != 1 or not len(times) or np.any(np.diff(times) <= 0):
         raise ValueError(f"`times` must be a vector of increasing times; got {times}.")
     if times[0] < t0 or times[-1] > t1:
         raise ValueError(f"`times` must lie between {t0:g} and {t1:g}; got {times}.")
-    images = _attention(found, y0, times)
+    images = attention(found, y0, times)
     heads, columns = images.shape[:2]
     if axes is None:
         size = (0.9 + 2.5 * columns, 0.5 + 2.4 * heads)
@@ -166,13 +175,14 @@ def attention_at(
         raise ValueError(f"`axes` must be {heads * columns}; got {len(panels)}.")
     largest = float(images.max())
     flat = images.reshape(-1, *images.shape[2:])
+    power = 0.5 if flat.shape[-1] > _CROWDED else 1.0
     image = None
     for k, (ax, matrix) in enumerate(zip(panels, flat, strict=True)):
         head, column = divmod(k, columns)
         tokens = len(matrix)
         image = ax.imshow(
-            matrix, vmin=0, vmax=largest, cmap="Blues", interpolation="nearest",
-            extent=(0.5, tokens + 0.5, tokens + 0.5, 0.5),
+            matrix, norm=PowerNorm(power, vmin=0, vmax=largest), cmap="Blues",
+            interpolation="nearest", extent=(0.5, tokens + 0.5, tokens + 0.5, 0.5),
         )  # fmt: skip
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(MaxNLocator(5, integer=True, prune=None))
@@ -217,11 +227,11 @@ def tokens_of(
         panels = list(axes)
     if len(panels) != 2:
         raise ValueError(f"`axes` must be two; got {len(panels)}.")
-    _, ts, _ = _times(found)
-    t0, _ = _ends(found)
+    _, ts, _ = times_of(found)
+    t0, _ = ends(found)
     ts = np.unique(np.append(t0, ts).astype(ts.dtype))
-    fields = {"before": _before(found), "found": found.field}
-    runs = {name: _run(found, field, y0, ts) for name, field in fields.items()}
+    fields = {"before": before(found), "found": found.field}
+    runs = {name: run_of(found, field, y0, ts) for name, field in fields.items()}
     paths = {
         name: np.append(np.asarray(r.ys["y"])[np.asarray(r.saved)], np.asarray(r.y1)[None], axis=0)
         for name, r in runs.items()
@@ -232,162 +242,6 @@ def tokens_of(
         title = f"{name}: E = {last:.3g} at t = {end:.4g}"
         sphere(np.arange(len(ys)), ys, ax, view=view, title=title)
     return panels[0], panels[1]
-
-
-# === runs
-
-
-def _ends(found: Any) -> tuple[float, float]:
-    return float(found.task.options.t0), float(found.task.options.t1)
-
-
-def _before(found: Any) -> Any:
-    from ..search._trainable import with_schedule
-
-    return with_schedule(found.task.model.field, found.initial)
-
-
-def _run(found: Any, field: Any, y0: ArrayLike, ts: np.ndarray, event: bool = True) -> Any:
-    """A run as the search's were, with its event unless that is not wanted."""
-    import jax.numpy as jnp
-
-    from ..flow import simulate
-    from ..observables import misalignment
-
-    options = found.task.options
-    asked = found.objective.asks(options.t0, options.t1).get("event") if event else None
-    how: dict[str, Any] = {"rtol": options.rtol, "atol": options.atol}
-    if options.controller is not None:
-        how = {"controller": options.controller, "dt0": options.dt0}
-    dtype = options.t1.dtype
-    # Always as many times, so that all pictures share one compiled program.
-    number = len(ts)
-    ts = np.append(ts, np.full(max(0, _POINTS + 1 - number), ts[-1], ts.dtype))
-    run = simulate(
-        field,
-        jnp.asarray(np.asarray(y0), dtype),
-        t0=options.t0,
-        t1=options.t1 if event else jnp.asarray(ts[-1], dtype),
-        ts=jnp.asarray(ts, dtype),
-        observe={"y": _tokens, "E": misalignment},
-        event=asked,
-        solver=options.solver,
-        max_steps=options.max_steps,
-        args=options.args,
-        throw=False,
-        **how,
-    )
-    ys = {name: values[:number] for name, values in run.ys.items()}
-    return dataclasses.replace(run, ts=run.ts[:number], ys=ys, saved=run.saved[:number])
-
-
-def _tokens(y):
-    return y
-
-
-def _misalignment(run: Any, x: np.ndarray, begin: float) -> tuple[np.ndarray, np.ndarray]:
-    """Places on the axis and E there, up to the end of the run."""
-    E, there = np.asarray(run.ys["E"]), np.asarray(run.saved)
-    if there.all():
-        return x, E
-    from ..observables import misalignment
-
-    last = np.asarray(misalignment(run.y1))
-    return np.append(x[there], float(run.t1) - begin), np.append(E[there], last)
-
-
-def _known(found: Any, y0: ArrayLike, ts: np.ndarray) -> dict[str, np.ndarray]:
-    """What theory says of E(t), where it says something."""
-    import jax.numpy as jnp
-
-    from .. import theory
-    from ..geometry import Sphere
-
-    if not isinstance(found.field.manifold, Sphere):  # there E is of another inner product
-        return {}
-    options = found.task.options
-    y0 = jnp.asarray(np.asarray(y0), options.t1.dtype)
-    known = {}
-    for name, curve in (
-        ("tanh reference", theory.reference_misalignment),
-        ("limit", theory.misalignment_bound),
-    ):
-        try:
-            known[name] = np.asarray(
-                curve(found.field, y0, jnp.asarray(ts, y0.dtype), options.t0), float
-            )
-        except ValueError:  # nothing, of such a field
-            continue
-    return known
-
-
-def _attention(found: Any, y0: ArrayLike, times: np.ndarray) -> np.ndarray:
-    """`(heads, times, tokens, tokens)`, over the scale."""
-    import jax.numpy as jnp
-
-    from ..flow._simulate import cast_floats
-
-    t0, _ = _ends(found)
-    dtype = found.task.options.t1.dtype
-    field = cast_floats(found.field, dtype)
-    ys = [jnp.asarray(np.asarray(y0), dtype)] if times[0] == t0 else []
-    if times[-1] > t0:
-        later = times[1:] if times[0] == t0 else times
-        ys += list(_run(found, field, y0, later, event=False).ys["y"])
-    images = [np.asarray(field.attention(jnp.asarray(t, dtype), y)) for t, y in zip(times, ys)]  # noqa: B905
-    return np.stack(images, axis=1) / float(field.scale)
-
-
-# === times
-
-
-def _times(found: Any) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Where curves are drawn, the times that these are, and whether the axis is logarithmic."""
-    t0, t1 = _ends(found)
-    dtype = np.dtype(found.task.options.t1.dtype)
-    log, first = _logarithmic(found)
-    x = np.geomspace(first, t1 - t0, _POINTS) if log else np.linspace(0, t1 - t0, _POINTS)
-    ts = np.clip((t0 + x).astype(dtype), dtype.type(t0), dtype.type(t1))
-    return (x if log else ts), ts, log
-
-
-def _logarithmic(found: Any) -> tuple[bool, float]:
-    """Whether time is better shown by its logarithm, and where such an axis begins."""
-    import jax
-
-    from ..schedules import Interpolated, Piecewise
-
-    t0, t1 = _ends(found)
-    tabled = (Interpolated, Piecewise)
-    leaves = jax.tree.leaves(found.schedule, is_leaf=lambda x: isinstance(x, tabled))
-    knots = [
-        x.ts if isinstance(x, Interpolated) else x.times for x in leaves if isinstance(x, tabled)
-    ]
-    inside = [k[(k > t0) & (k < t1)] for k in (np.asarray(k, float) for k in knots)]
-    edges = [np.concatenate([[t0], k, [t1]]) for k in inside]
-    uneven = any(np.diff(e).max() > _UNEVEN * np.diff(e).min() for e in edges)
-    first = min([(t1 - t0) * 1e-4, *((e[1] - t0) / 10 for e in edges)])
-    return t1 - t0 > _LONG or uneven, first
-
-
-def _moments(found: Any, y0: ArrayLike) -> np.ndarray:
-    """The beginning, the end of the run, and times between."""
-    t0, _ = _ends(found)
-    _, ts, log = _times(found)
-    end = float(_run(found, found.field, y0, ts).t1)
-    if not log:
-        return np.linspace(t0, end, _MOMENTS)
-    first = min(_logarithmic(found)[1] * 10, (end - t0) / 10)
-    later = t0 + np.geomspace(first, end - t0, _MOMENTS - 1)
-    later[-1] = end
-    return np.append(t0, later)
-
-
-def _dress_time(ax: Axes, found: Any, x: np.ndarray, log: bool) -> None:
-    dress(ax, "t" if not log or not _ends(found)[0] else "t - t0", None, None)
-    if log:
-        ax.set_xscale("log")
-    ax.set_xlim(x[0], x[-1])
 
 
 # === schedules
@@ -408,13 +262,13 @@ def _parts(found: Any) -> list[tuple[str, Any]]:
 
 
 def _norms(left: Axes, right: Axes, found: Any, name: str, ball: Any, first: Any) -> None:
-    t0, t1 = _ends(found)
+    t0, t1 = ends(found)
     x, matrices = _matrices(found, getattr(found.field, name))
-    y, before = _matrices(found, getattr(first, name))
-    log = _logarithmic(found)[0]
+    y, first_ones = _matrices(found, getattr(first, name))
+    log = logarithmic(found)[0]
     heads = matrices.shape[1]
-    for head in range(before.shape[1]):
-        norms = np.linalg.norm(before[:, head], axis=(1, 2))
+    for head in range(first_ones.shape[1]):
+        norms = np.linalg.norm(first_ones[:, head], axis=(1, 2))
         label = "before" if head == 0 else None
         left.plot(y, norms, color=GREY, linewidth=1.0, label=label)
     labels = [f"head {k + 1}" for k in range(heads)] if 1 < heads <= len(PALETTE) else None
@@ -454,8 +308,8 @@ def _matrices(found: Any, schedule: Any) -> tuple[np.ndarray, np.ndarray]:
     import jax
     import jax.numpy as jnp
 
-    t0, _ = _ends(found)
-    x, _, log = _times(found)
+    t0, _ = ends(found)
+    x, _, log = times_of(found)
     size = int(np.prod(schedule.shape))
     few = max(33, min(len(x), _NUMBERS // max(size, 1)))
     x = x[np.unique(np.linspace(0, len(x) - 1, few).round().astype(int))]
@@ -491,3 +345,10 @@ def _spectra(matrices: np.ndarray) -> tuple[np.ndarray, str]:
         chosen = np.argsort(-np.abs(found).max(axis=(0, 1)))[:_MOST_VALUES]
         found = found[..., np.sort(chosen)]
     return found, "eigenvalues" if symmetric else "singular values"
+
+
+def _dress_time(ax: Axes, found: Any, x: np.ndarray, log: bool) -> None:
+    dress(ax, "t" if not log or not ends(found)[0] else "t - t0", None, None)
+    if log:
+        ax.set_xscale("log")
+    ax.set_xlim(x[0], x[-1])

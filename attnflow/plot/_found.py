@@ -1,0 +1,159 @@
+"""The runs behind the pictures of a search: at which times, with which schedule, what theory says."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+_POINTS = 301
+_LONG, _UNEVEN = 1000.0, 10.0  # where a logarithmic axis of time begins to be of use
+_MOMENTS = 4
+
+
+def ends(found: Any) -> tuple[float, float]:
+    """The beginning and end of the search's runs."""
+    return float(found.task.options.t0), float(found.task.options.t1)
+
+
+def before(found: Any) -> Any:
+    """The field with the schedule that the search began with."""
+    from ..search._trainable import with_schedule
+
+    return with_schedule(found.task.model.field, found.initial)
+
+
+def run_of(found: Any, field: Any, y0: ArrayLike, ts: np.ndarray, event: bool = True) -> Any:
+    """A run as the search's were, with its event unless that is not wanted."""
+    import jax.numpy as jnp
+
+    from ..flow import simulate
+    from ..observables import misalignment
+
+    options = found.task.options
+    asked = found.objective.asks(options.t0, options.t1).get("event") if event else None
+    how: dict[str, Any] = {"rtol": options.rtol, "atol": options.atol}
+    if options.controller is not None:
+        how = {"controller": options.controller, "dt0": options.dt0}
+    dtype = options.t1.dtype
+    # Always as many times, so that all pictures share one compiled program.
+    number = len(ts)
+    ts = np.append(ts, np.full(max(0, _POINTS + 1 - number), ts[-1], ts.dtype))
+    run = simulate(
+        field,
+        jnp.asarray(np.asarray(y0), dtype),
+        t0=options.t0,
+        t1=options.t1 if event else jnp.asarray(ts[-1], dtype),
+        ts=jnp.asarray(ts, dtype),
+        observe={"y": _tokens, "E": misalignment},
+        event=asked,
+        solver=options.solver,
+        max_steps=options.max_steps,
+        args=options.args,
+        throw=False,
+        **how,
+    )
+    ys = {name: values[:number] for name, values in run.ys.items()}
+    return dataclasses.replace(run, ts=run.ts[:number], ys=ys, saved=run.saved[:number])
+
+
+def _tokens(y):
+    return y
+
+
+def misalignments(run: Any, x: np.ndarray, begin: float) -> tuple[np.ndarray, np.ndarray]:
+    """Places on the axis and E there, up to the end of the run."""
+    E, there = np.asarray(run.ys["E"]), np.asarray(run.saved)
+    if there.all():
+        return x, E
+    from ..observables import misalignment
+
+    last = np.asarray(misalignment(run.y1))
+    return np.append(x[there], float(run.t1) - begin), np.append(E[there], last)
+
+
+def known(found: Any, y0: ArrayLike, ts: np.ndarray) -> dict[str, np.ndarray]:
+    """What theory says of E(t), where it says something."""
+    import jax.numpy as jnp
+
+    from .. import theory
+    from ..geometry import Sphere
+
+    if not isinstance(found.field.manifold, Sphere):  # there E is of another inner product
+        return {}
+    options = found.task.options
+    y0 = jnp.asarray(np.asarray(y0), options.t1.dtype)
+    known = {}
+    for name, curve in (
+        ("tanh reference", theory.reference_misalignment),
+        ("limit", theory.misalignment_bound),
+    ):
+        try:
+            known[name] = np.asarray(
+                curve(found.field, y0, jnp.asarray(ts, y0.dtype), options.t0), float
+            )
+        except ValueError:  # nothing, of such a field
+            continue
+    return known
+
+
+def attention(found: Any, y0: ArrayLike, times: np.ndarray) -> np.ndarray:
+    """`(heads, times, tokens, tokens)`, over the scale."""
+    import jax.numpy as jnp
+
+    from ..flow._simulate import cast_floats
+
+    t0, _ = ends(found)
+    dtype = found.task.options.t1.dtype
+    field = cast_floats(found.field, dtype)
+    ys = [jnp.asarray(np.asarray(y0), dtype)] if times[0] == t0 else []
+    if times[-1] > t0:
+        later = times[1:] if times[0] == t0 else times
+        ys += list(run_of(found, field, y0, later, event=False).ys["y"])
+    images = [np.asarray(field.attention(jnp.asarray(t, dtype), y)) for t, y in zip(times, ys)]  # noqa: B905
+    return np.stack(images, axis=1) / float(field.scale)
+
+
+# === times
+
+
+def times_of(found: Any) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Where curves are drawn, the times that these are, and whether the axis is logarithmic."""
+    t0, t1 = ends(found)
+    dtype = np.dtype(found.task.options.t1.dtype)
+    log, first = logarithmic(found)
+    x = np.geomspace(first, t1 - t0, _POINTS) if log else np.linspace(0, t1 - t0, _POINTS)
+    ts = np.clip((t0 + x).astype(dtype), dtype.type(t0), dtype.type(t1))
+    return (x if log else ts), ts, log
+
+
+def logarithmic(found: Any) -> tuple[bool, float]:
+    """Whether time is better shown by its logarithm, and where such an axis begins."""
+    import jax
+
+    from ..schedules import Interpolated, Piecewise
+
+    t0, t1 = ends(found)
+    tabled = (Interpolated, Piecewise)
+    leaves = jax.tree.leaves(found.schedule, is_leaf=lambda x: isinstance(x, tabled))
+    knots = [
+        x.ts if isinstance(x, Interpolated) else x.times for x in leaves if isinstance(x, tabled)
+    ]
+    inside = [k[(k > t0) & (k < t1)] for k in (np.asarray(k, float) for k in knots)]
+    edges = [np.concatenate([[t0], k, [t1]]) for k in inside]
+    uneven = any(np.diff(e).max() > _UNEVEN * np.diff(e).min() for e in edges)
+    first = min([(t1 - t0) * 1e-4, *((e[1] - t0) / 10 for e in edges)])
+    return t1 - t0 > _LONG or uneven, first
+
+
+def moments(found: Any, y0: ArrayLike) -> np.ndarray:
+    """The beginning, the end of the run, and times between."""
+    t0, _ = ends(found)
+    _, ts, log = times_of(found)
+    end = float(run_of(found, found.field, y0, ts).t1)
+    if not log:
+        return np.linspace(t0, end, _MOMENTS)
+    first = min(logarithmic(found)[1] * 10, (end - t0) / 10)
+    later = t0 + np.geomspace(first, end - t0, _MOMENTS - 1)
+    later[-1] = end
+    return np.append(t0, later)
