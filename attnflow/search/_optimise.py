@@ -167,7 +167,7 @@ def optimise(
 
     # === run
     digest = digest_of(
-        (free, rest, model, given, objective, risk, starts, jr.key_data(key)),
+        (free, rest, model, given, objective, risk, problem.starts(0), jr.key_data(key)),
         (goal, risk if isinstance(risk, str) else "CVaR", restarts, number, chunk),
         (type(objective).__name__, type(given.solver).__name__, type(given.adjoint).__name__),
         (repr(engine) if isinstance(engine, Evolution) else "optax", first_rate, steps),
