@@ -6,6 +6,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from .._callables import adapt, as_module
@@ -104,9 +105,14 @@ class Integral(AbstractObjective):
     def value(self, solution: Solution) -> Float[Array, ""]:
         """The average."""
         values = jnp.asarray(solution.ys)
-        weights = jnp.where(jnp.arange(self.points) % 2 == 1, 4.0, 2.0)
-        weights = weights.at[jnp.array([0, -1])].set(1.0).astype(values.dtype)
-        return jnp.sum(weights * values) / (3 * (self.points - 1))
+        return jnp.sum(jnp.asarray(simpson(self.points), values.dtype) * values)
+
+
+def simpson(points: int) -> np.ndarray:
+    """The weights of Simpson's rule for an average over so many equidistant points."""
+    weights = np.where(np.arange(points) % 2 == 1, 4.0, 2.0)
+    weights[[0, -1]] = 1.0
+    return weights / (3 * (points - 1))
 
 
 class ConsensusTime(AbstractObjective):

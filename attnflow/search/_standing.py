@@ -20,7 +20,7 @@ from ..observables import Misalignment
 from ..records import progress as bar
 from ._baselines import baselines as own_baselines
 from ._descent import Task
-from ._objectives import AbstractObjective, ConsensusTime, Final, Integral
+from ._objectives import AbstractObjective, ConsensusTime, Final, Integral, simpson
 from ._optimised import Optimised
 from ._trainable import as_searched, with_schedule
 from ._values import options_for, values
@@ -278,9 +278,7 @@ def of_curve(
         )
     if isinstance(objective, Integral):
         values = np.asarray(curve(jnp.linspace(t0, t1, objective.points)))
-        weights = np.where(np.arange(len(values)) % 2 == 1, 4.0, 2.0)
-        weights[[0, -1]] = 1.0
-        return float(weights @ values / (3 * (len(values) - 1)))
+        return float(simpson(objective.points) @ values)
     return None
 
 
