@@ -194,29 +194,40 @@ def unbounded(schedule):
 
 
 def identity(quick: bool) -> dict:
-    """Attention on itself, P = cI: the mean log time against c, and its slope."""
-    cs = (0.0, 2.0, 4.0) if quick else (0.0, 2.0, 4.0, 6.0, 8.0, 12.0, 15.8)
+    """Attention on itself, P = cI: the mean log time against c; and what lies beside it at the bound of 50."""
+    cs = (2.0, 4.0) if quick else (0.0, 2.0, 4.0, 8.0, 12.0, 50.0 / DIM**0.5)
     key, number = jr.key(78), 4 if quick else 64
     starts = jax.vmap(sampler)(jr.split(key, number))
     found = af.search.optimise(
         af.search.ConsensusTime(0.01),
-        jnp.eye(DIM),
+        cs[-1] * jnp.eye(DIM),
         field=FIELD,
         starts=starts[:1],
         t1=1e13,
         goal="maximise",
         key=key,
         steps=1,
+        rate=1e-30,
         chunk=1,
         **STIFF,
     )
-    standing = af.search.standing(
-        found, starts, baselines={f"{c:g}": c * jnp.eye(DIM) for c in cs}, progress=False
-    )
-    means = [float(standing.rows[f"{c:g}"].values.mean()) for c in cs]
+    contenders = {f"{c:g}": c * jnp.eye(DIM) for c in cs[:-1]}
+    for k, size in enumerate((0.1, 0.3)):
+        A = jr.normal(jr.fold_in(key, k), (DIM, DIM))
+        for name, X in (("symmetric", A + A.T), ("skew", A - A.T)):
+            P = jnp.eye(DIM) / DIM**0.5 + size * X / jnp.linalg.norm(X)
+            contenders[f"I + {size:g} {name}"] = cs[-1] * DIM**0.5 * P / jnp.linalg.norm(P)
+    standing = af.search.standing(found, starts, baselines=contenders, progress=False)
+    print(standing, flush=True)
+    means = [float(standing.rows[f"{c:g}"].values.mean()) for c in cs[:-1]]
+    means.append(float(standing.found.mean()))
     slope = (means[-1] - means[-2]) / (cs[-1] - cs[-2])
-    print(dict(zip(cs, means, strict=True)), slope, flush=True)
-    return {"starts": number, "c": list(cs), "mean log time": means, "last slope": slope}
+    return {
+        "c": list(cs),
+        "mean log time": means,
+        "last slope": slope,
+        "standing of 50/sqrt(10) I": standing.record(),
+    }
 
 
 def one(quick: bool) -> dict:
