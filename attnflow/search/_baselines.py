@@ -75,8 +75,8 @@ def baselines(found: Optimised, key: Key[Array, ""], *, constant: bool = True) -
 def best_constant(found: Optimised, key: Key[Array, ""]) -> Optimised:
     """The same search over constant P alone, from a random constant and from multiples of the identity.
 
-    It begins, by restart, at a normal matrix, at a negative and at a positive multiple of the
-    identity with a little noise.
+    On the starts that the search had. It begins, by restart, at a normal matrix, at a negative and at
+    a positive multiple of the identity with a little noise.
     """
     shape = found.field.P.shape
     ball = found.task.model.bounds
@@ -86,16 +86,16 @@ def best_constant(found: Optimised, key: Key[Array, ""]) -> Optimised:
     multiples = jnp.asarray([0.0, -1.0, 1.0]) * bound / dim**0.5
     order = iter(range(3))
 
-    def begin(key):
-        # Three schedules, one a restart, in this order.
+    def begin(_):
+        # Three schedules, one a restart, in this order; starts are drawn as the search drew them.
         k = next(order)
-        noise = jr.normal(key, shape) * (bound / dim if k == 0 else 0.02 * bound / dim)
+        noise = jr.normal(jr.fold_in(key, k), shape) * (bound / dim) * (1.0 if k == 0 else 0.02)
         value = (multiples[k] * jnp.eye(dim) + noise).astype(dtype)
         return {"P": value} if two else value
 
     bounds = {"P": ball["P"]} if two else ball
     restarts = 1 if found.settings["optimiser"].startswith("Evolution") else 3
-    return found.again(begin, bounds=bounds, restarts=restarts, key=key, progress=False)
+    return found.again(begin, bounds=bounds, restarts=restarts, progress=False)
 
 
 def _papers(key: Array, heads: int, dim: int, sized: Any) -> dict[str, Any]:

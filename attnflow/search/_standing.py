@@ -234,14 +234,11 @@ def _known(task: Task, field: AttentionField, starts: Array) -> list[Row]:
     }
     options, out = task.options, []
     for name, curve in curves.items():
+        # Compiled, since times are found by bisection, from each start.
+        of = eqx.filter_jit(lambda y0, t, curve=curve: curve(field, y0, t, options.t0))
         try:
             known = [
-                of_curve(
-                    task.objective,
-                    lambda t, y0=y0, curve=curve: curve(field, y0, t, options.t0),
-                    options.t0,
-                    options.t1,
-                )
+                of_curve(task.objective, lambda t, y0=y0, of=of: of(y0, t), options.t0, options.t1)
                 for y0 in starts
             ]
         except ValueError:  # theory says nothing of such a field

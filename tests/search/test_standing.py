@@ -103,7 +103,7 @@ def test_the_best_constant_is_searched_for_as_the_schedule_was(found):
     best = af.search.best_constant(found, jr.key(4))
     assert best.settings["restarts"] == 3
     assert float(jnp.linalg.norm(best.schedule(0.0))) < 6.0
-    assert best.value == pytest.approx(found.value, rel=0.1)
+    assert best.value < 1.05 * found.value  # judged by the same starts
 
 
 @pytest.mark.slow
