@@ -90,7 +90,7 @@ def best_constant(found: Optimised, key: Key[Array, ""]) -> Optimised:
         # Three schedules, one a restart, in this order; starts are drawn as the search drew them.
         k = next(order)
         noise = jr.normal(jr.fold_in(key, k), shape) * (bound / dim) * (1.0 if k == 0 else 0.02)
-        value = (multiples[k] * jnp.eye(dim) + noise).astype(dtype)
+        value = (multiples[k] * jnp.broadcast_to(jnp.eye(dim), shape) + noise).astype(dtype)
         return {"P": value} if two else value
 
     bounds = {"P": ball["P"]} if two else ball
