@@ -1,0 +1,250 @@
+"""`looped`: a transformer whose output enters it again, and how far apart its tokens are."""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Key
+
+from .._checks import choose
+from ..records import progress as bar
+from ._architecture import Architecture
+from ._draw import (
+    as_architecture,
+    as_dtype,
+    draw_blocks,
+    final_norm,
+    position_rows,
+    token_rows,
+)
+from ._model import GPT, Norm, wide, without_feed_forward
+from ._pass import CONTROLS, Plan, Source, measure, one_pass
+from ._prompts import as_ids
+from ._result import Looped
+from ._store import Store, together
+
+_WEIGHTS = ("trained", "fixed", "redrawn")
+_CHUNK = 10
+
+
+def looped(
+    model: GPT | Architecture | str,
+    token_ids: Any,
+    *,
+    passes: int,
+    feed_forward: bool = True,
+    weights: str | None = None,
+    key: Key[Array, ""] | None = None,
+    control: str = "none",
+    store: str | PathLike | None = None,
+    hold: bool = True,
+    chunk: int = _CHUNK,
+    dtype: Any = None,
+    precision: str = "highest",
+    devices: Sequence[Any] | None = None,
+    progress: bool = True,
+) -> Looped:
+    r"""Passes through a model one after the other, and the misalignment of its tokens after every block.
+
+    The tokens start as token plus position embedding. A pass is all blocks and then the final norm,
+    whose output enters the next pass; positions are not added again (paper, section 5.2). $E$ is
+    eq. (9) on the residual stream, before the final norm, in float32 or better.
+
+    **Arguments:**
+
+    - `model`: a [`GPT`][]; for random weights also an [`Architecture`][] or the name of a size.
+    - `token_ids`: `(prompts, length)`, such as [`paper_prompts`][].
+    - `passes`: how many, one or more.
+    - `feed_forward`: `False` leaves $h \leftarrow h + \text{attention}(N_1(h))$ of every block.
+    - `weights`: `"trained"`, the model's own; `"fixed"`, random ones by the law of [`random`][]; or
+      `"redrawn"`, random ones that are drawn anew before each pass. `None` is the first of these
+      that `model` allows.
+    - `key`: of random weights; `jax.random.key(0)` unless given. The first pass of `"redrawn"` has
+      the weights of `"fixed"`.
+    - `control`: `"normalisation"`, blocks do nothing, which leaves the final norm; `"no-values"`, value
+      matrices are zero, so that blocks add what their biases make; `"no-biases"`, all biases are zero,
+      of normalisations too.
+    - `store`: a folder that each pass is written to. A run that was stopped or killed goes on there
+      after its last whole pass and ends with the same bits; more `passes` can be asked for later.
+    - `hold`: keep fixed random weights in memory. `False` draws each layer when it is its turn, in
+      every pass: slower, in the memory of one layer.
+    - `chunk`: prompts that go through a layer together, which bounds the memory of scores.
+    - `dtype`: of random weights, `"float32"` unless given; a model has its own.
+    - `precision`: of matrix products, as `jax.default_matmul_precision` takes it. The default never
+      lets a GPU round float32 products to TF32.
+    - `devices`: prompts are shared among them; all of this process unless given.
+    - `progress`: a bar of passes with the time left, on a terminal.
+
+    **Returns:**
+
+    A [`Looped`][]: `.E` is `(prompts, 1 + passes * layers)`.
+
+    **Raises:**
+
+    `ValueError` on bad arguments, ids outside the vocabulary, more tokens than positions, or a store
+    of another run.
+
+    ```python
+    ids = af.language.paper_prompts(4)
+    run = af.language.looped("gpt2", ids, passes=3, feed_forward=False, weights="fixed")
+    run.E                                                    # (4, 37)
+    ```
+    """
+    # === check arguments
+    weights = _weights(model, weights)
+    arch = as_architecture(model)
+    ids = as_ids(arch, token_ids)
+    _whole("passes", passes), _whole("chunk", chunk)
+    choose("control", control, CONTROLS)
+    choose("precision", precision, ("default", "high", "highest"))
+    if isinstance(model, GPT) and weights == "trained":
+        if dtype is not None and as_dtype(dtype) != model.dtype:
+            raise ValueError(
+                f"`dtype` is of random weights; this model's are {model.dtype}: load it as another."
+            )
+        if feed_forward and model.blocks.feed_forward is None:
+            raise ValueError(
+                "`feed_forward` needs the feed-forward's weights, which were not loaded: "
+                "load the model with feed_forward=True."
+            )
+        dtype, key = model.dtype, None
+    else:
+        default = model.dtype if isinstance(model, GPT) else "float32"
+        dtype, key = as_dtype(default if dtype is None else dtype), _key(key)
+    devices = list(jax.local_devices() if devices is None else devices)
+    chunk = min(chunk, len(ids))
+    chunk += -chunk % len(devices)
+
+    settings = {
+        "weights": weights,
+        "feed_forward": bool(feed_forward),
+        "control": control,
+        "dtype": dtype.name,
+        "precision": precision,
+        "chunk": chunk,
+        "prompts": len(ids),
+        "length": ids.shape[1],
+        "ids": _digest(ids),
+        "source": _digest(model) if key is None else _digest(jr.key_data(key)),
+    }
+    kept = None if store is None else Store(store, settings, arch)
+
+    # === where it stands
+    done = [] if kept is None else kept.passes(passes)
+    at, tokens = (0, None) if kept is None else kept.tokens(len(done))
+    done = done[:passes] if len(done) >= passes else done[:at]
+    if len(done) == passes:
+        return together(done, arch, settings)
+
+    # === run
+    mesh = Mesh(np.asarray(devices), ("prompts",))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    shared = NamedSharding(mesh, PartitionSpec(None, "prompts"))
+    plan = Plan(arch, bool(feed_forward), control, dtype.name, precision)
+    source, norm = jax.device_put(
+        _source(model, arch, weights, key, bool(feed_forward), dtype, hold), everywhere
+    )
+    if tokens is None:
+        tokens = _embedded(model, arch, ids, key, dtype)
+    h = jax.device_put(_in_chunks(tokens, chunk), shared)
+    start = {name: np.asarray(x) for name, x in measure(jnp.asarray(tokens)).items()}
+    with bar(total=passes, initial=len(done), unit="pass", show=progress) as ticks:
+        for number in range(len(done) + 1, passes + 1):
+            began = time.perf_counter()
+            draw = jnp.asarray(number - 1 if weights == "redrawn" else 0)
+            fixed = jax.device_put(draw, everywhere)
+            h, measured, after = one_pass((plan, source, norm, fixed), h)
+            found = {name: _by_prompt(x, len(ids)) for name, x in measured.items()}
+            found |= {f"after_{name}": _by_prompt(x, len(ids)) for name, x in after.items()}
+            found["seconds"] = np.asarray(time.perf_counter() - began)
+            if number == 1:
+                found |= {f"start_{name}": x for name, x in start.items()}
+            done.append(found)
+            if kept is not None:
+                kept.write(number, found, np.asarray(h).reshape(-1, *h.shape[2:])[: len(ids)])
+            ticks.set_postfix_str(f"E {found['E'][:, -1].mean():.2e}", refresh=False)
+            ticks.update()
+    return together(done, arch, settings)
+
+
+def _weights(model: Any, weights: str | None) -> str:
+    if weights is None:
+        return "trained" if isinstance(model, GPT) else "fixed"
+    choose("weights", weights, _WEIGHTS)
+    if weights == "trained" and not isinstance(model, GPT):
+        raise ValueError(
+            "`weights` 'trained' needs a model with weights: attnflow.language.load(folder)."
+        )
+    return weights
+
+
+def _key(key: Any) -> Array:
+    key = jr.key(0) if key is None else key
+    if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
+        raise ValueError(f"`key` must be a key of jax.random.key; got {type(key).__name__}.")
+    return key
+
+
+def _whole(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"`{name}` must be a whole number, one or more; got {value!r}.")
+
+
+def _source(
+    model: Any,
+    arch: Architecture,
+    weights: str,
+    key: Array | None,
+    feed_forward: bool,
+    dtype: Any,
+    hold: bool,
+) -> tuple[Source, Norm]:
+    """The weights of the blocks, or what they are drawn from; and the final norm."""
+    if key is None:
+        blocks = model.blocks if feed_forward else without_feed_forward(model.blocks)
+        return Source(blocks, None), model.norm
+    if weights == "fixed" and hold:
+        drawn = jax.jit(draw_blocks, static_argnums=(0, 3, 4))(arch, key, 0, feed_forward, dtype)
+        return Source(drawn, None), final_norm(arch, dtype)
+    return Source(None, key), final_norm(arch, dtype)
+
+
+def _embedded(model: Any, arch: Architecture, ids: Any, key: Array | None, dtype: Any) -> Array:
+    """Token plus position embedding of all prompts; of random ones only the rows that are used."""
+    if key is None:
+        return jnp.stack([model.embed(row) for row in jnp.asarray(ids)])
+    places = jnp.arange(ids.shape[1])
+    tokens = wide(token_rows(arch, key, jnp.asarray(ids)).astype(dtype))
+    return tokens + wide(position_rows(arch, key, places).astype(dtype))[None]
+
+
+def _in_chunks(tokens: Any, chunk: int) -> Array:
+    """`(chunks, chunk, length, dim)`: the last chunk is filled up with the last prompt."""
+    missing = -len(tokens) % chunk
+    tokens = jnp.asarray(tokens)
+    tokens = jnp.concatenate([tokens, jnp.repeat(tokens[-1:], missing, axis=0)])
+    return tokens.reshape(-1, chunk, *tokens.shape[1:])
+
+
+def _by_prompt(values: Array, prompts: int) -> np.ndarray:
+    """`(*layers, chunks, chunk)` as `(prompts, *layers)`."""
+    flat = np.asarray(values)
+    flat = flat.reshape(*flat.shape[:-2], -1)[..., :prompts]
+    return np.moveaxis(flat, -1, 0)
+
+
+def _digest(tree: Any) -> str:
+    """SHA-256 of the arrays of a pytree, one after the other."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(tree):
+        array = np.ascontiguousarray(leaf)
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(array.data if array.dtype.kind == "f" else array.tobytes())
+    return digest.hexdigest()

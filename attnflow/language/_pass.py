@@ -1,0 +1,111 @@
+"""One pass of a looped model, compiled once: blocks, what is measured after each, the final norm."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from ._architecture import Architecture
+from ._draw import draw_block
+from ._model import Block, Norm, by_layer, through
+
+CONTROLS = ("none", "normalisation", "no-values", "no-biases")
+
+
+class Source(eqx.Module):
+    """Where a layer's weights come from: stacked blocks, or a key to draw each from."""
+
+    blocks: Block | None
+    key: Array | None
+
+
+class Plan(eqx.Module):
+    """What a pass is, beside its weights: part of the compiled program."""
+
+    architecture: Architecture = eqx.field(static=True)
+    feed_forward: bool = eqx.field(static=True)
+    control: str = eqx.field(static=True)
+    dtype: str = eqx.field(static=True)
+    precision: str = eqx.field(static=True)
+
+
+def measure(h: Array) -> dict[str, Array]:
+    """Of tokens `(..., length, dim)`: E, the mean over all pairs, the pairs without token 1, mean length.
+
+    All by differences of unit vectors, which lose nothing near consensus.
+    """
+    size = jnp.linalg.norm(h, axis=-1, keepdims=True)
+    unit = h / size
+    return {
+        "E": jnp.mean(jnp.sum((unit - unit[..., :1, :]) ** 2, axis=-1), axis=-1) / 2,
+        "pairs": _pairs(unit),
+        "rest": _pairs(unit[..., 1:, :]) if h.shape[-2] > 1 else jnp.zeros(h.shape[:-2], h.dtype),
+        "length": jnp.mean(size[..., 0], axis=-1),
+    }
+
+
+def _pairs(unit: Array) -> Array:
+    # The mean of |u_i - u_j|^2 / 2 over all pairs is that of |u_i - mean|^2.
+    centred = unit - jnp.mean(unit, axis=-2, keepdims=True)
+    return jnp.mean(jnp.sum(centred**2, axis=-1), axis=-1)
+
+
+@eqx.filter_jit(donate="all-except-first")
+def one_pass(
+    fixed: tuple[Plan, Source, Norm, Array], h: Array
+) -> tuple[Array, dict[str, Array], dict[str, Array]]:
+    """Tokens `(chunks, prompts, length, dim)` after a pass, and what was measured on the way.
+
+    **Arguments:**
+
+    - `fixed`: the plan, the weights, the final norm, the number of the pass (for drawn weights).
+    - `h`: the tokens before; their memory is used for those after.
+
+    **Returns:**
+
+    The tokens after the final norm; what [`measure`][] gives after each block, arrays `(layers,
+    chunks, prompts)`; and on the final norm's output, `(chunks, prompts)`.
+    """
+    plan, source, norm, pass_ = fixed
+    arch = plan.architecture
+
+    def layer(h, x):
+        number, scale, window, block = x
+        if plan.control != "normalisation":
+            if block is None:
+                # Once for all prompts: they go through the layer in turn.
+                block = draw_block(
+                    arch, source.key, pass_, number, plan.feed_forward, jnp.dtype(plan.dtype)
+                )
+            block = controlled(block, plan.control)
+            h = each_chunk(lambda part: through(arch, block, scale, window, part), h)
+        return h, each_chunk(measure, h)
+
+    with jax.default_matmul_precision(plan.precision):
+        layers = (jnp.arange(arch.layers), *by_layer(arch, h.dtype), source.blocks)
+        h, measured = jax.lax.scan(layer, h, layers)
+        h = controlled(norm, plan.control)(h, arch.epsilon)
+        return h, measured, each_chunk(measure, h)
+
+
+def each_chunk(function: Any, h: Array) -> Any:
+    """`function` of each chunk of prompts in turn, so that only one's scores are in memory."""
+    if h.shape[0] == 1:
+        return jax.tree.map(lambda x: x[None], function(h[0]))
+    return jax.lax.map(function, h)
+
+
+def controlled(module: Any, control: str) -> Any:
+    """A block or a norm with the control's weights set to zero."""
+    if control == "no-values" and isinstance(module, Block):
+        thirds = module.attention.qkv.shape[-1] // 3
+        return eqx.tree_at(
+            lambda b: b.attention.qkv, module, replace_fn=lambda m: m.at[:, 2 * thirds :].set(0)
+        )
+    if control == "no-biases":
+        return jax.tree_util.tree_map_with_path(
+            lambda path, x: jnp.zeros_like(x) if "bias" in path[-1].name else x, module
+        )
+    return module

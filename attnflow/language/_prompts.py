@@ -1,0 +1,145 @@
+"""Prompts as token ids: the paper's hundred, one's own, and texts by a tokenizer."""
+
+import random as _python_random
+from collections.abc import Sequence
+from importlib.util import find_spec
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from ._architecture import Architecture
+
+_SEED, _LAST = 42, 50256
+
+
+def paper_prompts(prompts: int = 100, length: int = 200) -> Int[np.ndarray, "prompts length"]:
+    """The paper's random prompts: ids uniform on 0 to 50256, Python's `random` seeded with 42.
+
+    Prompts are drawn one after the other, as the authors' script does: the first `n` of a hundred
+    are those of `paper_prompts(n)`, as long as `length` is the paper's 200. The first ids are 41905
+    7296 1639 48598 (paper, section 5.2).
+
+    **Arguments:**
+
+    - `prompts`: how many.
+    - `length`: ids in each.
+
+    ```python
+    ids = af.language.paper_prompts(2)                       # (2, 200)
+    ```
+    """
+    for name, value in (("prompts", prompts), ("length", length)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"`{name}` must be a whole number, one or more; got {value!r}.")
+    draw = _python_random.Random(_SEED)
+    rows = [[draw.randint(0, _LAST) for _ in range(length)] for _ in range(prompts)]
+    return np.asarray(rows, np.int32)
+
+
+def as_ids(architecture: Architecture, ids: Any) -> Int[np.ndarray, "prompts length"]:
+    """`ids` as `(prompts, length)` whole numbers that the architecture knows.
+
+    **Raises:**
+
+    `ValueError` on other numbers, more tokens than positions, ids outside the vocabulary.
+    """
+    try:
+        array = np.asarray(ids)
+    except ValueError:
+        raise ValueError(
+            "`token_ids` must have one length for all prompts; got prompts of several lengths."
+        ) from None
+    array = array[None] if array.ndim == 1 else array
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(
+            f"`token_ids` must have shape (prompts, length) or (length,); got {np.shape(ids)}."
+        )
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"`token_ids` must be whole numbers; got dtype {array.dtype}.")
+    if array.shape[1] > architecture.positions:
+        raise ValueError(
+            f"`token_ids` must have at most {architecture.positions} tokens a prompt, which is how "
+            f"many positions the model has; got {array.shape[1]}."
+        )
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high >= architecture.vocabulary:
+        raise ValueError(
+            f"`token_ids` must be between 0 and {architecture.vocabulary - 1}, the model's "
+            f"vocabulary; got {low if low < 0 else high}."
+        )
+    return array.astype(np.int32)
+
+
+def encode(folder: str | PathLike, texts: str | Sequence[str]) -> list[list[int]]:
+    """Token ids of texts by the tokenizer of a Hugging Face folder (its `tokenizer.json`).
+
+    Prompts of a run need one length: cut the lists to the shortest. Needs the package `tokenizers`,
+    which `attnflow[language]` brings.
+
+    **Arguments:**
+
+    - `folder`: with a `tokenizer.json`, or with `vocab.json` and `merges.txt`.
+    - `texts`: one text or several.
+
+    **Raises:**
+
+    `ValueError` where there is no tokenizer or it cannot be read, `ImportError` without `tokenizers`.
+    """
+    if find_spec("tokenizers") is None:
+        raise ImportError(
+            "texts need tokenizers, not installed here: pip install 'attnflow[language]'."
+        )
+    import tokenizers
+
+    folder = Path(folder)
+    path, vocabulary, merges = (folder / n for n in ("tokenizer.json", "vocab.json", "merges.txt"))
+    try:
+        if path.is_file():
+            tokenizer: Any = tokenizers.Tokenizer.from_file(str(path))
+        elif vocabulary.is_file() and merges.is_file():
+            path = vocabulary
+            tokenizer = tokenizers.ByteLevelBPETokenizer(str(vocabulary), str(merges))
+        else:
+            raise ValueError(
+                f"{folder} has no tokenizer.json, nor vocab.json with merges.txt: give token ids."
+            )
+    except ValueError:
+        raise
+    except Exception as error:  # the package raises bare exceptions
+        raise ValueError(f"{path} cannot be read as a tokenizer: {error}.") from None
+    texts = [texts] if isinstance(texts, str) else list(texts)
+    return [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+
+
+def download(name: str, *, revision: str) -> Path:
+    """A model's folder from the Hugging Face hub: its config, safetensors and tokenizer, no pickle.
+
+    The only function here that uses the network. Needs `huggingface_hub`, which `attnflow[hub]`
+    brings.
+
+    **Arguments:**
+
+    - `name`: such as `"openai-community/gpt2-xl"` or `"EleutherAI/gpt-neo-2.7B"`.
+    - `revision`: the commit, 40 hexadecimal digits: what a branch is called may change.
+
+    **Returns:**
+
+    The folder, for [`load`][].
+    """
+    if len(revision) != 40 or set(revision.lower()) - set("0123456789abcdef"):
+        raise ValueError(
+            f"`revision` must be a commit of 40 hexadecimal digits; got {revision!r}. The hub shows "
+            "it under 'Files and versions'."
+        )
+    if find_spec("huggingface_hub") is None:
+        raise ImportError(
+            "downloads need huggingface_hub, not installed here: pip install 'attnflow[hub]'."
+        )
+    from huggingface_hub import snapshot_download
+
+    patterns = ["config.json", "*.safetensors", "*.safetensors.index.json"]
+    patterns += ["tokenizer.json", "vocab.json", "merges.txt"]
+    return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
