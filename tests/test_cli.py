@@ -23,7 +23,8 @@ from attnflow.cli._simulate import _with_flags
 
 PROGRAM = [sys.executable, "-c", "import sys; from attnflow.cli import main; sys.exit(main())"]
 COMMANDS = [
-    *("reproduce", "simulate", "ensemble", "sweep", "search", "falsify", "certify", "bench", "info")
+    *("reproduce", "simulate", "ensemble", "sweep", "search", "falsify", "certify", "loop"),
+    *("bench", "info"),
 ]
 QUICK = ["simulate", "--tokens", "8", "--t1", "1", "--no-theory"]
 
@@ -329,8 +330,8 @@ def test_reproduce_prints_its_table_and_fails_when_a_claim_does(
 ):
     asked = {}
 
-    def reproduce(figures, *, out, seed):
-        asked.update(figures=figures, out=out, seed=seed)
+    def reproduce(figures, *, out, **options):
+        asked.update(figures=figures, out=out, **options)
         return Report(holds)
 
     monkeypatch.setattr(af.paper, "reproduce", reproduce)
@@ -338,7 +339,28 @@ def test_reproduce_prints_its_table_and_fails_when_a_claim_does(
     status, out, _ = in_process(capsys, *words)
     assert status == expected
     assert out.startswith("claim | measured\n")
-    assert asked == {"figures": [2, 3, 5], "out": tmp_path / "o", "seed": 4}
+    none = {"full": False, "passes": None, "gpt2": None, "gpt_neo": None}
+    assert asked == {"figures": [2, 3, 5], "out": tmp_path / "o", "seed": 4, **none}
+
+
+def test_reproduce_hands_on_what_the_looped_models_need(capsys, monkeypatch, tmp_path):
+    asked = {}
+
+    def reproduce(figures, **options):
+        asked.update(options)
+        return Report(True)
+
+    monkeypatch.setattr(af.paper, "reproduce", reproduce)
+    words = ["--figure", 7, 8, "--gpt2", "a", "--gpt-neo", "b", "--full", "--passes", 3]
+    assert in_process(capsys, "reproduce", *words, "--out", tmp_path)[0] == 0
+    assert (asked["gpt2"], asked["gpt_neo"]) == (Path("a"), Path("b"))
+    assert (asked["full"], asked["passes"]) == (True, 3)
+
+
+def test_reproduce_without_the_models_folders_says_which_are_missing(capsys, tmp_path):
+    line = refused(capsys, "reproduce", "--figure", 8, "--gpt2", tmp_path, "--out", tmp_path)
+    assert "figure 8 is of trained models" in line
+    assert "`gpt_neo` is missing" in line
 
 
 def test_reproduce_refuses_to_run_with_64_bits_off(capsys, monkeypatch, tmp_path, x64_off):
@@ -349,7 +371,7 @@ def test_reproduce_refuses_to_run_with_64_bits_off(capsys, monkeypatch, tmp_path
 def test_reproduce_asks_for_all_figures_unless_told(capsys, monkeypatch, tmp_path):
     asked = []
 
-    def reproduce(figures, *, out, seed):
+    def reproduce(figures, *, out, seed, **options):
         asked.append((figures, seed))
         return Report(True)
 

@@ -14,6 +14,7 @@ from ._certify import certify
 from ._ensemble import ensemble
 from ._falsify import falsify
 from ._info import info
+from ._loop import loop
 from ._reproduce import reproduce
 from ._search import search
 from ._simulate import simulate
@@ -39,6 +40,7 @@ app.command(sweep)
 app.command(search)
 app.command(falsify)
 app.command(certify)
+app.command(loop)
 app.command(bench)
 app.command(info)
 

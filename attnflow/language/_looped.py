@@ -128,9 +128,9 @@ def looped(
         "control": control,
         "dtype": dtype.name,
         "precision": precision,
-        "chunk": chunk,
         "prompts": len(ids),
         "length": ids.shape[1],
+        "chunk": chunk,
         "ids": _digest(ids),
         "source": _digest(model) if key is None else _digest(jr.key_data(key)),
     }

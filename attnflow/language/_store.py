@@ -33,20 +33,26 @@ class Store:
         self.folder = writable_folder(folder)
         path = self.folder / "loop.json"
         if path.exists():
-            kept = _account(path)["settings"]
-            differ = sorted(k for k in {*kept, *settings} if kept.get(k) != settings.get(k))
-            if differ:
-                name = differ[0]
-                raise ValueError(
-                    f"`store` {self.folder} is of a run with another {name!r} "
-                    f"({_short(kept.get(name))}, asked for {_short(settings.get(name))}): give that "
-                    "one, or another folder."
+            account = _account(path)
+            kept, asked = (
+                {"architecture": sizes, **others}
+                for sizes, others in (
+                    (account["architecture"], account["settings"]),
+                    (_sizes(arch), settings),
                 )
+            )
+            for name in asked:
+                if kept.get(name) != asked[name]:
+                    raise ValueError(
+                        f"`store` {self.folder} is of a run with another {name!r} "
+                        f"({_short(kept.get(name))}; asked for {_short(asked[name])}): ask for that "
+                        "one, or choose another folder."
+                    )
             return
         account = {
             "format": _FORMAT,
             "settings": dict(settings),
-            "architecture": {**vars(arch), "windows": list(arch.windows)},
+            "architecture": _sizes(arch),
             "provenance": provenance(),
         }
         with atomic_write(path) as file:
@@ -127,6 +133,10 @@ def together(
     )
 
 
+def _sizes(arch: Architecture) -> dict[str, Any]:
+    return {**vars(arch), "windows": list(arch.windows)}
+
+
 def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     with atomic_write(path) as file:
         np.savez(file, allow_pickle=False, **arrays)
@@ -135,8 +145,9 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def _arrays(path: Path) -> dict[str, np.ndarray] | None:
     """What a file holds, its checksums read; `None` where it is not there or not whole."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        # Opened here: NumPy leaves a file that is no archive to the garbage collector.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
     except (FileNotFoundError, ValueError, EOFError, zipfile.BadZipFile):
         return None
 

@@ -1,4 +1,4 @@
-"""The paper's simulations: Figures 1 to 6, each a function that returns numbers and one that draws.
+"""The paper's simulations: Figures 1 to 10, each a function that returns numbers and one that draws.
 
 `reproduce` runs them all and sets the paper's claims beside what was measured. The fields are
 `field_theorem_3_2()`, `field_theorem_4_2(key)` and `field_theorem_4_5()`.
@@ -9,6 +9,16 @@ from ._claims import Claim as Claim, FigureData as FigureData, Report as Report
 from ._exception_4_2 import (
     draw_exception_4_2 as draw_exception_4_2,
     exception_4_2 as exception_4_2,
+)
+from ._looped import (
+    draw_figure7 as draw_figure7,
+    draw_figure8 as draw_figure8,
+    draw_figure9 as draw_figure9,
+    draw_figure10 as draw_figure10,
+    figure7 as figure7,
+    figure8 as figure8,
+    figure9 as figure9,
+    figure10 as figure10,
 )
 from ._remark_3_4 import remark_3_4 as remark_3_4
 from ._reproduce import FIGURES as FIGURES, reproduce as reproduce

@@ -13,6 +13,18 @@ import numpy as np
 from ..records import atomic_write, progress, writable_folder
 from ._claims import Claim, FigureData, Report
 from ._exception_4_2 import draw_exception_4_2, exception_4_2
+from ._looped import (
+    NAMES,
+    RUNS,
+    draw_figure7,
+    draw_figure8,
+    draw_figure9,
+    draw_figure10,
+    figure7,
+    figure8,
+    figure9,
+    figure10,
+)
 from ._remark_3_4 import remark_3_4
 from ._theorem_3_2 import (
     draw_figure1,
@@ -46,14 +58,26 @@ _PARTS = (
     _Part(4, "theorem-4.2-exception", exception_4_2, draw_exception_4_2, run=8),
     _Part(5, "figure5", figure5, draw_figure5, run=5),
     _Part(6, "figure6", figure6, draw_figure6, run=5),
+    _Part(7, "figure7", figure7, draw_figure7, run=0, size=len(NAMES)),
+    _Part(8, "figure8", figure8, draw_figure8, run=0, size=len(NAMES)),
+    _Part(9, "figure9", figure9, draw_figure9, run=9, size=RUNS),
+    _Part(10, "figure10", figure10, draw_figure10, run=10, size=RUNS),
 )
 FIGURES = tuple(sorted({part.figure for part in _PARTS}))
+_TRAINED = (7, 8)  # these need the models' files
 
 
 def reproduce(
-    figures: Sequence[int] | None = None, *, out: str | PathLike[str], seed: int = 0
+    figures: Sequence[int] | None = None,
+    *,
+    out: str | PathLike[str],
+    seed: int = 0,
+    full: bool = False,
+    passes: int | None = None,
+    gpt2: str | PathLike[str] | None = None,
+    gpt_neo: str | PathLike[str] | None = None,
 ) -> Report:
-    """The paper's Figures 1 to 6, drawn and measured.
+    """The paper's figures, drawn and measured.
 
     For each figure a PNG (`figure1.png`, ...) and its numbers (`figure1.npz`, ...) are written to
     `out`, each file whole or not at all, and the table of claims to `claims.txt`. Figure 2 brings
@@ -62,9 +86,13 @@ def reproduce(
 
     **Arguments:**
 
-    - `figures`: which of 1 to 6; all by default.
+    - `figures`: which of 1 to 10; all but 7 and 8 by default, and these too if the folders are given.
     - `out`: a folder; it is made if it is not there.
     - `seed`: of the random starts and matrices.
+    - `full`: Figures 7 to 10 at the paper's size, for which a GPU is advised; each pass is kept in
+      `out`, and the same call goes on after the last. See [`figure9`][].
+    - `passes`: through the looped models of Figures 7 to 10.
+    - `gpt2`, `gpt_neo`: folders of GPT-2 XL and GPT-Neo 2.7B, for Figures 7 and 8.
 
     **Returns:**
 
@@ -72,7 +100,8 @@ def reproduce(
 
     **Raises:**
 
-    - `ValueError`: a figure that does not exist, or a seed that is not a non-negative integer.
+    - `ValueError`: a figure that does not exist or lacks its folders, or a seed that is not a
+      non-negative integer.
     - `OSError`: a folder that cannot be made or written.
     - `RuntimeError`: 64-bit numbers are off (`jax.config.update("jax_enable_x64", True)`).
 
@@ -84,7 +113,8 @@ def reproduce(
     ```
     """
     # === check arguments
-    wanted = _wanted(figures)
+    folders = {"gpt2": gpt2, "gpt_neo": gpt_neo}
+    wanted = _wanted(figures, folders)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ValueError(f"`seed` must be an integer of 0 or more; got {seed!r}.")
     if jnp.zeros(()).dtype != jnp.float64:
@@ -95,13 +125,14 @@ def reproduce(
     folder = writable_folder(out)
 
     # === run
+    given = {"full": full, "passes": passes, "store": folder if full else None, **folders}
     parts = [part for part in _PARTS if part.figure in wanted]
     claims: list[Claim] = []
     files: list[Path] = []
     with progress(total=sum(part.size for part in parts), unit="part") as bar:
         for part in parts:
             bar.set_description(part.name)
-            data = part.compute(**_arguments(part, seed, bar.update))
+            data = part.compute(**_arguments(part, seed, bar.update, given))
             claims += data.claims
             files.append(_write_numbers(folder / f"{part.name}.npz", data))
             if part.draw is not None:
@@ -114,9 +145,10 @@ def reproduce(
     return report
 
 
-def _wanted(figures: Sequence | None) -> tuple[int, ...]:
+def _wanted(figures: Sequence | None, folders: dict) -> tuple[int, ...]:
+    missing = [name for name, folder in folders.items() if folder is None]
     if figures is None:
-        return FIGURES
+        return tuple(f for f in FIGURES if f not in _TRAINED or not missing)
     for figure in figures:
         if isinstance(figure, bool) or figure not in FIGURES:
             raise ValueError(
@@ -124,12 +156,19 @@ def _wanted(figures: Sequence | None) -> tuple[int, ...]:
             )
     if not figures:
         raise ValueError("`figures` must name at least one figure; got none. Use None for all.")
+    trained = [figure for figure in figures if figure in _TRAINED]
+    if trained and missing:
+        raise ValueError(
+            f"figure {trained[0]} is of trained models: give the folder of each as `gpt2` and "
+            f"`gpt_neo`; {' and '.join(f'`{name}`' for name in missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} missing."
+        )
     return tuple(figures)
 
 
-def _arguments(part: _Part, seed: int, tick: Callable[[], object]) -> dict:
+def _arguments(part: _Part, seed: int, tick: Callable[[], object], given: dict) -> dict:
     accepted = inspect.signature(part.compute).parameters
-    offered = {"key": jr.fold_in(jr.key(seed), part.run), "tick": tick}
+    offered = {"key": jr.fold_in(jr.key(seed), part.run), "tick": tick, **given}
     return {name: value for name, value in offered.items() if name in accepted}
 
 

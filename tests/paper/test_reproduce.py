@@ -28,7 +28,7 @@ def test_a_figure_s_files_claims_and_numbers(tmp_path):
 
 
 def test_every_figure_has_its_part_and_can_be_drawn():
-    assert paper.FIGURES == (1, 2, 3, 4, 5, 6)
+    assert list(paper.FIGURES) == list(range(1, 11))
     t = np.linspace(0.0, 60.0, 50)
     on_sphere = np.stack([np.stack([np.cos(t / 99), np.sin(t / 99), 0 * t], 1)] * 3, axis=1)
     curves = np.exp(-t)[None] * np.ones((3, 1))
@@ -48,11 +48,20 @@ def test_every_figure_has_its_part_and_can_be_drawn():
         assert any(texts), draw.__name__
 
 
-@pytest.mark.parametrize("figures", [[7], [0], [1, 2, 9], [True], [2.5], ["4"], []])
+@pytest.mark.parametrize("figures", [[11], [0], [1, 2, 12], [True], [2.5], ["4"], []])
 def test_a_figure_that_does_not_exist_is_refused_before_any_work(tmp_path, figures):
     with pytest.raises(ValueError, match="`figures` must"):
         paper._reproduce.reproduce.__wrapped__(figures, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_figures_of_trained_models_need_their_folders_and_are_left_out_otherwise(tmp_path):
+    wanted = paper._reproduce._wanted
+    with pytest.raises(ValueError, match="figure 7 .* `gpt2` and `gpt_neo` are missing"):
+        paper.reproduce([1, 7], out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert wanted(None, {"gpt2": None, "gpt_neo": None}) == (1, 2, 3, 4, 5, 6, 9, 10)
+    assert wanted(None, {"gpt2": "a", "gpt_neo": "b"}) == tuple(range(1, 11))
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, True])

@@ -1,0 +1,169 @@
+"""`attnflow loop`: a GPT-2 or GPT-Neo whose output enters it again, and how far apart its tokens are."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+from cyclopts.types import NonNegativeInt, PositiveInt
+
+if TYPE_CHECKING:
+    from ..language import Looped
+
+
+def loop(
+    *,
+    model: str,
+    weights: Literal["trained", "fixed", "redrawn"] | None = None,
+    feed_forward: bool = True,
+    control: Literal["none", "normalisation", "no-values", "no-biases"] = "none",
+    passes: PositiveInt = 20,
+    prompts: PositiveInt = 100,
+    length: PositiveInt = 200,
+    texts: Annotated[Path | None, Parameter(negative="")] = None,
+    seed: NonNegativeInt = 0,
+    dtype: Literal["float32", "float64", "bfloat16", "float16"] = "float32",
+    precision: Literal["highest", "high", "default"] = "highest",
+    chunk: PositiveInt = 10,
+    hold: bool = True,
+    out: Annotated[Path | None, Parameter(negative="")] = None,
+) -> int:
+    """Send prompts through a transformer again and again, and measure how far apart its tokens are.
+
+    After every block of every pass E is the mean of 1 - cos between token 1 and the others (the
+    paper's eq. 9). Prompts are the paper's: ids drawn at random, 200 to a prompt. Figures 9 and 10
+    are `--weights fixed` and `--weights redrawn`, which need no file; Figures 7 and 8 need the
+    folders of the trained models.
+
+    With --out every pass is kept: the same command goes on where an earlier one was stopped or
+    killed, and ends with the same numbers; more --passes can be asked for later.
+
+    Examples:
+
+    - `attnflow loop --model gpt2 --prompts 2 --passes 3 --no-feed-forward`
+    - `attnflow loop --model gpt2-xl --weights fixed --no-feed-forward --prompts 100 --passes 20 --out xl`
+    - `attnflow loop --model folder/of/gpt2-xl --control no-values --out values`
+
+    Parameters
+    ----------
+    model
+        The folder of a Hugging Face model (config.json, model.safetensors), or a size for random
+        weights: gpt2, gpt2-medium, gpt2-large, gpt2-xl, gpt-neo-125M, gpt-neo-1.3B, gpt-neo-2.7B.
+    weights
+        The model's own (trained), random ones (fixed), or random ones drawn anew before each pass
+        (redrawn). A folder's are trained unless told otherwise, a size's fixed.
+    feed_forward
+        With --no-feed-forward blocks are attention alone.
+    control
+        What remains without attention: the final norm alone (normalisation), value matrices zero
+        (no-values), biases zero (no-biases).
+    passes
+        How many times through the model.
+    prompts
+        How many of the paper's random prompts.
+    length
+        Tokens kept of each.
+    texts
+        A file with a prompt in each line instead, for the folder's tokenizer; all are cut to the
+        shortest, and to --length.
+    seed
+        Of random weights.
+    dtype
+        Of the weights. E is float32 or better whatever it is.
+    precision
+        Of matrix products: default lets a GPU round float32 products.
+    chunk
+        Prompts that go through a layer together.
+    hold
+        With --no-hold fixed random weights are drawn layer by layer, in the memory of one.
+    out
+        Folder for the passes (npz), a summary (loop.txt, summary.json) and a picture (loop.png).
+    """
+    from ._start import start_jax
+
+    start_jax()
+    import jax.random as jr
+
+    from .. import language
+
+    folder = Path(model)
+    if not folder.is_dir() and model not in language.SIZES:
+        raise ValueError(
+            f"--model must be a folder or one of {', '.join(language.SIZES)}; got {model!r}."
+        )
+    if texts is not None and not folder.is_dir():
+        raise ValueError("--texts needs the tokenizer of a model's folder: give one as --model.")
+    trained = folder.is_dir() and weights in (None, "trained")
+    try:
+        if trained:
+            source: Any = language.load(folder, dtype=dtype, feed_forward=feed_forward)
+        else:
+            source = (
+                language.read_config(folder) if folder.is_dir() else language.architecture(model)
+            )
+        if texts is None:
+            ids: Any = language.paper_prompts(prompts, max(length, 200))[:, :length]
+        else:
+            ids = _encoded(folder, texts, length)
+        run = language.looped(
+            source,
+            ids,
+            passes=passes,
+            feed_forward=feed_forward,
+            weights=weights,
+            key=jr.key(seed),
+            control=control,
+            store=out,
+            hold=hold,
+            chunk=chunk,
+            dtype=None if trained else dtype,
+            precision=precision,
+        )
+    except ImportError as error:  # an extra that is not installed
+        raise ValueError(str(error)) from error
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_left(out)) from None
+    print(run)
+    if out is not None:
+        for path in _write(out, run):
+            print(f"wrote {path}")
+    return 0
+
+
+def _left(out: Path | None) -> str:
+    if out is None:
+        return "interrupted; with --out the same command would go on from there"
+    return f"interrupted: the passes before are in {out}; the same command goes on from there"
+
+
+def _encoded(folder: Path, texts: Path, length: int) -> list[list[int]]:
+    from .. import language
+
+    try:
+        lines = [line for line in texts.read_text().splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--texts must be a text file; {texts} is not: {error.reason}.") from None
+    if not lines:
+        raise ValueError(f"--texts must have a prompt in each line; {texts} is empty.")
+    ids = language.encode(folder, lines)
+    shortest = min(length, *map(len, ids))
+    if shortest == 0:
+        raise ValueError(f"--texts must have tokens in each line; one of {texts} has none.")
+    return [row[:shortest] for row in ids]
+
+
+def _write(out: Path, run: "Looped") -> list[Path]:
+    import json
+
+    from .. import plot
+    from ..records import atomic_write, provenance
+
+    written = [out / "loop.txt", out / "summary.json", out / "loop.png"]
+    with atomic_write(written[0]) as file:
+        file.write(f"{run}\n".encode())
+    with atomic_write(written[1]) as file:
+        account = {**run.record(), "provenance": provenance()}
+        file.write(json.dumps(account, indent=1).encode())
+    ax = plot.looped({"E": run}, title=str(run).splitlines()[0].replace("; ", "\n", 1))
+    with atomic_write(written[2]) as file:
+        plot.figure_of(ax).savefig(file, format="png")
+    return written
