@@ -55,7 +55,7 @@ class Architecture:
             raise ValueError(
                 f"`dim` must be a multiple of `heads`; got {self.dim} and {self.heads}."
             )
-        if self.activation not in ACTIVATIONS:
+        if not isinstance(self.activation, str) or self.activation not in ACTIVATIONS:
             known = ", ".join(ACTIVATIONS)
             raise ValueError(f"`activation` must be one of {known}; got {self.activation!r}.")
         for name in ("epsilon", "deviation"):
@@ -189,9 +189,25 @@ def _get(config: Mapping[str, Any], default: Any, *names: str) -> Any:
     return next((config[name] for name in names if config.get(name) is not None), default)
 
 
-def _shared(config: Mapping[str, Any]) -> dict[str, Any]:
+def _size(config: Mapping[str, Any], default: Any, *names: str) -> int:
+    """`_get` of a whole number, one or more."""
+    value = _get(config, default, *names)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        name = next((n for n in names if config.get(n) is not None), names[0])
+        raise ValueError(f"'{name}' must be a whole number, one or more; got {value!r}.")
+    return value
+
+
+def _shared(config: Mapping[str, Any], dim: int, heads: int) -> dict[str, Any]:
+    if dim % heads:
+        raise ValueError(
+            "'num_attention_heads' (n_head, num_heads) must divide 'hidden_size' (n_embd); "
+            f"got {heads} and {dim}."
+        )
     return {
-        "vocabulary": _get(config, 50257, "vocab_size"),
+        "dim": dim,
+        "heads": heads,
+        "vocabulary": _size(config, 50257, "vocab_size"),
         "activation": _get(config, "gelu_new", "activation_function"),
         "epsilon": _get(config, 1e-5, "layer_norm_epsilon"),
         "deviation": _get(config, 0.02, "initializer_range"),
@@ -201,48 +217,44 @@ def _shared(config: Mapping[str, Any]) -> dict[str, Any]:
 def _from_gpt2(config: Mapping[str, Any]) -> Architecture:
     if config.get("add_cross_attention"):
         raise ValueError("'add_cross_attention' must be false: there is nothing to attend to.")
-    dim = _get(config, 768, "n_embd", "hidden_size")
+    dim = _size(config, 768, "n_embd", "hidden_size")
     return Architecture(
         family="gpt2",
-        positions=_get(config, 1024, "n_positions", "max_position_embeddings"),
-        dim=dim,
-        layers=_get(config, 12, "n_layer", "num_hidden_layers"),
-        heads=_get(config, 12, "n_head", "num_attention_heads"),
-        inner=_get(config, 4 * dim if isinstance(dim, int) else 0, "n_inner"),
+        positions=_size(config, 1024, "n_positions", "max_position_embeddings"),
+        layers=_size(config, 12, "n_layer", "num_hidden_layers"),
+        inner=_size(config, 4 * dim, "n_inner"),
         scaled=bool(_get(config, True, "scale_attn_weights")),
         scaled_by_layer=bool(_get(config, False, "scale_attn_by_inverse_layer_idx")),
-        **_shared(config),
+        **_shared(config, dim, _size(config, 12, "n_head", "num_attention_heads")),
     )
 
 
 def _from_gpt_neo(config: Mapping[str, Any]) -> Architecture:
-    dim = _get(config, 2048, "hidden_size")
-    layers = _get(config, 24, "num_layers", "num_hidden_layers")
-    window = _get(config, 256, "window_size")
+    dim = _size(config, 2048, "hidden_size")
+    layers = _size(config, 24, "num_layers", "num_hidden_layers")
     return Architecture(
         family="gpt_neo",
-        positions=_get(config, 2048, "max_position_embeddings"),
-        dim=dim,
+        positions=_size(config, 2048, "max_position_embeddings"),
         layers=layers,
-        heads=_get(config, 16, "num_heads", "num_attention_heads"),
-        inner=_get(config, 4 * dim if isinstance(dim, int) else 0, "intermediate_size"),
+        inner=_size(config, 4 * dim, "intermediate_size"),
         scaled=False,
-        windows=_windows(config, layers, window),
-        **_shared(config),
+        windows=_windows(config, layers, _size(config, 256, "window_size")),
+        **_shared(config, dim, _size(config, 16, "num_heads", "num_attention_heads")),
     )
 
 
-def _windows(config: Mapping[str, Any], layers: Any, window: Any) -> tuple[int | None, ...]:
+def _windows(config: Mapping[str, Any], layers: int, window: int) -> tuple[int | None, ...]:
     """`attention_types`, `[[["global", "local"], 12]]`, laid out by layer."""
     types = _get(config, [[["global", "local"], 12]], "attention_types")
+    laid_out = config.get("attention_layers") if config.get("attention_types") is None else None
     try:
         kinds = [kind for pattern, times in types for _ in range(times) for kind in pattern]
+        kinds = kinds if laid_out is None else list(laid_out)
     except (TypeError, ValueError):
         raise ValueError(
             "'attention_types' must be pairs of a list of kinds and a number; "
             f"got {json.dumps(types)}."
         ) from None
-    kinds = _get(config, kinds, "attention_layers") if "attention_types" not in config else kinds
     unknown = next((kind for kind in kinds if kind not in ("global", "local")), None)
     if unknown is not None:
         raise ValueError(f"'attention_types' must name 'global' and 'local'; got {unknown!r}.")
@@ -250,6 +262,4 @@ def _windows(config: Mapping[str, Any], layers: Any, window: Any) -> tuple[int |
         raise ValueError(
             f"'attention_types' must cover the {layers} layers of 'num_layers'; got {len(kinds)}."
         )
-    if isinstance(window, bool) or not isinstance(window, int) or window < 1:
-        raise ValueError(f"'window_size' must be a whole number, one or more; got {window!r}.")
     return tuple(None if kind == "global" else window for kind in kinds)

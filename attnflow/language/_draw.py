@@ -25,6 +25,13 @@ def as_dtype(dtype: Any) -> Any:
     return jnp.dtype(dtype)
 
 
+def as_key(key: Any) -> Array:
+    """A key of `jax.random.key`."""
+    if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
+        raise ValueError(f"`key` must be a key of jax.random.key; got {type(key).__name__}.")
+    return key
+
+
 def as_architecture(model: Any) -> Architecture:
     """A name, an architecture, or that of a model."""
     if isinstance(model, GPT):
@@ -34,8 +41,7 @@ def as_architecture(model: Any) -> Architecture:
     if isinstance(model, str):
         return named(model)
     raise ValueError(
-        "`model` must be a GPT, an Architecture or the name of a size; "
-        f"got {type(model).__name__}."
+        f"`model` must be a GPT, an Architecture or the name of a size; got {type(model).__name__}."
     )
 
 
@@ -61,7 +67,7 @@ def random(model: Any, *, key: Key[Array, ""], dtype: Any = "float32") -> GPT:
     model = af.language.random("gpt2", key=jax.random.key(0))
     ```
     """
-    arch, dtype = as_architecture(model), as_dtype(dtype)
+    arch, dtype, key = as_architecture(model), as_dtype(dtype), as_key(key)
     everything = jax.jit(_everything, static_argnums=(0, 2))
     tokens, positions, blocks = everything(arch, key, dtype)
     return GPT(tokens, positions, blocks, final_norm(arch, dtype), arch)

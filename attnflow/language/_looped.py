@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Sequence
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -19,6 +20,7 @@ from ._architecture import Architecture
 from ._draw import (
     as_architecture,
     as_dtype,
+    as_key,
     draw_blocks,
     final_norm,
     position_rows,
@@ -117,7 +119,8 @@ def looped(
         dtype, key = model.dtype, None
     else:
         default = model.dtype if isinstance(model, GPT) else "float32"
-        dtype, key = as_dtype(default if dtype is None else dtype), _key(key)
+        dtype = as_dtype(default if dtype is None else dtype)
+        key = as_key(jr.key(0) if key is None else key)
     devices = list(jax.local_devices() if devices is None else devices)
     chunk = min(chunk, len(ids))
     chunk += -chunk % len(devices)
@@ -185,13 +188,6 @@ def _weights(model: Any, weights: str | None) -> str:
     return weights
 
 
-def _key(key: Any) -> Array:
-    key = jr.key(0) if key is None else key
-    if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
-        raise ValueError(f"`key` must be a key of jax.random.key; got {type(key).__name__}.")
-    return key
-
-
 def _whole(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"`{name}` must be a whole number, one or more; got {value!r}.")
@@ -220,8 +216,13 @@ def _embedded(model: Any, arch: Architecture, ids: Any, key: Array | None, dtype
     """Token plus position embedding of all prompts; of random ones only the rows that are used."""
     if key is None:
         return jnp.stack([model.embed(row) for row in jnp.asarray(ids)])
+    return _drawn_rows(arch, key, jnp.asarray(ids), dtype)
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def _drawn_rows(arch: Architecture, key: Array, ids: Array, dtype: Any) -> Array:
+    tokens = wide(token_rows(arch, key, ids).astype(dtype))
     places = jnp.arange(ids.shape[1])
-    tokens = wide(token_rows(arch, key, jnp.asarray(ids)).astype(dtype))
     return tokens + wide(position_rows(arch, key, places).astype(dtype))[None]
 
 

@@ -19,9 +19,7 @@ class Norm(eqx.Module):
     gain: Float[Array, "*layers dim"]
     bias: Float[Array, "*layers dim"]
 
-    def __call__(
-        self, x: Float[Array, "*batch dim"], epsilon: float
-    ) -> Float[Array, "*batch dim"]:
+    def __call__(self, x: Float[Array, "*batch dim"], epsilon: float) -> Float[Array, "*batch dim"]:
         return LayerNorm(self.gain, self.bias, epsilon)(x)
 
 
@@ -98,8 +96,17 @@ class GPT(eqx.Module):
         self, ids: Int[ArrayLike, " length"], *, feed_forward: bool = True
     ) -> Float[Array, "layers_and_one length dim"]:
         """The residual stream of a prompt: its embedding, then after every block, before the final norm."""
-        ids = as_ids(self.architecture, ids)[0]
-        return _hidden(self, ids, feed_forward)
+        rows = as_ids(self.architecture, ids)
+        if len(rows) > 1:
+            raise ValueError(f"`ids` must be one prompt, shape (length,); got {rows.shape}.")
+        if feed_forward and self.blocks.feed_forward is None:
+            raise ValueError(
+                "`feed_forward` needs the feed-forward's weights, which were not loaded: "
+                "load the model with feed_forward=True."
+            )
+        # As in `looped`: a GPU would round float32 products to TF32.
+        with jax.default_matmul_precision("highest"):
+            return _hidden(self, rows[0], feed_forward)
 
     def __call__(self, ids: Int[ArrayLike, " length"]) -> Float[Array, "length dim"]:
         """The last hidden state of a prompt, after the final norm."""
@@ -122,7 +129,7 @@ def _hidden(model: GPT, ids: Array, feed_forward: bool) -> Array:
 
 def wide(x: Array) -> Array:
     """`x` in float32, or as it is if that is better."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return x if x.dtype.itemsize >= 4 else x.astype(jnp.float32)
 
 
 def without_feed_forward(blocks: Block) -> Block:

@@ -96,18 +96,17 @@ def encode(folder: str | PathLike, texts: str | Sequence[str]) -> list[list[int]
 
     folder = Path(folder)
     path, vocabulary, merges = (folder / n for n in ("tokenizer.json", "vocab.json", "merges.txt"))
+    whole = path.is_file()
+    if not whole and not (vocabulary.is_file() and merges.is_file()):
+        raise ValueError(
+            f"{folder} has no tokenizer.json, nor vocab.json with merges.txt: give token ids."
+        )
+    path = path if whole else vocabulary
     try:
-        if path.is_file():
+        if whole:
             tokenizer: Any = tokenizers.Tokenizer.from_file(str(path))
-        elif vocabulary.is_file() and merges.is_file():
-            path = vocabulary
-            tokenizer = tokenizers.ByteLevelBPETokenizer(str(vocabulary), str(merges))
         else:
-            raise ValueError(
-                f"{folder} has no tokenizer.json, nor vocab.json with merges.txt: give token ids."
-            )
-    except ValueError:
-        raise
+            tokenizer = tokenizers.ByteLevelBPETokenizer(str(vocabulary), str(merges))
     except Exception as error:  # the package raises bare exceptions
         raise ValueError(f"{path} cannot be read as a tokenizer: {error}.") from None
     texts = [texts] if isinstance(texts, str) else list(texts)

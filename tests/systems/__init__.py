@@ -20,6 +20,12 @@ from ._closed_forms import (
     wendel as wendel,
 )
 from ._fields import PLACES as PLACES, Place as Place
+from ._gpt import (
+    GPTOracle as GPTOracle,
+    gpt_checkpoint as gpt_checkpoint,
+    gpt_prompts as gpt_prompts,
+    write_folder as write_folder,
+)
 from ._inputs import (
     carry_p as carry_p,
     carry_u as carry_u,
