@@ -8,7 +8,7 @@ asked for, so that `import attnflow` takes milliseconds and does not import JAX.
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.8.0"
+__version__ = "0.9.0"
 
 if TYPE_CHECKING:
     from . import (

@@ -6,7 +6,12 @@ from ._architecture import (
     architecture as architecture,
     read_config as read_config,
 )
+from ._compare import compare as compare
+from ._comparison import Comparison as Comparison
+from ._depth import KeyBiased as KeyBiased
 from ._draw import random as random
+from ._field import as_field as as_field, as_layers as as_layers, start as start
+from ._heads import Heads as Heads, heads as heads
 from ._load import load as load
 from ._looped import looped as looped
 from ._model import (
@@ -18,4 +23,6 @@ from ._model import (
 )
 from ._prompts import download as download, encode as encode, paper_prompts as paper_prompts
 from ._result import Looped as Looped
+from ._spectra import spectra as spectra
+from ._spectra_table import Spectra as Spectra
 from ._store import read as read

@@ -62,7 +62,9 @@ class Architecture:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, float | int) or not value >= 0:
                 raise ValueError(f"`{name}` must be a number, zero or more; got {value!r}.")
-        windows = tuple(self.windows) or (None,) * self.layers
+        windows = tuple(self.windows)
+        if all(w is None for w in windows):  # so that `dataclasses.replace` may change the layers
+            windows = (None,) * self.layers
         if len(windows) != self.layers or any(w is not None and w < 1 for w in windows):
             raise ValueError(
                 f"`windows` must be one number or None for each of {self.layers} layers; "

@@ -1,6 +1,8 @@
 """Attention as discrete layers: eq. (1), and the poster's transformer block."""
 
+import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -8,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from .._callables import as_module
+from .._callables import OfTimeAndTokens, as_module
 from .._checks import check, floating
 from ._field import AttentionField
 
@@ -67,7 +69,8 @@ class AttentionLayers(eqx.Module):
     - `skip`: add the token itself; without it $y \leftarrow N(\tau\sum\dots)$.
     - `norm`: $N$: `None` for the projection $\pi_W$, or any function of tokens `(tokens, dim)`,
       such as [`LayerNorm`][].
-    - `feed_forward`: $f$, a function of *one* token `(dim,) -> (dim,)`, such as `equinox.nn.MLP`.
+    - `feed_forward`: $f$, a function of *one* token `(dim,) -> (dim,)`, such as `equinox.nn.MLP`; or
+      of `(t, token)`, told by its two required parameters, where layers differ.
 
     ```python
     layers = af.AttentionLayers(field, step=0.3)
@@ -97,9 +100,7 @@ class AttentionLayers(eqx.Module):
         if self.step.ndim:
             raise ValueError(f"`step` must be a scalar; got shape {self.step.shape}.")
         self.norm = None if norm is None else as_module("norm", norm)
-        self.feed_forward = (
-            None if feed_forward is None else as_module("feed_forward", feed_forward)
-        )
+        self.feed_forward = None if feed_forward is None else _feed_forward(feed_forward)
         self.skip = bool(skip)
 
     def time(self, k: Int[ArrayLike, "*layers"], dtype=None) -> Float[Array, "*layers"]:
@@ -117,7 +118,9 @@ class AttentionLayers(eqx.Module):
         moved = self.step.astype(y.dtype) * A
         out = self._normalise(t, y + moved if self.skip else moved)
         if self.feed_forward is not None:
-            out = self._normalise(t, out + jax.vmap(self.feed_forward)(out))  # pyright: ignore
+            f: Any = self.feed_forward
+            f = partial(f, t) if isinstance(f, OfTimeAndTokens) else f
+            out = self._normalise(t, out + jax.vmap(f)(out))
         if field.frozen is not None:
             out = jnp.where(field.frozen[:, None], y, out)
         return out
@@ -130,3 +133,17 @@ class AttentionLayers(eqx.Module):
             return x
         projected = self.field.manifold.project(x)
         return projected if keeps is True else jnp.where(keeps, projected, x)
+
+
+def _feed_forward(function: Any) -> eqx.Module:
+    """A function of a token, or one of `(t, token)`, which is marked by its type."""
+    module = as_module("feed_forward", function)
+    if isinstance(module, OfTimeAndTokens):
+        return module
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # no signature to be had
+        return module
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    required = [p for p in parameters if p.kind in positional and p.default is p.empty]
+    return OfTimeAndTokens(module) if len(required) == 2 else module

@@ -1,0 +1,226 @@
+"""`compare`: a real network beside eq. (1) and eq. (6) with its own matrices, and what sets them apart."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ..flow import iterate, simulate
+from ..model import AttentionField
+from ..observables import misalignment
+from ._comparison import Comparison
+from ._field import as_layers, directions, nonzero_biases
+from ._heads import as_radius, centred
+from ._model import GPT, by_layer, through, without_feed_forward
+from ._prompts import as_ids
+
+_SEEN = 1e-6  # relative differences below this are not worth a sentence in float32 or float64
+
+
+def compare(
+    model: GPT,
+    token_ids: Any,
+    *,
+    passes: int = 1,
+    feed_forward: bool = False,
+    biases: str = "account",
+    radius: float | None = None,
+) -> Comparison:
+    r"""The misalignment of a real network, layer by layer, beside eq. (1) and eq. (6) with its own heads.
+
+    All three begin with the prompts' embedding: the network as it is looped ([`looped`][]), the
+    others with its directions in $\mathbf 1^\perp$ ([`start`][]). Eq. (1) is [`as_layers`][], eq. (6) is
+    [`as_field`][] integrated from layer to layer, looked at where layers end.
+
+    **Arguments:**
+
+    - `model`: a [`GPT`][].
+    - `token_ids`: prompts, `(prompts, length)`.
+    - `passes`: how often the layers are gone through.
+    - `feed_forward`: with it in the network, and in eq. (1) as in the poster's block; eq. (6) has none.
+    - `biases`, `radius`: of the equations, as in [`as_field`][]. The network keeps its biases.
+
+    **Returns:**
+
+    A [`Comparison`][]: `.E` is a dict of `(prompts, 1 + passes * layers)`, `.assumptions` says what sets
+    the equations apart from this network, with numbers.
+
+    **Raises:**
+
+    `ValueError` as [`as_field`][] does, and on ids outside the vocabulary.
+
+    ```python
+    found = af.language.compare(model, ids, passes=2)
+    print(found)
+    found.E["eq. (6)"]                                       # (prompts, 1 + 2 * layers)
+    ```
+    """
+    # === check arguments
+    radius = as_radius(model, radius)
+    arch, ids = model.architecture, as_ids(model.architecture, token_ids)
+    options: dict[str, Any] = {
+        "passes": passes,
+        "biases": biases,
+        "radius": radius,
+        "length": ids.shape[1],
+    }
+    layers = as_layers(model, feed_forward=feed_forward, **options)
+    field = layers.field
+    depth = passes * arch.layers
+
+    # === run
+    h = jnp.stack([model.embed(row) for row in jnp.asarray(ids)])
+    blocks = model.blocks if feed_forward else without_feed_forward(model.blocks)
+    with jax.default_matmul_precision("highest"):
+        seen = _network(eqx.tree_at(lambda m: m.blocks, model, blocks), h, passes)
+    network = {name: np.asarray(value) for name, value in seen.items()}
+    discrete, continuous, tilt = [], [], 0.0
+    for y0 in directions(h):
+        discrete.append(np.asarray(iterate(layers, y0, depth=depth, observe=misalignment).ys))
+        ts = jnp.arange(depth + 1, dtype=y0.dtype)
+        sol = simulate(field, y0, t1=ts[-1], ts=ts, observe=misalignment)
+        continuous.append(np.asarray(sol.ys))
+        tilt = max(tilt, float(jnp.max(jnp.abs(jnp.mean(sol.y1, axis=1)))) * arch.dim**0.5)
+    E = {
+        "network": network["E"],
+        "network, centred": network["centred"],
+        "eq. (1)": np.stack(discrete),
+        "eq. (6)": np.stack(continuous),
+    }
+    said = [
+        *_of_the_network(model, network, radius, passes),
+        *_of_biases(model, field, biases, feed_forward),
+        *_of_the_equations(E, feed_forward, tilt),
+    ]
+    return Comparison(
+        E=E,
+        length=network["size"] / radius,
+        radius=radius,
+        architecture=arch,
+        passes=passes,
+        feed_forward=bool(feed_forward),
+        biases=biases,
+        assumptions=tuple(said),
+    )
+
+
+@eqx.filter_jit
+def _network(model: GPT, h: Array, passes: int) -> dict[str, Array]:
+    """What the residual stream does, by prompt: at the embedding and after every block; before every block."""
+    arch = model.architecture
+
+    def after(h: Array) -> dict[str, Array]:
+        inside = centred(h)
+        size = jnp.linalg.norm(inside, axis=-1)
+        along = jnp.abs(jnp.mean(h, axis=-1)) * arch.dim**0.5
+        return {
+            "E": misalignment(h),
+            "centred": misalignment(inside),
+            "size": jnp.mean(size),
+            "mean": jnp.max(along / jnp.linalg.norm(h, axis=-1)),
+        }
+
+    def layer(h, x):
+        block, scale, window = x
+        size = jnp.linalg.norm(centred(h), axis=-1)
+        h = through(arch, block, scale, window, h[None])[0]
+        return h, after(h) | {"least": jnp.min(size), "most": jnp.max(size)}
+
+    def one_pass(h, _):
+        h, seen = jax.lax.scan(layer, h, (model.blocks, *by_layer(arch, h.dtype)))
+        return model.norm(h, arch.epsilon), seen
+
+    def prompt(h):
+        seen = jax.lax.scan(one_pass, h, None, length=passes)[1]
+        seen = {name: x.reshape(-1) for name, x in seen.items()}
+        begin = {name: x[None] for name, x in after(h).items()}
+        return {
+            name: jnp.concatenate([begin[name], x]) if name in begin else x
+            for name, x in seen.items()
+        }
+
+    # One prompt at a time: only one's scores are in memory.
+    return jax.lax.map(prompt, h)
+
+
+def _of_the_network(
+    model: GPT, seen: dict[str, np.ndarray], radius: float, passes: int
+) -> list[str]:
+    """What the equations leave out of the residual stream and its normalisations."""
+    arch, said = model.architecture, []
+    least, most = float(seen["least"].min()) / radius, float(seen["most"].max()) / radius
+    if max(abs(least - 1), abs(most - 1)) > _SEEN:
+        said.append(
+            "the residual stream's length is not fixed: blocks of the network meet tokens of "
+            f"{least:.3g} to {most:.3g} times the length {radius:.4g} that the equations give all of "
+            "them, and turn shorter ones by more"
+        )
+    if arch.epsilon > 0:
+        variance = (least * radius) ** 2 / arch.dim
+        shorter = 1 - (1 + arch.epsilon / variance) ** -0.5
+        said.append(
+            f"epsilon is {arch.epsilon:.3g} in the network's normalisations and 0 in the equations': "
+            f"what attention sees is shorter by a part of up to {shorter:.2g}"
+        )
+    mean = float(seen["mean"].max())
+    if mean > _SEEN:
+        said.append(
+            "tokens of the network have a mean, which is up to "
+            f"{mean:.2g} of their length and enters its E; the equations' have none, nor has "
+            "'network, centred'"
+        )
+    gain, bias = (np.asarray(x, np.float64) for x in (model.norm.gain, model.norm.bias))
+    if passes > 1 and (np.ptp(gain) > _SEEN * np.abs(gain).max() or gain[0] < 0 or np.any(bias)):
+        said.append(
+            "the final normalisation, once a pass, is not in the equations: gains from "
+            f"{gain.min():.3g} to {gain.max():.3g}, biases up to {np.abs(bias).max():.3g} (alone and "
+            "repeated, a bias drives E to 0: control='normalisation' of attnflow.language.looped)"
+        )
+    if model.dtype.itemsize < 4:
+        said.append(
+            f"the network multiplies in {model.dtype}, the equations in float32 with the same weights"
+        )
+    return said
+
+
+def _of_biases(model: GPT, field: AttentionField, biases: str, feed_forward: bool) -> list[str]:
+    found = nonzero_biases(model, feed_forward)
+    if not found:
+        return []
+    shown = ", ".join(f"{name} up to {size:.3g}" for name, size in found.items())
+    if biases == "drop":
+        return [f"biases are left out of the equations: {shown}"]
+    drift = 0.0
+    if field.drift is not None:
+        y = jnp.zeros((1, field.dim), field.scale.dtype)
+        times = range(model.architecture.layers)
+        drift = max(
+            float(jnp.linalg.norm(field.drift(jnp.asarray(float(t)), y, None))) for t in times
+        )
+    return [
+        f"biases ({shown}) are kept, as a drift of length up to {drift:.3g} and as scores of keys: the "
+        "paper's eqs. (1) and (6) have neither, and its theorems allow for none"
+    ]
+
+
+def _of_the_equations(E: dict[str, np.ndarray], feed_forward: bool, tilt: float) -> list[str]:
+    said = []
+    if feed_forward:
+        said.append(
+            "the feed-forward is in eq. (1) as in the poster's block, which normalises before it too; "
+            "eq. (6) has none"
+        )
+    apart = float(np.abs(E["eq. (1)"] - E["eq. (6)"]).max())
+    said.append(
+        "eq. (6) is continuous in depth, eq. (1) and the network are not: the two equations' E are up "
+        f"to {apart:.3g} apart"
+    )
+    if tilt > 1e-3:
+        said.append(
+            f"rounding has taken tokens of eq. (6) out of the hyperplane of Remark 2.2, by {tilt:.2g} of "
+            "their length: the values repel it there"
+        )
+    return said

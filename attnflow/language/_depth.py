@@ -1,0 +1,102 @@
+"""What depends on depth: values by layer, scores with a bias of keys, drift and feed-forward in time."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, Real
+
+from ..schedules import AbstractSchedule, Constant, Periodic, Piecewise
+from ..schedules._base import all_jumps, as_schedule, fastest
+from ..schedules._factored import on_the_right
+from ._activations import ACTIVATIONS
+
+
+def in_depth(values: Array) -> AbstractSchedule:
+    """`values[k]` during `k <= t < k + 1`."""
+    layers = values.shape[0]
+    if layers == 1:
+        return Constant(values[0])
+    return Piecewise(jnp.arange(1, layers, dtype=values.dtype), values)
+
+
+def repeated(schedule: AbstractSchedule, layers: int, passes: int) -> AbstractSchedule:
+    """The schedule of all layers `passes` times; one layer or one pass is left as it is."""
+    if passes == 1 or layers == 1:
+        return schedule
+    dtype = jax.eval_shape(schedule, jnp.zeros(())).dtype
+    return Periodic(schedule, jnp.asarray(layers, dtype), passes)
+
+
+class KeyBiased(AbstractSchedule):
+    r"""Scores $y_i^\top P(t)\, y_j + k(t)^\top y_j$: a matrix, and what a bias of the queries adds for each key.
+
+    The second term is not of the form $y_i^\top M y_j$. It is in `bilinear`, which scores are made
+    of; `__call__`, `apply` and `square_norm` are those of the matrix $P(t)$ alone.
+
+    **Arguments:**
+
+    - `matrix`: $P$, shape `(h, d, d)`; array or schedule.
+    - `bias`: $k$, shape `(h, d)`; array or schedule.
+    """
+
+    matrix: AbstractSchedule
+    bias: AbstractSchedule
+
+    def __init__(self, matrix: Any, bias: Any):
+        self.matrix, self.bias = as_schedule("matrix", matrix), as_schedule("bias", bias)
+        P, k = self.matrix.shape, self.bias.shape
+        if len(P) != 3 or k != (P[0], P[2]):
+            raise ValueError(
+                "`matrix` and `bias` must have shapes (heads, d, d) and (heads, d); "
+                f"got {P} and {k}."
+            )
+
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "heads d d"]:
+        return self.matrix(t)
+
+    @property
+    def frequency(self) -> Float[Array, ""] | None:
+        return fastest(self.matrix, self.bias)
+
+    @property
+    def jump_times(self) -> Float[Array, " jumps"] | None:
+        return all_jumps(self.matrix, self.bias)
+
+    def apply(self, t, y):
+        return self.matrix.apply(t, y)
+
+    def bilinear(self, t, x, y):
+        keys = self.bias(t).astype(y.dtype) @ y.T
+        return self.matrix.bilinear(t, x, y) + keys[:, None, :]
+
+    def square_norm(self, t):
+        return self.matrix.square_norm(t)
+
+    def congruence(self, left, right) -> AbstractSchedule:
+        return KeyBiased(self.matrix.congruence(left, right), on_the_right(self.bias, right))
+
+
+class ValueBias(eqx.Module):
+    """A drift that is the same for every token: what the biases of values and outputs add, `(dim,)`."""
+
+    shift: AbstractSchedule
+
+    def __call__(self, t, y, args=None) -> Array:
+        return jnp.broadcast_to(self.shift(t)[None], y.shape)
+
+
+class FeedForwardByLayer(eqx.Module):
+    r"""$f_l(z) = \varphi(zA_l + a_l)B_l + b_l$ of one token, for the layer that time `t` is in."""
+
+    up: AbstractSchedule
+    up_bias: AbstractSchedule
+    down: AbstractSchedule
+    down_bias: AbstractSchedule
+    activation: str = eqx.field(static=True)
+
+    def __call__(self, t: Real[ArrayLike, ""], token: Float[Array, " dim"]) -> Float[Array, " dim"]:
+        with jax.default_matmul_precision("highest"):
+            x = ACTIVATIONS[self.activation](token @ self.up(t) + self.up_bias(t))
+            return x @ self.down(t) + self.down_bias(t)
