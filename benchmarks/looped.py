@@ -14,6 +14,7 @@ import json
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -39,6 +40,7 @@ def flops(arch, prompts: int, length: int, feed_forward: bool) -> float:
 
 
 def ours(size: str, weights: str, hold: bool, passes: int) -> dict:
+    """Seconds of the first and of later passes, and E after each."""
     ids = af.language.paper_prompts(PROMPTS)
     run = af.language.looped(
         size,
@@ -119,6 +121,7 @@ WORKERS = {
 
 
 def in_its_own_process(name: str, size: str, passes: int) -> dict:
+    """What a worker measures, its peak of memory among it."""
     words = [sys.executable, __file__, "--worker", name, "--size", size, "--passes", str(passes)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -162,7 +165,7 @@ def pass_(quick: bool) -> dict:
 
 def curves(quick: bool) -> dict:
     """E at the ends of passes: models a quarter as wide, 4 prompts of 100 tokens."""
-    return _curves(af.paper.figure9, af.paper.figure10, 3 if quick else 200, full=False)
+    return _curves(af.paper.figure9, af.paper.figure10, 3 if quick else 100, full=False)
 
 
 def _curves(figure9, figure10, passes: int, full: bool) -> dict:
@@ -193,8 +196,8 @@ def gpu(quick: bool) -> dict:
         n = 8192
         a, b = (jr.normal(jr.key(k), (n, n), jnp.dtype(dtype)) for k in (0, 1))
         with jax.default_matmul_precision(precision):
-            product = jax.jit(lambda a, b: jnp.matmul(a, b, preferred_element_type=jnp.float32))
-            peak = 2 * n**3 / bench.clock(lambda: product(a, b), 10).later
+            product = jax.jit(partial(jnp.matmul, preferred_element_type=jnp.float32))
+            peak = 2 * n**3 / bench.clock(partial(product, a, b), 10).later
         for size in ("gpt2-xl", "gpt-neo-2.7B"):
             run = af.language.looped(
                 size, ids, passes=4, dtype=dtype, precision=precision, chunk=25, progress=False
@@ -214,6 +217,7 @@ SECTIONS = {"pass": pass_, "curves": curves, "gpu": gpu}
 
 
 def main() -> None:
+    """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="less of everything; writes nothing")
     parser.add_argument("--only", choices=SECTIONS)

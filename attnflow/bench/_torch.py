@@ -50,7 +50,7 @@ def torchdiffeq(method: str) -> Callable[..., np.ndarray]:
         ts = torch.from_numpy(np.append(0.0, case.ts))
         atol = rtol * case.dim**-0.5
         with torch.no_grad():
-            ys = odeint(velocity(vars(case)), y0, ts, rtol=rtol, atol=atol, method=method)
+            ys: Any = odeint(velocity(vars(case)), y0, ts, rtol=rtol, atol=atol, method=method)
         return ys[1:].movedim(0, 1).numpy()
 
     return solve

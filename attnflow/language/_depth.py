@@ -1,6 +1,6 @@
 """What depends on depth: values by layer, scores with a bias of keys, drift and feed-forward in time."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -33,7 +33,8 @@ class KeyBiased(AbstractSchedule):
     r"""Scores $y_i^\top P(t)\, y_j + k(t)^\top y_j$: a matrix, and what a bias of the queries adds for each key.
 
     The second term is not of the form $y_i^\top M y_j$. It is in `bilinear`, which scores are made
-    of; `__call__`, `apply` and `square_norm` are those of the matrix $P(t)$ alone.
+    of; `__call__`, `apply` and `square_norm` are those of the matrix $P(t)$ alone. Theorems are about
+    matrices: `attnflow.theory.verdicts` refuses a field with such scores, and so does its energy.
 
     **Arguments:**
 
@@ -43,6 +44,7 @@ class KeyBiased(AbstractSchedule):
 
     matrix: AbstractSchedule
     bias: AbstractSchedule
+    adds_to_scores: ClassVar[bool] = True
 
     def __init__(self, matrix: Any, bias: Any):
         self.matrix, self.bias = as_schedule("matrix", matrix), as_schedule("bias", bias)

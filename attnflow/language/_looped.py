@@ -103,7 +103,9 @@ def looped(
     weights = _weights(model, weights)
     arch = as_architecture(model)
     ids = as_ids(arch, token_ids)
-    _whole("passes", passes), _whole("chunk", chunk)
+    for name, value in (("passes", passes), ("chunk", chunk)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"`{name}` must be a whole number, one or more; got {value!r}.")
     choose("control", control, CONTROLS)
     choose("precision", precision, ("default", "high", "highest"))
     if isinstance(model, GPT) and weights == "trained":
@@ -186,11 +188,6 @@ def _weights(model: Any, weights: str | None) -> str:
             "`weights` 'trained' needs a model with weights: attnflow.language.load(folder)."
         )
     return weights
-
-
-def _whole(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"`{name}` must be a whole number, one or more; got {value!r}.")
 
 
 def _source(

@@ -76,6 +76,7 @@ def one_pass(
         if plan.control != "normalisation":
             if block is None:
                 # Once for all prompts: they go through the layer in turn.
+                assert source.key is not None
                 block = draw_block(
                     arch, source.key, pass_, number, plan.feed_forward, jnp.dtype(plan.dtype)
                 )

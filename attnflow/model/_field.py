@@ -12,7 +12,7 @@ from .._callables import adapt
 from .._checks import check, choose, floating
 from ..geometry import AbstractManifold
 from ..schedules import AbstractSchedule, ScaledIdentity, as_schedule
-from ..schedules._base import all_jumps, fastest, kinked_parts
+from ..schedules._base import all_jumps, fastest, kinked_parts, of_matrix_alone
 from ._kernels import AbstractKernel, as_kernel
 from ._masks import AbstractMask, as_mask
 from ._normalisations import AbstractNormalisation, as_normalisation
@@ -172,6 +172,11 @@ class AttentionField(eqx.Module):
     def jump_times(self) -> Float[Array, " jumps"] | None:
         """The schedules' jump times; `None` if none has any."""
         return all_jumps(*self._schedules)
+
+    @property
+    def matrix_scores(self) -> bool:
+        r"""Whether scores are $y_i^\top P_\eta(t) y_j$ and the mask's bias; not where P adds to them."""
+        return of_matrix_alone(self.P)
 
     @property
     def kinked(self) -> list[AbstractSchedule]:

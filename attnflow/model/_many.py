@@ -34,6 +34,7 @@ def fits_columns(field: AttentionField, tokens: int) -> bool:
         and type(field.normalisation) is Post
         and type(field.kernel) in (Softmax, Exponential)
         and field.drift is None
+        and field.matrix_scores
     )
 
 

@@ -36,11 +36,17 @@ def energy(
 
     A scalar; infinite where a logit is beyond 709 (88 in float32).
 
+    **Raises:**
+
+    `ValueError` where P adds to the scores of its matrix, as a bias of keys does.
+
     ```python
     field = af.AttentionField(sphere, P=2.0 * jnp.eye(3), scale=1.0)
     af.simulate(field, y0, t1=5.0, ts=ts, observe=af.Energy(field)).ys  # never decreases
     ```
     """
+    if not field.matrix_scores:
+        raise ValueError("`field` must have scores y'Py; its P adds a bias of keys to them.")
     y = as_tokens(y)
     t = jnp.asarray(t).astype(y.dtype)
     if not field.projected:

@@ -53,7 +53,7 @@ def figure9(
     **Returns:**
 
     For each run, named by model and `full` or `attention`: `..._E` (prompts, saves), `..._rest` and
-    `..._depth` (saves,), the passes done.
+    `..._depth` (saves,), the passes done; `gpt2_dim` and `gpt_neo_dim`.
     """
     return _random(9, "fixed", key, full, passes, store, tick)
 
@@ -135,7 +135,7 @@ def _random(
                 feed_forward=feed_forward,
                 key=jr.fold_in(key, k),
             )
-            arrays |= _arrays(name, run)
+            arrays |= _arrays(name, run) | {f"{family}_dim": np.asarray(model.dim)}
             claims.append(_claim(number, f"{NAMES[family]}, {_of(kind, weights)}", run))
             if tick is not None:
                 tick()
@@ -175,7 +175,7 @@ def _trained(
                 feed_forward=number == 8,
                 control=control,
             )
-            arrays |= _arrays(name, run)
+            arrays |= _arrays(name, run) | {f"{family}_dim": np.asarray(model.architecture.dim)}
             if kind == "paper":
                 what = "full model" if number == 8 else "feed-forward removed"
                 claims.append(_claim(number, f"{NAMES[family]}, {what}, trained weights", run))
@@ -205,7 +205,7 @@ def _arrays(name: str, run: Looped) -> dict[str, np.ndarray]:
 
 
 def _claim(number: int, what: str, run: Looped) -> Claim:
-    """That E falls: for every prompt it is less at the end than after the first pass."""
+    """That E falls: its mean over prompts is less at the end than after the first pass."""
     ends = run.E[:, :: run.architecture.layers]
     mean, last = ends.mean(axis=0), run.passes
     first = min(1, last - 1)
@@ -216,7 +216,7 @@ def _claim(number: int, what: str, run: Looped) -> Claim:
         f"mean E = {mean[0]:.3f} at the embedding, {mean[1]:.3f} after 1 pass, {mean[last]:.2e} after "
         f"{last} (times {rate:.3f} a pass); it falls for {np.sum(ends[:, last] < ends[:, first])} of "
         f"{len(ends)} prompts",
-        bool((ends[:, last] < ends[:, first]).all()),
+        bool(mean[last] < mean[first]),
     )
 
 
@@ -247,8 +247,13 @@ def _draw_random(data: FigureData, title: str) -> Figure:
         panels, ("full", "attention"), ("full model", "attention alone"), strict=True
     ):
         draw_looped(dict(_curves(data, kind)), ax, title=words)
-    figure.suptitle(f"{title} (mean over prompts, 10 % to 90 %)")
+    figure.suptitle(_titled(title, data))
     return figure
+
+
+def _titled(title: str, data: FigureData) -> str:
+    prompts = next(len(x) for name, x in data.arrays.items() if name.endswith("_E"))
+    return f"{title} (mean of {prompts} prompts, 10 % to 90 %)"
 
 
 def _draw_trained(data: FigureData, title: str) -> Figure:
@@ -259,13 +264,13 @@ def _draw_trained(data: FigureData, title: str) -> Figure:
         kinds = {"paper": "trained", **_CONTROLS}
         shown = {w: _pair(data, f"{family}_{kind}") for kind, w in kinds.items()}
         draw_looped(shown, ax, title=f"{name} and controls")
-    figure.suptitle(f"{title} (mean over prompts, 10 % to 90 %)")
+    figure.suptitle(_titled(title, data))
     return figure
 
 
 def _curves(data: FigureData, kind: str) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
     for family, name in NAMES.items():
-        yield name, _pair(data, f"{family}_{kind}")
+        yield f"{name} (d = {data[f'{family}_dim']})", _pair(data, f"{family}_{kind}")
 
 
 def _pair(data: FigureData, name: str) -> tuple[np.ndarray, np.ndarray]:

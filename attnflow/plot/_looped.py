@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from .._checks import choose
 from ._curves import check_levels
@@ -82,6 +83,7 @@ def draw_looped(
     if log:
         ax.set_yscale("log")
     dress(ax, "passes through the model", ylabel, title)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlim(0, max(depth[-1] for depth, _ in curves.values()))
     ax.legend(frameon=False)
     return ax

@@ -25,6 +25,9 @@ class AbstractSchedule(eqx.Module):
     # NumPy would add a schedule to each entry of an array on its left, and make an array of objects.
     __array_ufunc__: ClassVar[None] = None
 
+    # Whether `bilinear` adds to the matrix's scores what no matrix holds, such as a bias of keys.
+    adds_to_scores: ClassVar[bool] = False
+
     @abc.abstractmethod
     def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         """$M(t)$."""
@@ -192,6 +195,12 @@ def kinked_parts(tree) -> list[AbstractSchedule]:
     is_leaf = lambda x: isinstance(x, AbstractSchedule) and hasattr(x, "kinked")  # noqa: E731
     leaves = jax.tree.leaves(tree, is_leaf=is_leaf)
     return [leaf for leaf in leaves if getattr(leaf, "kinked", False)]
+
+
+def of_matrix_alone(tree) -> bool:
+    r"""Whether the scores of the schedules inside are $x_i^\top M(t)\, y_j$ and nothing more."""
+    is_leaf = lambda x: isinstance(x, AbstractSchedule) and x.adds_to_scores  # noqa: E731
+    return not any(is_leaf(leaf) for leaf in jax.tree.leaves(tree, is_leaf=is_leaf))
 
 
 def fastest(*schedules: AbstractSchedule) -> Float[Array, ""] | None:

@@ -51,7 +51,17 @@ def as_field(field: Any) -> AttentionField:
     """`field`, refused where it is no attention field."""
     if not isinstance(field, AttentionField):
         raise ValueError(f"`field` must be an AttentionField; got {type(field).__name__}.")
+    demand_matrix_scores(field)
     return field
+
+
+def demand_matrix_scores(field: AttentionField) -> None:
+    """A `ValueError` where P adds to the scores of its matrix: no theorem here is about those."""
+    if not field.matrix_scores:
+        raise ValueError(
+            "`field` must have scores y'Py; its P adds a bias of keys to them. Leave biases out: "
+            "attnflow.language.as_field(model, biases='drop')."
+        )
 
 
 def is_constant(schedule: AbstractSchedule | None) -> bool:

@@ -25,12 +25,12 @@ def family_directions(field: AttentionField, frame: Frame) -> np.ndarray:
       moves.
 
     Rotations other than those of a line are not looked for beyond 24 dimensions, and none of
-    these with a `drift`.
+    these with a `drift` or where scores are not those of a matrix.
     """
     x = np.asarray(frame.x, np.float64)
     tokens, dim = x.shape
     none = np.zeros((tokens * (dim - 1), 0))
-    if field.drift is not None:
+    if field.drift is not None or not field.matrix_scores:
         return none
     tolerance = 1e3 * frame.eps
     directions = [none]

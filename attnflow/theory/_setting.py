@@ -13,6 +13,7 @@ from ..geometry._hemisphere import HemisphereCertificate
 from ..model import AttentionField
 from ..observables import cosines
 from ..schedules import AbstractSchedule
+from ._demands import demand_matrix_scores
 from ._ranges import Range, range_of, some_times, values_at
 
 
@@ -38,6 +39,7 @@ class Setting:
     def __init__(self, field: AttentionField, y0, t0: float):
         if not isinstance(field, AttentionField):
             raise ValueError(f"`field` must be an AttentionField; got {type(field).__name__}.")
+        demand_matrix_scores(field)
         if not is_concrete(field, y0, t0):
             raise ValueError(
                 "`field` and `y0` must hold numbers, not traced values; call this outside jit and vmap."

@@ -228,3 +228,27 @@ def test_what_does_not_fit_is_refused(without_biases):
             build()
     assert as_field(neo, length=7).dim == D
     assert as_field(without_biases, biases="refuse").drift is None
+
+
+def test_what_reads_the_matrix_of_scores_alone_refuses_a_bias_of_keys():
+    k = jnp.asarray([[0.5, -1.0, 0.3]])
+    P = af.language.KeyBiased(jnp.zeros((1, 3, 3)), k)
+    for biased in (P, af.Periodic(P, 2.0, 1), P + jnp.eye(3)[None]):
+        field = af.AttentionField(af.Sphere(3), P=biased)
+        y = af.Sphere(3).random(jr.key(0), (4,))
+        assert not field.matrix_scores
+        with pytest.raises(ValueError, match="bias of keys"):
+            af.theory.verdicts(field, y)
+        with pytest.raises(ValueError, match="bias of keys"):
+            af.energy(field, 0.0, y)
+        with pytest.raises(ValueError, match="constant in time to be certified"):
+            af.certify.equilibrium(field, y)
+
+
+def test_an_ensemble_keeps_the_bias_of_keys():
+    k = jnp.asarray([[0.5, -1.0, 0.3]])
+    field = af.AttentionField(af.Sphere(3), P=af.language.KeyBiased(jnp.eye(3)[None], k))
+    starts = af.Sphere(3).random(jr.key(0), (3, 4))
+    together = af.ensemble.run(field, starts, t1=2.0, observe=lambda y: y, progress=False)
+    for y0, end in zip(starts, together.ys, strict=True):
+        np.testing.assert_allclose(end[-1], af.simulate(field, y0, t1=2.0).y1, atol=1e-5)

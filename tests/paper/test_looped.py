@@ -59,7 +59,7 @@ def test_random_weights_both_models_with_and_without_feed_forward(small, figure,
     picture = draw(data)
     assert [ax.get_yscale() for ax in picture.axes] == ["log", "log"]
     names = [line.get_label() for line in picture.axes[0].lines]
-    assert names == ["GPT-2 XL", "GPT-Neo 2.7B"]
+    assert names == ["GPT-2 XL (d = 32)", "GPT-Neo 2.7B (d = 32)"]
 
 
 def test_a_claim_does_not_hold_where_E_rises(small):
