@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from .._checks import choose
 from ._curves import check_levels
 from ._figure import PALETTE, dress, new_axes
 
@@ -50,7 +49,8 @@ def looped(
     af.plot.looped({"GPT-2": run}).figure.savefig("looped.png")
     ```
     """
-    choose("quantity", quantity, tuple(_WORDS))
+    if quantity not in _WORDS:
+        raise ValueError(f"`quantity` must be one of {', '.join(_WORDS)}; got {quantity!r}.")
     if not runs:
         raise ValueError("`runs` must hold at least one run; got none.")
     curves = {name: (run.depth, getattr(run, quantity)) for name, run in runs.items()}
