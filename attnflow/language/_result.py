@@ -10,7 +10,7 @@ from jaxtyping import Float
 from ._architecture import Architecture
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Looped:
     r"""Misalignment along the passes of a looped model, by prompt.
 
