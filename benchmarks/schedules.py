@@ -401,7 +401,70 @@ def killed(quick: bool) -> dict:
     return found
 
 
+def barriers(y, P):
+    """max over tokens i of min over j < i of y_i'P(y_i - y_j), and the pair that it is of, by start.
+
+    Where attention on itself is strong, token i leaves its place at a rate of exp(-that) for each j: the
+    log of the time until the last one leaves is this, up to a number of order one.
+    """
+    moved = y @ P.T  # P y_j
+    height = np.sum(y * moved, axis=-1)[:, :, None] - y @ moved.swapaxes(-1, -2)
+    earlier = np.tril(np.ones((TOKENS, TOKENS), bool), -1)
+    height = np.where(earlier, height, np.inf)
+    nearest = height.min(axis=2)
+    nearest[:, 0] = -np.inf
+    i = nearest.argmax(axis=1)
+    each = np.arange(len(y))
+    return nearest[each, i], i, height.argmin(axis=2)[each, i]
+
+
+def ascend(P, y, bound: float, steps: int):
+    """Up the mean barrier of the starts `y`, at the norm `bound`."""
+    each = np.arange(len(y))
+    for step in range(steps):
+        _, i, j = barriers(y, P)
+        a, b = y[each, i], y[each, j]
+        slope = a.T @ (a - b)
+        P = P + (0.15 if step < steps // 2 else 0.025) * bound * slope / np.linalg.norm(slope)
+        P = bound * P / np.linalg.norm(P)
+    return P
+
+
+def barrier(quick: bool) -> dict:
+    """Whether any constant P holds tokens longer than the identity of its norm, by its barriers."""
+    bound, many = 50.0, 1000 if quick else 20_000
+    y = np.asarray(jax.vmap(sampler)(jr.split(jr.key(7), many)), np.float64)
+    training = np.asarray(jax.vmap(sampler)(jr.split(jr.key(8), many // 5)), np.float64)
+    draw = np.random.default_rng(0)
+    eye, noise = np.eye(DIM), draw.normal(size=(DIM, DIM))
+    others = {f"first {m} axes alone": np.diag(np.arange(DIM) < m) * 1.0 for m in (9, 5, 1)}
+    for share in (0.1, 0.3):
+        for kind, N in (("symmetric", noise + noise.T), ("skew", noise - noise.T)):
+            others[f"identity and {share} of {kind} noise"] = eye + share * N * np.linalg.norm(
+                eye
+            ) / np.linalg.norm(N)
+    for k in range(3):
+        start = np.asarray(draw.normal(size=(DIM, DIM)))
+        others[f"ascent {k} from a random P"] = ascend(
+            bound * start / np.linalg.norm(start), training, bound, 40 if quick else 400
+        )
+    identity_s = barriers(y, bound * eye / np.linalg.norm(eye))[0]
+    found: dict = {"starts": many, "bound": bound, "identity": float(identity_s.mean())}
+    for name, P in others.items():
+        less = barriers(y, bound * P / np.linalg.norm(P))[0] - identity_s
+        found[name] = {
+            "less the identity's": float(less.mean()),
+            "standard error": float(less.std() / many**0.5),
+            "distance from the identity": float(
+                np.linalg.norm(P / np.linalg.norm(P) - eye / np.linalg.norm(eye))
+            ),
+        }
+        print(name, found[name], flush=True)
+    return found
+
+
 SECTIONS = {
+    "barriers": barrier,
     "accelerate within 200": wide,
     "accelerate within 5": narrow,
     "delay, fresh starts": delay,
