@@ -139,6 +139,7 @@ def test_simulate_prints_how_it_ended_and_observables_at_both_ends(capsys):
         assert np.isfinite([start, end]).all()
 
 
+@pytest.mark.slow
 def test_simulate_says_which_theorems_apply_and_whether_the_run_did_as_they_say(capsys):
     status, out, err = in_process(capsys, "simulate", "figure2", "--t1", 4)
     assert (status, err) == (0, "")

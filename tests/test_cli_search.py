@@ -72,6 +72,7 @@ def test_a_ready_brief_is_shown_as_a_file_that_is_read_back(capsys, tmp_path):
     assert Brief.read(tmp_path / "mine.toml") == Brief.read("delay")
 
 
+@pytest.mark.slow
 def test_a_search_prints_where_it_stands_and_one_that_was_stopped_ends_with_the_same_bits(
     capsys, tmp_path, spec, monkeypatch
 ):

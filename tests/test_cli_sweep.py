@@ -41,6 +41,7 @@ def spec(tmp_path, monkeypatch):
     return path
 
 
+@pytest.mark.slow
 def test_a_sweep_from_start_to_export(capsys, spec, tmp_path):
     store = tmp_path / "store"
     status, out, err = in_process(capsys, "sweep", spec, "--out", store)

@@ -105,6 +105,7 @@ def wrong(kind, k, key):
     return dataclasses.replace(found, claim=other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["perturbed", "perturbed field", "outside the domain"])
 def test_wrong_candidates_are_not_certified(kind, getkey):
     key = getkey()
@@ -115,6 +116,7 @@ def test_wrong_candidates_are_not_certified(kind, getkey):
         assert made.verdict != "proved", (kind, k, str(made))
 
 
+@pytest.mark.slow
 def test_unstable_candidates_are_not_certified():
     """Polygons and pairs at which a field without hemisphere rests, and that it leaves."""
     claim = CLAIMS["no hemisphere"]

@@ -44,6 +44,7 @@ def test_value_and_gradient_are_those_of_one_by_one():
     np.testing.assert_allclose(ours[1], gradient, atol=1e-15)
 
 
+@pytest.mark.slow
 def test_the_mean_is_that_of_run():
     matrix = jr.normal(jr.key(1), (3, 3))
     result = run(field(matrix), STARTS, t1=2.0, observe={"E": af.misalignment}, progress=False)

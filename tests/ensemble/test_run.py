@@ -222,6 +222,7 @@ def test_jumps_and_kinks_are_stepped_to_as_simulate_does():
         assert result.stats["num_steps"][i] == sol.stats["num_steps"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "dim", [8, pytest.param(40, marks=pytest.mark.slow)], ids=["few lanes", "one lane"]
 )

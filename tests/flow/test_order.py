@@ -62,6 +62,7 @@ def slopes(errors, steps):
     return np.diff(np.log(errors)) / -np.diff(np.log(steps))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SOLVERS)
 def test_order_of_convergence_of_projected_solvers(name):
     make, order, dense_order, steps = SOLVERS[name]

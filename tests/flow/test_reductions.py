@@ -36,6 +36,7 @@ def starts(manifold, getkey, repeated):
     return y0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeated", [False, True])
 @pytest.mark.parametrize("kind", ["constant", "modulated", "separable", "factored", "function"])
 @pytest.mark.parametrize("where", ["sphere", "ellipsoid"])

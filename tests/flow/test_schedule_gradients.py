@@ -88,6 +88,7 @@ def slope_and_quotient(schedules):
     return float(along(jnp.asarray(0.0))[1]), quotient
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SCHEDULES],
@@ -135,6 +136,7 @@ POINT = tuple(jnp.asarray(x) for x in (0.1, 1.3, 1e-3))
 ALL = (0, 1, 2)
 
 
+@pytest.mark.slow
 def test_reverse_derivatives_of_a_consensus_time_are_those_of_its_closed_form():
     got, slopes = jax.jit(jax.value_and_grad(consensus_time, ALL))(*POINT)
     expected, exact = jax.value_and_grad(consensus_time_exact, ALL)(*POINT)
@@ -142,6 +144,7 @@ def test_reverse_derivatives_of_a_consensus_time_are_those_of_its_closed_form():
     np.testing.assert_allclose(slopes, exact, rtol=2e-8)
 
 
+@pytest.mark.slow
 def test_forward_derivatives_of_a_consensus_time_are_those_of_its_closed_form():
     def time(*x):
         return consensus_time(*x, adjoint=diffrax.ForwardMode())

@@ -83,6 +83,7 @@ def test_weights_are_of_the_dtype_asked_for(dtype, tmp_path):
     np.testing.assert_array_equal(np.asarray(model.tokens), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_halves_give_nearly_the_same_hidden_states_in_single_precision(plain, dtype, tmp_path):
     config, tensors, model = plain

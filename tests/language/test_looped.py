@@ -70,6 +70,7 @@ def test_one_token_has_no_pairs():
     assert float(found["E"][0]) == float(found["rest"][0]) == 0
 
 
+@pytest.mark.slow
 def test_E_is_float32_whatever_the_weights_are():
     for dtype in ("bfloat16", "float16"):
         run = looped(SMALL, IDS, passes=1, dtype=dtype, progress=False)
@@ -93,6 +94,7 @@ def test_normalisation_alone_repeats_the_final_norm():
         h = model.norm(h, SMALL.epsilon)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("feed_forward", [True, False])
 @pytest.mark.parametrize("arch", [SMALL, NEO], ids=["gpt2", "gpt_neo"])
 def test_controls_are_models_with_those_weights_zero(arch, feed_forward):
@@ -191,6 +193,7 @@ print(json.dumps([len(jax.devices()), runs]))
 """
 
 
+@pytest.mark.slow
 def test_several_devices_give_what_one_gives():
     environment = {
         **os.environ,

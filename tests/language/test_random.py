@@ -168,6 +168,7 @@ def _E(model, *, passes=2, **options):
     return af.language.looped(model, IDS, passes=passes, progress=False, **options).E
 
 
+@pytest.mark.slow
 def test_fixed_weights_are_those_that_random_gives(model):
     feed_forward = model.architecture.family == "gpt2"
     expected = _E(model, weights="trained", feed_forward=feed_forward)

@@ -47,6 +47,7 @@ def five_kinds(dtype):
     return with_values(drawn(heads=5, dtype=dtype), jnp.asarray(V), jnp.asarray(O))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3])  # one head: its width is all of d
 def test_spectra_are_those_of_the_dense_matrices_on_the_hyperplane(count):
     model = drawn(layers=2, heads=count)
@@ -77,6 +78,7 @@ def test_spectra_are_those_of_the_dense_matrices_on_the_hyperplane(count):
             assert near[1] < min(near[0], near[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_the_head_with_a_symmetric_U_is_told_from_the_others(dtype):
     assert spectra(five_kinds(dtype)).applies.tolist() == [[False, True, False, False, False]]
@@ -201,6 +203,7 @@ def test_only_what_differs_is_told():
     assert f"the two equations' E are up to {apart:.3g} apart" in found.assumptions[0]
 
 
+@pytest.mark.slow
 def test_what_differs_is_told_with_its_number():
     model = fit(epsilon=0.21)
     # Half of the numbers of a bias are 1/2 and the others 0.

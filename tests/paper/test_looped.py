@@ -31,6 +31,7 @@ def test_the_default_models_have_the_paper_s_depth_heads_and_law():
         assert narrow.family == family
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("figure", "draw", "weights"),
     [
@@ -127,6 +128,7 @@ def folder_of(model, folder):
     return folder
 
 
+@pytest.mark.slow
 def test_trained_models_from_their_folders_with_controls(tmp_path):
     folders = {}
     for name, arch in (("gpt2", GPT2), ("gpt_neo", NEO)):

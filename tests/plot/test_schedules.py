@@ -68,6 +68,7 @@ def texts(legend) -> list[str]:
 # === misalignment
 
 
+@pytest.mark.slow
 def test_misalignment_is_that_of_both_runs_beside_what_theory_says():
     found = plain()
     ax = plot.misalignment_of(found, Y0, title="apart")
@@ -98,6 +99,7 @@ def test_what_theory_does_not_say_is_not_drawn():
     assert texts(ax.get_legend()) == ["before", "found"]
 
 
+@pytest.mark.slow
 def test_a_time_of_consensus_is_where_the_curve_meets_the_threshold_on_a_long_axis():
     pieces = Piecewise(jnp.asarray([10.0, 200.0]), jnp.stack([3 * jnp.eye(3)[None]] * 3))
     found = optimised(pieces, pieces, t1=5000.0, objective=ConsensusTime(0.01))

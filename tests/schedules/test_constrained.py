@@ -159,6 +159,7 @@ BOUNDED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["frobenius", "spectral"])
 @pytest.mark.parametrize("name", BOUNDED)
 def test_a_folded_bound_is_the_plain_one_in_values_and_gradients(name, norm, getkey):

@@ -67,6 +67,7 @@ def schedule(request):
 T = 0.77
 
 
+@pytest.mark.slow
 def test_products_agree_with_the_matrix(schedule, getkey):
     x, y = jr.normal(getkey(), (5, 3)), jr.normal(getkey(), (4, 3))
     M = schedule(T)
@@ -76,6 +77,7 @@ def test_products_agree_with_the_matrix(schedule, getkey):
     assert jnp.allclose(schedule.bilinear(T, x, y), expected, atol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 3, pytest.param(6, marks=pytest.mark.slow)])
 def test_a_congruence_is_the_product_on_both_sides(schedule, size, getkey):
     left, right = jr.normal(getkey(), (size, 3)), jr.normal(getkey(), (3, size))
@@ -88,6 +90,7 @@ def test_a_congruence_is_the_product_on_both_sides(schedule, size, getkey):
     assert jnp.allclose(again(T), right @ expected @ left, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_it_survives_jit_vmap_and_grad_as_a_pytree(schedule):
     times = jnp.array([0.1, 0.77, 1.6])
     one_by_one = jnp.stack([schedule(t) for t in times])

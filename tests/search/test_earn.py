@@ -35,6 +35,7 @@ def turn(angle):
 NEAR_TRIANGLE = angles(0.1, 2.0, 4.3)
 
 
+@pytest.mark.slow
 def test_a_stable_triangle_breaks_consensus_and_its_basin_is_open():
     found = search.earn(
         search.CLAIMS["no hemisphere"], scores(-8 * jnp.eye(2)), NEAR_TRIANGLE, key=KEY

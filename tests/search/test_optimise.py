@@ -53,6 +53,7 @@ def same(a, b):
 # === what is reached
 
 
+@pytest.mark.slow
 def test_two_tokens_come_to_the_tanh_reference_and_not_beyond():
     """For token 2 it is the optimum: reached to a percent within a bound of 40."""
     found = search(af.search.Final(), starts=TWO, bounds=40.0, steps=150, rate=0.3, t1=3.0)
@@ -67,6 +68,7 @@ def run(field, y0, t1):
     return af.simulate(field, y0, t1=t1, rtol=1e-8, atol=1e-10).y1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("goal", "better"), [("minimise", np.less), ("maximise", np.greater)])
 def test_either_goal_is_approached_and_the_best_is_kept(goal, better):
     found = search(goal=goal, steps=12)
@@ -151,6 +153,7 @@ def test_chunks_change_nothing(risk):
     np.testing.assert_allclose(whole.history.norm, parts.history.norm, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_fresh_starts_are_new_at_each_step_and_the_same_in_each_run():
     first, second = (search(starts=sampler, number=3, steps=4) for _ in range(2))
     assert same(first, second)
@@ -296,6 +299,7 @@ def test_other_numbers_do_not_compile_again():
 # === what may be changed
 
 
+@pytest.mark.slow
 def test_knots_bounds_and_frequencies_are_not_trained():
     bounded = af.Bounded(interpolated(jr.key(0)), 2.0)
     spec = af.search.trainable(bounded)
@@ -327,6 +331,7 @@ def test_a_bound_cannot_be_chosen(as_user):
 # === killed and gone on
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fresh", [False, True])
 def test_a_search_that_was_stopped_goes_on_to_the_same_bits(tmp_path, fresh):
     given = {"starts": sampler, "number": 2} if fresh else {}

@@ -61,6 +61,7 @@ def test_followed_backwards_the_triangle_gains_stability():
     assert "gains stability at -0.66666666666" in str(branch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PLACES)
 @pytest.mark.parametrize("mask", [None, "causal"])
 def test_k10_an_eigenvalue_of_the_values_raised_through_that_of_the_consensus(kind, mask):
@@ -133,6 +134,7 @@ def bent(kind, mask, seed):
     return family, y, oracle
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sphere", pytest.param("ellipsoid", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("mask", "seed"), [(None, 4), pytest.param("causal", 2, marks=pytest.mark.slow)]
@@ -180,6 +182,7 @@ def in_a_wind(angle):
     return family
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", [[0.0, 0.4, 0.8, 1.2], [0.0, 0.5, 1.0, 1.5]])
 def test_a_branch_that_turns_back_says_where(values):
     """Stoner and Wohlfarth's astroid: at angle φ the well is gone at h = 2/(|cos φ|^⅔ + |sin φ|^⅔)^{3/2}."""

@@ -118,6 +118,7 @@ def test_the_known_angle_without_scores():
 THETAS = jnp.array([-3.0, 0.4, 0.0, -1.0, 2.5, 1e-3, -1e-9, 1.0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), RUNS[1:])
 def test_the_curve_holds_the_starts_of_both_sides(name, kind):
     _, field, P, y = case(name, kind)

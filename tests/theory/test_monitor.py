@@ -95,6 +95,7 @@ def test_the_first_violation_is_where_the_flow_turns_round():
     assert report.first.time == pytest.approx(3.1)
 
 
+@pytest.mark.slow
 def test_the_distance_to_the_limit_is_that_of_the_last_tokens():
     flow, y0 = field(mask="causal", U=U), NEAR
     watch = af.theory.monitor(flow, y0)

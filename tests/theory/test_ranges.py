@@ -32,6 +32,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_values_and_slopes_lie_in_their_range(name):
     schedule = CASES[name]
@@ -87,6 +88,7 @@ def test_what_repeats_has_taken_all_its_values_after_a_period():
     assert {2.1, 2.4, 2.6} <= {round(float(t), 9) for t in times}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("P", "holds"),
     [

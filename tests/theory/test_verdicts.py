@@ -264,6 +264,7 @@ CASES: dict[str, tuple[af.AttentionField, np.ndarray, dict[str, bool | None]]] =
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_no_verdict_is_wrong(name):
     flow, y0, expected = CASES[name]
