@@ -218,8 +218,8 @@ def test_several_devices_give_what_one_gives():
 def test_a_result_says_what_was_run():
     run = looped(SMALL, IDS, passes=2, weights="redrawn", feed_forward=False, progress=False)
     text = str(run)
-    for words in ("redrawn", "drawn anew", "without feed-forward", "3 prompts of 12 tokens"):
-        assert words in text or words == "redrawn"
+    for words in ("drawn anew before each pass", "without feed-forward", "3 prompts of 12 tokens"):
+        assert words in text
     assert run.record()["settings"]["weights"] == "redrawn"
     assert len(run.record()["E_mean"]) == 3
     np.testing.assert_allclose(run.depth, np.arange(7) / 3)
