@@ -137,8 +137,9 @@ def looped(
         "length": ids.shape[1],
         "chunk": chunk,
         "ids": _digest(ids),
-        "source": _digest(model) if key is None else _digest(jr.key_data(key)),
     }
+    if store is not None:  # reads every weight, which a run that is not kept need not wait for
+        settings["source"] = _digest(model) if key is None else _digest(jr.key_data(key))
     kept = None if store is None else Store(store, settings, arch)
 
     # === where it stands
