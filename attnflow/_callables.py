@@ -6,6 +6,8 @@ from typing import Any
 
 import equinox as eqx
 
+from ._recognised import recognised
+
 
 class Call(eqx.Module):
     """A plain function as a module without leaves: part of the structure, compared by identity."""
@@ -35,10 +37,13 @@ class OfTimeAndTokens(eqx.Module):
 
 
 def as_module(name: str, function: Any) -> eqx.Module:
-    """`function` as an equinox module: itself if it is one, else a `Call` of it."""
+    """`function` as an equinox module: itself if it is one, else a `Call` of it.
+
+    Of functions that do the same the first is taken, so that what was compiled for it is found again.
+    """
     if not callable(function):
         raise ValueError(f"`{name}` must be callable; got {type(function).__name__}.")
-    return function if isinstance(function, eqx.Module) else Call(function)
+    return function if isinstance(function, eqx.Module) else Call(recognised(function))
 
 
 def adapt(name: str, function: Any) -> Callable[..., Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from .._checks import floating
+from .._recognised import recognised
 from ..flow._simulate import cast_floats
 from ..model import AttentionField
 
@@ -67,6 +68,7 @@ def gather_starts(
     if not isinstance(field, AttentionField):
         raise ValueError(f"`field` must be an AttentionField; got {type(field).__name__}.")
     if callable(starts):
+        starts = recognised(starts)
         if field_axes is not None:
             raise ValueError(
                 "`field_axes` is for fields given as arrays; with a sampler let it return "

@@ -14,6 +14,7 @@ import optax
 from jaxtyping import Array, Key
 
 from .._checks import check, choose, floating
+from .._recognised import recognised
 from ..flow._simulate import cast_floats
 from ..model import AttentionField
 from ..records import progress as bar
@@ -136,6 +137,7 @@ def optimise(
         patience=patience,
         **options,
     )
+    field, starts = (recognised(f) if callable(f) else f for f in (field, starts))
     objective, risk = as_objective(objective), as_risk(risk)
     goal = choose("goal", goal, ("minimise", "maximise"))
     steps, restarts = _count("steps", steps), _count("restarts", restarts)
