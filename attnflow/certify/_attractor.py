@@ -108,10 +108,10 @@ def _proved(flow: Any, y: np.ndarray, within: float, bits: int, kind: str, R: li
         "basin": None,
     }
     try:
-        flow.show_equilibrium(proof)
+        _checker.show_equilibrium(flow, proof)
     except ValueError:  # a real part near zero in float64
         proof["stable"] = not proof["stable"]
-        flow.show_equilibrium(proof)
+        _checker.show_equilibrium(flow, proof)
     return Attractor(proof, np.array([float(a.mid()) for a in end]).reshape(y.shape), D)
 
 

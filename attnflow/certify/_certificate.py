@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,8 @@ from ._basin import with_start
 from ._domain import facts
 from ._exceptional import exceptional
 from ._plain import built_field, plain_case
-from ._statement import statement
 
 BITS = (128, 256, 512)
-_FORMAT = "attnflow certificate 1"
 _NO_CLAIM = {"facts": [], "top": False}
 
 
@@ -248,40 +245,57 @@ def _contents(
     claim: Claim | None = None,
 ) -> dict[str, Any]:
     """A certificate's data, which the checker has accepted."""
-    said = (
-        {}
-        if claim is None
-        else {"name": claim.name, "says": claim.statement, "source": claim.source}
-    )
-    contents = {
-        "format": _FORMAT,
+    named = {}
+    if claim is not None:
+        named = {"name": claim.name, "says": claim.statement, "source": claim.source}
+    contents: dict[str, Any] = {
+        "format": _checker.FORMAT,
         "bits": bits,
         "case": case,
         "proof": proof,
-        "claim": {**wanted, **said},
+        "claim": {**wanted, **named},
+        "made by": {"attnflow": __version__, "python-flint": flint.__version__},
     }
-    contents |= {"made by": {"attnflow": __version__, "python-flint": flint.__version__}}
-    contents["statement"] = statement(contents)
-    contents["digest"] = _digest(contents)
-    _checker.check(json.dumps(contents))
+    refuted = None if claim is None else _as_checked(claim, wanted)
+    contents["statement"] = _checker.statement(contents, refuted)
+    contents["digest"] = _checker.digest(contents)
+    _checker.check(json.dumps(contents), _known(claim, wanted))
     return contents
 
 
-def _digest(contents: dict[str, Any]) -> str:
-    return sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+def _as_checked(claim: Claim, wanted: dict[str, Any]) -> _checker.Claim:
+    """A claim as the checker has it: its own entry, or for one's own claim one that is made here."""
+    if CLAIMS.get(claim.name) is claim and claim.name in _checker.CLAIMS:
+        return _checker.CLAIMS[claim.name]
+    *supposes, broken = wanted["facts"]
+    return _checker.Claim(
+        starts=_checker.ALMOST if claim.almost else _checker.EVERY,
+        supposes=tuple(supposes),
+        broken=broken,
+        says=claim.statement,
+        source=claim.source,
+        top=wanted["top"],
+    )
+
+
+def _known(claim: Claim | None, wanted: dict[str, Any]) -> dict[str, _checker.Claim]:
+    """The claims that may be refuted: the checker's own, and one's own."""
+    own = {} if claim is None else {claim.name: _as_checked(claim, wanted)}
+    return {**_checker.CLAIMS, **own}
 
 
 def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Certificate:
     """Check a certificate's file: all of it again, from its numbers.
 
-    The work is done by one short program that needs python-flint alone, and may be read and run by
-    itself: `python attnflow/certify/_checker.py FILE`.
+    The work is done by one program that needs python-flint alone, and may be read and run by itself:
+    `python attnflow/certify/_checker.py FILE`. It has a table of claims of its own and takes no
+    word from the file; `PROOFS.md` beside it says what it proves, and who is trusted for what.
 
     **Arguments:**
 
     - `path`: a file that [`Certificate`][]`.write` wrote.
-    - `claim`: what it refutes, unless that is a claim of the library. That program knows claims by their
-      hypotheses; that these are the claim's is seen to here.
+    - `claim`: what it refutes, where that is no claim of the library. The checker's table does not have it:
+      its hypotheses are read from it here, in float64, and shown there one by one.
 
     **Raises:**
 
@@ -289,20 +303,12 @@ def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Certificate
       claim that is not known (give it as `claim`).
     """
     try:
-        text = Path(path).read_text()
-        contents = json.loads(text)
-        kind = contents["format"]
-        if kind != _FORMAT:
-            raise ValueError(f"it is of the format {kind!r}; this reads {_FORMAT!r}")
-        _checker.check(text)
-        if contents["statement"] != statement(contents):
-            raise ValueError("its statement is not what its numbers prove")
-        if "name" in contents["claim"]:
-            _agrees(contents, claim)
-    except _UNREADABLE as error:
-        raise ValueError(f"{path} is no certificate that can be read: {error!r}.") from error
-    except ValueError as error:
-        raise ValueError(f"{path} proves nothing: {error}.") from error
+        with open(path, "rb") as file:
+            data = file.read(_checker.MOST_BYTES + 1)
+        known = _checker.CLAIMS if claim is None else _with_own(_checker.read(data), claim)
+        contents, _ = _checker.check(data, known)
+    except _checker.Refused as error:
+        raise ValueError(f"{path} proves nothing: {str(error).rstrip('.')}.") from error
     proof = contents["proof"]
     if proof["kind"] == "exceptional":
         return Certificate("proved", _NULL, contents=contents)
@@ -310,39 +316,24 @@ def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Certificate
     return _about(Attractor(proof, tokens, np.zeros((0, 0))), contents)
 
 
-_UNREADABLE = (
-    AttributeError,
-    IndexError,
-    KeyError,
-    OverflowError,
-    RecursionError,
-    StopIteration,
-    TypeError,
-    ZeroDivisionError,
-)
-
-
-def _agrees(contents: dict[str, Any], claim: Claim | None) -> None:
-    """That the hypotheses and the conclusion shown are those of the claim that is named."""
+def _with_own(contents: dict[str, Any], claim: Claim) -> dict[str, _checker.Claim]:
+    """The checker's claims and one's own, if that is what the file is about."""
     said, proof = contents["claim"], contents["proof"]
-    claim = CLAIMS.get(said["name"]) if claim is None else claim
-    if claim is None:
-        raise ValueError(
-            f"it is about {said['name']!r}, no claim of the library: give its claim too"
-        )
-    if (claim.statement, claim.source) != (said["says"], said["source"]):
-        raise ValueError(f"it is about another claim than {claim.name!r}: {said['says']}")
+    if said.get("name") != claim.name:
+        about = f"the claim {said['name']!r}" if "name" in said else "no claim"
+        raise _checker.Refused(f"not shown: anything of {claim.name!r}: it is about {about}")
+    if (said["says"], said["source"]) != (claim.statement, claim.source):
+        raise _checker.Refused(f"not shown: anything of {claim.name!r}, which says something else")
     rows = proof["tokens"] + proof.get("thirds", [])[:1]
     if proof.get("basin"):
         rows = proof["basin"]["start"]
-    field = built_field(contents["case"])
-    y = field.manifold.project(jnp.asarray(np.array(rows, float)))
     try:
+        field = built_field(contents["case"])
+        y = field.manifold.project(jnp.asarray(np.array(rows, float)))
         wanted = facts(claim, field, y)
-    except (Refuted, Undecided) as error:
-        raise ValueError(str(error)) from error
-    if (wanted["facts"], wanted["top"]) != (said["facts"], said["top"]):
-        raise ValueError("what it shows is not what its claim supposes and concludes")
+    except (Refuted, Undecided, ValueError) as error:
+        raise _checker.Refused(f"not shown: a start in the claim's domain ({error})") from error
+    return _known(claim, wanted)
 
 
 def _zero(field: AttentionField) -> list[str]:

@@ -28,6 +28,9 @@ _FACTS = {
     "one U for all heads": "one U",
     "sum of U = 0": "sum of U zero",
     "no token at -y_1": "no token at -y_1",
+    "P symmetric": "P symmetric",
+    "P + P' positive semidefinite": "P + P' positive",
+    "-2/3 <= beta < -0.16": "beta in the gap",
 }
 # The same, of the top eigenvalue lambda of the sum of U, which is simple, and its vector v.
 _OF_THE_TOP = {

@@ -20,8 +20,8 @@ from flint import arb, ctx
 import attnflow as af
 from attnflow import certify
 from attnflow.certify import _checker
+from attnflow.certify._checker import Refused, statement
 from attnflow.certify._plain import plain_case, rows_of
-from attnflow.certify._statement import statement
 
 PROGRAM = Path(_checker.__file__)
 
@@ -35,13 +35,12 @@ def flow(field, tokens):
     return _checker.Flow(plain_case(field, tokens))
 
 
-def test_it_is_a_page_that_needs_flint_alone():
+def test_it_needs_flint_alone():
     text = PROGRAM.read_text()
-    assert len(text.splitlines()) < 200
     tree = ast.parse(text)
     roots = {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
     roots |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert roots - set(sys.stdlib_module_names) == {"flint"}
+    assert {root.partition(".")[0] for root in roots} - set(sys.stdlib_module_names) == {"flint"}
 
 
 @pytest.mark.parametrize("kernel", ["softmax", "exp"])
@@ -126,7 +125,7 @@ def test_a_digit_anywhere_is_refused(contents):
     places = [m.start() for m in re.finditer(r"\d", text)]
     for k in places[:: max(1, len(places) // 400)]:
         altered = text[:k] + str((int(text[k]) + 1) % 10) + text[k + 1 :]
-        with pytest.raises((ValueError, KeyError)):
+        with pytest.raises(Refused):
             _checker.check(altered)
 
 
@@ -162,7 +161,7 @@ def test_numbers_that_prove_nothing_are_refused_with_a_digest_that_fits(name, co
     other = copy.deepcopy(contents)
     assert _checker.check(forged(other))
     ALTERATIONS[name](other)
-    with pytest.raises((ValueError, KeyError, ZeroDivisionError, TypeError)):
+    with pytest.raises(Refused):
         _checker.check(forged(other))
 
 
@@ -182,7 +181,7 @@ def test_families_need_their_rules(name, turning):
     other = copy.deepcopy(turning)
     assert _checker.check(forged(other))
     TURNS[name](other)
-    with pytest.raises((ValueError, KeyError, ZeroDivisionError)):
+    with pytest.raises(Refused):
         _checker.check(forged(other))
 
 
@@ -193,34 +192,46 @@ def test_a_statement_that_says_more_is_refused(contents, tmp_path):
     other = copy.deepcopy(contents)
     other["statement"][-1] = "and everything else."
     path.write_text(forged(other))
-    with pytest.raises(ValueError, match="statement is not what its numbers prove"):
+    with pytest.raises(ValueError, match="its numbers prove something else"):
         certify.check(path)
 
 
-def test_a_claim_that_supposes_more_than_was_shown_is_refused(contents, tmp_path):
-    """The program by itself knows hypotheses; that they are the claim's is seen to as well."""
+def test_a_claim_of_ones_own_has_to_be_given(contents, tmp_path):
     path = tmp_path / "c.json"
-    fewer = copy.deepcopy(contents)
-    fewer["claim"]["facts"].remove("one head")
-    fewer["statement"] = statement(fewer)
-    path.write_text(forged(fewer))
-    assert _checker.check(path.read_text())
-    with pytest.raises(ValueError, match="not what its claim supposes"):
-        certify.check(path)
-    other = copy.deepcopy(contents)
-    other["claim"]["says"] = "All is well."
-    other["statement"] = statement(other)
-    path.write_text(forged(other))
-    with pytest.raises(ValueError, match="about another claim"):
-        certify.check(path)
-    other["claim"]["name"] = "mine"
-    other["statement"] = statement(other)
-    path.write_text(forged(other))
-    with pytest.raises(ValueError, match="no claim of the library: give its claim too"):
-        certify.check(path)
     known = af.search.CLAIMS[contents["claim"]["name"]]
     mine = dataclasses.replace(known, name="mine", statement="All is well.")
+    other = copy.deepcopy(contents)
+    other["claim"] |= {"name": "mine", "says": "All is well."}
+    of_mine = certify._certificate._as_checked(mine, other["claim"])
+    other["statement"] = statement(other, of_mine)
+    path.write_text(forged(other))
+    with pytest.raises(ValueError, match="a claim that is known here"):
+        certify.check(path)
     assert certify.check(path, claim=mine).proved
+    for wrong in (
+        dataclasses.replace(mine, name="yours"),
+        dataclasses.replace(mine, statement="All is lost."),
+        dataclasses.replace(mine, domain=af.search.CLAIMS["4.2"].domain),
+    ):
+        with pytest.raises(ValueError, match="proves nothing"):
+            certify.check(path, claim=wrong)
+
+
+def test_the_checkers_claims_are_the_librarys():
+    """Its table is its own; that the two say the same is seen to here."""
+    for name, claim in _checker.CLAIMS.items():
+        known = af.search.CLAIMS[name]
+        assert (claim.says, claim.source) == (known.statement, known.source)
+        assert claim.starts == (_checker.ALMOST if known.almost else _checker.EVERY)
+    left_out = {name for name, claim in af.search.CLAIMS.items() if name not in _checker.CLAIMS}
+    assert left_out == {
+        "3.2, V falls",  # rates
+        "4.5, V falls",
+        "U that turns",  # changes in time
+        "several heads, one v",  # hypotheses or conclusions that are not decided exactly
+        "causal, top double",
+        "causal, top double, negative",
+    }
 
 
 def test_pairs_are_balanced_only_with_as_many_on_either_side():
@@ -231,8 +242,8 @@ def test_pairs_are_balanced_only_with_as_many_on_either_side():
         "kind": "equilibrium", "tokens": [["1", "0"], ["1", "0"], ["-1", "0"]], "radius": "1e-20",
         "family": "balanced", "generators": [], "turning": [], "slices": [], "stable": True, "basin": None,
     }  # fmt: skip
-    with pytest.raises(ValueError, match="what the family 'balanced' needs"):
-        _checker.Flow(case).show_equilibrium(proof)
+    with pytest.raises(ValueError, match="tokens in opposite pairs"):
+        _checker.show_equilibrium(_checker.Flow(case), proof)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "attnflow certificate 9"}'])
