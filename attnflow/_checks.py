@@ -79,7 +79,7 @@ def whole(name: str, value, *, least: int = 1, most: int = 2**31 - 1) -> int:
     """`value` as a whole number from `least` to `most`."""
     known = not isinstance(value, bool | np.bool_) and hasattr(value, "__index__")
     try:
-        number = operator.index(value) if known else None
+        number = operator.index(value) if known else None  # pyright: ignore[reportArgumentType]
     except TypeError:  # an array, which has the method and not the number
         number = None
     if number is None or not least <= number <= most:

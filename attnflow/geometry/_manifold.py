@@ -17,13 +17,13 @@ def safe_norm(squared: Array) -> Array:
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, squared, 1)), 0)
 
 
-def moderate(x: Array) -> tuple[Array, Array | float]:
-    """`x` times a power of two, one a token, and that power: 1 unless squares would over- or underflow.
+def moderate(x: Array) -> tuple[Array, Array | None]:
+    """`x` times a power of two, one a token, and that power (`None` in half precision): 1 unless squares would over- or underflow.
 
     A power of two rounds nothing, and times one nothing is changed: ordinary tokens keep their bits.
     """
     if x.dtype not in (jnp.float32, jnp.float64):
-        return x, 1.0
+        return x, None
     edge, shift = (2.0**400, 2.0**700) if x.dtype == jnp.float64 else (2.0**40, 2.0**88)
     size = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=-1, keepdims=True))
     power = jnp.where(size > edge, 1 / shift, jnp.where(size < 1 / edge, shift, 1.0))
@@ -68,7 +68,7 @@ class AbstractManifold(eqx.Module):
         r"""$|x|_W = \sqrt{x^\top W x}$; its derivative at zero is taken as zero."""
         x, power = moderate(self._vectors("x", x))
         norm = safe_norm(self.inner(x, x))
-        return norm if isinstance(power, float) else norm / power[..., 0]
+        return norm if power is None else norm / power[..., 0]
 
     def project(self, x: Real[ArrayLike, "*batch dim"]) -> Float[Array, "*batch dim"]:
         r"""$\pi_W(x) = x/|x|_W$ (paper, section 2.2). A zero vector gives NaN."""

@@ -20,7 +20,7 @@ _NO_NUMBERS = {
     "objects": _OBJECT,
     "complex": 1j,
     "a Boolean": True,
-    "mixed": [1, "a"],
+    "mixed": [1, "word"],
     "an integer beyond 64 bits": 10**30,
 }
 _NO_VECTORS = _NO_NUMBERS | {"a scalar": 1.0, "another dimension": np.ones((2, 5))}

@@ -18,7 +18,7 @@ _WRONG = {
     "a word": "x",
     "a dictionary": {},
     "objects": np.array([object()], dtype=object),
-    "mixed": [1, "a"],
+    "mixed": [1, "word"],
     "NaN": _NAN,
     "an integer beyond 64 bits": 10**30,
 }

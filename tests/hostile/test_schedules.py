@@ -14,7 +14,7 @@ _COMMON = {
     "a dictionary": {},
     "complex": 1j,
     "objects": np.array([object()], dtype=object),
-    "mixed": [1, "a"],
+    "mixed": [1, "word"],
     "NaN": _NAN,
     "infinite": _INF,
     "an integer beyond 64 bits": 10**30,
