@@ -18,9 +18,10 @@ def safe_norm(squared: Array) -> Array:
 
 
 def moderate(x: Array) -> tuple[Array, Array | None]:
-    """`x` times a power of two, one a token, and that power (`None` in half precision): 1 unless squares would over- or underflow.
+    """`x` times a power of two, one a token, and that power: 1 unless squares overflow.
 
-    A power of two rounds nothing, and times one nothing is changed: ordinary tokens keep their bits.
+    In half precision nothing is done, and the power is `None`. A power of two rounds nothing, and
+    times one nothing is changed: ordinary tokens keep their bits.
     """
     if x.dtype not in (jnp.float32, jnp.float64):
         return x, None

@@ -147,8 +147,10 @@ class Time(Table, frozen=True):
     points: Annotated[int, Meta(ge=2)] = 201
 
     def __post_init__(self):
-        if not (self.t0 < self.t1 and math.isfinite(self.t1 - self.t0)):
-            raise ValueError(f"`t1` must be finite and after `t0`; got {self.t1:g} and {self.t0:g}")
+        if not self.t0 < self.t1:
+            raise ValueError(f"`t1` must be after `t0`; got {self.t1:g} and {self.t0:g}")
+        if not math.isfinite(self.t1 - self.t0):
+            raise ValueError(f"`t0` and `t1` must be finite; got {self.t0:g} and {self.t1:g}")
         check_most("points", self.points, 10**7, "times to look at")
 
 
