@@ -4,12 +4,15 @@ Three layers share these helpers: a `ValueError` with its remedy when a thing is
 numbers, `equinox.error_if` when the same numbers are tracers inside `jit`, `vmap` or `grad`.
 """
 
+import math
+import operator
 from typing import TypeVar
 
 import equinox as eqx
 import jax
 import jax.core
 import jax.numpy as jnp
+import numpy as np
 
 _T = TypeVar("_T")
 
@@ -38,9 +41,9 @@ def check(value: _T, bad, message: str) -> _T:
 
 def choose(name: str, value: str, options) -> str:
     """`value` if it is one of `options`, else a `ValueError` that lists them."""
-    if value not in options:
+    if not isinstance(value, str) or value not in options:
         allowed = ", ".join(repr(option) for option in options)
-        raise ValueError(f"`{name}` must be one of {allowed}; got {value!r}.")
+        raise ValueError(f"`{name}` must be one of {allowed}; got {shown(value)}.")
     return value
 
 
@@ -48,7 +51,7 @@ def floating(name: str, value) -> jax.Array:
     """`value` as an array of real floating-point numbers; integers become the default float."""
     try:
         array = jnp.asarray(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"`{name}` must be an array of real numbers; got {type(value).__name__}."
         ) from error
@@ -57,3 +60,122 @@ def floating(name: str, value) -> jax.Array:
     if jnp.issubdtype(array.dtype, jnp.integer):
         return array.astype(jnp.result_type(float))
     raise ValueError(f"`{name}` must be an array of real numbers; got dtype {array.dtype}.")
+
+
+# === kinds of arguments, each refused in the same words wherever it is one
+
+# One array beyond this is a slip of the pen on any machine that these flows run on.
+_MOST_BYTES = 2**35
+
+
+def boolean(name: str, value) -> bool:
+    """`value` if it is True or False: a word such as "no" is true to Python, and would be taken so."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise ValueError(f"`{name}` must be True or False; got {shown(value)}.")
+
+
+def whole(name: str, value, *, least: int = 1, most: int = 2**31 - 1) -> int:
+    """`value` as a whole number from `least` to `most`."""
+    known = not isinstance(value, bool | np.bool_) and hasattr(value, "__index__")
+    try:
+        number = operator.index(value) if known else None  # pyright: ignore[reportArgumentType]
+    except TypeError:  # an array, which has the method and not the number
+        number = None
+    if number is None or not least <= number <= most:
+        kind = "a positive integer" if least == 1 else f"an integer, {least} or more"
+        bound = "" if most == 2**31 - 1 and (number or 0) <= most else f" and at most {most}"
+        raise ValueError(f"`{name}` must be {kind}{bound}; got {shown(value)}.")
+    return number
+
+
+def instance(name: str, value: _T, kind, what: str) -> _T:
+    """`value` if it is of that `kind`; `what` says in words what is allowed."""
+    if not isinstance(value, kind):
+        raise ValueError(f"`{name}` must be {what}; got {shown(value)}.")
+    return value
+
+
+def check_now(value: _T, bad, message: str) -> _T:
+    """`value`, refused where `bad(value)` holds and is known; a traced value passes as it is."""
+    if is_concrete(value) and np.any(bad(np.asarray(value))):
+        raise ValueError(message)
+    return value
+
+
+def finite(name: str, value) -> jax.Array:
+    """`floating`, refused where an entry is NaN or infinite and known now; traced values pass."""
+    array = floating(name, value)
+    if is_concrete(array) and array.size:
+        bad = ~np.isfinite(np.asarray(array))
+        if bad.any():
+            got = "NaN" if np.isnan(np.asarray(array)).any() else "an infinite number"
+            raise ValueError(f"`{name}` must be finite; got {got}.")
+    return array
+
+
+def scalar_time(t, dtype) -> jax.Array:
+    """`t` as one time in that dtype."""
+    t = floating("t", t)
+    if t.ndim:
+        raise ValueError(
+            f"`t` must be one time, a scalar; got shape {t.shape}. Map over times with jax.vmap."
+        )
+    return t.astype(dtype)
+
+
+def real(name: str, value) -> jax.Array:
+    """`floating`, in one of the two precisions that everything here is computed in."""
+    array = floating(name, value)
+    if array.dtype not in (jnp.float32, jnp.float64):
+        raise ValueError(
+            f"`{name}` must be float32 or float64; got {array.dtype}. Convert it: x.astype(float)."
+        )
+    return array
+
+
+def sizes(name: str, shape, itemsize: int = 8) -> tuple[int, ...]:
+    """`shape` as a tuple of whole numbers, refused where an array of it is beyond any memory."""
+    if not isinstance(shape, tuple | list):
+        raise ValueError(
+            f"`{name}` must be a tuple of whole numbers, such as (8,); got {shown(shape)}."
+        )
+    shape = tuple(whole(name, size, least=0, most=10**30) for size in shape)
+    room(name, shape, itemsize)
+    return shape
+
+
+def room(name: str, shape, itemsize: int = 8, *, what: str = "an array") -> None:
+    """Refuse an array that no memory holds, before it is asked for, with the size it would have had."""
+    size = math.prod(int(n) for n in shape) * itemsize
+    if size > _MOST_BYTES:
+        raise ValueError(
+            f"`{name}` asks for {what} of shape {tuple(int(n) for n in shape)}, "
+            f"{size / 2**30:,.0f} GiB, beyond the {_MOST_BYTES >> 30} GiB allowed; make it smaller."
+        )
+
+
+def random_key(name: str, key):
+    """`key` if it is one random key of JAX, typed or of the older kind."""
+    kind = getattr(key, "dtype", None)
+    if kind is not None and jnp.issubdtype(kind, jax.dtypes.prng_key) and key.ndim == 0:
+        return key
+    if kind == jnp.uint32 and key.ndim == 1:
+        return key
+    shape = f" of shape {key.shape}" if kind is not None else ""
+    raise ValueError(
+        f"`{name}` must be one random key, such as jax.random.key(0); got {shown(key)}{shape}."
+    )
+
+
+def shown(value) -> str:
+    """What was got, in a few printable words: never an array's entries, nor a control character."""
+    if isinstance(value, str | int | float | complex | bool | np.generic | None.__class__):
+        try:
+            text = repr(value)
+        except ValueError:  # an integer of thousands of digits
+            return "an integer of very many digits"
+        return text if len(text) <= 60 else f"{text[:57]}..."
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"an array of {value.dtype}, shape {value.shape}"
+    return type(value).__name__

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from .._words import printable
+
 if TYPE_CHECKING:
     from ..spec import Case
 
@@ -82,7 +84,7 @@ def ensemble(
     folder = None if out is None else writable_folder(out)
     result, ts = _run(chosen, trajectories, until, seed, slots)
     if chosen.title:
-        print(chosen.title)
+        print(printable(chosen.title))
     print(result)
     print(_table(result, until))
     if folder is not None:

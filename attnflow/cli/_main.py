@@ -9,6 +9,7 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError
 
 from .. import __version__
+from .._words import printable
 from ._bench import bench
 from ._certify import certify
 from ._ensemble import ensemble
@@ -97,4 +98,4 @@ def _warn(message, category, filename, lineno, file=None, line=None) -> None:
 
 
 def _one_line(reason: object) -> str:
-    return " ".join(str(reason or "no reason was given").split())
+    return printable(" ".join(str(reason or "no reason was given").split()))

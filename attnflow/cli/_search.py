@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 
+from .._words import printable
+
 if TYPE_CHECKING:
     from ..search import Brief, Optimised, Standing
 
@@ -100,7 +102,7 @@ def _search(brief: "Brief", constant: bool, out: Path | None) -> None:
     if folder is not None:
         _keep_brief(brief, folder)
     if brief.title:
-        print(brief.title)
+        print(printable(brief.title))
     try:
         found = brief.run(store)
     except KeyboardInterrupt:

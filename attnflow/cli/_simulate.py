@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeFloat, NonNegativeInt, PositiveInt
 
+from .._words import printable
 from ._said import said
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def simulate(
     except ValueError as error:  # the case's own errors begin with the place in it
         raise ValueError(f"{case}: {error}" if case and str(error)[0] == "$" else error) from error
     if chosen.title:
-        print(chosen.title)
+        print(printable(chosen.title))
     print(dataclasses.replace(solution, ys=_of_case(solution.ys)))
     print(_table(solution.ys))
     if watch is not None:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from .._checks import whole
 from ..flow import Solution, simulate
 from ..model import AttentionField
 from ._starts import gather_starts
@@ -69,11 +70,8 @@ def mean(
     ```
     """
     many = gather_starts(field, starts, field_axes, number, key)
-    if chunk is not None and (
-        isinstance(chunk, bool) or not hasattr(chunk, "__index__") or chunk < 1
-    ):
-        raise ValueError(f"`chunk` must be a positive integer; got {chunk!r}.")
-    chunk = min(many.number, _CHUNK if chunk is None else int(chunk))
+    chunk = None if chunk is None else whole("chunk", chunk)
+    chunk = min(many.number, _CHUNK if chunk is None else chunk)
     chunks = -(-many.number // chunk)
     numbers = jnp.arange(chunks * chunk, dtype=jnp.int32).reshape(chunks, chunk)
 

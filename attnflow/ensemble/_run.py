@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Key, Real
 
+from .._checks import boolean, instance, shown, whole
 from ..flow._options import make_options
 from ..flow._problem import Problem
 from ..model import AttentionField
@@ -114,13 +115,9 @@ def run(
     # === check arguments
     many = gather_starts(field, starts, field_axes, number, key, each)
     summaries = _checked(summaries)
-    devices = jax.local_devices() if devices is None else list(devices)
-    if not devices:
-        raise ValueError("`devices` must hold at least one device; got none.")
-    if slots is not None and (
-        isinstance(slots, bool) or not hasattr(slots, "__index__") or slots < 1
-    ):
-        raise ValueError(f"`slots` must be a positive integer; got {slots!r}.")
+    devices = jax.local_devices() if devices is None else _devices(devices)
+    slots = None if slots is None else whole("slots", slots)
+    keep, progress = boolean("keep", keep), boolean("progress", progress)
     if isinstance(until, diffrax.Event):
         raise ValueError(
             "`until` must be a function or a pytree of them here; got a diffrax.Event. Pass its "
@@ -180,7 +177,23 @@ def run(
     )
 
 
+def _devices(devices: Any) -> list[Any]:
+    words = isinstance(devices, str)
+    if words or not hasattr(devices, "__iter__"):
+        raise ValueError(
+            f"`devices` must be a list of devices, such as jax.local_devices(); got {shown(devices)}."
+        )
+    devices = list(devices)
+    if not devices:
+        raise ValueError("`devices` must hold at least one device; got none.")
+    for device in devices:
+        instance("devices", device, jax.Device, "a list of devices, such as jax.local_devices()")
+    return devices
+
+
 def _checked(summaries: dict[str, Summary] | None) -> dict[str, Summary]:
+    if summaries is not None:
+        instance("summaries", summaries, dict, "a dictionary of summaries by name")
     for name, summary in (summaries or {}).items():
         if not isinstance(summary, Summary):
             raise ValueError(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from .._checks import floating
+from .._checks import floating, random_key, shown, whole
 from .._recognised import recognised
 from ..flow._simulate import cast_floats
 from ..model import AttentionField
@@ -90,20 +90,25 @@ def gather_starts(
         )
     dtype = _dtype("starts", starts.dtype)
     count = starts.shape[0]
-    if number is not None and number != count:
+    if number is not None and whole("number", number) != count:
         raise ValueError(f"`number` is for a sampler; got {number} and {count} starts. Drop it.")
     own, shared = split_field(cast_floats(field, dtype), field_axes, count)
     return Starts(Recipe(shared, None, None), (starts, own), count, starts.shape[1:], dtype)
 
 
 def _sampled(field: AttentionField, sample: Any, number: Any, key: Any) -> Starts:
-    if isinstance(number, bool) or not hasattr(number, "__index__") or not 0 < number < 2**31:
+    if (
+        isinstance(number, bool)
+        or not isinstance(number, int | np.integer)
+        or not 0 < number < 2**31
+    ):
         raise ValueError(
             f"`number` must say how many trajectories to draw from the sampler, 1 to 2^31 - 1; "
-            f"got {number!r}."
+            f"got {shown(number)}."
         )
     if key is None:
         raise ValueError("`key` must be given with a sampler, such as jax.random.key(0); got None.")
+    key = random_key("key", key)
     shape, dtype = _drawn(field, sample, key)
     recipe = Recipe(cast_floats(field, dtype), sample, key)
     return Starts(recipe, None, int(number), shape, dtype)
@@ -169,7 +174,7 @@ def split_field(field: AttentionField, axes: Any, count: int) -> tuple[Any, Any]
     except ValueError as error:
         raise ValueError(
             "`field_axes` must be None, eqx.if_array(0), or a pytree like the field with 0 and None "
-            f"at its leaves; got one that does not fit: {error}"
+            f"at its leaves; got {shown(axes)}, which does not fit."
         ) from error
     own = eqx.filter(field, marks)
     for leaf in jax.tree.leaves(own):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._checks import shown
 from ._result import Outcome, Records
 
 
@@ -46,6 +47,22 @@ class Summary(abc.ABC):
         return values[~records.failed]
 
 
+def _function(of: Any) -> Callable[[Records], Any]:
+    if not callable(of):
+        raise ValueError(f"`of` must be a function of the records; got {shown(of)}.")
+    return of
+
+
+def _numbers(name: str, values: Any) -> np.ndarray:
+    try:
+        found = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"`{name}` must be numbers; got {type(values).__name__}.") from None
+    if np.isnan(found).any():
+        raise ValueError(f"`{name}` must be numbers; got NaN.")
+    return found
+
+
 class MeanResult(NamedTuple):
     """Mean, standard deviation and standard error of the mean; how many values."""
 
@@ -69,7 +86,7 @@ class Mean(Summary):
     """
 
     def __init__(self, of: Callable[[Records], Any]):
-        self.of = of
+        self.of = _function(of)
 
     def summarise(self, records):
         values = self.values(records)
@@ -103,8 +120,8 @@ class Histogram(Summary):
     """
 
     def __init__(self, of: Callable[[Records], Any], edges: Any):
-        self.of = of
-        self.edges = np.asarray(edges, dtype=np.float64)
+        self.of = _function(of)
+        self.edges = _numbers("edges", edges)
         if self.edges.ndim != 1 or len(self.edges) < 2 or not np.all(np.diff(self.edges) > 0):
             raise ValueError("`edges` must be at least two increasing numbers; got others.")
 
@@ -133,10 +150,10 @@ class Quantiles(Summary):
     """
 
     def __init__(self, of: Callable[[Records], Any], levels: Any = (0.05, 0.25, 0.5, 0.75, 0.95)):
-        self.of = of
-        self.levels = np.atleast_1d(np.asarray(levels, dtype=np.float64))
+        self.of = _function(of)
+        self.levels = np.atleast_1d(_numbers("levels", levels))
         if not np.all((self.levels >= 0) & (self.levels <= 1)):
-            raise ValueError(f"`levels` must lie between 0 and 1; got {levels}.")
+            raise ValueError(f"`levels` must lie between 0 and 1; got {shown(levels)}.")
 
     _BASE, _SHIFT = np.log(1.01), 200_000
 
@@ -182,7 +199,7 @@ class Survival(Summary):
 
     def __init__(self, times: Any):
         self.of = lambda r: r.t1
-        self.times = np.asarray(times, dtype=np.float64)
+        self.times = _numbers("times", times)
         if self.times.ndim != 1 or len(self.times) < 1 or not np.all(np.diff(self.times) > 0):
             raise ValueError("`times` must be increasing numbers; got others.")
 

@@ -10,7 +10,7 @@ import optimistix as optx
 from jaxtyping import Array, Bool, Float
 
 from .._callables import adapt
-from .._checks import check, floating
+from .._checks import check, floating, instance
 from ..geometry import AbstractManifold
 from ..model._reductions import AbstractLift, Identity
 from ..observables import misalignment
@@ -44,6 +44,10 @@ def consensus(threshold, manifold: AbstractManifold | None = None) -> Consensus:
     ```
     """
     threshold = floating("threshold", threshold)
+    if threshold.ndim:
+        raise ValueError(f"`threshold` must be a scalar; got shape {threshold.shape}.")
+    what = "None, attnflow.Sphere(dim) or attnflow.Ellipsoid(W)"
+    manifold = instance("manifold", manifold, AbstractManifold | None, what)
     threshold = check(
         threshold, ~(threshold > 0), "`threshold` must be positive; got zero or less."
     )

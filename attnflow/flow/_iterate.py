@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Real
 
-from .._checks import floating
+from .._checks import real, room, whole
 from ..model import AttentionLayers
 from ..model._reductions import Identity
 from ._observe import Lifted, as_observers
@@ -45,15 +45,16 @@ def iterate(
     """
     if not isinstance(layers, AttentionLayers):
         raise ValueError(f"`layers` must be AttentionLayers; got {type(layers).__name__}.")
-    if isinstance(depth, bool) or not hasattr(depth, "__index__") or depth < 0:
-        raise ValueError(f"`depth` must be an integer, zero or more; got {depth!r}.")
-    y0 = floating("y0", y0)
+    depth = whole("depth", depth, least=0)
+    y0 = real("y0", y0)
     if layers.norm is None:
         y0 = layers.field.check_start("y0", y0)
     else:
         y0 = layers.field.manifold.check_rows("y0", y0)
+    if observe is None:
+        room("depth", (depth + 1, *y0.shape), y0.dtype.itemsize, what="tokens of every layer")
     observers = as_observers(observe)
-    return _run(cast_floats(layers, y0.dtype), y0, int(depth), observers, args)
+    return _run(cast_floats(layers, y0.dtype), y0, depth, observers, args)
 
 
 @eqx.filter_jit

@@ -11,13 +11,18 @@ import jax.core
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._checks import check, floating, is_concrete
+from .._checks import boolean, check, choose, floating, instance, is_concrete, whole
 from ..model import AttentionField
 from ._control import default_solver, default_tolerances
 from ._events import Events, as_events
 from ._observe import as_observers
 
 _DENSE_BYTES = 2**31
+_SUCH_AS = {
+    "solver": "diffrax.Tsit5()",
+    "controller": "diffrax.PIDController(rtol=1e-6, atol=1e-9)",
+    "adjoint": "diffrax.RecursiveCheckpointAdjoint()",
+}
 _CHECKPOINTS, _MOST_CHECKPOINTS, _CHECKPOINT_VALUES = 256, 1024, 2**15
 
 
@@ -71,6 +76,15 @@ def make_options(
     `ValueError` naming the argument that is not one.
     """
     t0, t1 = _scalar("t0", t0, dtype), _scalar("t1", t1, dtype)
+    dense = boolean("dense", dense)
+    for name, value, kind in (
+        ("solver", solver, diffrax.AbstractSolver),
+        ("controller", controller, diffrax.AbstractStepSizeController),
+        ("adjoint", adjoint, diffrax.AbstractAdjoint),
+    ):
+        if value is not None:
+            instance(name, value, kind, f"a diffrax {name}, an object such as {_SUCH_AS[name]}")
+    reduce = _reduction(reduce)
     if ts is not None:
         ts = floating("ts", ts).astype(dtype)
         if ts.ndim != 1 or ts.shape[0] == 0:
@@ -86,7 +100,7 @@ def make_options(
         ts=ts,
         rtol=rtol,
         atol=atol,
-        dt0=None if dt0 is None else _scalar("dt0", dt0, dtype),
+        dt0=None if dt0 is None else _first_step(dt0, dtype),
         args=args,
         observers=as_observers(observe),
         events=as_events(event, dtype),
@@ -95,9 +109,21 @@ def make_options(
         adjoint=adjoint,
         max_steps=_max_steps(max_steps, adjoint, dense, shape, dtype, solver),
         dense=dense,
-        reduce=("auto" if reduce else "none") if isinstance(reduce, bool) else reduce,
+        reduce=reduce,
         checked=checked,
     )
+
+
+def _reduction(reduce: Any) -> str:
+    if isinstance(reduce, bool):
+        return "auto" if reduce else "none"
+    return choose("reduce", reduce, ("auto", "span", "whitening", "none"))
+
+
+def _first_step(dt0: Any, dtype) -> Array:
+    dt0 = _scalar("dt0", dt0, dtype)
+    bad = ~(dt0 > 0) | ~jnp.isfinite(dt0)
+    return check(dt0, bad, f"`dt0` must be positive and finite; got {_show(dt0)}.")
 
 
 def check_times(t0: Array, t1: Array, ts: Array | None) -> tuple[Array, Array | None]:
@@ -157,9 +183,9 @@ def _tolerances(rtol: Any, atol: Any, dtype) -> tuple[Array, Array]:
     default_rtol, default_atol = default_tolerances(dtype)
     rtol = _scalar("rtol", default_rtol if rtol is None else rtol, dtype)
     atol = _scalar("atol", default_atol if atol is None else atol, dtype)
-    bad = ~(rtol >= 0) | ~(atol >= 0) | ~(rtol + atol > 0)
+    bad = ~(rtol >= 0) | ~(atol >= 0) | ~(rtol + atol > 0) | ~jnp.isfinite(rtol + atol)
     rtol = check(
-        rtol, bad, "`rtol` and `atol` must be zero or more, and not both zero; got others."
+        rtol, bad, "`rtol` and `atol` must be finite, zero or more, and not both zero; got others."
     )
     if dtype == jnp.float32 and is_concrete(rtol, atol) and float(rtol + atol) < 1e-6:
         warnings.warn(
@@ -176,13 +202,12 @@ def _max_steps(
     small = dense or isinstance(adjoint, diffrax.DirectAdjoint)
     if max_steps is None:
         max_steps = 4096 if small else 2**20
-    if isinstance(max_steps, bool) or not hasattr(max_steps, "__index__") or max_steps < 1:
-        raise ValueError(f"`max_steps` must be a positive integer; got {max_steps!r}.")
+    max_steps = whole("max_steps", max_steps)
     stages = getattr(getattr(solver, "tableau", None), "num_stages", 3)
-    size = int(max_steps) * (stages + 2) * math.prod(shape) * dtype.itemsize
+    size = max_steps * (stages + 2) * math.prod(shape) * dtype.itemsize
     if dense and size > _DENSE_BYTES:
         raise ValueError(
             f"`dense` keeps every step: max_steps={max_steps} would take {size / 2**30:.1f} GiB; "
             "pass a smaller max_steps, or ts= with the times you need."
         )
-    return int(max_steps)
+    return max_steps

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Real
 
-from .._checks import check, floating, is_concrete
+from .._checks import boolean, check, is_concrete, real
 from ..model import AttentionField
 from ._options import Options, make_options
 from ._problem import assemble
@@ -97,10 +97,9 @@ def simulate(
     # === check arguments
     if not isinstance(field, AttentionField):
         raise ValueError(f"`field` must be an AttentionField; got {type(field).__name__}.")
-    y0 = floating("y0", y0)
+    throw = boolean("throw", throw)
+    y0 = real("y0", y0)
     dtype = y0.dtype
-    if dtype not in (jnp.float32, jnp.float64):
-        raise ValueError(f"`y0` must be float32 or float64; got {dtype}.")
     checked = is_concrete(y0, field.manifold)
     if checked:
         field.check_start("y0", y0)

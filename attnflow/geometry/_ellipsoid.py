@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import check, floating, is_concrete
+from .._checks import check, is_concrete, real
 from .._lapack import cholesky, eigh, solve_lower
 from ._manifold import AbstractManifold
 
@@ -33,7 +33,7 @@ class Ellipsoid(AbstractManifold):
     L: Float[Array, "dim dim"]
 
     def __init__(self, W: Real[ArrayLike, "dim dim"]):
-        W = floating("W", W)
+        W = real("W", W)
         if W.ndim != 2 or W.shape[0] != W.shape[1] or W.shape[0] == 0:
             raise ValueError(f"`W` must be a square matrix, shape (dim, dim); got shape {W.shape}.")
         W = check(W, ~jnp.isfinite(W), "`W` must be finite; got an infinite or NaN entry.")
@@ -80,13 +80,16 @@ class Ellipsoid(AbstractManifold):
         return self.factor.astype(x.dtype)
 
     def lower(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
+        x = self._vectors("x", x)
         factor = self._factor_for(x)
         return (x @ factor) @ factor.T
 
     def whiten(self, y: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
+        y = self._vectors("y", y)
         return y @ self._factor_for(y)
 
     def unwhiten(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
+        x = self._vectors("x", x)
         rows = x.reshape(-1, x.shape[-1])
         factor = self._factor_for(x)
         return solve_lower(factor, rows.T, transposed=True).T.reshape(x.shape)

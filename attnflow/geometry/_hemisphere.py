@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._checks import floating
+from .._checks import real
 from .._lapack import qr, solve_upper
 
 
@@ -89,7 +89,7 @@ def hemisphere_certificate(y: Float[Array, "tokens dim"]) -> HemisphereCertifica
 
     - `ValueError`: `y` is not a (tokens, dim) array of real numbers.
     """
-    y = floating("y", y)
+    y = real("y", y)
     if y.ndim != 2 or 0 in y.shape:
         raise ValueError(
             f"`y` must be tokens of shape (tokens, dim), both at least 1; got shape {y.shape}."

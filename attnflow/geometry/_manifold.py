@@ -3,17 +3,33 @@
 import abc
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, ArrayLike, Bool, Float, Key, Real
 
-from .._checks import check, floating, is_concrete
+from .._checks import check, floating, is_concrete, random_key, real, sizes
 
 
 def safe_norm(squared: Array) -> Array:
-    """Square root with derivative zero, not infinite, where its argument is zero."""
-    positive = squared > 0
+    """Square root with derivative zero, not infinite, where its argument is zero; NaN stays NaN."""
+    positive = ~(squared <= 0)
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, squared, 1)), 0)
+
+
+def moderate(x: Array) -> tuple[Array, Array | None]:
+    """`x` times a power of two, one a token, and that power: 1 unless squares overflow.
+
+    In half precision nothing is done, and the power is `None`. A power of two rounds nothing, and
+    times one nothing is changed: ordinary tokens keep their bits.
+    """
+    if x.dtype not in (jnp.float32, jnp.float64):
+        return x, None
+    edge, shift = (2.0**400, 2.0**700) if x.dtype == jnp.float64 else (2.0**40, 2.0**88)
+    size = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=-1, keepdims=True))
+    power = jnp.where(size > edge, 1 / shift, jnp.where(size < 1 / edge, shift, 1.0))
+    power = power.astype(x.dtype)
+    return x * power, power
 
 
 class AbstractManifold(eqx.Module):
@@ -46,16 +62,38 @@ class AbstractManifold(eqx.Module):
         self, x: Real[ArrayLike, "*#batch dim"], y: Real[ArrayLike, "*#batch dim"]
     ) -> Float[Array, "*out"]:
         r"""$\langle x, y\rangle_W = x^\top W y$."""
-        return jnp.sum(jnp.asarray(x) * self.lower(jnp.asarray(y)), axis=-1)
+        x, y = self._pair("x", x, "y", y)
+        return jnp.sum(x * self.lower(y), axis=-1)
 
     def norm(self, x: Real[ArrayLike, "*batch dim"]) -> Float[Array, "*batch"]:
         r"""$|x|_W = \sqrt{x^\top W x}$; its derivative at zero is taken as zero."""
-        return safe_norm(self.inner(x, x))
+        x, power = moderate(self._vectors("x", x))
+        norm = safe_norm(self.inner(x, x))
+        return norm if power is None else norm / power[..., 0]
 
     def project(self, x: Real[ArrayLike, "*batch dim"]) -> Float[Array, "*batch dim"]:
         r"""$\pi_W(x) = x/|x|_W$ (paper, section 2.2). A zero vector gives NaN."""
-        x = jnp.asarray(x)
-        return x / self.norm(x)[..., None]
+        x, _ = moderate(self._vectors("x", x))
+        return x / safe_norm(self.inner(x, x))[..., None]
+
+    def _vectors(self, name: str, x: Real[ArrayLike, "*batch dim"]) -> Float[Array, "*batch dim"]:
+        # Any leading axes; a last one of another length would be broadcast, or fail deep inside.
+        x = floating(name, x)
+        if x.ndim == 0 or x.shape[-1] != self.dim:
+            raise ValueError(
+                f"`{name}` must have {self.dim} coordinates on its last axis; got shape {x.shape}."
+            )
+        return x
+
+    def _pair(self, first: str, a, second: str, b) -> tuple[Array, Array]:
+        a, b = self._vectors(first, a), self._vectors(second, b)
+        try:
+            jnp.broadcast_shapes(a.shape, b.shape)
+        except ValueError:
+            raise ValueError(
+                f"`{first}` and `{second}` must broadcast to one shape; got {a.shape} and {b.shape}."
+            ) from None
+        return a, b
 
     def to_tangent(
         self, y: Real[ArrayLike, "*#batch dim"], v: Real[ArrayLike, "*#batch dim"]
@@ -66,7 +104,7 @@ class AbstractManifold(eqx.Module):
         $I - yy^\top W$ agrees on $E_W$ alone and makes $E_W$ *repel* wherever
         $\langle y, v\rangle_W < 0$; with the full formula $|y|_W$ is conserved exactly.
         """
-        y, v = jnp.asarray(y), jnp.asarray(v)
+        y, v = self._pair("y", y, "v", v)
         covector = self.lower(y)
         square = jnp.sum(y * covector, axis=-1, keepdims=True)
         along = jnp.sum(covector * v, axis=-1, keepdims=True)
@@ -81,6 +119,7 @@ class AbstractManifold(eqx.Module):
         computed as $2\,\mathrm{atan2}(|\hat x-\hat y|_W, |\hat x+\hat y|_W)$: no cancellation at
         either end.
         """
+        x, y = self._pair("x", x, "y", y)
         x, y = self.project(x), self.project(y)
         return 2 * jnp.arctan2(self.norm(x - y), self.norm(x + y))
 
@@ -97,8 +136,9 @@ class AbstractManifold(eqx.Module):
         $y = L^{-\top}x$: uniform for the surface measure of the metric $W$ (the one in which
         $E_W$ is a round sphere), not for Euclidean area.
         """
-        dtype = jnp.result_type(float) if dtype is None else dtype
-        normal = jr.normal(key, (*shape, self.dim), dtype=dtype)
+        dtype = _dtype(dtype)
+        shape = sizes("shape", shape, self.dim * dtype.itemsize)
+        normal = jr.normal(random_key("key", key), (*shape, self.dim), dtype=dtype)
         return self.unwhiten(normal / jnp.linalg.norm(normal, axis=-1, keepdims=True))
 
     def random_hemisphere(
@@ -120,9 +160,10 @@ class AbstractManifold(eqx.Module):
         v = floating("v", v)
         if v.shape != (self.dim,):
             raise ValueError(f"`v` must have shape ({self.dim},); got {v.shape}.")
-        v = check(v, ~jnp.any(v != 0), "`v` must not be zero; got a zero vector.").astype(
-            tokens.dtype
-        )
+        v = check(v, ~jnp.any(v != 0), "`v` must not be zero; got a zero vector.")
+        v = check(v, ~jnp.isfinite(v), "`v` must be finite; got NaN or an infinite entry.")
+        # By a power of two, which rounds nothing, so that no product overflows in the tokens' dtype.
+        v = jnp.ldexp(v, -jnp.frexp(jnp.max(jnp.abs(v)))[1]).astype(tokens.dtype)
         height = tokens @ v
         # The law is symmetric under y -> -y, so a reflection conditions it exactly.
         tokens = jnp.where(height[..., None] < 0, -tokens, tokens)
@@ -162,7 +203,7 @@ class AbstractManifold(eqx.Module):
 
     def check_rows(self, name: str, y) -> Float[Array, "tokens dim"]:
         """`y` as non-zero finite rows of this dimension, anywhere in space; else a `ValueError`."""
-        y = floating(name, y)
+        y = real(name, y)
         if y.ndim != 2:
             raise ValueError(
                 f"`{name}` must have shape (tokens, {self.dim}); got {y.shape}. "
@@ -178,3 +219,13 @@ class AbstractManifold(eqx.Module):
             bad,
             f"`{name}` must have finite, non-zero rows; got {which} that is zero or not finite.",
         )
+
+
+def _dtype(dtype) -> jnp.dtype:
+    try:
+        kind = jnp.dtype(jnp.result_type(float) if dtype is None else dtype)
+    except TypeError:
+        kind = None
+    if kind not in (jnp.float32, jnp.float64):
+        raise ValueError(f"`dtype` must be float32 or float64; got {kind or type(dtype).__name__}.")
+    return jnp.dtype(kind)

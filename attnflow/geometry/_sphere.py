@@ -4,6 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._checks import room, whole
 from ._manifold import AbstractManifold
 
 
@@ -25,19 +26,18 @@ class Sphere(AbstractManifold):
     dim: int = eqx.field(static=True)
 
     def __init__(self, dim: int):
-        if isinstance(dim, bool) or not hasattr(dim, "__index__") or dim < 1:
-            raise ValueError(f"`dim` must be a positive integer; got {dim!r}.")
-        self.dim = int(dim)
+        self.dim = whole("dim", dim)
 
     @property
     def W(self) -> Float[Array, "dim dim"]:
+        room("dim", (self.dim, self.dim), what="a matrix W")
         return jnp.eye(self.dim)
 
     def lower(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
-        return x
+        return self._vectors("x", x)
 
     def whiten(self, y: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
-        return y
+        return self._vectors("y", y)
 
     def unwhiten(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
-        return x
+        return self._vectors("x", x)

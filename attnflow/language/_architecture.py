@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from .._words import loads
 from ._activations import ACTIVATIONS
 
 FAMILIES = ("gpt2", "gpt_neo")
@@ -161,12 +162,12 @@ def read_config(folder: str | PathLike) -> Architecture:
     if not Path(folder).is_dir():
         raise ValueError(f"`folder` must be a folder with a config.json; {folder} is none.")
     try:
-        config = json.loads(path.read_text())
+        config = loads(path.read_text())
     except FileNotFoundError:
         raise ValueError(
             f"{folder} has no config.json: give the folder of a Hugging Face model."
         ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as JSON: {error}.") from None
     if not isinstance(config, dict):
         raise ValueError(f"{path} must hold a JSON object; got a {type(config).__name__}.")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .._words import loads
 from ..records import atomic_write, provenance, writable_folder
 from ._architecture import Architecture
 from ._result import Looped
@@ -154,7 +155,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray] | None:
 
 def _account(path: Path) -> dict[str, Any]:
     try:
-        account = json.loads(path.read_text())
+        account = loads(path.read_text())
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read: {error}.") from None
     if not isinstance(account, dict) or account.get("format") != _FORMAT:

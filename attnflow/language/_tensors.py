@@ -1,12 +1,13 @@
 """The tensors of a folder's safetensors files, one at a time: single file or shards, never pickle."""
 
-import json
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from .._words import loads
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _FLOATS = {"F64", "F32", "F16", "BF16"}
@@ -43,7 +44,7 @@ class Tensors:
         if not index.exists():
             raise ValueError(_nothing(self.folder))
         try:
-            listed = json.loads(index.read_text())["weight_map"]
+            listed = loads(index.read_text())["weight_map"]
             pairs = [(str(name), self.folder / Path(file).name) for name, file in listed.items()]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise ValueError(f"{index} must hold a JSON object with a 'weight_map'.") from None

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from .._callables import adapt
-from .._checks import check, choose, floating
+from .._checks import check, choose, finite, floating, room, scalar_time
 from ..geometry import AbstractManifold
 from ..schedules import AbstractSchedule, ScaledIdentity, as_schedule
 from ..schedules._base import all_jumps, fastest, kinked_parts, of_matrix_alone
@@ -95,7 +95,7 @@ class AttentionField(eqx.Module):
         self.mask = as_mask(mask)
         self.kernel = as_kernel(kernel)
         self.normalisation = as_normalisation(normalisation)
-        self.scale = floating("scale", manifold.dim**-0.5 if scale is None else scale)
+        self.scale = finite("scale", manifold.dim**-0.5 if scale is None else scale)
         self.weights = None if weights is None else _masses(weights)
         self.frozen = None if frozen is None else _flags(frozen)
         self.drift = None if drift is None else adapt("drift", drift)
@@ -187,6 +187,7 @@ class AttentionField(eqx.Module):
         self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]
     ) -> Float[Array, "heads tokens tokens"]:
         r"""$y_i^\top P_\eta(t) y_j$, the bias added; shape `(h, tokens, tokens)`."""
+        y = self._tokens(y)
         with jax.default_matmul_precision(self.precision):
             logits = self.P.bilinear(t, y, y)
         logits = logits.reshape(-1, *logits.shape[-2:])
@@ -199,16 +200,14 @@ class AttentionField(eqx.Module):
         self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]
     ) -> Float[Array, "heads tokens tokens"]:
         r"""$\alpha^\eta_{ij}(t, y)$, shape `(h, tokens, tokens)`; rows of softmax and hardmax sum to `scale`."""
-        t, y = _time(t, y), jnp.asarray(y)
+        y = self._tokens(y)
+        t = scalar_time(t, y.dtype)
         rows = self._rows(t, self._directions(y))
         return jnp.broadcast_to(rows, (self.heads, *rows.shape[1:]))
 
     def _rows(self, t: Array, y: Array) -> Array:
-        if y.ndim != 2 or y.shape[1] != self.dim:
-            raise ValueError(
-                f"`y` must have shape (tokens, {self.dim}); got {y.shape}. Use jax.vmap for more axes."
-            )
         tokens = y.shape[0]
+        room("y", (self.heads, tokens, tokens), y.dtype.itemsize, what="attention weights")
         if self.tokens is not None and self.tokens != tokens:
             raise ValueError(
                 f"`y` must have {self.tokens} tokens, as the field's mask, weights or frozen flags; "
@@ -220,6 +219,14 @@ class AttentionField(eqx.Module):
         weights = None if self.weights is None else self.weights.astype(y.dtype)[None, None, :]
         return self.scale.astype(y.dtype) * self.kernel(self.logits(t, y), allowed, weights)
 
+    def _tokens(self, y: Any) -> Array:
+        y = floating("y", y)
+        if y.ndim != 2 or y.shape[1] != self.dim or y.shape[0] == 0:
+            raise ValueError(
+                f"`y` must have shape (tokens, {self.dim}); got {y.shape}. Use jax.vmap for more axes."
+            )
+        return y
+
     def _directions(self, y: Array) -> Array:
         return y if self.projected else self.manifold.project(y)
 
@@ -227,7 +234,8 @@ class AttentionField(eqx.Module):
         self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"], args: Any = None
     ) -> Float[Array, "tokens dim"]:
         r"""$A_i = \sum_\eta \sum_j \alpha^\eta_{ij} U_\eta y_j$ plus the drift: what is to be normalised."""
-        t, y = _time(t, y), jnp.asarray(y)
+        y = self._tokens(y)
+        t = scalar_time(t, y.dtype)
         x = self._directions(y)
         rows = self._rows(t, x)
         with jax.default_matmul_precision(self.precision):
@@ -254,7 +262,8 @@ class AttentionField(eqx.Module):
         self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"], args: Any = None
     ) -> Float[Array, "tokens dim"]:
         r"""$\dot y$ at time `t`, shape and dtype of `y`; `args` go to the drift."""
-        t, y = _time(t, y), jnp.asarray(y)
+        y = self._tokens(y)
+        t = scalar_time(t, y.dtype)
         A = self.total(t, y, args)
         with jax.default_matmul_precision(self.precision):
             velocity = self.normalisation.velocity(self.manifold, t, y, A)
@@ -267,10 +276,6 @@ class AttentionField(eqx.Module):
         from ._reductions import reduce
 
         return reduce(self, y0, how=how)
-
-
-def _time(t, y) -> Array:
-    return jnp.asarray(t).astype(jnp.asarray(y).dtype)
 
 
 def _heads(schedule: AbstractSchedule | None) -> int | None:
@@ -301,7 +306,12 @@ def _masses(weights: Any) -> Array:
 
 
 def _flags(frozen: Any) -> Array:
-    frozen = jnp.asarray(frozen)
+    try:
+        frozen = jnp.asarray(frozen)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(
+            f"`frozen` must be a Boolean vector, shape (tokens,); got {type(frozen).__name__}."
+        ) from None
     if frozen.dtype != jnp.bool_ or frozen.ndim != 1:
         raise ValueError(
             "`frozen` must be a Boolean vector, shape (tokens,); "

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._checks import check, choose, floating
+from .._checks import check, choose, finite
 
 
 class AbstractKernel(eqx.Module):
@@ -86,7 +86,9 @@ class Hardmax(AbstractKernel):
         if tolerance is None:
             self.tolerance = None
         else:
-            value = floating("tolerance", tolerance)
+            value = finite("tolerance", tolerance)
+            if value.ndim:
+                raise ValueError(f"`tolerance` must be a scalar; got shape {value.shape}.")
             self.tolerance = check(
                 value, ~(value >= 0), "`tolerance` must be zero or more; got less."
             )

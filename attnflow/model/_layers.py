@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._callables import OfTimeAndTokens, as_module
-from .._checks import check, floating
+from .._checks import boolean, check, finite
 from ._field import AttentionField
 
 
@@ -34,11 +34,17 @@ class LayerNorm(eqx.Module):
     epsilon: Float[Array, ""]
 
     def __init__(self, gain: Any, bias: Any = None, epsilon: Any = 0.0):
-        self.gain = floating("gain", gain)
-        self.bias = None if bias is None else floating("bias", bias)
-        epsilon = floating("epsilon", epsilon)
+        self.gain = finite("gain", gain)
+        self.bias = None if bias is None else finite("bias", bias)
+        epsilon = finite("epsilon", epsilon)
+        if epsilon.ndim:
+            raise ValueError(f"`epsilon` must be a scalar; got shape {epsilon.shape}.")
         self.epsilon = check(epsilon, ~(epsilon >= 0), "`epsilon` must be zero or more; got less.")
-        if self.gain.ndim != 1 or (self.bias is not None and self.bias.shape != self.gain.shape):
+        if (
+            self.gain.ndim != 1
+            or self.gain.size == 0
+            or (self.bias is not None and self.bias.shape != self.gain.shape)
+        ):
             shape = None if self.bias is None else self.bias.shape
             raise ValueError(
                 f"`gain` and `bias` must have shape (dim,); got {self.gain.shape} and {shape}."
@@ -96,12 +102,12 @@ class AttentionLayers(eqx.Module):
         if not isinstance(field, AttentionField):
             raise ValueError(f"`field` must be an AttentionField; got {type(field).__name__}.")
         self.field = field
-        self.step = floating("step", step)
+        self.step = finite("step", step)
         if self.step.ndim:
             raise ValueError(f"`step` must be a scalar; got shape {self.step.shape}.")
         self.norm = None if norm is None else as_module("norm", norm)
         self.feed_forward = None if feed_forward is None else _feed_forward(feed_forward)
-        self.skip = bool(skip)
+        self.skip = boolean("skip", skip)
 
     def time(self, k: Int[ArrayLike, "*layers"], dtype=None) -> Float[Array, "*layers"]:
         r"""$t_k = k\tau$, the time at which layer $k$ sees the schedules."""

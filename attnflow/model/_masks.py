@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from .._checks import check, choose, is_concrete
+from .._checks import check, choose, floating, is_concrete
 
 
 class AbstractMask(eqx.Module):
@@ -59,7 +59,11 @@ class BooleanMask(AbstractMask):
     matrix: Bool[Array, "tokens tokens"]
 
     def __init__(self, matrix: Bool[ArrayLike, "tokens tokens"]):
-        matrix = jnp.asarray(matrix)
+        matrix = _as_array(matrix)
+        if matrix.dtype != jnp.bool_:
+            raise ValueError(
+                f"`mask` must be Boolean here; got {matrix.dtype}. Use mask.astype(bool)."
+            )
         _check_square("mask", matrix.shape, (2,))
         self.matrix = _check_rows(matrix, jnp.any(matrix, axis=-1))
 
@@ -85,7 +89,7 @@ class AdditiveBias(AbstractMask):
     matrix: Float[Array, "*heads tokens tokens"]
 
     def __init__(self, matrix: Float[ArrayLike, "*heads tokens tokens"]):
-        matrix = jnp.asarray(matrix)
+        matrix = floating("mask", matrix)
         _check_square("mask", matrix.shape, (2, 3))
         matrix = check(
             matrix,
@@ -106,8 +110,10 @@ class AdditiveBias(AbstractMask):
 
 
 def _check_square(name: str, shape: tuple[int, ...], ranks: tuple[int, ...]) -> None:
-    if len(shape) not in ranks or shape[-1] != shape[-2]:
-        raise ValueError(f"`{name}` must have shape (tokens, tokens); got {shape}.")
+    if len(shape) not in ranks or shape[-1] != shape[-2] or 0 in shape:
+        raise ValueError(
+            f"`{name}` must have shape (tokens, tokens), with one token or more; got {shape}."
+        )
 
 
 def _check_rows(matrix: Array, some: Array) -> Array:
@@ -133,7 +139,7 @@ def as_mask(mask: Any) -> AbstractMask:
     if isinstance(mask, str):
         choose("mask", mask, ("causal",))
         return Causal()
-    array = jnp.asarray(mask)
+    array = _as_array(mask)
     if array.dtype == jnp.bool_:
         return BooleanMask(array)
     if jnp.issubdtype(array.dtype, jnp.floating):
@@ -142,3 +148,13 @@ def as_mask(mask: Any) -> AbstractMask:
         f"`mask` must be None, 'causal', a Boolean matrix or a real bias; got dtype {array.dtype}. "
         "Use mask.astype(bool) for a matrix of zeros and ones."
     )
+
+
+def _as_array(mask: Any) -> Array:
+    try:
+        return jnp.asarray(mask)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(
+            "`mask` must be None, 'causal', a Boolean matrix or a real bias; "
+            f"got {type(mask).__name__}."
+        ) from None

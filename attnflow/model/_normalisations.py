@@ -12,7 +12,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import choose, floating
+from .._checks import choose, finite
 from ..geometry import AbstractManifold
 from ..schedules import AbstractSchedule, as_schedule
 
@@ -113,7 +113,9 @@ class Mix(AbstractNormalisation):
     starts_on_manifold: ClassVar[bool] = True
 
     def __init__(self, switch: Any):
-        self.switch = floating("switch", switch)
+        self.switch = finite("switch", switch)
+        if self.switch.ndim:
+            raise ValueError(f"`switch` must be a scalar time; got shape {self.switch.shape}.")
 
     def keeps(self, t):
         return t < self.switch.astype(jnp.result_type(t))
@@ -179,6 +181,6 @@ def as_normalisation(normalisation: Any) -> AbstractNormalisation:
     """`"post"`, `"pre"`, `"peri"`, `"ngpt"`, `"sqrt"` or a normalisation module (`Mix(switch)` is one)."""
     if isinstance(normalisation, AbstractNormalisation):
         return normalisation
-    if normalisation == "mix":
+    if isinstance(normalisation, str) and normalisation == "mix":
         raise ValueError("`normalisation` 'mix' needs its time; pass attnflow.Mix(switch=...).")
     return _NAMES[choose("normalisation", normalisation, tuple(_NAMES))]()

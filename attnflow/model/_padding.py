@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._checks import floating
+from .._checks import floating, room, whole
 
 
 class Padded(NamedTuple):
@@ -45,16 +45,21 @@ def pad(configurations: Sequence[Float[Array, "_ dim"]], tokens: int | None = No
     jax.vmap(end)(y, present)
     ```
     """
+    if not isinstance(configurations, Sequence) and not hasattr(configurations, "__iter__"):
+        raise ValueError(
+            f"`configurations` must be a list of arrays; got {type(configurations).__name__}."
+        )
     rows = [floating("configurations", y) for y in configurations]
     if not rows:
         raise ValueError("`configurations` must hold at least one array; got none.")
     shapes = [y.shape for y in rows]
-    if any(len(s) != 2 or s[0] == 0 or s[1] != shapes[0][1] for s in shapes):
+    if any(len(s) != 2 or 0 in s or s[1] != shapes[0][1] for s in shapes):
         raise ValueError(
             f"`configurations` must have shapes (tokens, dim) with one dim; got {shapes}."
         )
     longest = max(s[0] for s in shapes)
-    tokens = longest if tokens is None else tokens
+    tokens = longest if tokens is None else whole("tokens", tokens)
+    room("tokens", (len(rows), tokens, shapes[0][1]), what="configurations")
     if tokens < longest:
         raise ValueError(
             f"`tokens` must be at least {longest}, the longest configuration; got {tokens}."

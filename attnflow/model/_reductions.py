@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._checks import choose
+from .._checks import choose, instance, is_concrete
 from .._lapack import cholesky, solve_lower
 from ..geometry import AbstractManifold, Ellipsoid, Sphere
 from ..schedules import ScaledIdentity
@@ -136,7 +136,9 @@ def reduce(
 
     `ValueError` where a reduction asked for by name does not apply.
     """
+    instance("field", field, AttentionField, "an AttentionField")
     choose("how", how, ("auto", "span", "whitening", "none"))
+    y0 = field.manifold.check_rows("y0", y0) if is_concrete(y0) else y0
     tokens, dim = y0.shape
     span = keeps_span(field) and isinstance(field.manifold, Sphere | Ellipsoid)
     if how == "span" and not span:

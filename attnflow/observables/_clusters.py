@@ -3,9 +3,10 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
-from .._checks import check, floating
+from .._checks import check, check_now, floating, instance, shown
 from ..geometry import AbstractManifold
 from ._directions import directions
 
@@ -29,17 +30,18 @@ def clusters(
 
     **Returns:**
 
-    Labels `0, 1, ...` in the order in which clusters first appear, shape `(tokens,)`.
+    Labels `0, 1, ...` in the order in which clusters first appear, shape `(tokens,)`. Inside `jit`,
+    where nothing can be refused, all are -1 (and the count 0) if a token has no direction.
 
     **Raises:**
 
-    - `ValueError`: `threshold` is outside [-1, 1].
+    - `ValueError`: `threshold` is outside [-1, 1]; a token is zero, NaN or infinite.
 
     ```python
     af.clusters(jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.01]]), 0.99)  # [0 1 0]
     ```
     """
-    return _label(_neighbours(directions(y, manifold), _slack(threshold)))
+    return _label(_neighbours(_known(directions(y, manifold)), _slack(threshold)))
 
 
 def cluster_count(
@@ -74,22 +76,32 @@ def _part(unit: Float[Array, "tokens dim"], slack: Array) -> Float[Array, ""]:
     # One product of matrices: observed often, differences of all pairs would cost more than the flow.
     tokens = unit.shape[0]
     if tokens == 1:
-        return jnp.ones((), unit.dtype)
+        return jnp.where(jnp.all(jnp.isfinite(unit)), jnp.ones((), unit.dtype), jnp.nan)
     gram = jnp.matmul(unit, unit.T, precision=jax.lax.Precision.HIGHEST)
     cushion = 8 * jnp.finfo(unit.dtype).eps
     close = (1 - gram <= slack.astype(unit.dtype) + cushion) & ~jnp.eye(tokens, dtype=bool)
-    return jnp.sum(close, dtype=unit.dtype) / (tokens * (tokens - 1))
+    part = jnp.sum(close, dtype=unit.dtype) / (tokens * (tokens - 1))
+    return jnp.where(jnp.all(jnp.isfinite(unit)), part, jnp.nan)
+
+
+def _known(unit: Array) -> Array:
+    # Labels are integers, which have no NaN: a token without a direction is refused where it is known.
+    return check_now(
+        unit,
+        lambda u: ~np.isfinite(u),
+        "`y` must have finite rows that are not zero; got a token without a direction.",
+    )
 
 
 def _slack(threshold) -> Array:
     # A Python float is subtracted from 1 in double precision, whatever the tokens' dtype.
-    if isinstance(threshold, (bool, int, float)):
-        slack = jnp.asarray(1.0 - threshold)
+    if isinstance(threshold, (int, float)) and not isinstance(threshold, bool):
+        slack = jnp.asarray(1.0 - float(threshold) if abs(threshold) <= 1 else jnp.nan)
     else:
         slack = 1 - floating("threshold", threshold)
     if slack.ndim:
         raise ValueError(f"`threshold` must be a scalar; got shape {slack.shape}.")
-    message = f"`threshold` is a cosine and must be in [-1, 1]; got {threshold}."
+    message = f"`threshold` is a cosine and must be in [-1, 1]; got {shown(threshold)}."
     return check(slack, ~((slack >= 0) & (slack <= 2)), message)
 
 
@@ -115,7 +127,9 @@ def _label(joined: Bool[Array, "tokens tokens"]) -> Int[Array, " tokens"]:
         return new, jnp.any(new != label)
 
     root, _ = jax.lax.while_loop(lambda state: state[1], sweep, (index, jnp.asarray(True)))
-    return (jnp.cumsum(root == index) - 1)[root]
+    labels = (jnp.cumsum(root == index) - 1)[root]
+    # A token without a direction is not even its own neighbour.
+    return jnp.where(jnp.all(jnp.diagonal(joined)), labels, -1)
 
 
 class Clusters(eqx.Module):
@@ -131,7 +145,8 @@ class Clusters(eqx.Module):
         self, threshold: float | Float[Array, ""], manifold: AbstractManifold | None = None
     ):
         self.slack = _slack(threshold)
-        self.manifold = manifold
+        what = "None, attnflow.Sphere(dim) or attnflow.Ellipsoid(W)"
+        self.manifold = instance("manifold", manifold, AbstractManifold | None, what)
 
     def __call__(
         self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]

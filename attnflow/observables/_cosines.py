@@ -5,7 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
+from .._checks import instance
 from ..geometry import AbstractManifold
+from ..geometry._manifold import safe_norm
 from ._directions import as_tokens, as_weights, directions, present
 
 
@@ -57,8 +59,8 @@ def order_parameter(
         weights = as_weights(weights, y)
         mean = weights @ directions(present(y, weights), manifold)
     square = jnp.sum(mean**2)
-    # The derivative at 0, where the length has none, is taken as zero.
-    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    # The derivative at 0, where the length has none, is taken as zero; NaN stays NaN.
+    return safe_norm(square)
 
 
 class OrderParameter(eqx.Module):
@@ -69,6 +71,10 @@ class OrderParameter(eqx.Module):
 
     manifold: AbstractManifold | None = None
     weights: Float[Array, " tokens"] | None = None
+
+    def __check_init__(self):
+        what = "None, attnflow.Sphere(dim) or attnflow.Ellipsoid(W)"
+        instance("manifold", self.manifold, AbstractManifold | None, what)
 
     def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
         return order_parameter(y, self.manifold, weights=self.weights)

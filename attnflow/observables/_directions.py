@@ -3,16 +3,18 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._checks import check, floating
+from .._checks import check, floating, instance
 from ..geometry import AbstractManifold
+from ..geometry._manifold import moderate
 
 
 def as_tokens(y) -> Float[Array, "tokens dim"]:
     """`y` as a (tokens, dim) array; else a `ValueError`."""
     y = floating("y", y)
-    if y.ndim != 2:
+    if y.ndim != 2 or 0 in y.shape:
         raise ValueError(
-            f"`y` must have shape (tokens, dim); got {y.shape}. Map over other axes with jax.vmap."
+            "`y` must have shape (tokens, dim), both at least 1; "
+            f"got {y.shape}. Map over other axes with jax.vmap."
         )
     return y
 
@@ -25,7 +27,15 @@ def directions(
     Without a manifold $W = I$. With one the tokens are whitened first, so that everything after is
     Euclidean. A zero token gives NaN.
     """
-    x = as_tokens(y) if manifold is None else manifold.whiten(as_tokens(y))
+    x = as_tokens(y)
+    if manifold is not None:
+        manifold = instance("manifold", manifold, AbstractManifold, "None or a manifold")
+        if x.shape[1] != manifold.dim:
+            raise ValueError(
+                f"`y` must have shape (tokens, {manifold.dim}) on this manifold; got {x.shape}."
+            )
+        x = manifold.whiten(x)
+    x, _ = moderate(x)
     return x / jnp.linalg.norm(x, axis=1, keepdims=True)
 
 
@@ -35,7 +45,7 @@ def as_weights(weights, y: Array) -> Float[Array, " tokens"]:
     if weights.shape != y.shape[:1]:
         raise ValueError(f"`weights` must have shape ({y.shape[0]},); got {weights.shape}.")
     total = jnp.sum(weights)
-    bad = jnp.any(~(weights >= 0)) | ~(total > 0)
+    bad = jnp.any(~(weights >= 0)) | ~(total > 0) | ~jnp.isfinite(total)
     weights = check(weights, bad, "`weights` must be zero or more with a positive sum; got others.")
     return weights / total
 

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
+from .._checks import floating, instance
 from ..model import AttentionField
 from ._directions import as_tokens, as_weights
 
@@ -45,10 +46,12 @@ def energy(
     af.simulate(field, y0, t1=5.0, ts=ts, observe=af.Energy(field)).ys  # never decreases
     ```
     """
+    what = "an AttentionField, whose P, U and W the energy is made of"
+    field = instance("field", field, AttentionField, what)
     if not field.matrix_scores:
         raise ValueError("`field` must have scores y'Py; its P adds a bias of keys to them.")
-    y = as_tokens(y)
-    t = jnp.asarray(t).astype(y.dtype)
+    y = _of_this(field, as_tokens(y))
+    t = floating("t", t).astype(y.dtype)
     if not field.projected:
         y = field.manifold.project(y)
     tokens, dim = y.shape
@@ -71,6 +74,12 @@ def energy(
         return jnp.einsum("i,hij,j->", mass, pairs, mass) / 2
 
 
+def _of_this(field: AttentionField, y: Array) -> Array:
+    if y.shape[1] != field.dim:
+        raise ValueError(f"`y` must have shape (tokens, {field.dim}), as the field; got {y.shape}.")
+    return y
+
+
 def energy_dissipation(
     field: AttentionField, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]
 ) -> Float[Array, ""]:
@@ -84,8 +93,9 @@ def energy_dissipation(
 
     **Arguments:** as those of [`energy`][].
     """
+    field = instance("field", field, AttentionField, "an AttentionField, the flow")
     y = as_tokens(y)
-    t = jnp.asarray(t).astype(y.dtype)
+    t = floating("t", t).astype(y.dtype)
     rate = (jnp.ones_like(t), field(t, y))
     return jax.jvp(lambda t, y: energy(field, t, y), (t, y), rate)[1]
 
@@ -100,6 +110,9 @@ class Energy(eqx.Module):
 
     field: AttentionField
 
+    def __check_init__(self):
+        instance("field", self.field, AttentionField, "an AttentionField")
+
     def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
         return energy(self.field, t, y)
 
@@ -113,6 +126,9 @@ class Dissipation(eqx.Module):
     """
 
     field: AttentionField
+
+    def __check_init__(self):
+        instance("field", self.field, AttentionField, "an AttentionField")
 
     def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
         return energy_dissipation(self.field, t, y)

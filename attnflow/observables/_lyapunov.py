@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import floating
+from .._checks import finite, floating, instance
 from ..geometry import AbstractManifold
 from ._directions import as_tokens, directions
 
@@ -80,10 +80,11 @@ class Lyapunov(eqx.Module):
     manifold: AbstractManifold | None
 
     def __init__(self, v: Float[Array, " dim"], manifold: AbstractManifold | None = None):
-        self.v = floating("v", v)
+        self.v = finite("v", v)
         if self.v.ndim != 1:
             raise ValueError(f"`v` must be a vector; got shape {self.v.shape}.")
-        self.manifold = manifold
+        what = "None, attnflow.Sphere(dim) or attnflow.Ellipsoid(W)"
+        self.manifold = instance("manifold", manifold, AbstractManifold | None, what)
 
     def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
         return lyapunov(y, self.v, self.manifold)

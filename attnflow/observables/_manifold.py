@@ -4,6 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
+from .._checks import instance
 from ..geometry import AbstractManifold, hemisphere_margin
 
 
@@ -26,6 +27,9 @@ class Residual(eqx.Module):
     """
 
     manifold: AbstractManifold
+
+    def __check_init__(self):
+        instance("manifold", self.manifold, AbstractManifold, "attnflow.Sphere or Ellipsoid")
 
     def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
         return jnp.max(self.manifold.residual(y))

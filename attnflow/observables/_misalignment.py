@@ -4,6 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
+from .._checks import instance
 from ..geometry import AbstractManifold
 from ._directions import as_tokens, as_weights, directions, present
 
@@ -56,6 +57,10 @@ class Misalignment(eqx.Module):
 
     manifold: AbstractManifold | None = None
     weights: Float[Array, " tokens"] | None = None
+
+    def __check_init__(self):
+        what = "None, attnflow.Sphere(dim) or attnflow.Ellipsoid(W)"
+        instance("manifold", self.manifold, AbstractManifold | None, what)
 
     def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
         return misalignment(y, self.manifold, weights=self.weights)

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
+from .._checks import real
 from .._lapack import svdvals
 from ._directions import as_tokens
 
@@ -25,14 +26,15 @@ def effective_rank(y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
     af.effective_rank(jnp.eye(3))  # 3.0
     ```
     """
-    y = as_tokens(y)
+    y = real("y", as_tokens(y))
     sigma = svdvals(y)
     floor = max(y.shape) * jnp.finfo(y.dtype).eps * sigma[0]
     used = sigma > floor
     sigma = jnp.where(used, sigma, 0)
     total = jnp.sum(sigma)
     p = sigma / jnp.where(total > 0, total, 1)
-    return jnp.exp(-jnp.sum(jnp.where(used, p * jnp.log(jnp.where(used, p, 1)), 0)))
+    rank = jnp.exp(-jnp.sum(jnp.where(used, p * jnp.log(jnp.where(used, p, 1)), 0)))
+    return jnp.where(jnp.all(jnp.isfinite(y)), rank, jnp.nan)  # comparisons above lose a NaN
 
 
 class EffectiveRank(eqx.Module):

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import jax.numpy as jnp
 import numpy as np
 
+from .._words import loads
 from ._atomic import atomic_write
 from ._decode import decode, restore
 from ._encode import encode
@@ -137,7 +138,7 @@ def _read_array(file: BinaryIO) -> np.ndarray:
 def _read_line(file: BinaryIO, path: Path) -> dict:
     line = file.readline(_LONGEST_LINE)
     try:
-        head = json.loads(line)
+        head = loads(line)
     except ValueError:
         head = None
     if not isinstance(head, dict) or head.get("format") != _FORMAT:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import floating
+from .._checks import finite
 
 
 class AbstractSchedule(eqx.Module):
@@ -181,7 +181,7 @@ def as_schedule(name: str, value) -> AbstractSchedule:
             f"`{name}` must be an array or a schedule; got a function. Wrap it, with its fastest "
             "frequency: attnflow.Function(f, frequency=...)."
         )
-    return Constant(floating(name, value))
+    return Constant(finite(name, value))
 
 
 def times(a: Array, b: Array) -> Array:

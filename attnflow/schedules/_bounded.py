@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import check, choose, floating
+from .._checks import check, choose, finite
 from .._lapack import eigh
 from ._arithmetic import Scaled
 from ._base import AbstractPointwise, AbstractSchedule, as_schedule
@@ -36,7 +36,7 @@ class Bounded(AbstractPointwise):
         self.schedule = as_schedule("schedule", schedule)
         if len(self.schedule.shape) < 2:
             raise ValueError(f"`schedule` must give matrices; got shape {self.schedule.shape}.")
-        bound = floating("bound", bound)
+        bound = finite("bound", bound)
         if bound.ndim:
             raise ValueError(f"`bound` must be a scalar; got shape {bound.shape}.")
         self.bound = check(bound, ~(bound > 0), "`bound` must be positive; got zero or less.")

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._callables import as_module
-from .._checks import check, floating, is_concrete
+from .._checks import boolean, check, check_now, finite, floating, is_concrete, room, whole
 from ._base import AbstractSchedule, as_schedule
 
 
@@ -65,10 +65,12 @@ class ScaledIdentity(AbstractSchedule):
                 "`coefficient` must be a scalar or have shape (heads,); "
                 f"got shape {self.coefficient.shape}."
             )
-        self.dim = dim
+        self.dim = whole("dim", dim)
 
     def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "*heads dim dim"]:
         c = self.coefficient(t)
+        if is_concrete(c):  # the shape alone may be asked for, of a matrix that is never formed
+            room("dim", (*c.shape, self.dim, self.dim), what="matrices c(t) I")
         eye = jnp.eye(self.dim, dtype=c.dtype)
         return c[..., None, None] * jnp.broadcast_to(eye, (*c.shape, *eye.shape))
 
@@ -108,10 +110,14 @@ class Function(AbstractSchedule):
     kinked: bool = eqx.field(static=True)
 
     def __init__(self, function: Callable, *, frequency=None, jump_times=None, kinked=False):
-        self.kinked = bool(kinked)
+        self.kinked = boolean("kinked", kinked)
         self.function = as_module("function", function)
-        self._frequency = None if frequency is None else floating("frequency", frequency)
-        self._jump_times = None if jump_times is None else floating("jump_times", jump_times)
+        self._frequency = None if frequency is None else _frequency(frequency)
+        self._jump_times = None if jump_times is None else finite("jump_times", jump_times)
+        if self._jump_times is not None and self._jump_times.ndim != 1:
+            raise ValueError(
+                f"`jump_times` must be a vector of times; got shape {self._jump_times.shape}."
+            )
 
     def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         return jnp.asarray(self.function(t))  # pyright: ignore[reportCallIssue]
@@ -123,3 +129,10 @@ class Function(AbstractSchedule):
     @property
     def jump_times(self) -> Float[Array, " jumps"] | None:
         return self._jump_times
+
+
+def _frequency(value) -> Array:
+    value = finite("frequency", value)
+    if value.ndim:
+        raise ValueError(f"`frequency` must be a scalar; got shape {value.shape}.")
+    return check_now(value, lambda f: f < 0, "`frequency` must be zero or more; got less.")

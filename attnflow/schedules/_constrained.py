@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import floating
+from .._checks import finite
 from .._lapack import inverse
 from ._base import AbstractPointwise, AbstractSchedule, as_schedule, pair, times
 from ._factored import Factored, on_the_right
@@ -159,7 +159,7 @@ class FixedSpectrum(AbstractPointwise):
     schedule: AbstractSchedule
 
     def __init__(self, eigenvalues, schedule):
-        self.eigenvalues = floating("eigenvalues", eigenvalues)
+        self.eigenvalues = finite("eigenvalues", eigenvalues)
         self.schedule = _square(schedule)
         values, matrices = self.eigenvalues.shape, self.schedule.shape
         *heads, d = matrices[:-1]

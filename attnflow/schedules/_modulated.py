@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import floating
+from .._checks import finite
 from ._base import AbstractSchedule, as_schedule, materialise, pair, rows_times, times
 
 
@@ -25,11 +25,13 @@ class Modulated(AbstractSchedule):
 
     def __init__(self, diagonal, matrix, left=None):
         self.diagonal = as_schedule("diagonal", diagonal)
-        self.matrix = floating("matrix", matrix)
-        self.left = None if left is None else floating("left", left)
+        self.matrix = finite("matrix", matrix)
+        self.left = None if left is None else finite("left", left)
         D, P = self.diagonal.shape, self.matrix.shape
         if P == () or len(P) not in (2, 3):
             raise ValueError(f"`matrix` must have shape (d, d) or (heads, d, d); got {P}.")
+        if self.left is not None and (self.left.ndim != 2 or self.left.shape[1] != P[-2]):
+            raise ValueError(f"`left` must have shape (rows, {P[-2]}); got {self.left.shape}.")
         if len(D) not in (1, 2) or D[-1] != P[-2] or (len(D) == 2 and len(P) == 3 and D[0] != P[0]):
             heads = "" if len(P) == 2 else f" or ({P[0]}, {P[-2]})"
             raise ValueError(

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import floating
+from .._checks import boolean, finite, scalar_time
 from ._base import AbstractSchedule
 
 
@@ -38,10 +38,10 @@ class Sinusoid(AbstractSchedule):
     rectified: bool = eqx.field(static=True)
 
     def __init__(self, amplitude, omega, phase: Any = 0.0, rectified: bool = False):
-        self.amplitude = floating("amplitude", amplitude)
-        self.omega = floating("omega", omega)
-        self.phase = floating("phase", phase)
-        self.rectified = bool(rectified)
+        self.amplitude = finite("amplitude", amplitude)
+        self.omega = finite("omega", omega)
+        self.phase = finite("phase", phase)
+        self.rectified = boolean("rectified", rectified)
         shapes = (self.amplitude.shape, self.omega.shape, self.phase.shape)
         try:
             jnp.broadcast_shapes(*shapes)
@@ -57,7 +57,7 @@ class Sinusoid(AbstractSchedule):
             jnp.broadcast_to(x, shape).astype(dtype)
             for x in (self.amplitude, self.omega, self.phase)
         )
-        value = amplitude * jnp.sin(omega * jnp.asarray(t, dtype) + phase)
+        value = amplitude * jnp.sin(omega * scalar_time(t, dtype) + phase)
         return jnp.abs(value) if self.rectified else value
 
     @property
@@ -95,10 +95,10 @@ class Fourier(AbstractSchedule):
     omega: Float[Array, ""]
 
     def __init__(self, constant, cosine, sine, omega):
-        self.constant = floating("constant", constant)
-        self.cosine = floating("cosine", cosine)
-        self.sine = floating("sine", sine)
-        self.omega = floating("omega", omega)
+        self.constant = finite("constant", constant)
+        self.cosine = finite("cosine", cosine)
+        self.sine = finite("sine", sine)
+        self.omega = finite("omega", omega)
         if self.cosine.shape != self.sine.shape or self.cosine.shape[1:] != self.constant.shape:
             raise ValueError(
                 "`cosine` and `sine` must have shape (modes, *constant.shape); got "
@@ -110,7 +110,7 @@ class Fourier(AbstractSchedule):
     def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         dtype = self.constant.dtype
         k = jnp.arange(1, self.cosine.shape[0] + 1).astype(dtype)
-        angle = k * (self.omega.astype(dtype) * jnp.asarray(t, dtype))
+        angle = k * (self.omega.astype(dtype) * scalar_time(t, dtype))
         return (
             self.constant
             + jnp.tensordot(jnp.cos(angle), self.cosine.astype(dtype), axes=1)

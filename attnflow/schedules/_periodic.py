@@ -1,13 +1,11 @@
 """A stretch of another schedule, over and over."""
 
-import operator
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import check, floating
+from .._checks import check, finite, scalar_time, whole
 from ._base import AbstractSchedule, as_schedule, fastest, kinked_parts
 
 
@@ -44,21 +42,19 @@ class Periodic(AbstractSchedule):
 
     def __init__(self, schedule, period, periods):
         self.schedule = as_schedule("schedule", schedule)
-        period = floating("period", period)
+        period = finite("period", period)
         if period.ndim:
             raise ValueError(f"`period` must be a scalar; got shape {period.shape}.")
         self.period = check(period, ~(period > 0), "`period` must be positive; got zero or less.")
-        try:
-            self.periods = operator.index(periods)
-        except TypeError:
-            raise ValueError(
-                f"`periods` must be a whole number; got {type(periods).__name__}."
-            ) from None
-        if self.periods < 1:
-            raise ValueError(f"`periods` must be at least one; got {self.periods}.")
+        # The jumps of all periods are listed, and steps end at each.
+        if not hasattr(periods, "__index__"):
+            raise ValueError(f"`periods` must be a whole number; got {type(periods).__name__}.")
+        if isinstance(periods, int) and periods < 1:
+            raise ValueError(f"`periods` must be at least one; got {periods}.")
+        self.periods = whole("periods", periods, most=10**7)
 
     def _phase(self, t) -> Array:
-        return jnp.mod(jnp.asarray(t, self.period.dtype), self.period)
+        return jnp.mod(scalar_time(t, self.period.dtype), self.period)
 
     def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         return self.schedule(self._phase(t))

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import check, choose, floating
+from .._checks import check, choose, finite, scalar_time
 from ._base import AbstractSchedule
 
 
 def _times(name: str, times) -> Array:
-    times = floating(name, times)
+    times = finite(name, times)
     if times.ndim != 1 or times.shape[0] == 0:
         raise ValueError(
             f"`{name}` must be a vector of at least one time; got shape {times.shape}."
@@ -37,7 +37,7 @@ class Piecewise(AbstractSchedule):
 
     def __init__(self, times, values):
         self.times = _times("times", times)
-        self.values = floating("values", values)
+        self.values = finite("values", values)
         if self.values.ndim == 0 or self.values.shape[0] != self.times.shape[0] + 1:
             raise ValueError(
                 f"`values` must have one entry more than `times` ({self.times.shape[0] + 1}); "
@@ -45,7 +45,7 @@ class Piecewise(AbstractSchedule):
             )
 
     def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
-        index = jnp.searchsorted(self.times, jnp.asarray(t, self.times.dtype), side="right")
+        index = jnp.searchsorted(self.times, scalar_time(t, self.times.dtype), side="right")
         return self.values[index]
 
     @property
@@ -79,7 +79,7 @@ class Interpolated(AbstractSchedule):
 
     def __init__(self, ts, values, method: str = "cubic"):
         self.ts = _times("ts", ts)
-        self.values = floating("values", values)
+        self.values = finite("values", values)
         self.method = choose("method", method, ("linear", "cubic"))
         if self.ts.shape[0] < 2:
             raise ValueError(
@@ -93,7 +93,7 @@ class Interpolated(AbstractSchedule):
 
     def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         ts = self.ts.astype(self.values.dtype)
-        t = jnp.clip(jnp.asarray(t, ts.dtype), ts[0], ts[-1])
+        t = jnp.clip(scalar_time(t, ts.dtype), ts[0], ts[-1])
         if self.method == "linear":
             return diffrax.LinearInterpolation(ts, self.values).evaluate(t)
         # The cubic at t rests on three knots, the one before its interval and the interval's own:

@@ -13,6 +13,7 @@ import msgspec
 from jaxtyping import Array, Float, Key
 from msgspec.structs import replace
 
+from .._words import check_nesting
 from ..spec._case import Attention, Case, Manifold, Solver, Time, Tokens, at_table
 from ..spec._files import _placed
 from ..spec._schedules import Table
@@ -238,8 +239,9 @@ class Brief(Table, frozen=True, kw_only=True):
 
 def _decode(text: bytes, name: str) -> Brief:
     try:
+        check_nesting(text, 24)
         return msgspec.toml.decode(text, type=Brief)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         # What a brief says of its own parts begins with the place already.
         message = str(error)
         own, _, _ = message.rpartition(" - at `")

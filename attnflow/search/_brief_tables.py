@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from .. import schedules
 from ..spec._case import Attention, Positive, Time
-from ..spec._schedules import Table, Values
+from ..spec._schedules import Table, Values, check_most
 from ._evolve import Evolution
 from ._objectives import AbstractObjective, ConsensusTime, Final, Integral
 
@@ -57,6 +57,8 @@ class Over(Table, frozen=True):
 
     def __post_init__(self):
         super().__post_init__()
+        check_most("pieces", self.pieces, 10**6, "pieces, knots or modes")
+        check_most("heads", self.heads, 10**4, "heads")
         family, tabled = self.family, self.family in ("piecewise", "interpolated")
         if family == "constant" and self.pieces is not None:
             raise ValueError("`pieces` is for other families than constant; drop it")
@@ -167,6 +169,9 @@ class Search(Table, frozen=True):
 
     def __post_init__(self):
         super().__post_init__()
+        check_most("steps", self.steps, 10**7, "steps")
+        for name in ("number", "starts", "held_back", "chunk", "restarts"):
+            check_most(name, getattr(self, name), 10**7, "starts or restarts")
         if self.P is None and self.U is None:
             raise ValueError("a table [search.P] or [search.U] must say what is searched over")
         if self.objective == "integral" and self.log:

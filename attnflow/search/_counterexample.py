@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._words import loads
 from ..model import AttentionField
 from ..records import atomic_write, provenance
 from ..spec import Case
@@ -118,7 +119,7 @@ def read(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexamp
     """
     # === a file that was written here
     try:
-        contents = json.loads(Path(path).read_bytes())
+        contents = loads(Path(path).read_bytes())
         digest, kind = contents.pop("digest"), contents["format"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is no counterexample: {error!r}.") from error

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._words import loads
 from ..records import atomic_write, provenance
 from ._claim import Claim
 from ._counterexample import Counterexample
@@ -98,7 +99,7 @@ class Findings:
         - `ValueError`: a file of another search: another claim, other sizes, another seed; or none.
         """
         try:
-            was = json.loads(Path(path).read_bytes())
+            was = loads(Path(path).read_bytes())
             same = was["format"] == _FORMAT
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is not the account of a search: {error!r}.") from error

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Key
 
-from .._checks import check, choose, floating
+from .._checks import check, choose, floating, whole
 from .._recognised import recognised
 from ..flow._simulate import cast_floats
 from ..model import AttentionField
@@ -275,9 +275,7 @@ def _starts(starts: Any, number: Any, field: AttentionField) -> tuple[Any, Any, 
 
 
 def _count(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
-        raise ValueError(f"`{name}` must be a positive integer; got {value!r}.")
-    return int(value)
+    return whole(name, value, most=10**7)
 
 
 def _said(bounds: Any) -> Any:

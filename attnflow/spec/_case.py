@@ -1,5 +1,6 @@
 """A case: where tokens live and start, how they attend, for how long, and what to look at."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal
@@ -11,9 +12,10 @@ from jaxtyping import Array, Float, Key
 from msgspec import UNSET, Meta, UnsetType
 
 from .. import observables
+from .._checks import room
 from ..geometry import AbstractManifold, Ellipsoid, Sphere
 from ..model import NGPT, AttentionField, Hardmax, Mix
-from ._schedules import Table, Values, built, matrices
+from ._schedules import Table, Values, built, check_most, matrices
 
 Positive = Annotated[float, Meta(gt=0)]
 
@@ -147,6 +149,9 @@ class Time(Table, frozen=True):
     def __post_init__(self):
         if not self.t0 < self.t1:
             raise ValueError(f"`t1` must be after `t0`; got {self.t1:g} and {self.t0:g}")
+        if not math.isfinite(self.t1 - self.t0):
+            raise ValueError(f"`t0` and `t1` must be finite; got {self.t0:g} and {self.t1:g}")
+        check_most("points", self.points, 10**7, "times to look at")
 
 
 class Solver(Table, frozen=True):
@@ -155,6 +160,10 @@ class Solver(Table, frozen=True):
     rtol: Annotated[float, Meta(ge=0)] | None = None
     atol: Annotated[float, Meta(ge=0)] | None = None
     max_steps: Annotated[int, Meta(ge=1)] | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_most("max_steps", self.max_steps, 2**31 - 1, "steps")
 
 
 Observable = Literal[
@@ -239,10 +248,14 @@ class Case(Table, frozen=True, kw_only=True):
             )
         with at_table("$.manifold"):
             manifold = self.manifold.build()
-        with at_table("$.tokens"):
-            y0 = self.tokens.build(manifold).astype(dtype)
         with at_table("$.attention"):
             field = self.attention.build(manifold)
+        with at_table("$.tokens"):
+            count = self.tokens.count or len(self.tokens.rows or ())
+            weights = (field.heads, count, count)
+            room("count", (count, manifold.dim), dtype.itemsize, what="tokens")
+            room("count", weights, dtype.itemsize, what="attention weights")
+            y0 = self.tokens.build(manifold).astype(dtype)
         if field.projected:
             with at_table("$.tokens"):
                 manifold.check_tokens("rows", y0)

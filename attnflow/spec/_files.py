@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from .._words import check_nesting, loads
 from ..records import atomic_write
 from ._case import Case
 
@@ -79,8 +80,12 @@ def write(path: str | os.PathLike, case: Case) -> None:
 def _decode(text: bytes, name: str) -> Case:
     decode = msgspec.json.decode if name.endswith(".json") else msgspec.toml.decode
     try:
-        return decode(text, type=Case)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        check_nesting(text, 24)
+        case = decode(text, type=Case)
+        if name.endswith(".json"):
+            loads(text)  # for keys that are there twice, of which msgspec takes the last
+        return case
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{name}: {_placed(str(error))}") from error
 
 

@@ -1,5 +1,6 @@
 """Schedules as tables: `{type = "sinusoid", amplitude = 2.0, omega = 6.28}` and the rest."""
 
+import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -21,6 +22,14 @@ class Table(
             value = getattr(self, name)
             if isinstance(value, list) and not any(isinstance(x, Table | str) for x in value):
                 check_rectangular(name, value)
+
+
+def check_most(name: str, value: int | None, most: int, what: str) -> None:
+    """A size that would never end, or fit, refused before anything is made of it."""
+    if value is not None and value > most:
+        raise ValueError(
+            f"`{name}` must be at most {most:,} {what}; got {value:,}, make it smaller"
+        )
 
 
 def check_rectangular(name: str, value: Any) -> tuple[int, ...]:
@@ -67,6 +76,7 @@ class Uniform(Table, frozen=True, tag_field="type", tag="uniform"):
         super().__post_init__()
         if not self.low < self.high:
             raise ValueError(f"`high` must be above `low`; got {self.high:g} and {self.low:g}")
+        check_most("shape", math.prod(self.shape), 10**8, "numbers in all")
 
     def build(self) -> Float[Array, "..."]:
         """The array."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import xarray as xr
 
+from .._words import loads
 from ..records import atomic_write
 from ._dataset import from_shards
 from ._folder import SCRATCH, Local
@@ -74,7 +75,7 @@ def _state(home: Store, plan: Plan) -> str:
 
 def _record(home: Store) -> dict[str, Any] | None:
     with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
-        record = json.loads(home.folder.read("dataset.json"))
+        record = loads(home.folder.read("dataset.json"))
         return {"file": record["file"], "shards": record["shards"]}
     return None
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from .._words import loads
 from ..records import atomic_write
 
 SCRATCH = ".scratch-"  # how folders begin that are of no use once their process is gone
@@ -159,7 +160,7 @@ class Local:
 
     def _written(self) -> dict[str, Any] | None:
         with contextlib.suppress(OSError, ValueError):
-            return json.loads(self.read("driver.json"))
+            return loads(self.read("driver.json"))
         return None
 
 
@@ -247,7 +248,7 @@ class Remote:
 
     def driver(self) -> dict[str, Any] | None:
         try:
-            other = json.loads(self.read("driver.json"))
+            other = loads(self.read("driver.json"))
         except (FileNotFoundError, ValueError):
             return None
         return other if time.time() - other.get("at", 0) < _ABANDONED else None

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from .._words import loads
 from ..records import versions
 from ._folder import Folder, open_folder
 from ._pack import checksum
@@ -56,7 +57,7 @@ class Store:
 
     def _record(self, name: str, expected: str) -> dict[str, Any]:
         try:
-            record = json.loads(self.folder.read(f"studies/{name}"))
+            record = loads(self.folder.read(f"studies/{name}"))
             whole = record.pop("sha256") == checksum(_line(record))
         except (ValueError, KeyError, AttributeError):
             whole, record = False, {}
@@ -169,7 +170,7 @@ class Store:
     def provenance(self, shard: str) -> dict[str, Any] | None:
         """How a shard was made, where that is still known."""
         with contextlib.suppress(FileNotFoundError, ValueError):
-            return json.loads(self.folder.read(f"provenance/{shard}.json"))
+            return loads(self.folder.read(f"provenance/{shard}.json"))
         return None
 
     def missing(self, plan: Plan) -> list[Shard]:

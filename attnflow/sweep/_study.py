@@ -1,5 +1,6 @@
 """A study: the tables of a case with `"$axis"` in places, a grid of axes, and how many trials."""
 
+import math
 import os
 from collections.abc import Iterator
 from importlib.resources import files
@@ -9,11 +10,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, UnsetType
 
+from .._words import check_nesting
 from ..spec._case import Attention, Manifold, Output, Solver, Time, Tokens
 from ..spec._schedules import Table
 from ._axes import Axis, placed, point_id, read_axis
 
 _READY = files("attnflow.sweep") / "studies"
+_MOST_POINTS = 10_000_000  # a plan holds an index of every point
 _TABLES = ("manifold", "tokens", "attention", "time", "solver", "output")
 
 
@@ -100,6 +103,7 @@ class Study(Table, frozen=True, kw_only=True):
 
     def __post_init__(self):
         axes = self.axes
+        _check_size(axes)
         used = {name for _, name in self.references()}
         for name in axes:
             if name not in used:
@@ -148,6 +152,17 @@ class Study(Table, frozen=True, kw_only=True):
     def trial_id(self, coordinates: dict[str, Any]) -> int:
         """The 64-bit number of a point that its random numbers follow from."""
         return point_id({k: v for k, v in coordinates.items() if k not in self.paired})
+
+
+def _check_size(axes: dict[str, Axis]) -> None:
+    counts = [len(axis.values) for axis in axes.values()]
+    points = math.prod(counts)
+    if points > _MOST_POINTS:
+        shown = " x ".join(f"{count:,}" for count in counts)
+        raise ValueError(
+            f"$.grid: {shown} is {points:,} points, more than the {_MOST_POINTS:,} of a plan; "
+            "give fewer values, or make several sweeps"
+        )
 
 
 def build_point(template: dict[str, Any], axes: dict[str, Axis], index: dict[str, int]) -> Point:
@@ -229,8 +244,10 @@ def read(source: str | os.PathLike) -> Study:
             f"`{name}` is neither a .toml file nor one of the ready studies {', '.join(names())}."
         )
     try:
-        return from_builtins(msgspec.toml.decode(path.read_bytes()))
-    except (ValueError, UnicodeDecodeError) as error:
+        text = path.read_bytes()
+        check_nesting(text, 24)
+        return from_builtins(msgspec.toml.decode(text))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{name}: {error}".replace("\n", " ")) from error
 
 

@@ -1,0 +1,62 @@
+"""Words from files: JSON read strictly, and text that may be put on a terminal."""
+
+import json
+import unicodedata
+from typing import Any
+
+_MOST_NESTED = 500  # of what programs write; a case, which is written by hand, has fewer
+# Controls, formats that turn text around, halves of characters, separators of lines and paragraphs.
+_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def printable(text: object) -> str:
+    r"""`text` with what a terminal would obey, not show, as escapes: `\x1b` for Escape.
+
+    A title comes from a file that may be anybody's, and a control sequence in it could rewrite what
+    was printed before.
+    """
+    return "".join(c if unicodedata.category(c) not in _UNSEEN else _escaped(c) for c in str(text))
+
+
+def _escaped(character: str) -> str:
+    return ascii(character)[1:-1]
+
+
+def loads(text: str | bytes) -> Any:
+    """JSON, in which no key of an object is there twice and nothing is nested beyond reason.
+
+    Readers differ in which of two equal keys they take, so that one file could say two things.
+
+    **Raises:**
+
+    `ValueError` of one line.
+    """
+    check_nesting(text)
+    return json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} is there twice in one object; drop one")
+    return found
+
+
+def check_nesting(text: str | bytes, most: int = _MOST_NESTED) -> None:
+    """Refuse text whose brackets nest deeper than any case does, before a reader recurses into it.
+
+    Brackets are counted as they come, those inside words too: a word of so many open brackets is refused
+    with the rest, which no honest file holds.
+    """
+    depth = 0
+    for byte in text.encode("utf-8", "replace") if isinstance(text, str) else text:
+        if byte in b"[{":
+            depth += 1
+            if depth > most:
+                raise ValueError(
+                    f"lists and tables are nested more than {most} deep; make it flatter"
+                )
+        elif byte in b"]}":
+            depth = max(0, depth - 1)
