@@ -164,6 +164,11 @@ class AttentionField(eqx.Module):
         return tuple(s for s in (self.P, self.U, *self.normalisation.parts) if s is not None)
 
     @property
+    def value_schedules(self) -> tuple[AbstractSchedule, ...]:
+        """The schedules that attention weights multiply: all but `P`."""
+        return tuple(s for s in (self.U, *self.normalisation.parts) if s is not None)
+
+    @property
     def frequency(self) -> Float[Array, ""] | None:
         """The frequency that tokens feel, cycles per unit of time; `None` if no schedule has any.
 
