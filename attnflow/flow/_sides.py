@@ -91,7 +91,7 @@ class SidedSolver(ForwardingSolver):
             # Backwards in time diffrax hands on -t, and terms that know of it.
             direction = getattr(terms, "direction", 1)
             breaks = Breaks(self.breaks.times * direction)
-            terms = SidedTerm(terms, *breaks.limits(t0, t1))
+            terms = SidedTerm(terms, *breaks.limits(jnp.asarray(t0), jnp.asarray(t1)))
         return self.solver.step(terms, t0, t1, y0, args, solver_state, made_jump)
 
 

@@ -85,13 +85,13 @@ class SteadySteps(WrappedController):
     def adapt_step_size(
         self, t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state
     ):
-        s, h = controller_state, t1 - t0
+        s, h = controller_state, jnp.asarray(t1) - t0
         weight = 1 + jnp.minimum((h * self.felt / _SEEN) ** _DISTRUST, _MOST)
         y_error = jax.tree.map(lambda e: e * weight.astype(e.dtype), y_error)
         keep, next_t0, next_t1, jump, inner, result = self.controller.adapt_step_size(
             t0, t1, y0, y1_candidate, args, y_error, error_order, s.inner
         )
-        error = jax.lax.stop_gradient(self.norm(y_error) / self.atol).astype(h.dtype)
+        error = jnp.asarray(jax.lax.stop_gradient(self.norm(y_error) / self.atol), h.dtype)
         least = jnp.finfo(h.dtype).tiny
         factor = _SAFETY * jnp.maximum(error, least) ** (-1 / error_order)
         wish = h * jnp.where(jnp.isfinite(error), jnp.maximum(factor, 0.2), 0.2)

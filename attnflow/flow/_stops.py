@@ -113,4 +113,5 @@ class MarkedJumps(diffrax.AbstractStepSizeController):
         keep, next_t0, next_t1, jump, state, result = self.controller.adapt_step_size(
             t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state
         )
-        return keep, next_t0, next_t1, jump | self.breaks.touches(t1, t1 - t0), state, result
+        end = jnp.asarray(t1)
+        return keep, next_t0, next_t1, jump | self.breaks.touches(end, end - t0), state, result
