@@ -11,6 +11,7 @@ from jaxtyping import Array
 
 from ..flow._problem import Problem
 from ..flow._projected import ProjectedSolver
+from ..flow._sides import SidedSolver
 from ..model._many import columns, fits_columns
 
 # What a root finder of diffrax holds where its tolerances are to be those of the step controller.
@@ -18,8 +19,21 @@ _UNSET = diffrax.Kvaerno3().root_finder.rtol
 
 
 def inner_solver(solver: Any) -> Any:
-    """The solver inside the projection."""
-    return solver.solver if isinstance(solver, ProjectedSolver) else solver
+    """The solver inside the projection, and inside what minds the sides of breaks."""
+    while isinstance(solver, (ProjectedSolver, SidedSolver)):
+        solver = solver.solver
+    return solver
+
+
+def limits(problem: Problem, t: Array, tnext: Array) -> tuple[Array, Array]:
+    """The first and last time at which a step may look at the field: see `SidedSolver`.
+
+    The step's own ends where the field has no breaks.
+    """
+    solver = problem.solver
+    while isinstance(solver, ProjectedSolver):
+        solver = solver.solver
+    return solver.breaks.limits(t, tnext) if isinstance(solver, SidedSolver) else (t, tnext)
 
 
 def is_explicit(solver: Any) -> bool:
@@ -103,7 +117,11 @@ class Stepper(eqx.Module):
         """The state a lane's solver starts from: the first slope, where stages are worked here."""
         if not self.explicit:
             return solver_state
-        return self.over_lanes(lambda p, t, y: p.field(t, y, p.options.args), t, y)
+
+        def slope(p, t, y):
+            return p.field(limits(p, t, p.options.t1)[0], y, p.options.args)
+
+        return self.over_lanes(slope, t, y)
 
     def __call__(
         self, t: Array, tnext: Array, y: Array, state: Any, jumped: Array | None
@@ -160,6 +178,7 @@ class Stepper(eqx.Module):
         wide = h[None, None, :] if last else h[:, None, None]
         enter = (lambda x: jnp.moveaxis(x, 0, -1)) if last else (lambda x: x)
         leave = (lambda x: jnp.moveaxis(x, -1, 0)) if last else (lambda x: x)
+        low, high = self.over_lanes(limits, t, tnext)
         dtype, count = y.dtype, tableau.num_stages
         A = np.zeros((count, count))
         for i, row in enumerate(tableau.a_lower):
@@ -168,14 +187,14 @@ class Stepper(eqx.Module):
         c = jnp.asarray(np.concatenate([[0.0], np.asarray(tableau.c, float)]), dtype)
         x = enter(y)
         if not tableau.fsal:
-            f = self._slope(t, x)
+            f = self._slope(low, x)
         elif jumped is None:
             f = enter(slope)
         else:
             fresh = jumped[None, None, :] if last else jumped[:, None, None]
             f = jax.lax.cond(
                 jnp.any(jumped),
-                lambda: jnp.where(fresh, self._slope(t, x), enter(slope)),
+                lambda: jnp.where(fresh, self._slope(low, x), enter(slope)),
                 lambda: enter(slope),
             )
         # Stages times the step, stage first: unused ones are zero.
@@ -184,7 +203,7 @@ class Stepper(eqx.Module):
         def stage(i, carry):
             k, _ = carry
             value = x + _combine(A[i], k)
-            f = self._slope(t + c[i] * h, value)
+            f = self._slope(jnp.clip(t + c[i] * h, low, high), value)
             return k.at[i].set(wide * f), f
 
         k, f = jax.lax.fori_loop(1, count, stage, (k, f))

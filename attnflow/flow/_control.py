@@ -11,14 +11,18 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..geometry import AbstractManifold
 from ..model import AttentionField
-from ._kinks import stops_at_kinks, with_kinks
+from ._kinks import kinks_of, stops_at_kinks
+from ._sides import breaks_of
+from ._steady import SteadySteps, felt_frequency
+from ._stops import MarkedJumps, Stops
 from ._wrapped import WrappedController
 
 # The longest step, in periods of the fastest schedule. So far the estimates of Tsit5, Bosh3 and Heun
 # are no smaller than the true error of integrating a sine of that period, whatever its phase. At one
 # period Tsit5's is a third of it and Heun's is zero: stages then fall on the same phase, and a
-# controller that sees tokens alone would step over whole periods.
-PERIODS = 0.6
+# controller that sees tokens alone would step over whole periods. Of the numbers below 0.6 one that
+# few multiples of are near a whole number: no low harmonic is then seen at one phase alone.
+PERIODS = 0.5802
 
 
 class TokenNorm(eqx.Module):
@@ -101,32 +105,46 @@ def default_tolerances(dtype) -> tuple[float, float]:
     return (1e-9, 1e-12) if jnp.dtype(dtype) == jnp.float64 else (1e-5, 1e-7)
 
 
-def adaptive(field: AttentionField, rtol, atol, t0, t1) -> ResumableController:
+def adaptive(
+    field: AttentionField, rtol, atol, t0, t1, seen: AttentionField | None = None
+) -> ResumableController:
     r"""The controller of `simulate`: $|\delta y_i|_W \le \text{atol} + \text{rtol}$ for every step.
 
     Tokens on a manifold have length one, so absolute and relative tolerance add up. For Pre, Peri
     and Mix, whose states have a length $r_i$ of their own, the same absolute rule holds for the
     state: directions are then resolved to the tolerance divided by $r_i$.
 
-    Steps are no longer than 0.6 of the schedules' shortest period and end at their jumps. They
-    end at the kinks of rectified sinusoids too where there are few. Where there are many, the
+    Steps are no longer than 0.58 of the schedules' shortest period, they do not follow it in phase
+    ([`SteadySteps`][]), and they end where smooth pieces meet. They end at the kinks of
+    rectified sinusoids too where there are few. Where there are many, the
     estimate of a step's error is too small by some factor (accepted are those whose stages happen
     to miss the kinks) and a quarter of the tolerance is asked for, seen to make up for it with `Bosh3`.
+
+    `seen` is the field whose logits are measured, where `field` is a reduction of it.
     """
+    frequency = None
     longest = None
     if field.frequency is not None:
-        f = jax.lax.stop_gradient(jnp.asarray(field.frequency, t0.dtype))
-        longest = jnp.where(f > 0, PERIODS / jnp.where(f > 0, f, 1), jnp.inf)
+        frequency = jax.lax.stop_gradient(jnp.asarray(field.frequency, t0.dtype))
+        still = ~(frequency > 0)
+        longest = jnp.where(still, jnp.inf, PERIODS / jnp.where(still, 1, frequency))
+    many = has_many_kinks(field)
     controller: Any = diffrax.PIDController(
         rtol=0.0,
-        atol=(atol + rtol) * (0.25 if has_many_kinks(field) else 1.0),
+        atol=(atol + rtol) * (0.25 if many else 1.0),
         norm=TokenNorm(field.manifold),
         dtmax=longest,
         # Far below any useful step: reached only where the field is not finite.
         dtmin=jnp.finfo(t0.dtype).eps ** 2 * (t1 - t0),
         force_dtmin=False,
     )
-    controller = with_jumps(with_kinks(controller, field, t0), field, t0)
+    if frequency is not None and not many:
+        felt = felt_frequency(field if seen is None else seen, t0, t1)
+        span = jax.lax.stop_gradient(t1 - t0)
+        controller = SteadySteps(controller, frequency, felt, span)  # pyright: ignore
+    breaks, kinks = breaks_of(field, t0.dtype), kinks_of(field, t0.dtype)
+    if breaks is not None or kinks is not None:
+        controller = Stops(controller, breaks, kinks)  # pyright: ignore
     return ResumableController(controller)  # pyright: ignore[reportCallIssue]
 
 
@@ -140,10 +158,15 @@ def default_solver(field: AttentionField) -> diffrax.AbstractSolver:
     return diffrax.Bosh3() if has_many_kinks(field) else diffrax.Tsit5()
 
 
-def with_jumps(controller: Any, field: AttentionField, t0) -> Any:
-    """`controller`, made to end steps at the jump times of the field's schedules."""
-    jumps = field.jump_times
-    if jumps is None or not isinstance(controller, diffrax.AbstractAdaptiveStepSizeController):
+def with_breaks(controller: Any, field: AttentionField, t0) -> Any:
+    """A controller of the user's own, told where smooth pieces of the field's schedules meet.
+
+    An adaptive one ends its steps there. Any other goes its way, and where a step of it ends at a
+    break the next begins on the other side.
+    """
+    breaks = breaks_of(field, t0.dtype)
+    if breaks is None:
         return controller
-    jumps = jax.lax.stop_gradient(jnp.asarray(jumps, t0.dtype))
-    return diffrax.ClipStepSizeController(controller, jump_ts=jumps)
+    if isinstance(controller, diffrax.AbstractAdaptiveStepSizeController):
+        return Stops(controller, breaks, None)  # pyright: ignore[reportCallIssue]
+    return MarkedJumps(controller, breaks)  # pyright: ignore[reportCallIssue]

@@ -10,11 +10,12 @@ from jaxtyping import Array, Float
 
 from ..model import AttentionField
 from ..model._reductions import AbstractLift
-from ._control import adaptive, with_jumps
+from ._control import adaptive, with_breaks
 from ._events import FirstOf, build_event
 from ._observe import Lifted, Tokens, mark_missing
 from ._options import Options
 from ._projected import ProjectedSolver
+from ._sides import SidedSolver, breaks_of
 from ._solution import Dense, Solution
 
 
@@ -124,12 +125,17 @@ def assemble(field: AttentionField, y0: Float[Array, "tokens dim"], options: Opt
     """A field, a start and options as a `Problem`. Traceable: runs inside `jit` and `vmap`."""
     o = options
     y0 = _start(field, y0, o.checked)
+    whole = field
     field, x0, lift = field.reduce(y0, how=o.reduce)
     if o.controller is None:
-        controller: Any = adaptive(field, o.rtol, o.atol, o.t0, o.t1)
+        controller: Any = adaptive(field, o.rtol, o.atol, o.t0, o.t1, whole)
     else:
-        controller = with_jumps(o.controller, field, o.t0)
-    solver = ProjectedSolver(o.solver, field.manifold) if field.projected else o.solver
+        controller = with_breaks(o.controller, field, o.t0)
+    solver, breaks = o.solver, breaks_of(field, o.t0.dtype)
+    if breaks is not None:
+        solver = SidedSolver(solver, breaks)
+    if field.projected:
+        solver = ProjectedSolver(solver, field.manifold)
     if isinstance(o.adjoint, diffrax.BacksolveAdjoint):
         # It differentiates the continuous flow, through the field alone: that steps are projected,
         # and how long they are, adds nothing to its gradient.

@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 
 from ..geometry import AbstractManifold
+from ._wrapped import ForwardingSolver
 
 
 class _ProjectedInterpolation(diffrax.AbstractLocalInterpolation):
@@ -48,7 +49,7 @@ def _project(manifold: AbstractManifold, y: Any) -> Any:
     return manifold.project(y) if isinstance(y, jax.Array) else y
 
 
-class ProjectedSolver(diffrax.AbstractWrappedSolver):
+class ProjectedSolver(ForwardingSolver):
     r"""Any `diffrax` solver, with tokens projected onto the manifold after each step.
 
     The projection $\pi_W$ moves a step of a method of order $p$ by $O(h^{p+1})$, so the order is kept;
@@ -74,41 +75,8 @@ class ProjectedSolver(diffrax.AbstractWrappedSolver):
     manifold: AbstractManifold
 
     @property
-    def term_structure(self):  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.solver.term_structure
-
-    @property
     def interpolation_cls(self):  # pyright: ignore[reportIncompatibleVariableOverride]
         return _Interpolator(self.solver.interpolation_cls)
-
-    @property
-    def term_compatible_contr_kwargs(self):  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.solver.term_compatible_contr_kwargs
-
-    # Implicit solvers and some adjoints look for these on the solver they are given.
-    @property
-    def root_finder(self):
-        return self.solver.root_finder  # pyright: ignore[reportAttributeAccessIssue]
-
-    @property
-    def root_find_max_steps(self):
-        return self.solver.root_find_max_steps  # pyright: ignore[reportAttributeAccessIssue]
-
-    @property
-    def scan_kind(self):
-        return self.solver.scan_kind  # pyright: ignore[reportAttributeAccessIssue]
-
-    def order(self, terms) -> int | None:
-        return self.solver.order(terms)
-
-    def strong_order(self, terms):
-        return self.solver.strong_order(terms)
-
-    def error_order(self, terms):
-        return self.solver.error_order(terms)
-
-    def init(self, terms, t0, t1, y0, args) -> Any:
-        return self.solver.init(terms, t0, t1, y0, args)
 
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
         y1, error, dense_info, state, result = self.solver.step(
@@ -116,6 +84,3 @@ class ProjectedSolver(diffrax.AbstractWrappedSolver):
         )
         dense_info = {**dense_info, "manifold": self.manifold}
         return _project(self.manifold, y1), error, dense_info, state, result
-
-    def func(self, terms, t0, y0, args):
-        return self.solver.func(terms, t0, y0, args)

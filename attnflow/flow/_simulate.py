@@ -60,7 +60,9 @@ def simulate(
       For errors of 1e-9 and less on smooth flows `Dopri8` is the faster one, for 1e-3 `Bosh3`
       (measured on five kinds of flow: `benchmarks/README.md`).
     - `controller`: a diffrax step size controller in place of the default one, which also keeps steps
-      below 0.6 of the schedules' shortest period. Jump times of schedules are stepped to with either.
+      below 0.58 of the schedules' shortest period and out of step with it. Adaptive ones end their steps
+      where smooth pieces of the schedules meet (jumps, knots); constant steps keep their order where
+      these lie on their grid, and lose it elsewhere.
     - `event`: ends the run: [`consensus`][], a function of `(y)` or `(t, y)`, a pytree of them, or a
       `diffrax.Event`. A real function ends it where it changes sign, a Boolean one where it turns
       true, at a time found by bisection. One that holds at `t0` already (Boolean true, consensus

@@ -1,4 +1,6 @@
-"""What step size controllers that wrap another have in common: its tolerances and norm."""
+"""What step size controllers and solvers that wrap another have in common."""
+
+from typing import Any
 
 import diffrax
 import equinox as eqx
@@ -20,3 +22,49 @@ class WrappedController(diffrax.AbstractAdaptiveStepSizeController):
     @property
     def norm(self):  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.controller.norm
+
+
+class ForwardingSolver(diffrax.AbstractWrappedSolver):
+    """A solver around another, which is what the inner one is but for its steps."""
+
+    solver: eqx.AbstractVar[diffrax.AbstractSolver]
+
+    @property
+    def term_structure(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.solver.term_structure
+
+    @property
+    def interpolation_cls(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.solver.interpolation_cls
+
+    @property
+    def term_compatible_contr_kwargs(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.solver.term_compatible_contr_kwargs
+
+    # Implicit solvers and some adjoints look for these on the solver they are given.
+    @property
+    def root_finder(self):
+        return self.solver.root_finder  # pyright: ignore[reportAttributeAccessIssue]
+
+    @property
+    def root_find_max_steps(self):
+        return self.solver.root_find_max_steps  # pyright: ignore[reportAttributeAccessIssue]
+
+    @property
+    def scan_kind(self):
+        return self.solver.scan_kind  # pyright: ignore[reportAttributeAccessIssue]
+
+    def order(self, terms) -> int | None:
+        return self.solver.order(terms)
+
+    def strong_order(self, terms):
+        return self.solver.strong_order(terms)
+
+    def error_order(self, terms):
+        return self.solver.error_order(terms)
+
+    def init(self, terms, t0, t1, y0, args) -> Any:
+        return self.solver.init(terms, t0, t1, y0, args)
+
+    def func(self, terms, t0, y0, args):
+        return self.solver.func(terms, t0, y0, args)

@@ -12,7 +12,7 @@ from .._callables import adapt
 from .._checks import check, choose, finite, floating, room, scalar_time
 from ..geometry import AbstractManifold
 from ..schedules import AbstractSchedule, ScaledIdentity, as_schedule
-from ..schedules._base import all_jumps, fastest, kinked_parts, of_matrix_alone
+from ..schedules._base import all_breaks, all_jumps, kinked_parts, of_matrix_alone, of_product
 from ._kernels import AbstractKernel, as_kernel
 from ._masks import AbstractMask, as_mask
 from ._normalisations import AbstractNormalisation, as_normalisation
@@ -164,14 +164,27 @@ class AttentionField(eqx.Module):
         return tuple(s for s in (self.P, self.U, *self.normalisation.parts) if s is not None)
 
     @property
+    def value_schedules(self) -> tuple[AbstractSchedule, ...]:
+        """The schedules that attention weights multiply: all but `P`."""
+        return tuple(s for s in (self.U, *self.normalisation.parts) if s is not None)
+
+    @property
     def frequency(self) -> Float[Array, ""] | None:
-        """The fastest frequency of the schedules, cycles per unit of time; `None` if none has any."""
-        return fastest(*self._schedules)
+        """The frequency that tokens feel, cycles per unit of time; `None` if no schedule has any.
+
+        Attention weights multiply values, so those of the schedules add up.
+        """
+        return of_product(*self._schedules)
 
     @property
     def jump_times(self) -> Float[Array, " jumps"] | None:
         """The schedules' jump times; `None` if none has any."""
         return all_jumps(*self._schedules)
+
+    @property
+    def break_times(self) -> Float[Array, " breaks"] | None:
+        """The times where smooth pieces of the schedules meet; `None` if there are none."""
+        return all_breaks(*self._schedules)
 
     @property
     def matrix_scores(self) -> bool:

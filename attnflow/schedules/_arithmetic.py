@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from ._base import AbstractSchedule, all_jumps, as_schedule, fastest, times
+from ._base import AbstractSchedule, all_jumps, as_schedule, fastest, of_product, times
 
 
 class Sum(AbstractSchedule):
@@ -80,7 +80,8 @@ class Scaled(AbstractSchedule):
 
     @property
     def frequency(self) -> Float[Array, ""] | None:
-        return fastest(self.coefficient, self.schedule)
+        """The two frequencies together, as of a product of sines."""
+        return of_product(self.coefficient, self.schedule)
 
     @property
     def jump_times(self) -> Float[Array, " jumps"] | None:

@@ -1,6 +1,7 @@
 """What a schedule is: a matrix that depends on time and says how fast it moves."""
 
 import abc
+from collections.abc import Sequence
 from typing import ClassVar
 
 import equinox as eqx
@@ -15,7 +16,8 @@ class AbstractSchedule(eqx.Module):
     r"""A matrix that depends on time, $t \mapsto M(t)$: shape `(d, d)`, `(h, d, d)` or any other.
 
     A schedule also tells a step controller what it must not step over: the fastest `frequency`
-    it contains, and the `jump_times` at which it is discontinuous. The products with tokens,
+    it contains, the `jump_times` at which it is discontinuous, and the `break_times` at which its
+    smooth pieces meet. The products with tokens,
     `apply` and `bilinear`, are methods so that a structured schedule (a diagonal times a matrix,
     a low-rank factor) never forms its matrix.
 
@@ -41,6 +43,20 @@ class AbstractSchedule(eqx.Module):
     @abc.abstractmethod
     def jump_times(self) -> Float[Array, " jumps"] | None:
         """The times of discontinuity, of the value or its slope; `None` where there are none."""
+
+    @property
+    def break_times(self) -> Float[Array, " breaks"] | None:
+        """The times where smooth pieces meet: `jump_times`, and where only a higher derivative jumps.
+
+        A step across one loses its order, and its error estimate with it. Those of the schedules
+        inside, unless a class knows better.
+        """
+        parts = [x for x in jax.tree.leaves(self, is_leaf=self._is_part) if self._is_part(x)]
+        found = [part.break_times for part in parts] if parts else [self.jump_times]
+        return joined(*found)
+
+    def _is_part(self, x) -> bool:
+        return isinstance(x, AbstractSchedule) and x is not self
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -107,6 +123,9 @@ class AbstractPointwise(AbstractSchedule):
 
     schedule: eqx.AbstractVar[AbstractSchedule]
 
+    # The power of the values that $f$ is made of: a sine to the power n has n times its frequency.
+    degree: ClassVar[int] = 1
+
     @abc.abstractmethod
     def at(self, S: Array) -> Array:
         """$f(S)$."""
@@ -116,7 +135,9 @@ class AbstractPointwise(AbstractSchedule):
 
     @property
     def frequency(self) -> Float[Array, ""] | None:
-        return self.schedule.frequency
+        """That of $S$, times the power of its values that the map is made of."""
+        inner = self.schedule.frequency
+        return None if inner is None else self.degree * inner
 
     @property
     def jump_times(self) -> Float[Array, " jumps"] | None:
@@ -204,16 +225,40 @@ def of_matrix_alone(tree) -> bool:
 
 
 def fastest(*schedules: AbstractSchedule) -> Float[Array, ""] | None:
-    """The largest of the schedules' frequencies, `None` where none has any."""
-    found = [s.frequency for s in schedules if s.frequency is not None]
+    """The largest of the schedules' frequencies, which is that of their sum; `None` where none has any."""
+    found = _frequencies(schedules)
+    return None if found is None else jnp.max(found)
+
+
+def of_product(*schedules: AbstractSchedule) -> Float[Array, ""] | None:
+    r"""The frequency of the schedules' product, the sum of theirs; `None` where none has any.
+
+    $2\sin a\,\sin b = \cos(a-b) - \cos(a+b)$: a product moves as fast as its factors together.
+    """
+    found = _frequencies(schedules)
+    return None if found is None else jnp.sum(found)
+
+
+def _frequencies(schedules: Sequence[AbstractSchedule]) -> Float[Array, " found"] | None:
+    found = [f for f in (s.frequency for s in schedules) if f is not None]
     if not found:
         return None
-    return jnp.max(jnp.stack([jnp.asarray(f, jnp.result_type(float)) for f in found]))
+    return jnp.stack([jnp.asarray(f, jnp.result_type(float)) for f in found])
 
 
 def all_jumps(*schedules: AbstractSchedule) -> Float[Array, " jumps"] | None:
     """The jump times of all the schedules together, `None` where none has any."""
-    found = [s.jump_times for s in schedules if s.jump_times is not None]
+    return joined(*(s.jump_times for s in schedules))
+
+
+def all_breaks(*schedules: AbstractSchedule) -> Float[Array, " breaks"] | None:
+    """The break times of all the schedules together, `None` where none has any."""
+    return joined(*(s.break_times for s in schedules))
+
+
+def joined(*times: Float[Array, "..."] | None) -> Float[Array, " all"] | None:
+    """Lists of times as one, `None` where all of them are."""
+    found = [t for t in times if t is not None]
     if not found:
         return None
-    return jnp.concatenate([jnp.asarray(f, jnp.result_type(float)).ravel() for f in found])
+    return jnp.concatenate([jnp.asarray(t, jnp.result_type(float)).ravel() for t in found])

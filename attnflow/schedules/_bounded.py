@@ -1,5 +1,7 @@
 """Any schedule kept inside a ball of matrices, differentiably."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -31,6 +33,9 @@ class Bounded(AbstractPointwise):
     schedule: AbstractSchedule
     bound: Float[Array, ""]
     norm: str = eqx.field(static=True)
+
+    # M is S (1 - |S|^2 / 2b^2 + ...): far inside the ball, of the third power and less.
+    degree: ClassVar[int] = 3
 
     def __init__(self, schedule, bound, norm: str = "frobenius"):
         self.schedule = as_schedule("schedule", schedule)
@@ -71,7 +76,9 @@ class _Shrinkage(AbstractSchedule):
 
     @property
     def frequency(self) -> Float[Array, ""] | None:
-        return self.schedule.frequency
+        """Twice that of $S$, as of the square of a sine."""
+        inner = self.schedule.frequency
+        return None if inner is None else 2 * inner
 
     @property
     def jump_times(self) -> Float[Array, " jumps"] | None:

@@ -1,5 +1,7 @@
 """Matrices that satisfy a constraint whatever they are made of: symmetric, semidefinite, of given eigenvalues."""
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
@@ -158,6 +160,9 @@ class FixedSpectrum(AbstractPointwise):
     eigenvalues: Float[Array, "*heads d"]
     schedule: AbstractSchedule
 
+    # The matrix turns twice as fast as its eigenvectors.
+    degree: ClassVar[int] = 2
+
     def __init__(self, eigenvalues, schedule):
         self.eigenvalues = finite("eigenvalues", eigenvalues)
         self.schedule = _square(schedule)
@@ -178,12 +183,6 @@ class FixedSpectrum(AbstractPointwise):
         rotation = 2 * inverse(eye + A) - eye
         columns = times(rotation, self.eigenvalues.astype(A.dtype)[..., None, :])
         return _mean_with_transpose(jnp.matmul(columns, _transposed(rotation)))
-
-    @property
-    def frequency(self) -> Float[Array, ""] | None:
-        """Twice that of $S$: the matrix turns twice as fast as its eigenvectors."""
-        inner = self.schedule.frequency
-        return None if inner is None else 2 * inner
 
     def square_norm(self, t):
         heads = self.shape[:-2]

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from ._base import AbstractSchedule, all_jumps, as_schedule, fastest, pair
+from ._base import AbstractSchedule, all_jumps, as_schedule, of_product, pair
 
 
 class Factored(AbstractSchedule):
@@ -36,7 +36,8 @@ class Factored(AbstractSchedule):
 
     @property
     def frequency(self) -> Float[Array, ""] | None:
-        return fastest(self.Q, self.K)
+        """The two frequencies together, as of a product of sines."""
+        return of_product(self.Q, self.K)
 
     @property
     def jump_times(self) -> Float[Array, " jumps"] | None:

@@ -73,8 +73,14 @@ class Periodic(AbstractSchedule):
 
     @property
     def jump_times(self) -> Float[Array, " jumps"]:
+        return self._every_period(self.schedule.jump_times)
+
+    @property
+    def break_times(self) -> Float[Array, " breaks"]:
+        return self._every_period(self.schedule.break_times)
+
+    def _every_period(self, inner: Array | None) -> Array:
         period = jax.lax.stop_gradient(self.period)
-        inner = self.schedule.jump_times
         inside = jnp.zeros((0,), period.dtype) if inner is None else inner.astype(period.dtype)
         # Those of S outside the period are none of M's: the beginning of the period stands for them.
         inside = jnp.where((inside > 0) & (inside < period), inside, 0)

@@ -63,8 +63,9 @@ class Piecewise(AbstractSchedule):
 class Interpolated(AbstractSchedule):
     r"""$M(t)$ interpolated through values at given times by diffrax, held constant outside them.
 
-    `"linear"` is `diffrax.LinearInterpolation` (a kink at each knot, which the solver steps to);
-    `"cubic"` is `diffrax.CubicInterpolation` with backward Hermite coefficients (continuous slope).
+    `"linear"` is `diffrax.LinearInterpolation`, with a kink at each knot; `"cubic"` is
+    `diffrax.CubicInterpolation` with backward Hermite coefficients, whose slope is continuous and whose
+    second derivative jumps at each knot. The solver steps to the knots of either.
 
     **Arguments:**
 
@@ -109,12 +110,17 @@ class Interpolated(AbstractSchedule):
 
     @property
     def frequency(self) -> Float[Array, ""] | None:
-        # Smooth: half a period cannot be shorter than a gap between knots. Linear: steps end at knots.
-        return None if self.method == "linear" else 0.5 / jnp.min(jnp.diff(self.ts))
+        # Steps end at knots, and between them nothing oscillates.
+        return None
 
     @property
-    def jump_times(self) -> Float[Array, " n"] | None:
-        return jax.lax.stop_gradient(self.ts) if self.method == "linear" else None
+    def jump_times(self) -> Float[Array, " kinks"]:
+        """Where the slope jumps: at every knot, or for cubics where the constants begin and end."""
+        return self.break_times if self.method == "linear" else self.break_times[jnp.array([0, -1])]
+
+    @property
+    def break_times(self) -> Float[Array, " n"]:
+        return jax.lax.stop_gradient(self.ts)
 
     def congruence(self, left, right) -> AbstractSchedule:
         return Interpolated(self.ts, left @ (self.values @ right), self.method)

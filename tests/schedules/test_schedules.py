@@ -152,10 +152,57 @@ def test_schedules_say_how_fast_they_move():
     assert af.Constant(1.0).frequency is None
     assert jnp.allclose((af.Constant(jnp.ones(2)) + fast).frequency, 5)
     assert jnp.allclose(af.Modulated(fast, jnp.ones((2, 2))).frequency, 5)
-    assert jnp.allclose(af.Bounded(af.Sinusoid(_M, 2 * jnp.pi), 1.0).frequency, 1)
-    # A knot every 0.25 resolves at most two cycles a unit of time.
+    assert jnp.allclose(af.Bounded(af.Sinusoid(_M, 2 * jnp.pi), 1.0).frequency, 3)
+    # Steps end at its knots, and a cubic does not oscillate.
     knots = jnp.linspace(0, 1, 5)
-    assert jnp.allclose(af.Interpolated(knots, knots).frequency, 2)
+    assert af.Interpolated(knots, knots).frequency is None
+
+
+def test_products_are_as_fast_as_their_factors_together_and_sums_as_the_fastest():
+    slow, fast = (af.Sinusoid(_M, 2 * jnp.pi * f) for f in (2.0, 5.0))
+    wave = af.Sinusoid(1.0, 2 * jnp.pi * 3)
+    assert jnp.allclose((slow + fast).frequency, 5)
+    assert jnp.allclose(af.Factored(slow, fast).frequency, 7)
+    assert jnp.allclose(af.Factored(_M, fast).frequency, 5)
+    assert jnp.allclose((wave * slow).frequency, 5)
+    assert jnp.allclose((wave * (wave * slow)).frequency, 8)
+    assert jnp.allclose((2.0 * slow).frequency, 2)
+    assert jnp.allclose(af.schedules.Congruent(wave * slow, _M, _M).frequency, 5)
+    assert jnp.allclose(af.Bounded(wave * slow, 1.0).frequency, 15)
+    # Congruences fold constants in, and change no frequency.
+    for made in (af.Bounded(slow, 1.0), af.Factored(slow, fast), wave * slow):
+        assert jnp.allclose(made.congruence(_M, _M).frequency, made.frequency)
+    # Values are multiplied by attention weights, and these follow P.
+    assert jnp.allclose(af.AttentionField(af.Sphere(3), P=slow, U=fast).frequency, 7)
+
+
+def test_schedules_say_where_their_pieces_meet():
+    knots = jnp.array([0.0, 1.0, 3.0])
+    cubic = af.Interpolated(knots, jnp.zeros((3, 3, 3)))
+    assert jnp.array_equal(cubic.break_times, knots)
+    assert jnp.array_equal(cubic.jump_times, jnp.array([0.0, 3.0]))  # of its slope, to constants
+    steps = af.Piecewise(jnp.array([2.0]), jnp.zeros((2, 3, 3)))
+    wave = af.Sinusoid(_M, 2 * jnp.pi)
+    assert wave.break_times is None
+    assert jnp.array_equal(
+        af.Function(lambda t: _M, jump_times=[2.0]).break_times, jnp.array([2.0])
+    )
+    every = {0.0, 1.0, 3.0}
+    scalar = af.Interpolated(knots, jnp.zeros(3))
+    for made in (
+        cubic + wave,
+        scalar * wave,
+        af.Factored(cubic, wave),
+        af.Bounded(cubic, 1.0),
+        af.Modulated(af.Interpolated(knots, jnp.zeros((3, 3))), _M),
+        af.ScaledIdentity(scalar, 3),
+        af.PositiveSemidefinite(cubic),
+    ):
+        assert set(made.break_times.tolist()) == every
+    field = af.AttentionField(af.Sphere(3), P=cubic, U=steps)
+    assert set(field.break_times.tolist()) == every | {2.0}
+    again = af.Periodic(cubic, 2.0, 2)
+    assert set(again.break_times.tolist()) == {0.0, 1.0, 2.0, 3.0, 4.0, 5.0}
 
 
 def test_schedules_say_where_they_jump():
@@ -163,7 +210,6 @@ def test_schedules_say_where_they_jump():
     assert jnp.array_equal(steps.jump_times, jnp.array([1.0, 2.0]))
     both = steps + af.Interpolated(jnp.array([0.0, 4.0]), jnp.zeros((2, 3, 3)), "linear")
     assert sorted(both.jump_times.tolist()) == [0, 1, 2, 4]
-    assert af.Interpolated(jnp.array([0.0, 4.0]), jnp.zeros(2)).jump_times is None
     field = af.AttentionField(af.Sphere(3), P=both, U=2.0 * steps)
     assert sorted(field.jump_times.tolist()) == [0, 1, 1, 2, 2, 4]
 

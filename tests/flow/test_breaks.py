@@ -1,0 +1,123 @@
+"""Where smooth pieces meet: knots, jumps on a grid of constant steps, starts a rounding before a jump."""
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import attnflow as af
+from attnflow.flow._sides import Breaks
+from tests.systems import generator
+
+COSINE = 0.1
+
+
+def pair(c):
+    """P = 0, U = c(t) I: the second of two causal tokens has cosine tanh(integral of c/2 + artanh b)."""
+    return af.AttentionField(
+        af.Sphere(2), jnp.zeros((2, 2)), U=af.ScaledIdentity(c, 2), mask="causal", scale=1.0
+    )
+
+
+Y0 = jnp.array([[1.0, 0.0], [COSINE, np.sqrt(1 - COSINE**2)]])
+
+
+def exact(integral, before=COSINE):
+    return np.tanh(integral / 2 + np.arctanh(before))
+
+
+def both(field, t0=0.0, y0=Y0, **options):
+    """The run by either engine: the second token's cosine, and the number of steps."""
+    sol = af.simulate(field, y0, t0=t0, **options)
+    many = af.ensemble.run(field, y0[None], t0=t0, progress=False, **options)
+    assert int(many.stats["num_steps"][0]) == int(sol.stats["num_steps"])
+    y1 = np.asarray(many.ys)[0, -1]
+    np.testing.assert_allclose(y1, sol.y1, atol=1e-13)
+    return float(sol.y1[1, 0]), int(sol.stats["num_steps"])
+
+
+def test_the_knots_of_a_noisy_cubic_are_stepped_to():
+    knots = np.linspace(0.0, 20.0, 81)
+    values = generator("knots").normal(size=81)
+    c = af.Interpolated(jnp.asarray(knots), jnp.asarray(values))
+    spline = diffrax.CubicInterpolation(
+        jnp.asarray(knots), diffrax.backward_hermite_coefficients(c.ts, c.values)
+    )
+    # Three Gauss nodes integrate a cubic exactly.
+    nodes, weights = np.polynomial.legendre.leggauss(3)
+    middle, half = (knots[1:] + knots[:-1]) / 2, np.diff(knots) / 2
+    at = jax.vmap(spline.evaluate)(jnp.asarray((middle[:, None] + half[:, None] * nodes).ravel()))
+    integral = np.sum(np.asarray(at).reshape(80, 3) * weights * half[:, None])
+    found, steps = both(pair(c), t1=20.0, rtol=1e-7, atol=0.0)
+    assert abs(found - exact(integral)) < 10e-7
+    # Steps that run over the knots are more of them.
+    over = diffrax.diffeqsolve(
+        diffrax.ODETerm(pair(c)),
+        af.ProjectedSolver(diffrax.Tsit5(), af.Sphere(2)),
+        0.0,
+        20.0,
+        None,
+        Y0,
+        stepsize_controller=diffrax.PIDController(rtol=0.0, atol=1e-7, dtmax=0.3),
+    )
+    assert steps < int(over.stats["num_steps"])
+
+
+@pytest.mark.parametrize("solver", [diffrax.Tsit5, diffrax.Heun])
+def test_a_jump_on_the_grid_of_constant_steps_costs_no_order(solver):
+    c = af.Piecewise(jnp.array([0.7]), jnp.array([1.0, -1.0]))
+    options = {"t1": 1.0, "solver": solver(), "controller": diffrax.ConstantStepSize()}
+    errors = []
+    for dt0 in (0.1, 0.05):
+        found, steps = both(pair(c), dt0=dt0, **options)
+        assert steps == round(1 / dt0)
+        errors.append(abs(found - exact(0.4)))
+    order = {diffrax.Tsit5: 5, diffrax.Heun: 2}[solver]
+    assert errors[0] > 1e-11  # there is an error to speak of
+    assert np.log2(errors[0] / errors[1]) > order - 0.4
+
+
+@pytest.mark.parametrize("ulps", [-2, -1, 0, 1, 2])
+def test_a_run_may_start_a_rounding_from_a_jump(ulps):
+    c = af.Piecewise(jnp.array([1.0]), jnp.array([50.0, -1.0]))
+    t0 = 1.0 + ulps * (np.finfo(float).eps / 2 if ulps < 0 else np.finfo(float).eps)
+    found, steps = both(pair(c), t0=t0, t1=2.0, rtol=1e-8)
+    assert abs(found - exact(-1.0)) < 1e-7
+    assert steps < 60
+
+
+def test_a_run_may_end_and_be_saved_a_rounding_from_a_jump():
+    c = af.Piecewise(jnp.array([1.0]), jnp.array([1.0, 500.0]))
+    for t1 in (1.0, np.nextafter(1.0, 0), np.nextafter(1.0, 2)):
+        ts = jnp.asarray([0.5, np.nextafter(1.0, 0), t1])[jnp.array([0, 1, 2])]
+        ts = jnp.sort(jnp.minimum(ts, t1))
+        found, _ = both(pair(c), t1=t1, ts=ts, rtol=1e-8)
+        assert abs(found - exact(1.0)) < 1e-7
+
+
+def test_a_run_in_ten_pieces_of_a_tenth_is_the_run_in_one():
+    c = af.Piecewise(jnp.array([0.3, 0.6, 0.8, 1.0]), jnp.array([1.0, -2.0, 3.0, -4.0, 9.0]))
+    t, y = 0.0, Y0
+    for _ in range(10):
+        sol = af.simulate(pair(c), y, t0=t, t1=t + 0.1, rtol=1e-9)
+        assert int(sol.stats["num_steps"]) < 60
+        t, y = t + 0.1, sol.y1
+    assert t != 1.0
+    assert abs(float(y[1, 0]) - exact(0.3 - 0.6 + 0.6 - 0.8)) < 1e-8
+
+
+def test_a_step_looks_at_its_own_side_of_a_break():
+    eps = np.finfo(float).eps
+    breaks = Breaks(jnp.array([0.0, 1.0]))
+    low, high = breaks.limits(jnp.asarray(0.5), jnp.asarray(1.0))
+    assert low == 0.5
+    assert 1 - 8 * eps < high < 1
+    low, high = breaks.limits(jnp.asarray(1 - eps / 2), jnp.asarray(2.0))
+    assert 1 < low < 1 + 8 * eps
+    assert high == 2
+    low, high = breaks.limits(jnp.asarray(0.0), jnp.asarray(0.9))
+    assert 0 < low < 1e-300
+    assert high == 0.9
+    assert breaks.following(jnp.asarray(1 - eps / 2)) == jnp.inf
+    assert breaks.following(jnp.asarray(1 - 100 * eps)) == 1
