@@ -91,3 +91,7 @@ def test_a_known_answer_that_a_test_names_is_on_the_page_of_known_answers():
     numbers = {a or b for a, b in named}
     assert len(numbers) > 15
     assert numbers <= set(on_page)
+
+
+def test_ci_builds_the_site_and_takes_a_broken_reference_for_an_error():
+    assert '"$venv/bin/mkdocs" build --strict' in (ROOT / ".ci" / "run").read_text()
