@@ -147,7 +147,7 @@ def test_simulate_says_which_theorems_apply_and_whether_the_run_did_as_they_say(
     lines = [line for line in said.splitlines() if line[:1].strip()]
     assert [line.split()[0] for line in lines[1:5]] == ["3.2", "4.2", "4.5", "4.7"]
     assert "3.2              applies: consensus" in said
-    assert "measured: V, eq. (7) never rises: it did" in said
+    assert "measured: V, eq. (7) never rises: held" in said
     assert "4.2              does not apply: attention is not causal: 45 pairs" in said
     assert "VIOLATED" not in said
     assert max(map(len, said.splitlines())) <= 100

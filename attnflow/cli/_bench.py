@@ -42,7 +42,7 @@ def bench(
     peers
         Measure the peers too.
     out
-        A JSON file for the figures, with versions and device.
+        A JSON file for the numbers, with versions and device.
     """
     from ..records import atomic_write, provenance, writable_folder
     from ._start import start_jax

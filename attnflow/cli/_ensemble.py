@@ -28,7 +28,7 @@ def ensemble(
     dtype: Literal["float64", "float32"] | None = None,
     out: Annotated[Path | None, Parameter(negative="")] = None,
 ) -> int:
-    """Run one case from many random starts and print how misalignment and consensus times are spread.
+    """Run one case from many random starts; print the distribution of misalignment and consensus times.
 
     Each trajectory has steps of its own, and makes room for the next start as it ends. Start i
     depends on the seed and i alone: a longer run repeats a shorter one.
@@ -46,7 +46,7 @@ def ensemble(
     trajectories
         How many starts, drawn by the law of the case's tokens.
     until
-        End a trajectory when misalignment E falls to this, and tell the times.
+        End a trajectory when misalignment E falls to this, and print the times.
     t1
         When to stop at the latest (as the case says).
     seed

@@ -31,19 +31,19 @@ def falsify(
     dim: int | None = None,
     out: Annotated[Path | None, Parameter(negative="")] = None,
 ) -> int:
-    """Search for a field and a start that break a claim, or check some that are said to.
+    """Search for a field and a start that break a claim, or check a counterexample.
 
     Random fields and starts in the claim's domain are run, then better ones by gradients and
-    mutation. What violates the claim has to earn its name: it is run far longer and by another
-    solver, its limit is polished, its spectrum taken, the starts beside it tried. It is then made
-    small, with short decimals. Where nothing is found, how hard it was tried is printed.
+    mutation. A candidate counts only if it survives more: a far longer run, another solver, the
+    spectrum of its limit, starts beside its own. It is then reduced to few tokens and short
+    decimals. If there is none, the number of tries is printed.
 
-    With --out the same command goes on where an earlier one ended, was stopped or was killed, and
-    comes to what one search without a stop would have. Exit status: 0, broken or not; 2 where
-    --check does not hold.
+    With --out the same command continues a search that ended, was stopped or was killed, and gives
+    the result of one that never stopped. Exit status: 0, whether the claim is broken or not; 2
+    where --check does not hold.
 
-    A claim of one's own is a Python file that makes an `attnflow.search.Claim` with the name
-    `claim`, or another that is given after a colon. The file is run. `help(attnflow.search.Claim)`
+    A claim of your own is a Python file that defines an `attnflow.search.Claim` by the name
+    `claim`, or by another that you give after a colon. The file is run. `help(attnflow.search.Claim)`
     shows how one is written.
 
     Examples:
@@ -52,7 +52,7 @@ def falsify(
     - `attnflow falsify "several heads, own U" --out heads`
     - `attnflow falsify --check heads/counterexample.json`
     - `attnflow falsify "no hemisphere" --tokens 4 --dim 3 --seed 1 --budget 60`
-    - `attnflow falsify mine.py:second --out mine` (again, to go on after Ctrl-C)
+    - `attnflow falsify mine.py:second --out mine` (again, to continue after Ctrl-C)
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ def said(watch: "Monitor", solution: "Solution") -> str:
         what = verdict.reason if verdict.applies is not True else str(verdict.prediction)
         lines.append(_wrapped(f"{key:<16} ", f"{answer[verdict.applies]}: {what}"))
         found = [
-            f"{check.quantity} {check.claim}: " + ("it did" if check.holds else _broken(check))
+            f"{check.quantity} {check.claim}: " + ("held" if check.holds else _broken(check))
             for check in report.checks
             if check.theorem == key
         ]

@@ -26,11 +26,11 @@ def search(
     """Search for schedules P(t), U(t) that bring tokens together soon, or keep them apart.
 
     A brief is a TOML file: the tables of a case, and [search] with what is wanted and what may be
-    changed. The gradient goes through the solver. What was found is then run from starts that the
-    search never had, beside the schedule before, what theory allows, constants and random ones.
+    changed. The gradient goes through the solver. The result is then compared, on starts that the
+    search never used, with the schedule it began from, what theory allows, constants and random ones.
 
-    With --out the same command goes on where an earlier one was stopped or killed, and ends with the
-    bits of one that was not.
+    With --out the same command continues a search that was stopped or killed, and ends with exactly
+    the numbers of one that was not.
 
     Examples:
 
@@ -38,7 +38,7 @@ def search(
     - `attnflow search delay-values --out values`
     - `attnflow search accelerate --steps 300 --seed 1`
     - `attnflow search delay --show > mine.toml` (to start one's own from)
-    - `attnflow search mine.toml --out mine` (again, to go on after Ctrl-C)
+    - `attnflow search mine.toml --out mine` (again, to continue after Ctrl-C)
 
     Parameters
     ----------

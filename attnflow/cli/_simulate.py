@@ -45,10 +45,10 @@ def simulate(
     theory: bool = True,
     out: Annotated[Path | None, Parameter(negative="")] = None,
 ) -> int:
-    """Simulate one case and print how it ended, and what theorems said beforehand.
+    """Simulate one case and print how it ended, beside what theorems predict.
 
     Printed are observables at the start and at the end, and the paper's theorems: which apply, which
-    hypothesis fails, what they predict, and whether the run did so.
+    hypothesis fails, what they predict, and whether the run agrees.
 
     Without a case: 10 tokens, uniform on the sphere in R^3, one head with P = I, full attention,
     until t = 20. Flags change that, or what a case says.

@@ -7,17 +7,17 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from cyclopts.types import NonNegativeInt, PositiveFloat, PositiveInt
 
-_HELP = """Run a grid of fields, many random starts each, into a store that survives what ends a run.
+_HELP = """Run a grid of fields, many random starts each, into a store; an interrupted run can be continued.
 
 A study is a TOML file: the tables of a case with "$axis" in places, a grid of axes, a number of trials. It is
-cut into shards of about ten seconds, one file each; the same command goes on where an earlier one was
-ended, and with more trials or axis values adds what is new. `attnflow.sweep.open(STORE)` gives the
+cut into shards of about ten seconds, one file each; the same command continues an interrupted
+run, and with more trials or axis values computes only the new ones. `attnflow.sweep.open(STORE)` gives the
 results as an xarray dataset.
 
 Example commands:
 
 - `attnflow sweep phase-diagram --dry-run` (what it would take: nothing is written)
-- `attnflow sweep phase-diagram --out phase` (again to go on after Ctrl-C)
+- `attnflow sweep phase-diagram --out phase` (again, to continue after Ctrl-C)
 - `attnflow sweep mine.toml --out s3://bucket/mine --dask tcp://head:8786`
 - `mpiexec -n 65 python -m mpi4py.futures -m attnflow sweep mine.toml --out /shared/mine --mpi`
 - `attnflow sweep status phase --verify`

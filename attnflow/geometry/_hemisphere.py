@@ -83,7 +83,7 @@ def hemisphere_certificate(y: Float[Array, "tokens dim"]) -> HemisphereCertifica
 
     **Returns:**
 
-    A [`HemisphereCertificate`][]. NaN tokens give a NaN margin and axis.
+    A `HemisphereCertificate`: `margin`, `v`, `weights` and `gap`. NaN tokens give a NaN margin and axis.
 
     **Raises:**
 

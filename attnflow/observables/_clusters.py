@@ -157,7 +157,7 @@ class Clusters(eqx.Module):
 class ClusterCount(eqx.Module):
     """[`cluster_count`][] as an observer, `obs(t, y)`.
 
-    **Arguments:** as those of [`clusters`][] after `y`.
+    **Arguments:** as those of [`clusters`][attnflow.observables.clusters] after `y`.
     """
 
     clusters: Clusters

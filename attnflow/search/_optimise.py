@@ -66,7 +66,7 @@ def optimise(
 
     - `objective`: [`Final`][attnflow.search.Final], [`Integral`][attnflow.search.Integral],
       [`ConsensusTime`][attnflow.search.ConsensusTime], [`OfRun`][attnflow.search.OfRun], or a function
-      of a [`Solution`][] that gives a number.
+      of a [`Solution`][attnflow.flow.Solution] that gives a number.
     - `schedule`: where the search begins: a schedule or array for $P$; a dictionary of `"P"` and `"U"`;
       any pytree that `field` as a function takes; or a function of a key that makes one of these.
     - `field`: an [`AttentionField`][] whose `P` (and `U`) are replaced, or a function from the schedule

@@ -26,7 +26,7 @@ class Spectrum:
     - `errors`: `(n,)`, how far rounding may have moved each.
     - `modes`: complex, `(n, tokens, dim)`: the tangent vectors of each eigenvalue at `y`, with
       $\\sum_i |v_i|_W^2 = 1$; NaN where an eigenvalue has no eigenvector of its own.
-    - `jacobian`: `(n, n)`, as [`jacobian`][] gives it.
+    - `jacobian`: `(n, n)`, as [`jacobian`][attnflow.theory.jacobian] gives it.
     - `speed`: the largest $|\\dot y_i|_W$, zero at an equilibrium.
     - `family`: the dimension of the known family of equilibria through `y`.
     - `outside`: the eigenvalues that remain without the family and without frozen tokens.
