@@ -23,6 +23,8 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.core
+import jax.numpy as jnp
 import numpy as np
 
 _MOST = 256  # functions that are remembered; each keeps what it closes over alive
@@ -61,7 +63,7 @@ def recognised(function: Callable) -> Callable:
             _tell(function, code, str(unknown))
         return function
     earlier = _seen.get(key)
-    if earlier is function or (earlier is not None and _still(earlier, key)):
+    if earlier is not None and (earlier is function or _still(earlier, key)):
         _seen.move_to_end(key)
         return earlier
     _seen[key] = function
@@ -187,7 +189,7 @@ def _of_value(name: str, value: Any, depth: int, names: tuple[str, ...] = ()) ->
 
 def _of_array(name: str, value: Any) -> Any:
     if isinstance(value, jax.Array):
-        if jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended):  # keys: cannot change
+        if jnp.issubdtype(value.dtype, jax.dtypes.extended):  # keys: cannot change
             return ("key", str(value.dtype), np.asarray(jax.random.key_data(value)).tobytes())
         if value.nbytes > _BYTES:
             return ("is", id(value))  # cannot change, and is kept alive by the one who holds it
