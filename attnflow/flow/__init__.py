@@ -5,5 +5,6 @@ from ._events import Consensus as Consensus, consensus as consensus
 from ._iterate import iterate as iterate
 from ._problem import Options as Options, Problem as Problem, assemble as assemble
 from ._projected import ProjectedSolver as ProjectedSolver
+from ._sides import SidedSolver as SidedSolver
 from ._simulate import simulate as simulate
 from ._solution import Solution as Solution

@@ -5,5 +5,9 @@ from ._hemisphere import (
     hemisphere_certificate as hemisphere_certificate,
     hemisphere_margin as hemisphere_margin,
 )
-from ._manifold import AbstractManifold as AbstractManifold
+from ._manifold import (
+    AbstractManifold as AbstractManifold,
+    moderate as moderate,
+    safe_norm as safe_norm,
+)
 from ._sphere import Sphere as Sphere

@@ -6,8 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import instance
-from ..geometry import AbstractManifold
-from ..geometry._manifold import safe_norm
+from ..geometry import AbstractManifold, safe_norm
 from ._directions import as_tokens, as_weights, directions, present
 
 

@@ -4,8 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._checks import check, floating, instance
-from ..geometry import AbstractManifold
-from ..geometry._manifold import moderate
+from ..geometry import AbstractManifold, moderate
 
 
 def as_tokens(y) -> Float[Array, "tokens dim"]:
