@@ -21,10 +21,13 @@ def test_no_forcing_of_the_core_bank_is_off_by_twenty_tolerances():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("solver", [None, diffrax.Tsit5(), diffrax.Dopri8(), diffrax.Bosh3()])
+@pytest.mark.parametrize(
+    "solver", [None, diffrax.Tsit5(), diffrax.Dopri8(), diffrax.Bosh3(), diffrax.Heun()]
+)
 def test_no_forcing_of_the_whole_bank_is_off_by_twenty_tolerances(solver):
     rows = forcings(160)
-    for found in forced_runs(jnp.asarray(rows), solver, RTOLS):
+    rtols = RTOLS[:3] if isinstance(solver, diffrax.Heun) else RTOLS
+    for found in forced_runs(jnp.asarray(rows), solver, rtols):
         assert found["errors"].max() < MOST, (found["rtol"], rows[np.argmax(found["errors"])])
 
 
