@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         observables as observables,
         paper as paper,
         plot as plot,
+        programs as programs,
         records as records,
         schedules as schedules,
         search as search,
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
         misalignment as misalignment,
         order_parameter as order_parameter,
     )
+    from .programs import cache as cache, raise_under_jit as raise_under_jit
     from .records import load as load, save as save
     from .schedules import (
         Bounded as Bounded,
@@ -106,6 +108,7 @@ _NAMESPACES = (
     "observables",
     "paper",
     "plot",
+    "programs",
     "records",
     "schedules",
     "search",
@@ -157,6 +160,7 @@ _FLAT = {
         "misalignment",
         "order_parameter",
     ),
+    "programs": ("cache", "raise_under_jit"),
     "records": ("load", "save"),
     "schedules": (
         "Bounded",

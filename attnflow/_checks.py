@@ -1,14 +1,18 @@
-"""How arguments are refused: at once when their values are known, at run time when they are traced.
+"""How arguments are refused: at once when their values are known, by NaN when they are traced.
 
-Three layers share these helpers: a `ValueError` with its remedy when a thing is built from concrete
-numbers, `equinox.error_if` when the same numbers are tracers inside `jit`, `vmap` or `grad`.
+No compiled program of attnflow holds a callback into Python: such a program can neither be kept in
+JAX's cache nor be lowered for another platform. So an error is a `ValueError` with its remedy where
+the values are known (eagerly, and under an eager `vmap` or `grad` too, which are looked through),
+and under a `jit` of the caller's the refused values become NaN: see [`raise_under_jit`][].
 """
 
 import math
 import operator
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import equinox as eqx
+import equinox.internal as eqxi
 import jax
 import jax.core
 import jax.numpy as jnp
@@ -16,27 +20,78 @@ import numpy as np
 
 _T = TypeVar("_T")
 
+_raises = False
+
 
 def is_concrete(*values) -> bool:
     """Whether every array in `values` has a value now, so that Python may look at it."""
     return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
 
 
-def check(value: _T, bad, message: str) -> _T:
-    """`value`, refused with `message` where `bad` holds: a `ValueError` now, or an error at run time.
+def raise_under_jit(on: bool = True) -> None:
+    """What a wrong value does inside a `jax.jit` of your own: raise, or become NaN (the default).
+
+    Outside `jit` a wrong argument raises a `ValueError` and a run that fails a `RuntimeError`, whatever
+    is set here. Inside, numbers are not known until the program runs. By default what is refused then
+    is replaced by NaN, in the lane of a `vmap` that it belongs to alone; such programs are kept in
+    JAX's compilation cache and can be exported. With `True` they stop with the same sentence instead
+    (`equinox.error_if`), through a callback into Python, which no cache and no other platform takes.
+
+    Sets it for the process, and clears JAX's compiled programs where that changes what they should do.
 
     **Arguments:**
 
-    - `value`: any pytree of arrays; returned unchanged. Use what is returned, so that a traced
-      check is not dropped by the compiler.
-    - `bad`: a Boolean (array); `any` of it refuses.
-    - `message`: one line that names the argument, what it got and the remedy.
+    - `on`: `True` or `False`.
+
+    ```python
+    af.raise_under_jit()
+    jax.jit(lambda y0: af.simulate(field, y0, t1=1.0).y1)(2 * y0)        # stops, and says why
+    ```
     """
+    global _raises
+    on = boolean("on", on)
+    if on != _raises:
+        _raises = on
+        jax.clear_caches()
+
+
+def check(value: _T, bad: Any, message: str, *, error: type[Exception] = ValueError) -> _T:
+    """`value`, refused with `message` where `bad` holds: an `error` now, or NaN at run time.
+
+    **Arguments:**
+
+    - `value`: any pytree of arrays; returned unchanged where nothing is bad. Use what is returned, so
+      that a traced check is not dropped by the compiler.
+    - `bad`: a Boolean (array), or a function of `value` that gives one and is handed NumPy's arrays
+      where these are known, so that nothing is compiled; `any` of it refuses.
+    - `message`: one line that names the argument, what it got and the remedy.
+    - `error`: the kind of error.
+    """
+    if isinstance(bad, Callable):
+        if is_concrete(value):
+            with np.errstate(all="ignore"):
+                bad = bad(jax.tree.map(np.asarray, value))
+        else:
+            bad = bad(value)
     if is_concrete(bad):
-        if bool(jnp.any(jnp.asarray(bad))):
-            raise ValueError(message)
+        if np.any(np.asarray(bad)):
+            raise error(message)
         return value
-    return eqx.error_if(value, jnp.any(bad), message)
+    anywhere = eqxi.unvmap_any(bad)  # an eager vmap or grad around is looked through
+    if is_concrete(anywhere):
+        if bool(anywhere):
+            raise error(message)
+        return value
+    if _raises:
+        return eqx.error_if(value, anywhere, message)
+    bad = jnp.any(bad)
+
+    def spoil(leaf):
+        if eqx.is_inexact_array(leaf):
+            return jnp.where(bad, jnp.asarray(jnp.nan, leaf.dtype), leaf)
+        return leaf
+
+    return jax.tree.map(spoil, value)
 
 
 def choose(name: str, value: str, options) -> str:

@@ -19,12 +19,16 @@ from ._loop import loop
 from ._reproduce import reproduce
 from ._search import search
 from ._simulate import simulate
+from ._start import keep_programs
 from ._sweep import sweep
 
 _HELP = """Attention as a dynamical system: tokens on an ellipsoid, moved by multi-head attention.
 
 Exit status: 0 when all went well, 1 when a run failed or a claim did not hold, 2 on bad input,
 130 on Ctrl-C. Numbers are float64 unless JAX_ENABLE_X64=0 is set.
+
+Compiled programs are kept in your cache folder (`attnflow info` says where) and start the next
+command sooner; any command takes `--no-cache`, which neither uses nor writes them.
 """
 
 app = App(
@@ -59,7 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Ctrl-C.
     """
     try:
-        tokens = sys.argv[1:] if arguments is None else arguments
+        tokens = list(sys.argv[1:] if arguments is None else arguments)
+        keep_programs("--no-cache" not in tokens)
+        tokens = [token for token in tokens if token != "--no-cache"]
         with warnings.catch_warnings():
             warnings.showwarning = _warn
             status = app(

@@ -144,7 +144,6 @@ def run(
         dense=False,
         reduce=reduce,
         max_steps=max_steps,
-        checked=True,
         args=args,
     )
     maker = Maker(many.recipe, options)

@@ -49,7 +49,7 @@ def consensus(threshold, manifold: AbstractManifold | None = None) -> Consensus:
     what = "None, attnflow.Sphere(dim) or attnflow.Ellipsoid(W)"
     manifold = instance("manifold", manifold, AbstractManifold | None, what)
     threshold = check(
-        threshold, ~(threshold > 0), "`threshold` must be positive; got zero or less."
+        threshold, lambda x: ~(x > 0), "`threshold` must be positive; got zero or less."
     )
     return Consensus(threshold, manifold)
 

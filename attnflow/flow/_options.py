@@ -44,7 +44,6 @@ class Options(eqx.Module):
     max_steps: int = eqx.field(static=True)
     dense: bool = eqx.field(static=True)
     reduce: str = eqx.field(static=True)
-    checked: bool = eqx.field(static=True)
 
 
 def make_options(
@@ -66,7 +65,6 @@ def make_options(
     dense: bool,
     reduce: bool | str,
     max_steps: int | None,
-    checked: bool,
     args: Any,
 ) -> Options:
     """The arguments of `simulate`, for tokens of one shape and dtype, as `Options`.
@@ -110,7 +108,6 @@ def make_options(
         max_steps=_max_steps(max_steps, adjoint, dense, shape, dtype, solver),
         dense=dense,
         reduce=reduce,
-        checked=checked,
     )
 
 
@@ -122,22 +119,33 @@ def _reduction(reduce: Any) -> str:
 
 def _first_step(dt0: Any, dtype) -> Array:
     dt0 = _scalar("dt0", dt0, dtype)
-    bad = ~(dt0 > 0) | ~jnp.isfinite(dt0)
-    return check(dt0, bad, f"`dt0` must be positive and finite; got {_show(dt0)}.")
+    message = f"`dt0` must be positive and finite; got {_show(dt0)}."
+    return check(dt0, lambda dt0: ~((dt0 > 0) & (dt0 < jnp.inf)), message)
 
 
 def check_times(t0: Array, t1: Array, ts: Array | None) -> tuple[Array, Array | None]:
     """`t1` and `ts` refused unless t0 < t1, and `ts` sorted inside."""
-    bad = ~(t1 > t0) | ~jnp.isfinite(t0) | ~jnp.isfinite(t1)
-    t1 = check(
-        t1, bad, f"`t1` must be finite and later than `t0`; got t0 = {_show(t0)}, t1 = {_show(t1)}."
-    )
+    message = f"`t1` must be finite and later than `t0`; got t0 = {_show(t0)}, t1 = {_show(t1)}."
+    t0, t1 = check((t0, t1), _no_span, message)
     if ts is None:
         return t1, None
-    ts = check(ts, ~(jnp.diff(ts) >= 0), "`ts` must be sorted and not NaN; pass jnp.sort(ts).")
-    outside = ~((ts >= t0) & (ts <= t1))
+    ts = check(ts, _unsorted, "`ts` must be sorted and not NaN; pass jnp.sort(ts).")
     message = f"`ts` must lie between t0 = {_show(t0)} and t1 = {_show(t1)}; got a time outside."
-    return t1, check(ts, outside, message)
+    return t1, check((ts, t0, t1), _outside, message)[0]
+
+
+def _no_span(times: Any) -> Any:
+    t0, t1 = times
+    return ~((t1 > t0) & (abs(t0) < jnp.inf) & (abs(t1) < jnp.inf))
+
+
+def _unsorted(ts: Any) -> Any:
+    return ~(ts[1:] >= ts[:-1])
+
+
+def _outside(times: Any) -> Any:
+    ts, t0, t1 = times
+    return ~((ts >= t0) & (ts <= t1))
 
 
 def _show(t: Array) -> str:
@@ -183,9 +191,10 @@ def _tolerances(rtol: Any, atol: Any, dtype) -> tuple[Array, Array]:
     default_rtol, default_atol = default_tolerances(dtype)
     rtol = _scalar("rtol", default_rtol if rtol is None else rtol, dtype)
     atol = _scalar("atol", default_atol if atol is None else atol, dtype)
-    bad = ~(rtol >= 0) | ~(atol >= 0) | ~(rtol + atol > 0) | ~jnp.isfinite(rtol + atol)
-    rtol = check(
-        rtol, bad, "`rtol` and `atol` must be finite, zero or more, and not both zero; got others."
+    rtol, atol = check(
+        (rtol, atol),
+        _no_tolerances,
+        "`rtol` and `atol` must be finite, zero or more, and not both zero; got others.",
     )
     if dtype == jnp.float32 and is_concrete(rtol, atol) and float(rtol + atol) < 1e-6:
         warnings.warn(
@@ -194,6 +203,12 @@ def _tolerances(rtol: Any, atol: Any, dtype) -> tuple[Array, Array]:
             stacklevel=4,
         )
     return rtol, atol
+
+
+def _no_tolerances(both: Any) -> Any:
+    rtol, atol = both
+    total = rtol + atol
+    return ~((rtol >= 0) & (atol >= 0) & (total > 0) & (total < jnp.inf))
 
 
 def _max_steps(

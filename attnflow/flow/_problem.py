@@ -15,6 +15,7 @@ from ._events import FirstOf, build_event
 from ._observe import Lifted, Tokens, mark_missing
 from ._options import Options
 from ._projected import ProjectedSolver
+from ._quiet import without_callbacks
 from ._sides import SidedSolver, breaks_of
 from ._solution import Dense, Solution
 
@@ -58,21 +59,22 @@ class Problem(eqx.Module):
     def integrate(self) -> diffrax.Solution:
         """The diffrax solution in reduced coordinates; never raises for a run that fails."""
         o = self.options
-        return diffrax.diffeqsolve(
-            diffrax.ODETerm(self.field),
-            self.solver,
-            o.t0,
-            o.t1,
-            o.dt0,
-            self.y0,
-            o.args,
-            saveat=self.saveat(),
-            stepsize_controller=self.controller,
-            adjoint=o.adjoint,
-            event=self.event,
-            max_steps=o.max_steps,
-            throw=False,
-        )
+        with without_callbacks():
+            return diffrax.diffeqsolve(
+                diffrax.ODETerm(self.field),
+                self.solver,
+                o.t0,
+                o.t1,
+                o.dt0,
+                self.y0,
+                o.args,
+                saveat=self.saveat(),
+                stepsize_controller=self.controller,
+                adjoint=o.adjoint,
+                event=self.event,
+                max_steps=o.max_steps,
+                throw=False,
+            )
 
     def solution(self, sol: diffrax.Solution) -> Solution:
         """The user's solution: tokens and observed values, missing saves marked."""
@@ -122,9 +124,10 @@ class Problem(eqx.Module):
 
 
 def assemble(field: AttentionField, y0: Float[Array, "tokens dim"], options: Options) -> Problem:
-    """A field, a start and options as a `Problem`. Traceable: runs inside `jit` and `vmap`."""
+    """A field, a start that was looked at, and options as a `Problem`. Traceable: for `jit` and `vmap`."""
     o = options
-    y0 = _start(field, y0, o.checked)
+    if field.normalisation.starts_on_manifold:
+        y0 = field.manifold.project(y0)
     whole = field
     field, x0, lift = field.reduce(y0, how=o.reduce)
     if o.controller is None:
@@ -159,10 +162,3 @@ def assemble(field: AttentionField, y0: Float[Array, "tokens dim"], options: Opt
 def _stop_gradient(tree: Any) -> Any:
     arrays, rest = eqx.partition(tree, eqx.is_inexact_array)
     return eqx.combine(jax.lax.stop_gradient(arrays), rest)
-
-
-def _start(field: AttentionField, y0: Array, checked: bool) -> Array:
-    # A start looked at before compilation needs no run-time check in the compiled program.
-    if not checked:
-        return field.check_start("y0", y0)
-    return field.manifold.project(y0) if field.normalisation.starts_on_manifold else y0

@@ -102,9 +102,7 @@ def simulate(
     throw = boolean("throw", throw)
     y0 = real("y0", y0)
     dtype = y0.dtype
-    checked = is_concrete(y0, field.manifold)
-    if checked:
-        field.check_start("y0", y0)
+    y0 = field.refuse_start("y0", y0)
     options = make_options(
         field,
         y0.shape,
@@ -123,7 +121,6 @@ def simulate(
         dense=dense,
         reduce=reduce,
         max_steps=max_steps,
-        checked=checked,
         args=args,
     )
 
@@ -181,4 +178,4 @@ def _raise_failures(solution: Solution, max_steps: int) -> Solution:
         "The run did not end: `max_steps` was not enough, or the field stopped being finite. "
         "Pass throw=False to keep what there is."
     )
-    return check(solution, ~okay | ~finite, message)
+    return check(solution, ~okay | ~finite, message, error=RuntimeError)

@@ -1,6 +1,7 @@
 """The ellipsoid of a symmetric positive definite matrix."""
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import check, is_concrete, real
@@ -36,7 +37,9 @@ class Ellipsoid(AbstractManifold):
         W = real("W", W)
         if W.ndim != 2 or W.shape[0] != W.shape[1] or W.shape[0] == 0:
             raise ValueError(f"`W` must be a square matrix, shape (dim, dim); got shape {W.shape}.")
-        W = check(W, ~jnp.isfinite(W), "`W` must be finite; got an infinite or NaN entry.")
+        W = check(
+            W, lambda W: ~(abs(W) < jnp.inf), "`W` must be finite; got an infinite or NaN entry."
+        )
         size = jnp.max(jnp.abs(W))
         gap = jnp.max(jnp.abs(W - W.T))
         tolerance = 64 * jnp.finfo(W.dtype).eps * size
@@ -75,6 +78,9 @@ class Ellipsoid(AbstractManifold):
         r"""$W^{1/2}$, symmetric. (Whitening uses $L$: any root serves, and $L$ differentiates.)"""
         values, vectors = eigh(self.W)
         return (vectors * jnp.sqrt(values)[None, :]) @ vectors.T
+
+    def _norms(self, y: np.ndarray) -> np.ndarray:
+        return rows_of_length(y @ np.tril(np.asarray(self.L)))
 
     def _factor_for(self, x: Array) -> Array:
         return self.factor.astype(x.dtype)

@@ -1,12 +1,14 @@
 """What every manifold of tokens has: a projection, its tangent map, a metric, random points, a whitening."""
 
 import abc
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, ArrayLike, Bool, Float, Key, Real
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Key, Real
 
 from .._checks import check, floating, is_concrete, random_key, real, sizes
 
@@ -30,6 +32,13 @@ def moderate(x: Array) -> tuple[Array, Array | None]:
     power = jnp.where(size > edge, 1 / shift, jnp.where(size < 1 / edge, shift, 1.0))
     power = power.astype(x.dtype)
     return x * power, power
+
+
+def rows_of_length(x: np.ndarray) -> np.ndarray:
+    """The Euclidean length of each row, in NumPy, whatever the entries' size."""
+    size = np.max(np.abs(x), axis=1, keepdims=True)
+    with np.errstate(all="ignore"):
+        return size[:, 0] * np.linalg.norm(x / np.where(size > 0, size, 1), axis=1)
 
 
 class AbstractManifold(eqx.Module):
@@ -160,8 +169,10 @@ class AbstractManifold(eqx.Module):
         v = floating("v", v)
         if v.shape != (self.dim,):
             raise ValueError(f"`v` must have shape ({self.dim},); got {v.shape}.")
-        v = check(v, ~jnp.any(v != 0), "`v` must not be zero; got a zero vector.")
-        v = check(v, ~jnp.isfinite(v), "`v` must be finite; got NaN or an infinite entry.")
+        v = check(v, lambda v: ~(v != 0).any(), "`v` must not be zero; got a zero vector.")
+        v = check(
+            v, lambda v: ~(abs(v) < jnp.inf), "`v` must be finite; got NaN or an infinite entry."
+        )
         # By a power of two, which rounds nothing, so that no product overflows in the tokens' dtype.
         v = jnp.ldexp(v, -jnp.frexp(jnp.max(jnp.abs(v)))[1]).astype(tokens.dtype)
         height = tokens @ v
@@ -184,22 +195,31 @@ class AbstractManifold(eqx.Module):
         **Raises:**
 
         `ValueError` on a wrong rank or dimension, a zero, infinite or NaN row, a row off the
-        manifold (the same as run-time errors where `y` is traced).
+        manifold (NaN where `y` is traced by `jit`: see [`attnflow.raise_under_jit`][]).
         """
+        return self.project(self.refuse_tokens(name, y, tolerance=tolerance))
+
+    def refuse_tokens(self, name: str, y, *, tolerance: float = 1e-4) -> Float[Array, "tokens dim"]:
+        """`y` as it is, refused where `check_tokens` refuses it."""
         y = self.check_rows(name, y)
-        norm = self.norm(y)
-        residual = jnp.abs(norm - 1)
         where = "a token off it"
-        if is_concrete(norm):
-            row = int(jnp.argmax(residual))
+        if is_concrete(self, y):  # in NumPy: nothing is compiled
+            norm = self._norms(np.asarray(y))
+            off: Any = np.abs(norm - 1)
+            row = int(np.argmax(off))
             where = f"token {row} with |y|_W = {float(norm[row]):.6g}"
-        y = check(
+        else:
+            off = jnp.abs(self.norm(y) - 1)
+        return check(
             y,
-            residual > tolerance,
+            off > tolerance,
             f"`{name}` must lie on the manifold to {tolerance:g} (closer rows are projected); "
             f"got {where}. Project it first: manifold.project({name}).",
         )
-        return self.project(y)
+
+    @abc.abstractmethod
+    def _norms(self, y: np.ndarray) -> np.ndarray:
+        """`norm` of rows, in NumPy."""
 
     def check_rows(self, name: str, y) -> Float[Array, "tokens dim"]:
         """`y` as non-zero finite rows of this dimension, anywhere in space; else a `ValueError`."""
@@ -211,9 +231,9 @@ class AbstractManifold(eqx.Module):
             )
         if y.shape[1] != self.dim or y.shape[0] == 0:
             raise ValueError(f"`{name}` must have shape (tokens, {self.dim}); got {y.shape}.")
-        finite = jnp.all(jnp.isfinite(y), axis=1)
-        bad: Bool[Array, " tokens"] = ~finite | jnp.all(y == 0, axis=1)
-        which = f"row {int(jnp.argmax(bad))}" if is_concrete(bad) else "a row"
+        rows: Any = np.asarray(y) if is_concrete(y) else y
+        bad = ~((abs(rows) < jnp.inf).all(axis=1) & (rows != 0).any(axis=1))
+        which = f"row {int(np.argmax(bad))}" if is_concrete(bad) else "a row"
         return check(
             y,
             bad,

@@ -2,10 +2,11 @@
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from .._checks import room, whole
-from ._manifold import AbstractManifold
+from ._manifold import AbstractManifold, rows_of_length
 
 
 class Sphere(AbstractManifold):
@@ -32,6 +33,9 @@ class Sphere(AbstractManifold):
     def W(self) -> Float[Array, "dim dim"]:
         room("dim", (self.dim, self.dim), what="a matrix W")
         return jnp.eye(self.dim)
+
+    def _norms(self, y: np.ndarray) -> np.ndarray:
+        return rows_of_length(y)
 
     def lower(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
         return self._vectors("x", x)

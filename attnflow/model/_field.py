@@ -153,11 +153,16 @@ class AttentionField(eqx.Module):
         """Whether the state stays on the manifold (not for Pre, Peri and Mix)."""
         return self.normalisation.projected
 
-    def check_start(self, name: str, y: Any) -> Float[Array, "tokens dim"]:
-        """`y` as a start: refused off the manifold where tokens must begin on it, else if zero."""
+    def refuse_start(self, name: str, y: Any) -> Float[Array, "tokens dim"]:
+        """`y` as it is: refused off the manifold where tokens must begin on it, else if zero."""
         if self.normalisation.starts_on_manifold:
-            return self.manifold.check_tokens(name, y)
+            return self.manifold.refuse_tokens(name, y)
         return self.manifold.check_rows(name, y)
+
+    def check_start(self, name: str, y: Any) -> Float[Array, "tokens dim"]:
+        """`y` as a start: `refuse_start`, then projected where tokens must begin on the manifold."""
+        y = self.refuse_start(name, y)
+        return self.manifold.project(y) if self.normalisation.starts_on_manifold else y
 
     @property
     def _schedules(self) -> tuple[AbstractSchedule, ...]:
@@ -312,9 +317,10 @@ def _masses(weights: Any) -> Array:
     weights = floating("weights", weights)
     if weights.ndim != 1:
         raise ValueError(f"`weights` must have shape (tokens,); got {weights.shape}.")
-    bad = ~(weights >= 0) | ~jnp.isfinite(weights) | ~jnp.any(weights > 0)
     return check(
-        weights, bad, "`weights` must be finite, zero or more, and not all zero; got other masses."
+        weights,
+        lambda w: ~((w >= 0) & (w < jnp.inf) & (w > 0).any()),
+        "`weights` must be finite, zero or more, and not all zero; got other masses.",
     )
 
 

@@ -90,7 +90,7 @@ class Hardmax(AbstractKernel):
             if value.ndim:
                 raise ValueError(f"`tolerance` must be a scalar; got shape {value.shape}.")
             self.tolerance = check(
-                value, ~(value >= 0), "`tolerance` must be zero or more; got less."
+                value, lambda v: ~(v >= 0), "`tolerance` must be zero or more; got less."
             )
 
     def __call__(self, logits, allowed, weights):

@@ -39,7 +39,9 @@ class LayerNorm(eqx.Module):
         epsilon = finite("epsilon", epsilon)
         if epsilon.ndim:
             raise ValueError(f"`epsilon` must be a scalar; got shape {epsilon.shape}.")
-        self.epsilon = check(epsilon, ~(epsilon >= 0), "`epsilon` must be zero or more; got less.")
+        self.epsilon = check(
+            epsilon, lambda e: ~(e >= 0), "`epsilon` must be zero or more; got less."
+        )
         if (
             self.gain.ndim != 1
             or self.gain.size == 0

@@ -93,7 +93,7 @@ class AdditiveBias(AbstractMask):
         _check_square("mask", matrix.shape, (2, 3))
         matrix = check(
             matrix,
-            jnp.isnan(matrix) | (matrix == jnp.inf),
+            lambda m: ~(m < jnp.inf),
             "`mask` as a bias must be finite or -inf; got NaN or +inf.",
         )
         self.matrix = _check_rows(matrix, jnp.any(matrix > -jnp.inf, axis=-1))

@@ -102,7 +102,7 @@ def _slack(threshold) -> Array:
     if slack.ndim:
         raise ValueError(f"`threshold` must be a scalar; got shape {slack.shape}.")
     message = f"`threshold` is a cosine and must be in [-1, 1]; got {shown(threshold)}."
-    return check(slack, ~((slack >= 0) & (slack <= 2)), message)
+    return check(slack, lambda s: ~((s >= 0) & (s <= 2)), message)
 
 
 def _neighbours(unit: Array, slack: Array) -> Bool[Array, "tokens tokens"]:

@@ -44,7 +44,7 @@ class Bounded(AbstractPointwise):
         bound = finite("bound", bound)
         if bound.ndim:
             raise ValueError(f"`bound` must be a scalar; got shape {bound.shape}.")
-        self.bound = check(bound, ~(bound > 0), "`bound` must be positive; got zero or less.")
+        self.bound = check(bound, lambda b: ~(b > 0), "`bound` must be positive; got zero or less.")
         self.norm = choose("norm", norm, ("frobenius", "spectral"))
 
     def at(self, S: Array) -> Array:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._callables import as_module
@@ -24,7 +25,7 @@ class Constant(AbstractSchedule):
     def __init__(self, value: Real[ArrayLike, "..."]):
         value = floating("value", value)
         if is_concrete(value):  # a run-time check would cost every compiled program that builds one
-            check(value, ~jnp.isfinite(value), "`value` must be finite; got inf or NaN.")
+            check(value, lambda v: ~np.isfinite(v), "`value` must be finite; got inf or NaN.")
         self.value = value
 
     def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:

@@ -45,7 +45,9 @@ class Periodic(AbstractSchedule):
         period = finite("period", period)
         if period.ndim:
             raise ValueError(f"`period` must be a scalar; got shape {period.shape}.")
-        self.period = check(period, ~(period > 0), "`period` must be positive; got zero or less.")
+        self.period = check(
+            period, lambda p: ~(p > 0), "`period` must be positive; got zero or less."
+        )
         # The jumps of all periods are listed, and steps end at each.
         if not hasattr(periods, "__index__"):
             raise ValueError(f"`periods` must be a whole number; got {type(periods).__name__}.")

@@ -34,7 +34,7 @@ class Evolution:
     def __init__(self, sigma: Any = 0.5, population: int | None = None):
         sigma = floating("sigma", sigma)
         self.sigma = float(
-            check(sigma, ~(sigma > 0), "`sigma` must be positive; got zero or less.")
+            check(sigma, lambda s: ~(s > 0), "`sigma` must be positive; got zero or less.")
         )
         if population is not None and (
             isinstance(population, bool) or not hasattr(population, "__index__") or population < 4

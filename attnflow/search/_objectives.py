@@ -241,8 +241,8 @@ class CVaR(eqx.Module):
 
     def __init__(self, fraction: Any):
         fraction = floating("fraction", fraction)
-        bad = ~((fraction > 0) & (fraction <= 1))
-        self.fraction = check(fraction, bad, "`fraction` must be in ]0, 1]; got a value outside.")
+        message = "`fraction` must be in ]0, 1]; got a value outside."
+        self.fraction = check(fraction, lambda f: ~((f > 0) & (f <= 1)), message)
 
 
 def collected(risk: Any, values: Float[Array, " n"], counts: Array) -> Float[Array, ""]:

@@ -143,7 +143,7 @@ def optimise(
     steps, restarts = _count("steps", steps), _count("restarts", restarts)
     chunk = _count("chunk", chunk)
     rate = floating("rate", rate)
-    rate = check(rate, ~(rate > 0), "`rate` must be positive; got zero or less.")
+    rate = check(rate, lambda r: ~(r > 0), "`rate` must be positive; got zero or less.")
     patience = None if patience is None else _count("patience", patience)
 
     # === what is searched over

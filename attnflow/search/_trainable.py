@@ -114,7 +114,7 @@ def as_bounds(bounds: Any, names: list[str] | None = None) -> Any:
     bound = floating("bounds", number)
     if bound.ndim:
         raise ValueError(f"`bounds` must be a number, or (number, norm); got {bounds!r}.")
-    bound = check(bound, ~(bound > 0), "`bounds` must be positive; got zero or less.")
+    bound = check(bound, lambda b: ~(b > 0), "`bounds` must be positive; got zero or less.")
     return Ball(bound, choose("bounds", norm, ("frobenius", "spectral")))
 
 

@@ -46,7 +46,6 @@ def options_for(
         **{name: given.get(name) for name in _OPTIONS},
         dense=False,
         reduce=given.get("reduce", True),
-        checked=True,
     )
 
 

@@ -130,7 +130,7 @@ def split(
     v = floating("v", v)
     if v.ndim != 1 or v.shape[0] < 2:
         raise ValueError(f"`v` must have shape (dim,), dim at least 2; got {v.shape}.")
-    bad = ~jnp.all(jnp.isfinite(v)) | ~jnp.any(v != 0)
+    bad = lambda v: ~((abs(v) < jnp.inf).all() & (v != 0).any())  # noqa: E731
     v = check(v, bad, "`v` must be finite and not zero; got another vector.")
     if manifold is not None and manifold.dim != v.shape[0]:
         raise ValueError(f"`v` must have shape ({manifold.dim},) there; got {v.shape}.")

@@ -201,7 +201,7 @@ def _reference(field: Any, y0: Any, t: Any, t0: Any) -> tuple[Array, Array]:
         refuse(claim, "no frozen tokens", "`frozen`")
     scale = check(
         field.scale,
-        ~(field.scale > 0),
+        lambda scale: ~(scale > 0),
         f"`field` must have a positive scale for {claim}; got less.",
     )
     rate = (field.heads * scale).astype(y0.dtype)
@@ -221,7 +221,9 @@ def _start(field: Any, y0: Any, t: Any, t0: Any, claim: str) -> tuple[Array, Arr
     y0 = on_manifold("y0", field, y0)
     t, t0 = floating("t", t).astype(y0.dtype), floating("t0", t0).astype(y0.dtype)
     elapsed = t - t0
-    return y0, check(elapsed, ~(elapsed >= 0), "`t` must not be before `t0`; got an earlier time.")
+    return y0, check(
+        elapsed, lambda e: ~(e >= 0), "`t` must not be before `t0`; got an earlier time."
+    )
 
 
 def _first_alone(field: AttentionField, tokens: int) -> bool | Array:
