@@ -84,8 +84,18 @@ def check(value: _T, bad: Any, message: str, *, error: type[Exception] = ValueEr
         return value
     if _raises:
         return eqx.error_if(value, anywhere, message)
-    bad = jnp.any(bad)
+    return _spoiled(value, jnp.any(bad))
 
+
+def nan_with(value: _T, *others: Any) -> _T:
+    """`value`, NaN where a number of the `others` is: what was refused must not end as a right value."""
+    floats = [x for x in jax.tree.leaves(others) if eqx.is_inexact_array(x)]
+    if is_concrete(floats):
+        return value
+    return _spoiled(value, jnp.any(jnp.stack([jnp.any(jnp.isnan(x)) for x in floats])))
+
+
+def _spoiled(value: _T, bad: jax.Array) -> _T:
     def spoil(leaf):
         if eqx.is_inexact_array(leaf):
             return jnp.where(bad, jnp.asarray(jnp.nan, leaf.dtype), leaf)

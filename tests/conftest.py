@@ -2,12 +2,17 @@
 
 import gc
 import os
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 
 import jaxtyping
 
 os.environ["MPLBACKEND"] = "Agg"  # no window, whatever the machine
+
+# What one worker or command has compiled the others load; and the next run, unless told otherwise.
+_KEPT = os.path.join(tempfile.gettempdir(), f"attnflow-tests-{os.getuid()}")
+os.environ.setdefault("XDG_CACHE_HOME", _KEPT)
 
 # Stays installed: attnflow imports its parts when they are asked for, which is later than this.
 # As PEP 484 has it, an int is accepted where a float is asked for.
@@ -19,6 +24,9 @@ import jax  # noqa: E402
 import jax.random as jr  # noqa: E402
 import pytest  # noqa: E402
 
+import attnflow.programs  # noqa: E402
+
+attnflow.programs.cache()
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -19,11 +19,18 @@ def info(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = Fa
     """
     import json
 
+    from ..programs import kept
     from ..records import provenance
     from ._start import start_jax
 
     start_jax()
     found = provenance()
+    programs = kept()
+    found["kept_programs"] = {
+        "folder": str(programs.folder),
+        "programs": programs.programs,
+        "bytes": programs.size,
+    }
     if as_json:
         print(json.dumps(found, indent=2))
         return 0
@@ -32,6 +39,9 @@ def info(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = Fa
     rows["platform"] = found["platform"]
     rows["devices"] = f"{found['backend']}: {', '.join(found['devices'])}"
     rows["numbers"] = f"{found['dtype']} (64 bits {'on' if found['x64'] else 'off'})"
+    rows["programs"] = (
+        f"{programs.programs} kept, {programs.size / 2**20:.1f} MiB, in {programs.folder}"
+    )
     rows["known faults"] = "none" if not found["known_bad"] else ""
     for name, value in rows.items():
         print(f"{name:<13} {value}".rstrip())

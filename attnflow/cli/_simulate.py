@@ -183,20 +183,18 @@ def _scores(P: Any, flags: dict[str, Any]) -> Any:
 
 def _run(case: "Case", theory: bool) -> tuple[Any, Any]:
     """The solution, and the monitor of what theorems predict of it."""
-    from ..flow import simulate as run
+    from ..flow import observed, simulate as run
 
     field, y0, options = case.build()
-    observe = {"tokens": _tokens, **case.observers(field)}
-    if not theory:
-        return run(field, y0, **options, observe=observe), None
-    from ..theory import monitor
+    observe, watch = case.observers(field), None
+    if theory:
+        from ..theory import monitor
 
-    watch = monitor(field, y0, t0=options["t0"])
-    return run(field, y0, **options, observe={**observe, **watch.observe}), watch
-
-
-def _tokens(y):
-    return y
+        watch = monitor(field, y0, t0=options["t0"])
+        observe = {**observe, **watch.observe}
+    solution = run(field, y0, **options)
+    values = observed(solution.ts, solution.ys, observe) if observe else {}
+    return dataclasses.replace(solution, ys={"tokens": solution.ys, **values}), watch
 
 
 def _of_case(ys: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from ._control import ResumableController as ResumableController, TokenNorm as TokenNorm
 from ._events import Consensus as Consensus, consensus as consensus
 from ._iterate import iterate as iterate
+from ._observe import observed as observed
 from ._problem import Options as Options, Problem as Problem, assemble as assemble
 from ._projected import ProjectedSolver as ProjectedSolver
 from ._sides import SidedSolver as SidedSolver

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from .._callables import adapt
-from ..model._reductions import AbstractLift
+from .._checks import floating
+from ..model._reductions import AbstractLift, Identity
 
 
 class Tokens(eqx.Module):
@@ -65,6 +66,43 @@ def mark_missing(values: Any, saved: jax.Array, structure: Any) -> Any:
         return jnp.where(there, value, jnp.nan)
 
     return jax.tree.map(mark, values, structure)
+
+
+def observed(ts: Any, ys: Any, observe: Any, args: Any = None) -> Any:
+    """What observers give of tokens that are saved already: a program beside the solver's, not in it.
+
+    Observers inside the solver's loop are compiled with it, some of them twice; what is only looked
+    at afterwards compiles sooner here, to the same values to rounding.
+
+    **Arguments:**
+
+    - `ts`, `ys`: times `(n,)` and tokens `(n, tokens, dim)`, as a [`Solution`][] without observers has
+      them; NaN where a save did not happen.
+    - `observe`, `args`: as in [`simulate`][].
+
+    **Returns:**
+
+    A pytree like `observe`, with a leading axis of `n`; missing saves marked as in [`Solution`][].
+
+    **Raises:**
+
+    `ValueError` where `ts` and `ys` do not fit together, or `observe` is none.
+    """
+    ts, ys = floating("ts", ts), floating("ys", ys)
+    if ts.ndim != 1 or ys.ndim != 3 or ts.shape[0] != ys.shape[0]:
+        raise ValueError(
+            "`ts` must have shape (n,) and `ys` shape (n, tokens, dim), as those of a Solution; "
+            f"got {ts.shape} and {ys.shape}."
+        )
+    return _of_each(as_observers(observe), ts, ys, args)
+
+
+@eqx.filter_jit
+def _of_each(observers: Any, ts: jax.Array, ys: jax.Array, args: Any) -> Any:
+    save = Lifted(observers, Identity())
+    values = jax.lax.map(lambda row: save.values(row[0], row[1], args), (ts, ys))
+    like = jax.tree.map(lambda v: jax.ShapeDtypeStruct(v.shape[1:], v.dtype), values)
+    return mark_missing(values, jnp.isfinite(ts), like)
 
 
 def check_scalar(name: str, function: Callable, t, y, args) -> jax.ShapeDtypeStruct:

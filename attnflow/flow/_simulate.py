@@ -6,9 +6,10 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Real
 
-from .._checks import boolean, check, is_concrete, real
+from .._checks import boolean, check, is_concrete, nan_with, real
 from ..model import AttentionField
 from ._options import Options, make_options
 from ._problem import assemble
@@ -125,6 +126,8 @@ def simulate(
     )
 
     # === run
+    o = options
+    y0 = nan_with(y0, o.t0, o.t1, o.ts, o.rtol, o.atol, o.dt0)
     try:
         solution = _run(cast_floats(field, dtype), y0, options)
     except TypeError as error:
@@ -156,26 +159,31 @@ def cast_floats(tree: Any, dtype) -> Any:
 
 
 def _raise_failures(solution: Solution, max_steps: int) -> Solution:
-    result = solution.result
-    okay = (result == diffrax.RESULTS.successful) | (result == diffrax.RESULTS.event_occurred)
-    finite = jnp.all(jnp.isfinite(solution.y1))
-    if is_concrete(okay, finite):
-        if bool(jnp.all(okay)) and bool(jnp.all(finite)):
-            return solution
-        reached = f"reached t = {float(jnp.min(solution.t1)):g}"
-        out_of_steps = bool(jnp.any(result == diffrax.RESULTS.max_steps_reached))
-        if out_of_steps:
-            why = f"`max_steps` = {max_steps} was not enough ({reached}); raise it or loosen rtol."
-        elif bool(jnp.any(result == diffrax.RESULTS.dt_min_reached)) or not bool(jnp.all(finite)):
-            why = (
-                f"the field or the tokens stopped being finite ({reached}); look at "
-                "field(t, y), or pass throw=False to keep what there is."
-            )
-        else:
-            why = f"the solver failed ({reached}); pass throw=False and see sol.result."
-        raise RuntimeError(f"The run did not end: {why}")
-    message = (
-        "The run did not end: `max_steps` was not enough, or the field stopped being finite. "
-        "Pass throw=False to keep what there is."
-    )
-    return check(solution, ~okay | ~finite, message, error=RuntimeError)
+    result, y1 = solution.result, solution.y1
+    if not is_concrete(result, y1, solution.t1):
+        okay = (result == diffrax.RESULTS.successful) | (result == diffrax.RESULTS.event_occurred)
+        message = (
+            "The run did not end: `max_steps` was not enough, or the field stopped being finite. "
+            "Pass throw=False to keep what there is."
+        )
+        return check(solution, ~okay | ~jnp.all(jnp.isfinite(y1)), message, error=RuntimeError)
+    finite = bool(np.isfinite(np.asarray(y1)).all())
+    ended = (diffrax.RESULTS.successful, diffrax.RESULTS.event_occurred)
+    if finite and _is_one_of(result, *ended).all():
+        return solution
+    reached = f"reached t = {float(np.min(np.asarray(solution.t1))):g}"
+    if _is_one_of(result, diffrax.RESULTS.max_steps_reached).any():
+        why = f"`max_steps` = {max_steps} was not enough ({reached}); raise it or loosen rtol."
+    elif _is_one_of(result, diffrax.RESULTS.dt_min_reached).any() or not finite:
+        why = (
+            f"the field or the tokens stopped being finite ({reached}); look at "
+            "field(t, y), or pass throw=False to keep what there is."
+        )
+    else:
+        why = f"the solver failed ({reached}); pass throw=False and see sol.result."
+    raise RuntimeError(f"The run did not end: {why}")
+
+
+def _is_one_of(result: diffrax.RESULTS, *which: diffrax.RESULTS) -> np.ndarray:
+    """In NumPy: nothing is compiled to look at how a run ended."""
+    return np.isin(np.asarray(result._value), [np.asarray(one._value) for one in which])

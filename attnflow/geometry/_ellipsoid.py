@@ -6,7 +6,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import check, is_concrete, real
 from .._lapack import cholesky, eigh, solve_lower
-from ._manifold import AbstractManifold
+from ._manifold import AbstractManifold, rows_of_length
 
 
 class Ellipsoid(AbstractManifold):

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Key, Real
 
 from .._checks import check, floating, is_concrete, random_key, real, sizes
+from .._eager import one_program
 
 
 def safe_norm(squared: Array) -> Array:
@@ -67,6 +68,7 @@ class AbstractManifold(eqx.Module):
     def unwhiten(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
         r"""$y = L^{-\top} x$, the inverse of `whiten`."""
 
+    @one_program
     def inner(
         self, x: Real[ArrayLike, "*#batch dim"], y: Real[ArrayLike, "*#batch dim"]
     ) -> Float[Array, "*out"]:
@@ -74,12 +76,14 @@ class AbstractManifold(eqx.Module):
         x, y = self._pair("x", x, "y", y)
         return jnp.sum(x * self.lower(y), axis=-1)
 
+    @one_program
     def norm(self, x: Real[ArrayLike, "*batch dim"]) -> Float[Array, "*batch"]:
         r"""$|x|_W = \sqrt{x^\top W x}$; its derivative at zero is taken as zero."""
         x, power = moderate(self._vectors("x", x))
         norm = safe_norm(self.inner(x, x))
         return norm if power is None else norm / power[..., 0]
 
+    @one_program
     def project(self, x: Real[ArrayLike, "*batch dim"]) -> Float[Array, "*batch dim"]:
         r"""$\pi_W(x) = x/|x|_W$ (paper, section 2.2). A zero vector gives NaN."""
         x, _ = moderate(self._vectors("x", x))
@@ -104,6 +108,7 @@ class AbstractManifold(eqx.Module):
             ) from None
         return a, b
 
+    @one_program
     def to_tangent(
         self, y: Real[ArrayLike, "*#batch dim"], v: Real[ArrayLike, "*#batch dim"]
     ) -> Float[Array, "*out dim"]:
@@ -119,6 +124,7 @@ class AbstractManifold(eqx.Module):
         along = jnp.sum(covector * v, axis=-1, keepdims=True)
         return (v - y * (along / square)) / jnp.sqrt(square)
 
+    @one_program
     def distance(
         self, x: Real[ArrayLike, "*#batch dim"], y: Real[ArrayLike, "*#batch dim"]
     ) -> Float[Array, "*out"]:
@@ -132,6 +138,7 @@ class AbstractManifold(eqx.Module):
         x, y = self.project(x), self.project(y)
         return 2 * jnp.arctan2(self.norm(x - y), self.norm(x + y))
 
+    @one_program
     def residual(self, y: Real[ArrayLike, "*batch dim"]) -> Float[Array, "*batch"]:
         r"""How far from the manifold: $\big||y|_W - 1\big|$, for each token."""
         return jnp.abs(self.norm(y) - 1)
@@ -147,8 +154,7 @@ class AbstractManifold(eqx.Module):
         """
         dtype = _dtype(dtype)
         shape = sizes("shape", shape, self.dim * dtype.itemsize)
-        normal = jr.normal(random_key("key", key), (*shape, self.dim), dtype=dtype)
-        return self.unwhiten(normal / jnp.linalg.norm(normal, axis=-1, keepdims=True))
+        return _uniform(self, random_key("key", key), shape, dtype)
 
     def random_hemisphere(
         self,
@@ -165,7 +171,7 @@ class AbstractManifold(eqx.Module):
         """
         tokens = self.random(key, shape, dtype=dtype)
         if v is None:
-            v = jnp.zeros(self.dim, tokens.dtype).at[0].set(1)
+            v = np.eye(1, self.dim, dtype=tokens.dtype)[0]
         v = floating("v", v)
         if v.shape != (self.dim,):
             raise ValueError(f"`v` must have shape ({self.dim},); got {v.shape}.")
@@ -173,15 +179,7 @@ class AbstractManifold(eqx.Module):
         v = check(
             v, lambda v: ~(abs(v) < jnp.inf), "`v` must be finite; got NaN or an infinite entry."
         )
-        # By a power of two, which rounds nothing, so that no product overflows in the tokens' dtype.
-        v = jnp.ldexp(v, -jnp.frexp(jnp.max(jnp.abs(v)))[1]).astype(tokens.dtype)
-        height = tokens @ v
-        # The law is symmetric under y -> -y, so a reflection conditions it exactly.
-        tokens = jnp.where(height[..., None] < 0, -tokens, tokens)
-        # A height that rounds to zero (probability zero in exact arithmetic) is lifted.
-        nudge = jnp.finfo(tokens.dtype).eps * v / jnp.max(jnp.abs(v))
-        nudged = self.project(tokens + jnp.broadcast_to(nudge, tokens.shape))
-        return jnp.where(height[..., None] == 0, nudged, tokens)
+        return _above(self, tokens, v)
 
     def check_tokens(self, name: str, y, *, tolerance: float = 1e-4) -> Float[Array, "tokens dim"]:
         """`y` as tokens on this manifold, projected if off it by rounding, refused if by more.
@@ -217,9 +215,9 @@ class AbstractManifold(eqx.Module):
             f"got {where}. Project it first: manifold.project({name}).",
         )
 
-    @abc.abstractmethod
     def _norms(self, y: np.ndarray) -> np.ndarray:
-        """`norm` of rows, in NumPy."""
+        """`norm` of rows whose values are known; in NumPy where that can be done."""
+        return np.asarray(self.norm(y))
 
     def check_rows(self, name: str, y) -> Float[Array, "tokens dim"]:
         """`y` as non-zero finite rows of this dimension, anywhere in space; else a `ValueError`."""
@@ -239,6 +237,26 @@ class AbstractManifold(eqx.Module):
             bad,
             f"`{name}` must have finite, non-zero rows; got {which} that is zero or not finite.",
         )
+
+
+@one_program
+def _uniform(manifold: AbstractManifold, key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    normal = jr.normal(key, (*shape, manifold.dim), dtype=dtype)
+    return manifold.unwhiten(normal / jnp.linalg.norm(normal, axis=-1, keepdims=True))
+
+
+@one_program
+def _above(manifold: AbstractManifold, tokens: Array, v: Array) -> Array:
+    """Tokens reflected to the side of `v`."""
+    # By a power of two, which rounds nothing, so that no product overflows in the tokens' dtype.
+    v = jnp.ldexp(v, -jnp.frexp(jnp.max(jnp.abs(v)))[1]).astype(tokens.dtype)
+    height = tokens @ v
+    # The law is symmetric under y -> -y, so a reflection conditions it exactly.
+    tokens = jnp.where(height[..., None] < 0, -tokens, tokens)
+    # A height that rounds to zero (probability zero in exact arithmetic) is lifted.
+    nudge = jnp.finfo(tokens.dtype).eps * v / jnp.max(jnp.abs(v))
+    nudged = manifold.project(tokens + jnp.broadcast_to(nudge, tokens.shape))
+    return jnp.where(height[..., None] == 0, nudged, tokens)
 
 
 def _dtype(dtype) -> jnp.dtype:

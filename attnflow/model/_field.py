@@ -10,6 +10,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from .._callables import adapt
 from .._checks import check, choose, finite, floating, room, scalar_time
+from .._eager import one_program
 from ..geometry import AbstractManifold
 from ..schedules import AbstractSchedule, ScaledIdentity, as_schedule
 from ..schedules._base import all_breaks, all_jumps, kinked_parts, of_matrix_alone, of_product
@@ -282,6 +283,11 @@ class AttentionField(eqx.Module):
         r"""$\dot y$ at time `t`, shape and dtype of `y`; `args` go to the drift."""
         y = self._tokens(y)
         t = scalar_time(t, y.dtype)
+        if args is None:
+            return _velocity(self, t, y)
+        return self._velocity(t, y, args)
+
+    def _velocity(self, t: Array, y: Array, args: Any) -> Array:
         A = self.total(t, y, args)
         with jax.default_matmul_precision(self.precision):
             velocity = self.normalisation.velocity(self.manifold, t, y, A)
@@ -294,6 +300,11 @@ class AttentionField(eqx.Module):
         from ._reductions import reduce
 
         return reduce(self, y0, how=how)
+
+
+@one_program
+def _velocity(field: AttentionField, t: Array, y: Array) -> Array:
+    return field._velocity(t, y, None)
 
 
 def _heads(schedule: AbstractSchedule | None) -> int | None:

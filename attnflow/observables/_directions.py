@@ -1,9 +1,12 @@
 """Tokens as directions: unit vectors, in the Euclidean product or in a manifold's."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._checks import check, floating, instance
+from .._eager import one_program
 from ..geometry import AbstractManifold, moderate
 
 
@@ -33,6 +36,12 @@ def directions(
             raise ValueError(
                 f"`y` must have shape (tokens, {manifold.dim}) on this manifold; got {x.shape}."
             )
+    return _unit(x, manifold)
+
+
+@one_program
+def _unit(x: Array, manifold: AbstractManifold | None) -> Array:
+    if manifold is not None:
         x = manifold.whiten(x)
     x, _ = moderate(x)
     return x / jnp.linalg.norm(x, axis=1, keepdims=True)
@@ -43,10 +52,14 @@ def as_weights(weights, y: Array) -> Float[Array, " tokens"]:
     weights = floating("weights", weights).astype(y.dtype)
     if weights.shape != y.shape[:1]:
         raise ValueError(f"`weights` must have shape ({y.shape[0]},); got {weights.shape}.")
-    total = jnp.sum(weights)
-    bad = jnp.any(~(weights >= 0)) | ~(total > 0) | ~jnp.isfinite(total)
-    weights = check(weights, bad, "`weights` must be zero or more with a positive sum; got others.")
-    return weights / total
+    message = "`weights` must be zero or more with a positive sum; got others."
+    weights = check(weights, _no_masses, message)
+    return weights / jnp.sum(weights)
+
+
+def _no_masses(weights: Any) -> Any:
+    total = weights.sum()
+    return ~((weights >= 0).all() & (total > 0) & (total < jnp.inf))
 
 
 def present(y: Array, weights: Array) -> Array:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import instance
+from .._eager import one_program
 from ..geometry import AbstractManifold
 from ._directions import as_tokens, as_weights, directions, present
 
@@ -41,12 +42,16 @@ def misalignment(
     """
     y = as_tokens(y)
     if weights is None:
-        unit = directions(y, manifold)
-        return jnp.mean(jnp.sum((unit - unit[:1]) ** 2, axis=1)) / 2
+        return _from_first(directions(y, manifold))
     weights = as_weights(weights, y)
     unit = directions(present(y, weights), manifold)
     reference = unit[jnp.argmax(weights > 0)]
     return jnp.sum(weights * jnp.sum((unit - reference[None]) ** 2, axis=1)) / 2
+
+
+@one_program
+def _from_first(unit: Array) -> Array:
+    return jnp.mean(jnp.sum((unit - unit[:1]) ** 2, axis=1)) / 2
 
 
 class Misalignment(eqx.Module):
