@@ -14,5 +14,6 @@ from ._measure import (
     report as report,
 )
 from ._peers import Peer as Peer, ours as ours, peers as peers, torchode as torchode
+from ._start import Start as Start, start as start
 from ._tail import heavy_tail as heavy_tail
 from ._work import solver_points as solver_points

@@ -9,6 +9,7 @@ from cyclopts.types import PositiveInt
 
 
 def bench(
+    what: Literal["flows", "start"] = "flows",
     *,
     only: Annotated[
         list[Literal["W1", "W1s", "W2", "W3", "W4"]] | None,
@@ -31,10 +32,15 @@ def bench(
 
     Peers, where installed: numba, torchdiffeq, scipy, scikit-sundae; diffrax and jax are always there.
 
+    `attnflow bench start` measures something else: how long commands take until they are done with
+    little to do, the first time and when the programs they compile are kept.
+
     Example: `attnflow bench --only W2 W4 --out bench.json`
 
     Parameters
     ----------
+    what
+        Speed of flows, or of starting.
     only
         Which of W1, W1s, W2, W3, W4; all unless given.
     trajectories
@@ -47,6 +53,8 @@ def bench(
     from ..records import atomic_write, provenance, writable_folder
     from ._start import start_jax
 
+    if what == "start" and (only is not None or trajectories is not None):
+        raise ValueError("--only and --trajectories are for flows; drop them.")
     if not start_jax():
         raise ValueError("bench needs 64-bit numbers: unset JAX_ENABLE_X64.")
     if out is not None:
@@ -55,6 +63,8 @@ def bench(
             raise ValueError(f"--out must be a file; {out} is a folder.")
     sections = {name: part for name, part in _SECTIONS.items() if only is None or name in only}
     found: dict[str, Any] = {}
+    if what == "start":
+        found["start"], sections = _starts(), {}
     for name, part in sections.items():
         found[name] = part(name, trajectories, peers)
     if out is not None:
@@ -63,6 +73,16 @@ def bench(
             file.write((json.dumps(figures, indent=1) + "\n").encode())
         print(f"wrote {out}")
     return 0
+
+
+def _starts() -> list[dict[str, Any]]:
+    from ..bench import start
+
+    rows = start()
+    print(f"{'seconds of processor time':<46} {'first':>7} {'later':>7} {'programs':>9}")
+    for row in rows:
+        print(f"{row.command:<46} {row.first:>7.2f} {row.later:>7.2f} {row.programs:>9}")
+    return [row._asdict() for row in rows]
 
 
 def _versus(name: str, trajectories: int | None, peers: bool) -> dict[str, Any]:
