@@ -11,14 +11,23 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Real
 from .._callables import adapt
 from .._checks import check, choose, finite, floating, room, scalar_time
 from ..geometry import AbstractManifold
-from ..schedules import AbstractSchedule, ScaledIdentity, as_schedule
-from ..schedules._base import all_breaks, all_jumps, kinked_parts, of_matrix_alone, of_product
+from ..schedules import (
+    AbstractSchedule,
+    ScaledIdentity,
+    all_breaks,
+    all_jumps,
+    as_schedule,
+    kinked_parts,
+    of_matrix_alone,
+    of_product,
+)
 from ._kernels import AbstractKernel, as_kernel
 from ._masks import AbstractMask, as_mask
 from ._normalisations import AbstractNormalisation, as_normalisation
+from ._reductions import AbstractField, Reduction, reduce
 
 
-class AttentionField(eqx.Module):
+class AttentionField(AbstractField):
     r"""The attention flow of $\ell$ tokens on an ellipsoid (paper, eq. 6).
 
     $$\dot y_i = T_{y_i}\pi_W \sum_\eta \sum_j \alpha^\eta_{ij}(t, y)\, U_\eta(t)\, y_j, \qquad
@@ -284,10 +293,10 @@ class AttentionField(eqx.Module):
             velocity = jnp.where(self.frozen[:, None], 0, velocity)
         return velocity
 
-    def reduce(self, y0: Float[Array, "tokens dim"], *, how: str = "auto"):
+    def reduce(
+        self, y0: Float[Array, "tokens dim"], *, how: str = "auto"
+    ) -> "Reduction[AttentionField]":
         """The same flow in fewer or simpler coordinates: see [`attnflow.model.reduce`][]."""
-        from ._reductions import reduce
-
         return reduce(self, y0, how=how)
 
 

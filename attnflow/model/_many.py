@@ -16,8 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..geometry import Sphere
-from ..schedules import Constant, ScaledIdentity
-from ..schedules._base import AbstractSchedule
+from ..schedules import AbstractSchedule, Constant, ScaledIdentity
 from ._field import AttentionField
 from ._kernels import Exponential, Softmax, _exp
 from ._normalisations import Post

@@ -12,9 +12,9 @@ from ..geometry import hemisphere_certificate
 from ..geometry._hemisphere import HemisphereCertificate
 from ..model import AttentionField
 from ..observables import cosines
-from ..schedules import AbstractSchedule
+from ..schedules import AbstractSchedule, Range
 from ._demands import demand_matrix_scores
-from ._ranges import Range, range_of, some_times, values_at
+from ._ranges import range_of, some_times, values_at
 
 
 class Changes(NamedTuple):
