@@ -293,9 +293,7 @@ class AttentionField(AbstractField):
             velocity = jnp.where(self.frozen[:, None], 0, velocity)
         return velocity
 
-    def reduce(
-        self, y0: Float[Array, "tokens dim"], *, how: str = "auto"
-    ) -> "Reduction[AttentionField]":
+    def reduce(self, y0: Float[Array, "tokens dim"], *, how: str = "auto") -> Reduction:
         """The same flow in fewer or simpler coordinates: see [`attnflow.model.reduce`][]."""
         return reduce(self, y0, how=how)
 
