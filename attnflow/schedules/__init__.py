@@ -1,7 +1,6 @@
 """Matrices that depend on time, and say how fast: P(t), U(t) and what they are made of."""
 
 from ._base import (
-    AbstractPointwise as AbstractPointwise,
     AbstractSchedule as AbstractSchedule,
     Congruent as Congruent,
     Constant as Constant,
