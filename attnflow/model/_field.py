@@ -13,7 +13,6 @@ from .._checks import check, choose, finite, floating, room, scalar_time
 from ..geometry import AbstractManifold
 from ..schedules import (
     AbstractSchedule,
-    ScaledIdentity,
     all_breaks,
     all_jumps,
     as_schedule,
@@ -270,8 +269,9 @@ class AttentionField(AbstractField):
         U = self.U
         if U is None:
             return jnp.sum(rows, axis=0) @ x
-        if isinstance(U, ScaledIdentity):
-            c = U.coefficient(t).astype(x.dtype).reshape(-1, 1, 1)
+        coefficient = U.identity_coefficient()
+        if coefficient is not None:
+            c = coefficient(t).astype(x.dtype).reshape(-1, 1, 1)
             return jnp.sum(c * rows, axis=0) @ x
         values = U.apply(t, x)
         if values.ndim == 2:

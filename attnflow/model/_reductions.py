@@ -118,7 +118,8 @@ class WhitenedDrift(eqx.Module):
 
 def keeps_span(field: AbstractField) -> bool:
     """Whether the field's *type* keeps tokens in the span of their start: every value a multiple of I."""
-    return field.drift is None and (field.U is None or isinstance(field.U, ScaledIdentity))
+    U = field.U
+    return field.drift is None and (U is None or U.identity_coefficient() is not None)
 
 
 def reduce(field: AbstractField, y0: Float[Array, "tokens dim"], *, how: str = "auto") -> Reduction:
@@ -183,7 +184,7 @@ def _whiten(field: AbstractField, y0: Array) -> Reduction:
     with jax.default_matmul_precision("highest"):
         inverse = solve_lower(L, eye)
         changes = {"manifold": Sphere(manifold.dim), "P": field.P.congruence(inverse, inverse.T)}
-        if field.U is not None and not isinstance(field.U, ScaledIdentity):
+        if field.U is not None and field.U.identity_coefficient() is None:
             changes["U"] = field.U.congruence(L.T, inverse.T)
         if field.drift is not None:
             changes["drift"] = WhitenedDrift(field.drift, manifold)  # pyright: ignore
@@ -204,6 +205,6 @@ def _span(field: AbstractField, y0: Array) -> Reduction:
             "manifold": Quadric((form + form.T) / 2),  # pyright: ignore[reportCallIssue]
             "P": field.P.congruence(basis, basis.T),
         }
-        if isinstance(field.U, ScaledIdentity):
-            changes["U"] = ScaledIdentity(field.U.coefficient, tokens)
+        if field.U is not None:
+            changes["U"] = ScaledIdentity(field.U.identity_coefficient(), tokens)
         return Reduction(_replace(field, **changes), C0, Combine(basis))  # pyright: ignore[reportCallIssue]

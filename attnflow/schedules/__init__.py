@@ -9,7 +9,6 @@ from ._base import (
     as_schedule as as_schedule,
 )
 from ._bounded import Bounded as Bounded
-from ._constant import Function as Function, ScaledIdentity as ScaledIdentity
 from ._constrained import (
     FixedSpectrum as FixedSpectrum,
     PositiveSemidefinite as PositiveSemidefinite,
@@ -27,5 +26,6 @@ from ._lists import (
 from ._modulated import Modulated as Modulated
 from ._oscillating import Fourier as Fourier, Sinusoid as Sinusoid
 from ._periodic import Periodic as Periodic
+from ._plain import Function as Function, ScaledIdentity as ScaledIdentity
 from ._range import Range as Range
 from ._tabulated import Interpolated as Interpolated, Piecewise as Piecewise

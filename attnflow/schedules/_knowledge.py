@@ -10,6 +10,7 @@ A new schedule is one class. It must say three things: the matrix `__call__(t)`,
 | `break_times` | step control | those inside, and its own `jump_times` |
 | `is_constant()` | theorems, closed forms | by its parts if time enters through them alone; else no |
 | `is_symmetric()` | theorems | not known |
+| `identity_coefficient()` | span coordinates, batches | it is no multiple of the identity by its type |
 | `range_from(t0)` | theorems | unbounded, with any slope; the value where it is constant |
 | `limits_known()` | theorems | by its parts, or where nothing jumps |
 | `table_times()`, `value_jumps()`, `frozen_at(t, side)` | theorems | by its parts |
@@ -47,6 +48,7 @@ _FOLLOWS = (
     "bilinear",
     "congruence",
     "frozen_at",
+    "identity_coefficient",
     "is_constant",
     "is_symmetric",
     "limits_known",
@@ -187,6 +189,10 @@ class AbstractTimed(eqx.Module):
         """Whether its type and numbers make every value symmetric; false where that is not known."""
         return False
 
+    def identity_coefficient(self) -> Any:
+        r"""The schedule $c$ with $M(t) = c(t)\, I$ by its type, a scalar or one number a head; else `None`."""
+        return None
+
     def mapped(self, f: Callable[[Array], Array], linear: bool = False) -> Any:
         r"""$t \mapsto f(M(t))$ with $f$ applied beforehand, to the few values there are.
 
@@ -246,7 +252,9 @@ def _forget(cls: type[AbstractTimed]) -> None:
 
     for name in _FOLLOWS:
         owners = [base for base in cls.__mro__ if name in vars(base)]
-        if owners and owners[0] is not cls and not general(owners[0]):
+        # What is mixed in from beside schedules was meant for this class.
+        meant = owners and (owners[0] is cls or not issubclass(owners[0], AbstractTimed))
+        if owners and not meant and not general(owners[0]):
             setattr(cls, name, vars(next(filter(general, owners)))[name])
 
 

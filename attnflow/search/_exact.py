@@ -11,7 +11,7 @@ from ..model import AttentionField
 from ..model._kernels import Exponential, Hardmax, Softmax
 from ..model._masks import Causal, Full
 from ..model._normalisations import Post
-from ..schedules import AbstractSchedule, ScaledIdentity
+from ..schedules import AbstractSchedule
 from ..spec import Attention, Case, Manifold, Time, Tokens
 
 _KERNELS = {Softmax: "softmax", Exponential: "exp", Hardmax: "hardmax"}
@@ -56,7 +56,7 @@ def _numbers(x: Any) -> list:
 
 
 def _table(name: str, schedule: AbstractSchedule) -> Any:
-    if isinstance(schedule, ScaledIdentity) and schedule.is_constant():
+    if schedule.identity_coefficient() is not None and schedule.is_constant():
         return _numbers(schedule(jnp.zeros(())))
     try:
         return schedule.as_table()

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 import attnflow as af
+from attnflow.model._many import columns as many
 from tests.systems._studies import fixed_probe
 
 SPHERE = af.Sphere(3)
 Y0 = SPHERE.random_hemisphere(jr.key(3), (4,), v=jnp.array([1.0, 0.0, 0.0]))
+TIMES = jnp.array([0.3, 0.9])
 M = jnp.array([[1.0, 0.4, 0.0], [-0.2, 0.5, 0.1], [0.3, 0.0, -0.6]])
 
 
@@ -183,6 +185,20 @@ class Doubled(af.Piecewise):
         return 2.0 * super().__call__(t)
 
 
+class Flipped(af.ScaledIdentity):
+    """No multiple of the identity."""
+
+    def __call__(self, t):
+        return jnp.flip(super().__call__(t), axis=-1)
+
+
+class Growing(af.Constant):
+    """No constant."""
+
+    def __call__(self, t):
+        return jnp.exp(t) * super().__call__(t)
+
+
 class Squared(af.Symmetric):
     """Another map than that of its class."""
 
@@ -226,6 +242,18 @@ def test_a_class_with_other_values_inherits_no_knowledge_of_values():
     assert Squared(af.Constant(M)).is_symmetric() is False
     # It is a map of a constant, whatever the map is.
     assert Squared(af.Constant(M)).is_constant() is True
+
+
+def test_a_run_takes_the_values_of_the_class_and_not_of_its_base():
+    for own in (Flipped(1.0, 3), Growing(M)):
+        plain = af.Function(lambda t, own=own: own(t))
+        made, meant = (af.AttentionField(SPHERE, P=M, U=U) for U in (own, plain))
+        np.testing.assert_allclose(made(0.3, Y0), meant(0.3, Y0), atol=1e-12)
+        assert made.reduce(Y0[:2]).lift.name == "none"
+        columns = jax.vmap(lambda t, y, f=meant: f(t, y))(TIMES, jnp.stack([Y0, -Y0]))
+        axes = jax.tree.map(lambda _: None, made)
+        found = many(made, axes, TIMES, jnp.stack([Y0, -Y0], axis=-1))
+        np.testing.assert_allclose(jnp.moveaxis(found, -1, 0), columns, atol=1e-12)
 
 
 def test_nothing_follows_from_parts_where_time_enters_beside_them():

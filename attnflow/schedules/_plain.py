@@ -72,6 +72,9 @@ class ScaledIdentity(AbstractSchedule):
     def is_symmetric(self) -> bool:
         return True
 
+    def identity_coefficient(self) -> AbstractSchedule:
+        return self.coefficient
+
 
 class Function(AbstractSchedule):
     r"""$M(t) = f(t)$ for a function of the user's own.
