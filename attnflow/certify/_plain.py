@@ -9,7 +9,7 @@ from ..geometry import AbstractManifold, Ellipsoid, Sphere
 from ..model import AttentionField
 from ..model._kernels import Exponential, Softmax
 from ..model._normalisations import Post
-from ..schedules import AbstractSchedule, Constant, ScaledIdentity
+from ..schedules import AbstractSchedule, Constant
 
 Rows = list[list[str]]
 
@@ -85,9 +85,11 @@ def _per_head(M: np.ndarray, heads: int, dim: int) -> np.ndarray:
 
 
 def _constant(name: str, schedule: AbstractSchedule) -> np.ndarray:
-    match schedule:
-        case Constant() | ScaledIdentity(coefficient=Constant()):
-            return np.asarray(schedule(jnp.zeros(())), np.float64)
+    # The numbers given, and not those of a formula, which are rounded.
+    coefficient = schedule.identity_coefficient()
+    given = schedule if coefficient is None else coefficient
+    if isinstance(given, Constant) and given.is_constant():
+        return np.asarray(schedule(jnp.zeros(())), np.float64)
     raise ValueError(
         f"`field.{name}` must be constant in time to be certified; "
         f"got a schedule of type {type(schedule).__name__}."

@@ -7,9 +7,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from ..schedules import AbstractSchedule, Constant, Periodic, Piecewise
-from ..schedules._base import all_jumps, as_schedule, fastest
-from ..schedules._factored import on_the_right
+from ..schedules import (
+    AbstractSchedule,
+    Constant,
+    Periodic,
+    Piecewise,
+    all_jumps,
+    as_schedule,
+    fastest,
+    on_the_right,
+)
 from ._activations import ACTIVATIONS
 
 
@@ -44,7 +51,10 @@ class KeyBiased(AbstractSchedule):
 
     matrix: AbstractSchedule
     bias: AbstractSchedule
+
     adds_to_scores: ClassVar[bool] = True
+    time_through_parts: ClassVar[bool] = True
+    never_trained: ClassVar = ()
 
     def __init__(self, matrix: Any, bias: Any):
         self.matrix, self.bias = as_schedule("matrix", matrix), as_schedule("bias", bias)

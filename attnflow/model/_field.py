@@ -12,14 +12,22 @@ from .._callables import adapt
 from .._checks import check, choose, finite, floating, room, scalar_time
 from .._eager import one_program
 from ..geometry import AbstractManifold
-from ..schedules import AbstractSchedule, ScaledIdentity, as_schedule
-from ..schedules._base import all_breaks, all_jumps, kinked_parts, of_matrix_alone, of_product
+from ..schedules import (
+    AbstractSchedule,
+    all_breaks,
+    all_jumps,
+    as_schedule,
+    kinked_parts,
+    of_matrix_alone,
+    of_product,
+)
 from ._kernels import AbstractKernel, as_kernel
 from ._masks import AbstractMask, as_mask
 from ._normalisations import AbstractNormalisation, as_normalisation
+from ._reductions import AbstractField, Reduction, reduce
 
 
-class AttentionField(eqx.Module):
+class AttentionField(AbstractField):
     r"""The attention flow of $\ell$ tokens on an ellipsoid (paper, eq. 6).
 
     $$\dot y_i = T_{y_i}\pi_W \sum_\eta \sum_j \alpha^\eta_{ij}(t, y)\, U_\eta(t)\, y_j, \qquad
@@ -267,8 +275,9 @@ class AttentionField(eqx.Module):
         U = self.U
         if U is None:
             return jnp.sum(rows, axis=0) @ x
-        if isinstance(U, ScaledIdentity):
-            c = U.coefficient(t).astype(x.dtype).reshape(-1, 1, 1)
+        coefficient = U.identity_coefficient()
+        if coefficient is not None:
+            c = coefficient(t).astype(x.dtype).reshape(-1, 1, 1)
             return jnp.sum(c * rows, axis=0) @ x
         values = U.apply(t, x)
         if values.ndim == 2:
@@ -295,10 +304,8 @@ class AttentionField(eqx.Module):
             velocity = jnp.where(self.frozen[:, None], 0, velocity)
         return velocity
 
-    def reduce(self, y0: Float[Array, "tokens dim"], *, how: str = "auto"):
+    def reduce(self, y0: Float[Array, "tokens dim"], *, how: str = "auto") -> Reduction:
         """The same flow in fewer or simpler coordinates: see [`attnflow.model.reduce`][]."""
-        from ._reductions import reduce
-
         return reduce(self, y0, how=how)
 
 

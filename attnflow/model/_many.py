@@ -16,8 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..geometry import Sphere
-from ..schedules import Constant, ScaledIdentity
-from ..schedules._base import AbstractSchedule
+from ..schedules import AbstractSchedule, Constant
 from ._field import AttentionField
 from ._kernels import Exponential, Softmax, _exp
 from ._normalisations import Post
@@ -78,7 +77,9 @@ def columns(
         return eqx.filter_vmap(get, in_axes=(axes,), out_axes=-1)(field)
 
     def at_times(get: Callable[[Any], AbstractSchedule]) -> Array:
-        if isinstance(get(field), Constant) and not differs(get(axes)):
+        schedule = get(field)
+        still = isinstance(schedule, Constant) and schedule.is_constant()
+        if still and not differs(get(axes)):
             return get(field)(t[0]).astype(y.dtype)[..., None]
         each = eqx.filter_vmap(lambda f, t: get(f)(t), in_axes=(axes, 0), out_axes=-1)
         return settle(each(field, t).astype(y.dtype))
@@ -103,10 +104,11 @@ def columns(
     scale = by_system(lambda f: f.scale.astype(y.dtype), axes.scale)[None, None, None]
     rows = _rows(settle(logits), allowed, masses, scale, type(field.kernel) is Softmax)
 
-    if isinstance(field.U, ScaledIdentity):
-        c = at_times(lambda f: f.U.coefficient)
+    multiple = field.U is not None and field.U.identity_coefficient() is not None
+    if multiple:
+        c = at_times(lambda f: f.U.identity_coefficient())
         rows = rows * c.reshape(-1, 1, 1, c.shape[-1])
-    if field.U is None or isinstance(field.U, ScaledIdentity):
+    if field.U is None or multiple:
         values = y[None]
     else:
         values = of_tokens(at_times(lambda f: f.U))

@@ -6,7 +6,8 @@ shapes, never from values, so the decision is the same under `jit` and `vmap`.
 
 import abc
 import copy
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -16,8 +17,19 @@ from jaxtyping import Array, Float
 from .._checks import choose, instance, is_concrete
 from .._lapack import cholesky, solve_lower
 from ..geometry import AbstractManifold, Ellipsoid, Sphere
-from ..schedules import ScaledIdentity
-from ._field import AttentionField
+from ..schedules import AbstractSchedule, ScaledIdentity
+
+
+class AbstractField(eqx.Module):
+    """The parts of a field that a change of coordinates changes; `AttentionField` has others."""
+
+    manifold: eqx.AbstractVar[AbstractManifold]
+    P: eqx.AbstractVar[AbstractSchedule]
+    U: eqx.AbstractVar[AbstractSchedule | None]
+    drift: eqx.AbstractVar[Callable[..., Any] | None]
+
+
+_Field = TypeVar("_Field", bound=AbstractField)
 
 
 class AbstractLift(eqx.Module):
@@ -62,7 +74,7 @@ class Combine(AbstractLift):
 class Reduction(NamedTuple):
     """A field and start in reduced coordinates, and the lift back."""
 
-    field: AttentionField
+    field: Any  # of the kind that was reduced
     y0: Float[Array, "tokens reduced"]
     lift: AbstractLift
 
@@ -104,14 +116,13 @@ class WhitenedDrift(eqx.Module):
         return self.manifold.whiten(self.drift(t, self.manifold.unwhiten(x), args))  # pyright: ignore
 
 
-def keeps_span(field: AttentionField) -> bool:
+def keeps_span(field: AbstractField) -> bool:
     """Whether the field's *type* keeps tokens in the span of their start: every value a multiple of I."""
-    return field.drift is None and (field.U is None or isinstance(field.U, ScaledIdentity))
+    U = field.U
+    return field.drift is None and (U is None or U.identity_coefficient() is not None)
 
 
-def reduce(
-    field: AttentionField, y0: Float[Array, "tokens dim"], *, how: str = "auto"
-) -> Reduction:
+def reduce(field: AbstractField, y0: Float[Array, "tokens dim"], *, how: str = "auto") -> Reduction:
     r"""The flow of `field` from `y0` in cheaper coordinates, exactly.
 
     - *Span*, where every $U_\eta$ is a multiple of the identity (by its type) and $\ell < d$: tokens stay
@@ -136,7 +147,7 @@ def reduce(
 
     `ValueError` where a reduction asked for by name does not apply.
     """
-    instance("field", field, AttentionField, "an AttentionField")
+    instance("field", field, AbstractField, "an AttentionField")
     choose("how", how, ("auto", "span", "whitening", "none"))
     y0 = field.manifold.check_rows("y0", y0) if is_concrete(y0) else y0
     tokens, dim = y0.shape
@@ -157,7 +168,7 @@ def reduce(
     return Reduction(field, y0, Identity())
 
 
-def _replace(field: AttentionField, **changes) -> AttentionField:
+def _replace(field: _Field, **changes) -> _Field:
     # A copy with other parts; the parts are consistent by construction and checked no further.
     new = copy.copy(field)
     for name, value in changes.items():
@@ -165,7 +176,7 @@ def _replace(field: AttentionField, **changes) -> AttentionField:
     return new
 
 
-def _whiten(field: AttentionField, y0: Array) -> Reduction:
+def _whiten(field: AbstractField, y0: Array) -> Reduction:
     manifold = field.manifold
     assert isinstance(manifold, Ellipsoid)
     L = manifold.factor
@@ -173,14 +184,14 @@ def _whiten(field: AttentionField, y0: Array) -> Reduction:
     with jax.default_matmul_precision("highest"):
         inverse = solve_lower(L, eye)
         changes = {"manifold": Sphere(manifold.dim), "P": field.P.congruence(inverse, inverse.T)}
-        if field.U is not None and not isinstance(field.U, ScaledIdentity):
+        if field.U is not None and field.U.identity_coefficient() is None:
             changes["U"] = field.U.congruence(L.T, inverse.T)
         if field.drift is not None:
             changes["drift"] = WhitenedDrift(field.drift, manifold)  # pyright: ignore
         return Reduction(_replace(field, **changes), manifold.whiten(y0), Unwhiten(manifold))  # pyright: ignore[reportCallIssue]
 
 
-def _span(field: AttentionField, y0: Array) -> Reduction:
+def _span(field: AbstractField, y0: Array) -> Reduction:
     tokens = y0.shape[0]
     eye = jnp.eye(tokens, dtype=y0.dtype)
     with jax.default_matmul_precision("highest"):
@@ -194,6 +205,6 @@ def _span(field: AttentionField, y0: Array) -> Reduction:
             "manifold": Quadric((form + form.T) / 2),  # pyright: ignore[reportCallIssue]
             "P": field.P.congruence(basis, basis.T),
         }
-        if isinstance(field.U, ScaledIdentity):
-            changes["U"] = ScaledIdentity(field.U.coefficient, tokens)
+        if field.U is not None:
+            changes["U"] = ScaledIdentity(field.U.identity_coefficient(), tokens)
         return Reduction(_replace(field, **changes), C0, Combine(basis))  # pyright: ignore[reportCallIssue]

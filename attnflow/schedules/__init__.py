@@ -1,20 +1,31 @@
 """Matrices that depend on time, and say how fast: P(t), U(t) and what they are made of."""
 
-from ._arithmetic import Congruent as Congruent, Scaled as Scaled, Sum as Sum
-from ._base import AbstractSchedule as AbstractSchedule, as_schedule as as_schedule
-from ._bounded import Bounded as Bounded
-from ._constant import (
+from ._base import (
+    AbstractSchedule as AbstractSchedule,
+    Congruent as Congruent,
     Constant as Constant,
-    Function as Function,
-    ScaledIdentity as ScaledIdentity,
+    Scaled as Scaled,
+    Sum as Sum,
+    as_schedule as as_schedule,
 )
+from ._bounded import Bounded as Bounded
 from ._constrained import (
     FixedSpectrum as FixedSpectrum,
     PositiveSemidefinite as PositiveSemidefinite,
     Symmetric as Symmetric,
 )
-from ._factored import Factored as Factored
+from ._factored import Factored as Factored, on_the_right as on_the_right
+from ._in_file import InFile as InFile
+from ._knowledge import kinked_parts as kinked_parts, of_matrix_alone as of_matrix_alone
+from ._lists import (
+    all_breaks as all_breaks,
+    all_jumps as all_jumps,
+    fastest as fastest,
+    of_product as of_product,
+)
 from ._modulated import Modulated as Modulated
 from ._oscillating import Fourier as Fourier, Sinusoid as Sinusoid
 from ._periodic import Periodic as Periodic
+from ._plain import Function as Function, ScaledIdentity as ScaledIdentity
+from ._range import Range as Range
 from ._tabulated import Interpolated as Interpolated, Piecewise as Piecewise

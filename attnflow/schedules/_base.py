@@ -1,18 +1,26 @@
-"""What a schedule is: a matrix that depends on time and says how fast it moves."""
+"""What a schedule is: a matrix that depends on time, its products with tokens, and its arithmetic.
+
+Constants, sums, scalings and two-sided products are here as well: `+`, `*` and plain arrays make them
+of any schedule. What a schedule knows of itself is in `_knowledge.py`.
+"""
 
 import abc
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import finite
+from .._checks import check, finite, floating, is_concrete
+from ._in_file import InFile
+from ._knowledge import AbstractTimed
+from ._lists import all_jumps, fastest, of_product
+from ._products import pair, rows_times, times
+from ._range import Range, same_transposed
 
 
-class AbstractSchedule(eqx.Module):
+class AbstractSchedule(AbstractTimed):
     r"""A matrix that depends on time, $t \mapsto M(t)$: shape `(d, d)`, `(h, d, d)` or any other.
 
     A schedule also tells a step controller what it must not step over: the fastest `frequency`
@@ -22,46 +30,14 @@ class AbstractSchedule(eqx.Module):
     a low-rank factor) never forms its matrix.
 
     Schedules add (`s1 + s2`) and scale (`2.0 * s`, or by a scalar or per-head schedule, `c * s`).
+
+    A class of your own gives `__call__`, `frequency` and `jump_times`. What else is asked of it has
+    defaults that claim nothing: bounds for theorems (`range_from`, `is_constant`, `is_symmetric`), what a
+    search may change (`never_trained`), how it stands in a file (`in_file`).
     """
 
     # NumPy would add a schedule to each entry of an array on its left, and make an array of objects.
     __array_ufunc__: ClassVar[None] = None
-
-    # Whether `bilinear` adds to the matrix's scores what no matrix holds, such as a bias of keys.
-    adds_to_scores: ClassVar[bool] = False
-
-    @abc.abstractmethod
-    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
-        """$M(t)$."""
-
-    @property
-    @abc.abstractmethod
-    def frequency(self) -> Float[Array, ""] | None:
-        """The fastest frequency in cycles per unit of time; `None` where time does not oscillate it."""
-
-    @property
-    @abc.abstractmethod
-    def jump_times(self) -> Float[Array, " jumps"] | None:
-        """The times of discontinuity, of the value or its slope; `None` where there are none."""
-
-    @property
-    def break_times(self) -> Float[Array, " breaks"] | None:
-        """The times where smooth pieces meet: `jump_times`, and where only a higher derivative jumps.
-
-        A step across one loses its order, and its error estimate with it. Those of the schedules
-        inside, unless a class knows better.
-        """
-        parts = [x for x in jax.tree.leaves(self, is_leaf=self._is_part) if self._is_part(x)]
-        found = [part.break_times for part in parts] if parts else [self.jump_times]
-        return joined(*found)
-
-    def _is_part(self, x) -> bool:
-        return isinstance(x, AbstractSchedule) and x is not self
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of $M(t)$."""
-        return jax.eval_shape(self, jnp.zeros(())).shape
 
     def apply(
         self, t: Real[ArrayLike, ""], y: Float[Array, "tokens cols"]
@@ -86,21 +62,15 @@ class AbstractSchedule(eqx.Module):
         self, left: Float[Array, "newrows rows"], right: Float[Array, "cols newcols"]
     ) -> "AbstractSchedule":
         r"""The schedule $t \mapsto \text{left}\cdot M(t)\cdot\text{right}$, folded into constants where it can be."""
-        from ._arithmetic import Congruent
-
         return Congruent(self, left, right)
 
     def __add__(self, other) -> "AbstractSchedule":
-        from ._arithmetic import Sum
-
         return Sum(self, other)
 
     def __radd__(self, other) -> "AbstractSchedule":
         return self if isinstance(other, int) and other == 0 else self + other
 
     def __mul__(self, factor) -> "AbstractSchedule":
-        from ._arithmetic import Scaled
-
         if isinstance(factor, AbstractSchedule) and len(factor.shape) > len(self.shape):
             return Scaled(self, factor)
         return Scaled(factor, self)
@@ -125,6 +95,9 @@ class AbstractPointwise(AbstractSchedule):
 
     # The power of the values that $f$ is made of: a sine to the power n has n times its frequency.
     degree: ClassVar[int] = 1
+    # Whether $f$ is linear, so that it may be applied to coefficients.
+    linear: ClassVar[bool] = False
+    time_through_parts: ClassVar[bool] = True
 
     @abc.abstractmethod
     def at(self, S: Array) -> Array:
@@ -144,57 +117,230 @@ class AbstractPointwise(AbstractSchedule):
         return self.schedule.jump_times
 
     def congruence(self, left, right) -> AbstractSchedule:
-        # The few values that these two ever take are mapped once, beforehand.
-        from ._constant import Constant
-        from ._tabulated import Piecewise
-
-        inner = self.schedule
-        if type(inner) is Constant:
-            return Constant(self.at(inner.value)).congruence(left, right)
-        if type(inner) is Piecewise:
-            values = jax.vmap(self.at)(inner.values)
-            return Piecewise(inner.times, values).congruence(left, right)
-        return super().congruence(left, right)
+        # The few values that some schedules ever take are mapped once, beforehand.
+        inner = self.schedule.mapped(self.at, linear=self.linear)
+        return (super() if inner is None else inner).congruence(left, right)
 
 
-def rows_times(y: Array, matrix: Array) -> Array:
-    """$M y_j$ for rows $y_j$: `(tokens, cols)` by `(*heads, rows, cols)` to `(*heads, tokens, rows)`."""
-    if matrix.ndim == 2:
-        return y @ matrix.T
-    # One product with the heads side by side: a matmul would copy the tokens for each head.
-    return jnp.einsum("jd,hed->hje", y, matrix)
+class Constant(AbstractSchedule):
+    r"""$M(t) = M$. A plain array given where a schedule is expected becomes one.
 
+    **Arguments:**
 
-def pair(x: Array, y: Array) -> Array:
-    """$x_i^\top y_j$ for `(*heads, tokens, d)` and `(*heads, others, d)`, heads on either or both."""
-    if x.ndim == 2 and y.ndim == 3:
-        return jnp.einsum("id,hjd->hij", x, y)
-    if x.ndim == 3 and y.ndim == 2:
-        return jnp.einsum("hid,jd->hij", x, y)
-    return jnp.matmul(x, jnp.swapaxes(y, -1, -2))
-
-
-def materialise(x: Array) -> Array:
-    """`x`, computed once, although what uses it would fuse it in and compute it again.
-
-    XLA's CPU compiler fuses `x` into a broadcast product `x[:, None] * y`, where it evaluates each
-    sine of `x` once for every row of `y`, and it removes optimisation barriers. A product with a
-    small identity matrix is exact, is not fused, and batches. (50 tokens in R^500, 2 heads: a
-    diagonal of 1000 sines cost 0.45 ms an evaluation fused, 0.03 ms so.)
+    - `value`: any real array; integers become floats.
     """
-    if x.size < 64:
-        return x
-    width = 8
-    padded = jnp.pad(x.ravel(), (0, -x.size % width)).reshape(-1, width)
-    eye = jnp.eye(width, dtype=x.dtype)
-    same = jnp.matmul(padded, eye, precision=jax.lax.Precision.HIGHEST)
-    return same.ravel()[: x.size].reshape(x.shape)
+
+    value: Float[Array, "..."]
+
+    never_trained: ClassVar = ()
+    in_file: ClassVar = InFile("constant", value="numbers")
+
+    def __init__(self, value: Real[ArrayLike, "..."]):
+        value = floating("value", value)
+        if is_concrete(value):  # a run-time check would cost every compiled program that builds one
+            check(value, lambda v: ~np.isfinite(v), "`value` must be finite; got inf or NaN.")
+        self.value = value
+
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
+        return self.value
+
+    @property
+    def frequency(self) -> None:
+        return None
+
+    @property
+    def jump_times(self) -> None:
+        return None
+
+    def congruence(self, left, right) -> AbstractSchedule:
+        # The large matrix first, as it lies in memory: the other order copies it, transposed.
+        return Constant(left @ (self.value @ right))
+
+    def is_constant(self) -> bool:
+        return True
+
+    def is_symmetric(self) -> bool:
+        return same_transposed(self.value)
+
+    def angular_frequencies(self) -> np.ndarray:
+        return np.zeros(0)
+
+    def mapped(self, f, linear: bool = False) -> "Constant":
+        return Constant(f(self.value))
+
+    def as_table(self) -> Any:
+        """Plain numbers, which stand for a constant wherever a table may."""
+        return super().as_table()["value"]
 
 
-def as_schedule(name: str, value) -> AbstractSchedule:
+class Sum(AbstractSchedule):
+    r"""$M(t) = \sum_m M_m(t)$, of schedules or arrays of one shape."""
+
+    terms: tuple[AbstractSchedule, ...]
+
+    time_through_parts: ClassVar[bool] = True
+    never_trained: ClassVar = ()
+    in_file: ClassVar = InFile("sum", terms="schedules")
+
+    def __init__(self, *terms):
+        if not terms:
+            raise ValueError("`terms` must name at least one schedule; got none.")
+        flat: list[AbstractSchedule] = []
+        for term in terms:
+            term = as_schedule("terms", term)
+            flat.extend(term.terms if isinstance(term, Sum) else (term,))
+        shapes = {term.shape for term in flat}
+        if len(shapes) > 1:
+            raise ValueError(f"`terms` must have one shape; got {sorted(shapes)}.")
+        self.terms = tuple(flat)
+
+    @classmethod
+    def from_table(cls, terms) -> "Sum":
+        return cls(*terms)
+
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
+        return sum(term(t) for term in self.terms)  # pyright: ignore[reportReturnType]
+
+    @property
+    def frequency(self) -> Float[Array, ""] | None:
+        return fastest(*self.terms)
+
+    @property
+    def jump_times(self) -> Float[Array, " jumps"] | None:
+        return all_jumps(*self.terms)
+
+    def apply(self, t, y):
+        return sum(term.apply(t, y) for term in self.terms)
+
+    def bilinear(self, t, x, y):
+        return sum(term.bilinear(t, x, y) for term in self.terms)
+
+    def congruence(self, left, right) -> AbstractSchedule:
+        return Sum(*(term.congruence(left, right) for term in self.terms))
+
+    def range_from(self, t0: float) -> Range:
+        parts = [term.range_from(t0) for term in self.terms]
+        return Range(*(sum(columns) for columns in zip(*parts, strict=True)))  # pyright: ignore
+
+    def is_symmetric(self) -> bool:
+        return all(term.is_symmetric() for term in self.terms)
+
+
+class Scaled(AbstractSchedule):
+    r"""$M(t) = c(t)\, S(t)$ with $c$ a scalar, or one number a head.
+
+    **Arguments:**
+
+    - `coefficient`: a number, an `(h,)` array, or a schedule of either.
+    - `schedule`: an array or schedule; with an `(h,)` coefficient its first axis is the heads'.
+    """
+
+    coefficient: AbstractSchedule
+    schedule: AbstractSchedule
+
+    time_through_parts: ClassVar[bool] = True
+    never_trained: ClassVar = ()
+    in_file: ClassVar = InFile("scaled", coefficient="schedule", schedule="schedule")
+
+    def __init__(self, coefficient, schedule):
+        self.coefficient = as_schedule("coefficient", coefficient)
+        self.schedule = as_schedule("schedule", schedule)
+        c, s = self.coefficient.shape, self.schedule.shape
+        if c != () and c != s[:1] and not (len(c) == 1 and len(s) == 2):
+            raise ValueError(
+                f"`coefficient` must be a scalar or have shape (heads,) matching the schedule's "
+                f"{s}; got {c}."
+            )
+
+    def _times(self, t, values: Array, rank: int) -> Array:
+        c = self.coefficient(t).astype(values.dtype)
+        if c.ndim == 0:
+            return c * values
+        heads = values.ndim > rank
+        c = c.reshape(c.shape + (1,) * (values.ndim - heads))
+        return times(c, values)
+
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
+        values = self.schedule(t)
+        return self._times(t, values, rank=2 if len(self.schedule.shape) == 2 else values.ndim - 1)
+
+    @property
+    def frequency(self) -> Float[Array, ""] | None:
+        """The two frequencies together, as of a product of sines."""
+        return of_product(self.coefficient, self.schedule)
+
+    @property
+    def jump_times(self) -> Float[Array, " jumps"] | None:
+        return all_jumps(self.coefficient, self.schedule)
+
+    def apply(self, t, y):
+        return self._times(t, self.schedule.apply(t, y), rank=2)
+
+    def bilinear(self, t, x, y):
+        return self._times(t, self.schedule.bilinear(t, x, y), rank=2)
+
+    def congruence(self, left, right) -> AbstractSchedule:
+        return Scaled(self.coefficient, self.schedule.congruence(left, right))
+
+    def range_from(self, t0: float) -> Range:
+        c, s = self.coefficient.range_from(t0), self.schedule.range_from(t0)
+        if c.centre.ndim == 1 and s.centre.ndim == 2:  # one number a head, one matrix for all
+            s = s.aligned(3, front=True)
+        return c.aligned(s.centre.ndim) * s
+
+    def is_symmetric(self) -> bool:
+        return self.schedule.is_symmetric()
+
+
+class Congruent(AbstractSchedule):
+    r"""$M(t) = A\, S(t)\, B$ for a schedule whose constants cannot absorb $A$ and $B$.
+
+    **Arguments:**
+
+    - `schedule`: $S$, matrices of shape `(rows, cols)` with or without a head axis.
+    - `left`, `right`: $A$, shape `(newrows, rows)`, and $B$, shape `(cols, newcols)`.
+    """
+
+    schedule: AbstractSchedule
+    left: Float[Array, "newrows rows"]
+    right: Float[Array, "cols newcols"]
+
+    time_through_parts: ClassVar[bool] = True
+    never_trained: ClassVar = ()
+
+    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
+        matrix = self.schedule(t)
+        return jnp.matmul(
+            jnp.matmul(self.left.astype(matrix.dtype), matrix), self.right.astype(matrix.dtype)
+        )
+
+    @property
+    def frequency(self) -> Float[Array, ""] | None:
+        return self.schedule.frequency
+
+    @property
+    def jump_times(self) -> Float[Array, " jumps"] | None:
+        return self.schedule.jump_times
+
+    def apply(self, t, y):
+        return self.schedule.apply(t, y @ self.right.T.astype(y.dtype)) @ self.left.T.astype(
+            y.dtype
+        )
+
+    def bilinear(self, t, x, y):
+        return self.schedule.bilinear(
+            t, x @ self.left.astype(x.dtype), y @ self.right.T.astype(y.dtype)
+        )
+
+    def congruence(self, left, right) -> AbstractSchedule:
+        return Congruent(self.schedule, left @ self.left, self.right @ right)
+
+    def range_from(self, t0: float) -> Range:
+        return Range.still(self.left) @ self.schedule.range_from(t0) @ Range.still(self.right)
+
+
+def as_schedule(name: str, value: Any) -> AbstractSchedule:
     """`value` itself if it is a schedule, else a constant one; `name` is for the message."""
-    from ._constant import Constant
-
     if isinstance(value, AbstractSchedule):
         return value
     if callable(value):
@@ -203,62 +349,3 @@ def as_schedule(name: str, value) -> AbstractSchedule:
             "frequency: attnflow.Function(f, frequency=...)."
         )
     return Constant(finite(name, value))
-
-
-def times(a: Array, b: Array) -> Array:
-    """The entrywise product, the one of lower rank (no head axis) repeated over the other's first axes."""
-    rank = max(a.ndim, b.ndim)
-    return a.reshape((1,) * (rank - a.ndim) + a.shape) * b.reshape((1,) * (rank - b.ndim) + b.shape)
-
-
-def kinked_parts(tree) -> list[AbstractSchedule]:
-    """The schedules inside whose slope jumps at times that no list of theirs holds."""
-    is_leaf = lambda x: isinstance(x, AbstractSchedule) and hasattr(x, "kinked")  # noqa: E731
-    leaves = jax.tree.leaves(tree, is_leaf=is_leaf)
-    return [leaf for leaf in leaves if getattr(leaf, "kinked", False)]
-
-
-def of_matrix_alone(tree) -> bool:
-    r"""Whether the scores of the schedules inside are $x_i^\top M(t)\, y_j$ and nothing more."""
-    is_leaf = lambda x: isinstance(x, AbstractSchedule) and x.adds_to_scores  # noqa: E731
-    return not any(is_leaf(leaf) for leaf in jax.tree.leaves(tree, is_leaf=is_leaf))
-
-
-def fastest(*schedules: AbstractSchedule) -> Float[Array, ""] | None:
-    """The largest of the schedules' frequencies, which is that of their sum; `None` where none has any."""
-    found = _frequencies(schedules)
-    return None if found is None else jnp.max(found)
-
-
-def of_product(*schedules: AbstractSchedule) -> Float[Array, ""] | None:
-    r"""The frequency of the schedules' product, the sum of theirs; `None` where none has any.
-
-    $2\sin a\,\sin b = \cos(a-b) - \cos(a+b)$: a product moves as fast as its factors together.
-    """
-    found = _frequencies(schedules)
-    return None if found is None else jnp.sum(found)
-
-
-def _frequencies(schedules: Sequence[AbstractSchedule]) -> Float[Array, " found"] | None:
-    found = [f for f in (s.frequency for s in schedules) if f is not None]
-    if not found:
-        return None
-    return jnp.stack([jnp.asarray(f, jnp.result_type(float)) for f in found])
-
-
-def all_jumps(*schedules: AbstractSchedule) -> Float[Array, " jumps"] | None:
-    """The jump times of all the schedules together, `None` where none has any."""
-    return joined(*(s.jump_times for s in schedules))
-
-
-def all_breaks(*schedules: AbstractSchedule) -> Float[Array, " breaks"] | None:
-    """The break times of all the schedules together, `None` where none has any."""
-    return joined(*(s.break_times for s in schedules))
-
-
-def joined(*times: Float[Array, "..."] | None) -> Float[Array, " all"] | None:
-    """Lists of times as one, `None` where all of them are."""
-    found = [t for t in times if t is not None]
-    if not found:
-        return None
-    return jnp.concatenate([jnp.asarray(t, jnp.result_type(float)).ravel() for t in found])

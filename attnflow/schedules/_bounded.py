@@ -1,18 +1,18 @@
 """Any schedule kept inside a ball of matrices, differentiably."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import check, choose, finite
 from .._lapack import eigh
-from ._arithmetic import Scaled
-from ._base import AbstractPointwise, AbstractSchedule, as_schedule
-from ._constant import Constant
-from ._tabulated import Piecewise
+from ._base import AbstractPointwise, AbstractSchedule, Constant, Scaled, as_schedule
+from ._in_file import InFile
+from ._range import Range, float64, frobenius
 
 
 class Bounded(AbstractPointwise):
@@ -36,6 +36,13 @@ class Bounded(AbstractPointwise):
 
     # M is S (1 - |S|^2 / 2b^2 + ...): far inside the ball, of the third power and less.
     degree: ClassVar[int] = 3
+    never_trained: ClassVar = ("bound",)
+    in_file: ClassVar = InFile(
+        "bounded",
+        schedule="schedule",
+        bound=float,
+        norm=(Literal["frobenius", "spectral"], "frobenius"),
+    )
 
     def __init__(self, schedule, bound, norm: str = "frobenius"):
         self.schedule = as_schedule("schedule", schedule)
@@ -54,10 +61,22 @@ class Bounded(AbstractPointwise):
         return jnp.matmul(S, _inverse_root(jnp.matmul(jnp.swapaxes(scaled, -1, -2), scaled)))
 
     def congruence(self, left, right) -> AbstractSchedule:
-        if self.norm == "spectral" or type(self.schedule) in (Constant, Piecewise):
+        if self.norm == "spectral" or self.schedule.mapped(self.at) is not None:
             return super().congruence(left, right)
         inner = self.schedule.congruence(left, right)
         return Scaled(_Shrinkage(self.schedule, self.bound), inner)  # pyright: ignore
+
+    def range_from(self, t0: float) -> Range:
+        inner, bound = self.schedule.range_from(t0), float(self.bound)
+        # The map into the ball has slopes of at most one in the Frobenius norm.
+        radius, slope = frobenius(inner.radius), frobenius(inner.slope)
+        if np.all(np.isfinite(radius)) and radius.max(initial=0) < bound:
+            still = Bounded(Constant(jnp.asarray(inner.centre)), self.bound, self.norm)
+            return Range(float64(still(0.0)), radius, slope)
+        return Range(np.zeros_like(radius), np.full_like(radius, bound), slope)
+
+    def is_symmetric(self) -> bool:
+        return self.schedule.is_symmetric()
 
 
 def _shrinkage(square: Array) -> Array:
@@ -69,6 +88,9 @@ class _Shrinkage(AbstractSchedule):
 
     schedule: AbstractSchedule
     bound: Float[Array, ""]
+
+    time_through_parts: ClassVar[bool] = True
+    never_trained: ClassVar = ("bound",)
 
     def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         square = self.schedule.square_norm(t)

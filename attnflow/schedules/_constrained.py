@@ -3,14 +3,16 @@
 from typing import ClassVar
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import finite
 from .._lapack import inverse
-from ._base import AbstractPointwise, AbstractSchedule, as_schedule, pair, times
+from ._base import AbstractPointwise, AbstractSchedule, as_schedule
 from ._factored import Factored, on_the_right
-from ._oscillating import Fourier
-from ._tabulated import Interpolated
+from ._in_file import InFile
+from ._products import pair, times
+from ._range import Range, float64, frobenius, times as times_bounds
 
 
 def _square(value) -> AbstractSchedule:
@@ -51,6 +53,10 @@ class Symmetric(AbstractPointwise):
 
     schedule: AbstractSchedule
 
+    linear: ClassVar[bool] = True
+    never_trained: ClassVar = ()
+    in_file: ClassVar = InFile("symmetric", schedule="schedule")
+
     def __init__(self, schedule):
         self.schedule = _square(schedule)
 
@@ -61,15 +67,12 @@ class Symmetric(AbstractPointwise):
         there, back = self.schedule.bilinear(t, x, y), self.schedule.bilinear(t, y, x)
         return (there + _transposed(back)) / 2
 
-    def congruence(self, left, right) -> AbstractSchedule:
-        # A linear map of a table is a table, which takes the two factors up once.
-        S, at = self.schedule, _mean_with_transpose
-        if type(S) is Fourier:
-            S = Fourier(at(S.constant), at(S.cosine), at(S.sine), S.omega)
-            return S.congruence(left, right)
-        if type(S) is Interpolated:
-            return Interpolated(S.ts, at(S.values), S.method).congruence(left, right)
-        return super().congruence(left, right)
+    def range_from(self, t0: float) -> Range:
+        inner = self.schedule.range_from(t0)
+        return Range(*((x + np.swapaxes(x, -1, -2)) / 2 for x in inner))
+
+    def is_symmetric(self) -> bool:
+        return True
 
 
 class PositiveSemidefinite(AbstractSchedule):
@@ -93,6 +96,10 @@ class PositiveSemidefinite(AbstractSchedule):
     """
 
     schedule: AbstractSchedule
+
+    time_through_parts: ClassVar[bool] = True
+    never_trained: ClassVar = ()
+    in_file: ClassVar = InFile("positive-semidefinite", schedule="schedule")
 
     def __init__(self, schedule):
         self.schedule = as_schedule("schedule", schedule)
@@ -129,6 +136,13 @@ class PositiveSemidefinite(AbstractSchedule):
     def congruence(self, left, right) -> AbstractSchedule:
         return Factored(on_the_right(self.schedule, left.T), on_the_right(self.schedule, right))
 
+    def range_from(self, t0: float) -> Range:
+        S = self.schedule.range_from(t0)
+        return S.transposed @ S
+
+    def is_symmetric(self) -> bool:
+        return True
+
 
 class FixedSpectrum(AbstractPointwise):
     r"""$M(t) = O(t)\,\mathrm{diag}(\lambda)\,O(t)^\top$: symmetric, with the eigenvalues $\lambda$ at every time.
@@ -162,6 +176,8 @@ class FixedSpectrum(AbstractPointwise):
 
     # The matrix turns twice as fast as its eigenvectors.
     degree: ClassVar[int] = 2
+    never_trained: ClassVar = ("eigenvalues",)
+    in_file: ClassVar = InFile("fixed-spectrum", eigenvalues="array", schedule="schedule")
 
     def __init__(self, eigenvalues, schedule):
         self.eigenvalues = finite("eigenvalues", eigenvalues)
@@ -187,3 +203,25 @@ class FixedSpectrum(AbstractPointwise):
     def square_norm(self, t):
         heads = self.shape[:-2]
         return jnp.broadcast_to(jnp.sum(jnp.square(self.eigenvalues), axis=-1), heads)
+
+    def range_from(self, t0: float) -> Range:
+        S, values = self.schedule.range_from(t0), float64(self.eigenvalues)
+        shape = self.shape
+        low, high = values.min(axis=-1)[..., None, None], values.max(axis=-1)[..., None, None]
+        # O - O' moves by at most 2 |A - A'| (its derivative is -2 (I+A)^-1 dA (I+A)^-1, and I + A shrinks
+        # nothing), and the eigenvalues lie within `half` of their middle, which no rotation moves.
+        half = (high - low) / 2
+
+        def moved(x: np.ndarray) -> np.ndarray:
+            skew = frobenius((x + np.swapaxes(x, -1, -2)) / 2)
+            return np.broadcast_to(times_bounds(4 * half, skew), shape)
+
+        radius, slope = moved(S.radius), moved(S.slope)
+        near = FixedSpectrum(self.eigenvalues, jnp.asarray(S.centre))
+        if np.all(radius <= half):
+            return Range(float64(near(0.0)), radius, slope)
+        middle = np.broadcast_to((low + high) / 2 * np.eye(shape[-1]), shape)
+        return Range(middle, np.broadcast_to(half, shape), slope)
+
+    def is_symmetric(self) -> bool:
+        return True

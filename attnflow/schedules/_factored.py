@@ -1,9 +1,15 @@
 """Low-rank heads, QᵀK, used without forming a d by d matrix."""
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from ._base import AbstractSchedule, all_jumps, as_schedule, of_product, pair
+from ._base import AbstractSchedule, as_schedule
+from ._in_file import InFile
+from ._lists import all_jumps, of_product
+from ._products import pair
+from ._range import Range
 
 
 class Factored(AbstractSchedule):
@@ -20,6 +26,10 @@ class Factored(AbstractSchedule):
 
     Q: AbstractSchedule
     K: AbstractSchedule
+
+    time_through_parts: ClassVar[bool] = True
+    never_trained: ClassVar = ()
+    in_file: ClassVar = InFile("factored", Q="schedule", K="schedule")
 
     def __init__(self, Q, K):
         self.Q = as_schedule("Q", Q)
@@ -57,6 +67,9 @@ class Factored(AbstractSchedule):
 
     def congruence(self, left, right) -> AbstractSchedule:
         return Factored(on_the_right(self.Q, left.T), on_the_right(self.K, right))
+
+    def range_from(self, t0: float) -> Range:
+        return self.Q.range_from(t0).transposed @ self.K.range_from(t0)
 
 
 def on_the_right(schedule: AbstractSchedule, right: Array) -> AbstractSchedule:

@@ -1,10 +1,15 @@
 """A diagonal that depends on time in front of a constant matrix, D(t) P'."""
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import finite
-from ._base import AbstractSchedule, as_schedule, materialise, pair, rows_times, times
+from ._base import AbstractSchedule, as_schedule
+from ._in_file import InFile
+from ._products import materialise, pair, rows_times, times
+from ._range import Range
 
 
 class Modulated(AbstractSchedule):
@@ -22,6 +27,10 @@ class Modulated(AbstractSchedule):
     diagonal: AbstractSchedule
     matrix: Float[Array, "*heads d cols"]
     left: Float[Array, "rows d"] | None
+
+    time_through_parts: ClassVar[bool] = True
+    never_trained: ClassVar = ()
+    in_file: ClassVar = InFile("modulated", diagonal="schedule", matrix="array")
 
     def __init__(self, diagonal, matrix, left=None):
         self.diagonal = as_schedule("diagonal", diagonal)
@@ -86,3 +95,8 @@ class Modulated(AbstractSchedule):
     def congruence(self, left, right) -> AbstractSchedule:
         left = left if self.left is None else left @ self.left
         return Modulated(self.diagonal, self.matrix @ right, left)
+
+    def range_from(self, t0: float) -> Range:
+        D = self.diagonal.range_from(t0)
+        rows = D.aligned(D.centre.ndim + 1) * Range.still(self.matrix)
+        return rows if self.left is None else Range.still(self.left) @ rows

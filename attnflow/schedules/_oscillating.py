@@ -1,13 +1,17 @@
 """Schedules that oscillate: entrywise sinusoids and Fourier sums."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import boolean, finite, scalar_time
 from ._base import AbstractSchedule
+from ._in_file import InFile
+from ._range import Range, float64, same_transposed
 
 
 def _cycles(omega: Array) -> Array:
@@ -36,6 +40,16 @@ class Sinusoid(AbstractSchedule):
     omega: Float[Array, "..."]
     phase: Float[Array, "..."]
     rectified: bool = eqx.field(static=True)
+
+    never_trained: ClassVar = ()
+    trained_if_asked: ClassVar = ("omega",)
+    in_file: ClassVar = InFile(
+        "sinusoid",
+        amplitude="numbers",
+        omega="numbers",
+        phase=("numbers", 0.0),
+        rectified=(bool, False),
+    )
 
     def __init__(self, amplitude, omega, phase: Any = 0.0, rectified: bool = False):
         self.amplitude = finite("amplitude", amplitude)
@@ -78,6 +92,27 @@ class Sinusoid(AbstractSchedule):
             return super().congruence(left, right)
         return Sinusoid(left @ (self.amplitude @ right), self.omega, self.phase)
 
+    def range_from(self, t0: float) -> Range:
+        A, omega, phase = np.broadcast_arrays(
+            float64(self.amplitude), float64(self.omega), float64(self.phase)
+        )
+        moving, size = (omega != 0) & (A != 0), np.abs(A)
+        value = A * np.sin(phase)
+        centre, radius = np.zeros_like(A), size
+        if self.rectified:
+            value, centre, radius = np.abs(value), size / 2, size / 2
+        return Range(
+            np.where(moving, centre, value), np.where(moving, radius, 0.0), size * np.abs(omega)
+        )
+
+    def angular_frequencies(self) -> np.ndarray:
+        return np.abs(float64(self.omega)).ravel()
+
+    def is_symmetric(self) -> bool:
+        entries = (self.amplitude, self.omega, self.phase)
+        flat = any(a.ndim == 1 for a in entries)
+        return not flat and same_transposed(*(a for a in entries if a.ndim >= 2))
+
 
 class Fourier(AbstractSchedule):
     r"""$M(t) = C + \sum_{k=1}^{K} \big(A_k \cos k\omega t + B_k \sin k\omega t\big)$.
@@ -93,6 +128,12 @@ class Fourier(AbstractSchedule):
     cosine: Float[Array, "modes ..."]
     sine: Float[Array, "modes ..."]
     omega: Float[Array, ""]
+
+    never_trained: ClassVar = ()
+    trained_if_asked: ClassVar = ("omega",)
+    in_file: ClassVar = InFile(
+        "fourier", constant="numbers", cosine="array", sine="array", omega=float
+    )
 
     def __init__(self, constant, cosine, sine, omega):
         self.constant = finite("constant", constant)
@@ -128,3 +169,24 @@ class Fourier(AbstractSchedule):
     def congruence(self, left, right) -> AbstractSchedule:
         fold = lambda m: left @ (m @ right)  # noqa: E731
         return Fourier(fold(self.constant), fold(self.cosine), fold(self.sine), self.omega)
+
+    def mapped(self, f, linear: bool = False) -> "Fourier | None":
+        if not linear:
+            return None
+        cosine, sine = jax.vmap(f)(self.cosine), jax.vmap(f)(self.sine)
+        return Fourier(f(self.constant), cosine, sine, self.omega)
+
+    def range_from(self, t0: float) -> Range:
+        C, A, B = float64(self.constant), float64(self.cosine), float64(self.sine)
+        omega = abs(float(self.omega))
+        if omega == 0:
+            return Range.still(C + A.sum(axis=0))
+        size = np.hypot(A, B)
+        k = np.arange(1, len(A) + 1)
+        return Range(C, size.sum(axis=0), omega * np.tensordot(k, size, axes=1))
+
+    def angular_frequencies(self) -> np.ndarray:
+        return np.abs(float64(self.omega)).ravel()
+
+    def is_symmetric(self) -> bool:
+        return same_transposed(self.constant, self.cosine, self.sine)

@@ -1,12 +1,20 @@
 """A stretch of another schedule, over and over."""
 
+import math
+from typing import ClassVar, Literal
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import check, finite, scalar_time, whole
-from ._base import AbstractSchedule, as_schedule, fastest, kinked_parts
+from ._base import AbstractSchedule, Constant, as_schedule
+from ._in_file import InFile
+from ._knowledge import kinked_parts
+from ._lists import fastest
+from ._range import Range, float64
 
 
 class Periodic(AbstractSchedule):
@@ -39,6 +47,9 @@ class Periodic(AbstractSchedule):
     schedule: AbstractSchedule
     period: Float[Array, ""]
     periods: int = eqx.field(static=True)
+
+    never_trained: ClassVar = ("period",)
+    in_file: ClassVar = InFile("periodic", schedule="schedule", period=float, periods=int)
 
     def __init__(self, schedule, period, periods):
         self.schedule = as_schedule("schedule", schedule)
@@ -102,3 +113,55 @@ class Periodic(AbstractSchedule):
     def congruence(self, left, right) -> AbstractSchedule:
         inner = self.schedule.congruence(left, right)
         return Periodic(inner, self.period, self.periods)
+
+    # === what it knows of itself: times of S come back, and are no times of its own
+
+    def is_constant(self) -> bool:
+        return self.schedule.is_constant()
+
+    def is_symmetric(self) -> bool:
+        return self.schedule.is_symmetric()
+
+    def range_from(self, t0: float) -> Range:
+        return self.schedule.range_from(0.0)
+
+    def table_times(self) -> np.ndarray:
+        return np.zeros(0)
+
+    def value_jumps(self) -> np.ndarray:
+        return np.zeros(0)
+
+    def angular_frequencies(self) -> np.ndarray:
+        return 2 * math.pi / float64(self.period).ravel()
+
+    def repeat_periods(self) -> np.ndarray:
+        return float64(self.period).ravel()
+
+    def repeat_times(self, t0: float, until: float) -> np.ndarray:
+        period = float(self.period)
+        inside = self._inside()
+        first = np.floor(t0 / period)
+        begins = first + np.arange(min(np.ceil((until - t0) / period) + 1, 4096.0))
+        every = np.unique(begins[:, None] * period + inside[inside < period][None, :])
+        return every[(every > t0) & (every <= until)]
+
+    def _inside(self) -> np.ndarray:
+        """Zero, and the times of S after it at which its tables change, or its parts that repeat."""
+        table, period = self.schedule.table_times(), float(self.period)
+        own = self.schedule.repeat_times(0.0, period)
+        return np.concatenate([np.zeros(1), np.unique(table[table > 0]), own])
+
+    def limits_known(self) -> bool:
+        return self.schedule.limits_known()
+
+    def frozen_at(self, t: float, side: Literal["left", "right"]) -> Constant:
+        # The time is a sum that was rounded: what is meant is the nearest time of a jump.
+        period, inside = float(self.period), self._inside()
+        phase = t % period
+        times = np.concatenate([inside[:1], [period], inside[1:]])
+        nearest = float(times[np.argmin(np.abs(times - phase))])
+        if abs(nearest - phase) <= 8 * np.finfo(np.float64).eps * (t + period):
+            phase = nearest
+        if phase in (0.0, period):
+            phase = period if side == "left" else 0.0
+        return Constant(self.schedule.frozen_at(phase, side)(jnp.asarray(phase)))

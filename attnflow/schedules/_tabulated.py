@@ -1,15 +1,18 @@
 """Schedules given by a table in time: piecewise constant, and interpolated."""
 
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import check, choose, finite, scalar_time
-from ._base import AbstractSchedule
+from ._base import AbstractSchedule, Constant
+from ._in_file import InFile
+from ._range import Range, float64, hull, same_transposed
 
 
 def _disordered(times: Any) -> Any:
@@ -39,6 +42,9 @@ class Piecewise(AbstractSchedule):
     times: Float[Array, " m"]
     values: Float[Array, "m_plus_1 ..."]
 
+    never_trained: ClassVar = ("times",)
+    in_file: ClassVar = InFile("piecewise", times=list, values="array")
+
     def __init__(self, times, values):
         self.times = _times("times", times)
         self.values = finite("values", values)
@@ -63,6 +69,32 @@ class Piecewise(AbstractSchedule):
     def congruence(self, left, right) -> AbstractSchedule:
         return Piecewise(self.times, left @ (self.values @ right))
 
+    def mapped(self, f, linear: bool = False) -> "Piecewise":
+        return Piecewise(self.times, jax.vmap(f)(self.values))
+
+    def range_from(self, t0: float) -> Range:
+        first = np.searchsorted(float64(self.times), t0, side="right")
+        centre, radius = hull(float64(self.values)[first:])
+        return Range(centre, radius, np.zeros_like(radius))
+
+    def table_times(self) -> np.ndarray:
+        return float64(self.times)
+
+    def value_jumps(self) -> np.ndarray:
+        return float64(self.times)
+
+    def limits_known(self) -> bool:
+        return True
+
+    def frozen_at(self, t: float, side: Literal["left", "right"]) -> Constant:
+        return Constant(self.values[np.searchsorted(float64(self.times), t, side=side)])
+
+    def angular_frequencies(self) -> np.ndarray:
+        return np.zeros(0)
+
+    def is_symmetric(self) -> bool:
+        return same_transposed(self.values)
+
 
 class Interpolated(AbstractSchedule):
     r"""$M(t)$ interpolated through values at given times by diffrax, held constant outside them.
@@ -81,6 +113,11 @@ class Interpolated(AbstractSchedule):
     ts: Float[Array, " n"]
     values: Float[Array, "n ..."]
     method: str = eqx.field(static=True)
+
+    never_trained: ClassVar = ("ts",)
+    in_file: ClassVar = InFile(
+        "interpolated", ts=list, values="array", method=(Literal["linear", "cubic"], "cubic")
+    )
 
     def __init__(self, ts, values, method: str = "cubic"):
         self.ts = _times("ts", ts)
@@ -128,3 +165,37 @@ class Interpolated(AbstractSchedule):
 
     def congruence(self, left, right) -> AbstractSchedule:
         return Interpolated(self.ts, left @ (self.values @ right), self.method)
+
+    def mapped(self, f, linear: bool = False) -> "Interpolated | None":
+        if not linear:
+            return None
+        return Interpolated(self.ts, jax.vmap(f)(self.values), self.method)
+
+    def range_from(self, t0: float) -> Range:
+        ts, values = float64(self.ts), float64(self.values)
+        first = max(int(np.searchsorted(ts, t0, side="right")) - 1, 0)
+        if t0 >= ts[-1]:
+            return Range.still(values[-1])
+        width = np.diff(ts).reshape(-1, *(1,) * (values.ndim - 1))
+        secant = np.diff(values, axis=0) / width
+        centre, radius = hull(values[first:])
+        slope = np.abs(secant)
+        if self.method == "cubic":
+            # A cubic that leaves a knot with the slope of the interval before it, and ends with its
+            # own: it departs from its chord by 4/27 of the difference times the width, at most.
+            turn = np.abs(np.diff(secant, axis=0, prepend=secant[:1]))
+            radius = radius + (4 / 27 * turn * width)[first:].max(axis=0)
+            slope = slope + turn
+        return Range(centre, radius, slope[first:].max(axis=0))
+
+    def table_times(self) -> np.ndarray:
+        return float64(self.ts)
+
+    def limits_known(self) -> bool:
+        return True  # its jump times are those of its slope
+
+    def angular_frequencies(self) -> np.ndarray:
+        return np.zeros(0)
+
+    def is_symmetric(self) -> bool:
+        return same_transposed(self.values)

@@ -11,8 +11,8 @@ from ..model import AttentionField
 from ..model._kernels import Exponential, Hardmax, Softmax
 from ..model._masks import Causal, Full
 from ..model._normalisations import Post
-from ..schedules import AbstractSchedule, Constant, Fourier, Piecewise, ScaledIdentity
-from ..spec import Attention, Case, Manifold, Time, Tokens, _schedules as tables
+from ..schedules import AbstractSchedule
+from ..spec import Attention, Case, Manifold, Time, Tokens
 
 _KERNELS = {Softmax: "softmax", Exponential: "exp", Hardmax: "hardmax"}
 
@@ -56,26 +56,15 @@ def _numbers(x: Any) -> list:
 
 
 def _table(name: str, schedule: AbstractSchedule) -> Any:
-    match schedule:
-        case Constant():
-            return _numbers(schedule.value)
-        case ScaledIdentity(coefficient=Constant()):
-            return _numbers(schedule(jnp.zeros(())))
-        case Piecewise():
-            return tables.Piecewise(
-                times=_numbers(schedule.times), values=_numbers(schedule.values)
-            )
-        case Fourier():
-            return tables.Fourier(
-                constant=_numbers(schedule.constant),
-                cosine=_numbers(schedule.cosine),
-                sine=_numbers(schedule.sine),
-                omega=float(schedule.omega),
-            )
-    raise ValueError(
-        f"`{name}` must be constant, piecewise or a Fourier sum to be written as a case; "
-        f"got {type(schedule).__name__}."
-    )
+    if schedule.identity_coefficient() is not None and schedule.is_constant():
+        return _numbers(schedule(jnp.zeros(())))
+    try:
+        return schedule.as_table()
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must be constant, piecewise or of another kind that files have, to be written "
+            f"as a case; {error}"
+        ) from error
 
 
 def shortened(case: Case, digits: int, part: str | None = None) -> Case:
@@ -93,8 +82,8 @@ def shortened(case: Case, digits: int, part: str | None = None) -> Case:
 
 
 def _round(value: Any, digits: int) -> Any:
-    if value is None:
-        return None
+    if value is None or isinstance(value, bool | str):
+        return value
     if isinstance(value, list):
         return [_round(x, digits) for x in value]
     if isinstance(value, int | float):

@@ -13,24 +13,15 @@ from .._checks import check, choose, floating, is_concrete
 from ..model import AttentionField
 from ..schedules import AbstractSchedule, Bounded
 
-# What makes a schedule keep its constraint, or says at which times it holds: never trained.
-_FIXED = {
-    "Bounded": ("bound",),
-    "FixedSpectrum": ("eigenvalues",),
-    "Fourier": ("omega",),
-    "Interpolated": ("ts",),
-    "Periodic": ("period",),
-    "Piecewise": ("times",),
-    "Function": ("_frequency", "_jump_times"),
-}
-
 
 def trainable(schedule: Any, where: Any = None) -> Any:
     """A pytree of Booleans like `schedule`: which of its arrays a search changes.
 
-    All floating-point arrays but those that a constraint or a table of times is made of: the bound of
-    a `Bounded`, the eigenvalues of a `FixedSpectrum`, the knots of an `Interpolated`, the times of a
-    `Piecewise`, the frequency of a `Fourier`, the period of a `Periodic`.
+    All floating-point arrays but what a schedule says is never trained (`never_trained`: times, and what
+    a constraint is made of) or only if asked (`trained_if_asked`: frequencies). Of those of the library:
+    the bound of a `Bounded`, the eigenvalues of a `FixedSpectrum`, the knots of an `Interpolated`, the
+    times of a `Piecewise`, the period of a `Periodic`, what a `Function` says of its own; and the
+    frequencies of a `Fourier` or `Sinusoid`, which a pytree may choose.
 
     **Arguments:**
 
@@ -40,20 +31,23 @@ def trainable(schedule: Any, where: Any = None) -> Any:
 
     **Raises:**
 
-    `ValueError` where `where` names one of those that are not to be changed, or does not fit.
+    `ValueError` where `where` names one of those that are not to be changed, or does not fit; without a
+    pytree, where a class of your own does not say which of its numbers are times (`never_trained`).
 
     ```python
     spec = af.search.trainable(schedule)
     spec = eqx.tree_at(lambda s: s.constant, spec, False)   # a Fourier schedule's mean stays
+    spec = eqx.tree_at(lambda s: s.omega, spec, True)       # its frequency is searched for as well
     ```
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(schedule)
-    free = [eqx.is_inexact_array(leaf) and not _fixed(schedule, path) for path, leaf in leaves]
-    if where is None:
-        return jax.tree.unflatten(structure, free)
-    if callable(where) and not isinstance(where, eqx.Module):
-        chosen = [bool(where(leaf)) for _, leaf in leaves]
-        free = [a and b for a, b in zip(free, chosen, strict=True)]
+    may = [_may(schedule, path) if eqx.is_inexact_array(x) else "never" for path, x in leaves]
+    if where is None or (callable(where) and not isinstance(where, eqx.Module)):
+        chosen = [True if where is None else bool(where(leaf)) for _, leaf in leaves]
+        for (path, _), wanted, said in zip(leaves, chosen, may, strict=True):
+            if wanted and isinstance(said, type):
+                raise ValueError(_unsaid(said, path))
+        free = [a and said == "yes" for a, said in zip(chosen, may, strict=True)]
         return jax.tree.unflatten(structure, free)
     chosen, given = jax.tree.flatten(where)
     if given != structure or not all(isinstance(c, bool) for c in chosen):
@@ -61,8 +55,8 @@ def trainable(schedule: Any, where: Any = None) -> Any:
             "`trainable` must be a function of a leaf, or a pytree of Booleans like the schedule; "
             "start from attnflow.search.trainable(schedule)."
         )
-    for (path, _), wanted, may in zip(leaves, chosen, free, strict=True):
-        if wanted and not may:
+    for (path, _), wanted, said in zip(leaves, chosen, may, strict=True):
+        if wanted and said == "never":
             raise ValueError(
                 f"`trainable` may not choose `{jax.tree_util.keystr(path)}`, which is no free number "
                 "or what a constraint is made of; leave it False."
@@ -70,19 +64,29 @@ def trainable(schedule: Any, where: Any = None) -> Any:
     return jax.tree.unflatten(structure, chosen)
 
 
-def _fixed(root: Any, path: Any) -> bool:
-    """Whether a leaf is, or is inside, a part that a schedule of this library keeps."""
-    node: Any = root
+def _may(root: Any, path: Any) -> str | type:
+    """What the schedules that a leaf is inside say of it; the class, where the innermost does not say."""
+    node, said, asked = root, "yes", False
     for key in path:
         name = getattr(key, "name", None)
         if name is None:
             node = node[getattr(key, "idx", getattr(key, "key", None))]
             continue
-        kept = _FIXED.get(type(node).__name__, ()) if isinstance(node, AbstractSchedule) else ()
-        if name in kept:
-            return True
+        if isinstance(node, AbstractSchedule):
+            said = node.trained(name) or type(node)
+            if said == "never":
+                return said
+            asked = asked or said == "if asked"
         node = getattr(node, name)
-    return False
+    return "if asked" if asked else said
+
+
+def _unsaid(cls: type, path: Any) -> str:
+    return (
+        f"`schedule` of type {cls.__name__} does not say whether `{jax.tree_util.keystr(path)}` may be "
+        "trained, or is a time: name those that may not in the class, `never_trained = (...)`, `()` for "
+        "none; or give `trainable`, a pytree of Booleans."
+    )
 
 
 class Ball(eqx.Module):

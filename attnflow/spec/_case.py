@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -93,6 +93,8 @@ class MixTable(Table, frozen=True, tag_field="type", tag="mix"):
 class NGPTTable(Table, frozen=True, tag_field="type", tag="ngpt"):
     """`normalisation = {type = "ngpt", alpha = 0.5}`."""
 
+    holds_schedule: ClassVar = ("alpha",)
+
     alpha: Values = 1.0
 
 
@@ -102,6 +104,8 @@ class Attention(Table, frozen=True):
     `P` and `U` are matrices, (heads, d, d) or (d, d); tables of schedules; or numbers, one or one a
     head, that multiply the identity.
     """
+
+    holds_schedule: ClassVar = ("P", "U")
 
     P: Values
     U: Values | None = None

@@ -9,6 +9,7 @@ import msgspec
 from .._words import check_nesting, loads
 from ..records import atomic_write
 from ._case import Case
+from ._schedules import placed
 
 _READY = files("attnflow.spec") / "cases"
 
@@ -91,7 +92,6 @@ def _decode(text: bytes, name: str) -> Case:
 
 def _placed(message: str) -> str:
     """`what - at `$.where`` of msgspec as `$.where: what`."""
-    what, separator, where = message.rpartition(" - at `")
-    if not separator:
-        return message.replace("\n", " ")
-    return f"{where.removesuffix('`')}: {what}".replace("\n", " ")
+    what, where = placed(message)
+    line = f"${where}: {what}" if " - at `$" in message else message
+    return line.replace("\n", " ")

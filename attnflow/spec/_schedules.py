@@ -1,13 +1,18 @@
-"""Schedules as tables: `{type = "sinusoid", amplitude = 2.0, omega = 6.28}` and the rest."""
+"""Schedules as tables: `{type = "sinusoid", amplitude = 2.0, omega = 6.28}` and the rest.
+
+Which words there are, and with what arguments, the classes of schedules say (`in_file`): those of the
+library, and those of the user's that are defined when a file is read.
+"""
 
 import math
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from functools import lru_cache
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 import msgspec
 from jaxtyping import Array, Float, Key
+from msgspec.structs import force_setattr
 
 from .. import schedules
 
@@ -17,7 +22,16 @@ class Table(
 ):
     """A table of a file: no unknown keys, and lists that are rectangular arrays of numbers."""
 
+    # The fields that may hold a table of a schedule, and those that may hold a list of them.
+    holds_schedule: ClassVar[tuple[str, ...]] = ()
+    holds_schedules: ClassVar[tuple[str, ...]] = ()
+
     def __post_init__(self):
+        for name in self.holds_schedule:
+            force_setattr(self, name, _read(getattr(self, name), f".{name}"))
+        for name in self.holds_schedules:
+            items = [_read(x, f".{name}[{k}]") for k, x in enumerate(getattr(self, name))]
+            force_setattr(self, name, items)
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if isinstance(value, list) and not any(isinstance(x, Table | str) for x in value):
@@ -45,18 +59,27 @@ def check_rectangular(name: str, value: Any) -> tuple[int, ...]:
     return (len(value), *(shapes.pop() if shapes else ()))
 
 
-class _Schedule(Table, frozen=True, tag_field="type"):
-    """A table that stands for the schedule class of the same name."""
+class ScheduleTable(Table, frozen=True, tag_field="type"):
+    """A table that stands for a schedule; there is a kind of it for each class that says how."""
+
+    cls: ClassVar[Any] = None
 
     def build(self) -> schedules.AbstractSchedule:
         """The schedule; a `ValueError` of its class when shapes do not fit."""
-        cls: Callable[..., Any] = getattr(schedules, type(self).__name__)
-        return cls(**{name: built(getattr(self, name)) for name in self.__struct_fields__})
+        kinds, arguments = vars(self.cls)["in_file"].kinds, {}
+        for name, kind in kinds.items():
+            value = getattr(self, name)
+            many = kind == "schedules"
+            arguments[name] = [built(item) for item in value] if many else built(value)
+        return self.cls.from_table(**arguments)
+
+    def __reduce__(self):
+        return _read, (msgspec.to_builtins(self), "")
 
 
 def built(value: Any) -> Any:
     """A table as its schedule, a list as an array, anything else as it is."""
-    if isinstance(value, _Schedule | Uniform):
+    if isinstance(value, ScheduleTable | Uniform):
         return value.build()
     return jnp.asarray(value, float) if isinstance(value, list) else value
 
@@ -91,139 +114,85 @@ class Uniform(Table, frozen=True, tag_field="type", tag="uniform"):
 
 Entries = list | Uniform
 Numbers = float | Entries
+# A table in place of a schedule is read as a dictionary, and `Table` makes its own kind of table of it.
+Values = float | list | dict[str, Any]
+
+_KINDS: dict[Any, Any] = {
+    "numbers": Numbers,
+    "array": Entries,
+    "schedule": Values,
+    "schedules": list[Values],
+}
 
 
-class Constant(_Schedule, frozen=True, tag="constant"):
-    """A fixed array."""
-
-    value: Numbers
-
-
-class Sinusoid(_Schedule, frozen=True, tag="sinusoid"):
-    """`amplitude * sin(omega t + phase)`, entry by entry; its absolute value when rectified."""
-
-    amplitude: Numbers
-    omega: Numbers
-    phase: Numbers = 0.0
-    rectified: bool = False
-
-
-class Fourier(_Schedule, frozen=True, tag="fourier"):
-    """`constant + sum_k cosine[k] cos((k+1) omega t) + sine[k] sin((k+1) omega t)`."""
-
-    constant: Numbers
-    cosine: Entries
-    sine: Entries
-    omega: float
+def _read(value: Any, place: str) -> Any:
+    """A dictionary as the table of its type; anything else as it is."""
+    if not isinstance(value, dict):
+        return value
+    if "type" not in value:
+        raise ValueError(f"Object missing required field `type` - at `${place}`")
+    word = value["type"]
+    if not isinstance(word, str):
+        raise ValueError(f"Expected `str`, got `{type(word).__name__}` - at `${place}.type`")
+    cls = schedule_class(word)
+    kind = Uniform if word == "uniform" else None if cls is None else _table_kind(cls)
+    if kind is None:
+        raise ValueError(f"Invalid value {word!r} - at `${place}.type`")
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        what, where = placed(str(error))
+        raise ValueError(f"{what} - at `${place}{where}`") from error
 
 
-class Piecewise(_Schedule, frozen=True, tag="piecewise"):
-    """`values[k]` from `times[k-1]` until `times[k]`."""
+def schedule_class(word: str) -> type[schedules.AbstractSchedule] | None:
+    """The class that has this word for its `type` in files, of all that are defined now.
 
-    times: list
-    values: Entries
+    **Raises:**
 
-
-class Interpolated(_Schedule, frozen=True, tag="interpolated"):
-    """Through `values` at `ts`."""
-
-    ts: list
-    values: Entries
-    method: Literal["linear", "cubic"] = "cubic"
-
-
-class Modulated(_Schedule, frozen=True, tag="modulated"):
-    """`D(t) P'`: a diagonal, which may depend on time, times a matrix."""
-
-    diagonal: "Values"
-    matrix: Entries
-
-
-class Factored(_Schedule, frozen=True, tag="factored"):
-    """`Q(t)' K(t)`."""
-
-    Q: "Values"
-    K: "Values"
+    `ValueError` where two classes have it. A class that is defined anew, under the same name and in the
+    same module, takes the place of the first.
+    """
+    found: dict[str, type] = {}
+    todo: list[type] = [schedules.AbstractSchedule]
+    while todo:
+        cls = todo.pop(0)
+        todo.extend(cls.__subclasses__())
+        form = vars(cls).get("in_file")
+        if form is not None and form.type == word:
+            found[f"{cls.__module__}.{cls.__qualname__}"] = cls
+    if len(found) > 1:
+        raise ValueError(f"type {word!r} is that of {' and '.join(found)}: give one another word")
+    return next(iter(found.values()), None)
 
 
-class Bounded(_Schedule, frozen=True, tag="bounded"):
-    """A schedule kept within a norm."""
-
-    schedule: "Values"
-    bound: float
-    norm: Literal["frobenius", "spectral"] = "frobenius"
-
-
-class Symmetric(_Schedule, frozen=True, tag="symmetric"):
-    """`(S(t) + S(t)') / 2`."""
-
-    schedule: "Values"
-
-
-class PositiveSemidefinite(_Schedule, frozen=True, tag="positive-semidefinite"):
-    """`S(t)' S(t)`."""
-
-    schedule: "Values"
-
-
-class FixedSpectrum(_Schedule, frozen=True, tag="fixed-spectrum"):
-    """`O(t) diag(eigenvalues) O(t)'`, with the rotation `O` that is the Cayley transform of `schedule`."""
-
-    eigenvalues: Entries
-    schedule: "Values"
+@lru_cache(maxsize=256)
+def _table_kind(cls: type[schedules.AbstractSchedule]) -> type[ScheduleTable]:
+    form: Any = vars(cls)["in_file"]
+    fields: list[Any] = []
+    for name, kind in form.kinds.items():
+        default = (form.defaults[name],) if name in form.defaults else ()
+        fields.append((name, _KINDS.get(kind, kind), *default))
+    one, many = (
+        tuple(name for name, kind in form.kinds.items() if kind == word)
+        for word in ("schedule", "schedules")
+    )
+    return msgspec.defstruct(  # pyright: ignore[reportReturnType]
+        cls.__name__,
+        fields,
+        bases=(ScheduleTable,),
+        namespace={"cls": cls, "holds_schedule": one, "holds_schedules": many},
+        module=__name__,
+        frozen=True,
+        kw_only=True,
+        tag=form.type,
+    )
 
 
-class Periodic(_Schedule, frozen=True, tag="periodic"):
-    """`S(t mod period)`, its jumps stepped to in `periods` periods."""
-
-    schedule: "Values"
-    period: float
-    periods: int
-
-
-class ScaledIdentity(_Schedule, frozen=True, tag="scaled-identity"):
-    """`c(t) I`."""
-
-    coefficient: "Values"
-    dim: int
-
-
-class Scaled(_Schedule, frozen=True, tag="scaled"):
-    """`c(t) S(t)`."""
-
-    coefficient: "Values"
-    schedule: "Values"
-
-
-class Sum(_Schedule, frozen=True, tag="sum"):
-    """The sum of `terms`."""
-
-    terms: "list[Values]"
-
-    def build(self) -> schedules.AbstractSchedule:
-        return schedules.Sum(*(built(term) for term in self.terms))
-
-
-Values = (
-    float
-    | list
-    | Uniform
-    | Constant
-    | Sinusoid
-    | Fourier
-    | Piecewise
-    | Interpolated
-    | Modulated
-    | Factored
-    | Bounded
-    | Symmetric
-    | PositiveSemidefinite
-    | FixedSpectrum
-    | Periodic
-    | ScaledIdentity
-    | Scaled
-    | Sum
-)
+def placed(message: str) -> tuple[str, str]:
+    """What msgspec says, and where below `$`: "what - at `$.b` - at `$.a`" is what, at .a.b."""
+    what, *places = message.split(" - at `$")
+    return what, "".join(place.removesuffix("`") for place in reversed(places))
 
 
 def matrices(value: Any, dim: int) -> schedules.AbstractSchedule:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from ..spec._schedules import Table
+from ..spec._schedules import Table, placed as spec_placed
 
 # Names that a dataset gives to other things.
 TAKEN = ("trial", "time", "trajectory", "ended", "outcome", "steps", "t")
@@ -142,10 +142,8 @@ def _converted(raw: Any, cls: Any, place: str) -> Any:
 
 def placed(message: str) -> str:
     """msgspec's "what - at `$.where`" as ".where: what", to put a place before."""
-    what, separator, where = message.rpartition(" - at `$")
-    if not separator:
-        return f": {message}"
-    return f"{where.removesuffix('`')}: {what}"
+    what, where = spec_placed(message)
+    return f"{where}: {what}"
 
 
 def canonical(value: Any) -> str:

@@ -1,44 +1,16 @@
 """What a closed form asks of a field, checked by type and by number before it is used."""
 
+import math
 from typing import Any, NoReturn
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._checks import floating
-from ..model import AttentionField
-from ..model._kernels import Exponential, Hardmax, Softmax
-from ..model._masks import Causal
-from ..model._normalisations import Post
-from ..schedules import (
-    AbstractSchedule,
-    Bounded,
-    Congruent,
-    Constant,
-    Factored,
-    FixedSpectrum,
-    Modulated,
-    PositiveSemidefinite,
-    Scaled,
-    ScaledIdentity,
-    Sum,
-    Symmetric,
-)
+from .._checks import floating, is_concrete
+from ..model import AttentionField, Exponential, Hardmax, Post, Softmax
+from . import _facts
+from ._ranges import range_of
 
-_TRANSPARENT = (
-    Bounded,
-    Congruent,
-    Factored,
-    FixedSpectrum,
-    Modulated,
-    PositiveSemidefinite,
-    Scaled,
-    ScaledIdentity,
-    Sum,
-    Symmetric,
-)
 _KERNELS = {Softmax: "softmax", Exponential: "exp", Hardmax: "hardmax"}
 
 
@@ -64,34 +36,28 @@ def demand_matrix_scores(field: AttentionField) -> None:
         )
 
 
-def is_constant(schedule: AbstractSchedule | None) -> bool:
-    """Whether time does not change the schedule, as its type and those of its parts tell."""
-    if schedule is None or isinstance(schedule, Constant):
-        return True
-    if not isinstance(schedule, _TRANSPARENT):
-        return False
-    parts = jax.tree.leaves(
-        schedule, is_leaf=lambda x: isinstance(x, AbstractSchedule) and x is not schedule
-    )
-    return all(is_constant(part) for part in parts if isinstance(part, AbstractSchedule))
+def since(t0: Any) -> float:
+    """The time from which a field has to be as it is demanded: all times, where it is traced."""
+    return float(t0) if is_concrete(t0) else -math.inf
 
 
-def demand_constant(field: AttentionField, name: str, claim: str) -> None:
-    """Refuse a field whose `P` or `U` time changes."""
+def demand_constant(field: AttentionField, name: str, claim: str, t0: float = 0.0) -> None:
+    """Refuse a field whose `P` or `U` time changes from `t0` on, or may change."""
     schedule = getattr(field, name)
-    if not is_constant(schedule):
+    if not _facts.is_constant(schedule, t0):
         refuse(claim, f"a {name} that time does not change", type(schedule).__name__)
 
 
-def demand_identity(field: AttentionField, claim: str) -> None:
-    """Refuse a field whose values are not the identity."""
+def demand_identity(field: AttentionField, claim: str, t0: float = 0.0) -> None:
+    """Refuse a field whose values are not the identity from `t0` on."""
     if field.U is None:
         return
-    demand_constant(field, "U", claim)
-    U = np.asarray(field.U(jnp.zeros(())))
-    off = float(np.abs(U - np.eye(field.dim)).max())
-    if off > 8 * field.dim**0.5 * float(np.finfo(U.dtype).eps):
-        refuse(claim, "U = I", f"an entry {off:.3g} from it")
+    bounds, slack = range_of(field.U, t0), _facts.rounding(field.dim, _facts.unit(field.U))
+    if _facts.is_identity(bounds, slack):
+        return
+    demand_constant(field, "U", claim, t0)
+    off = float(np.abs(bounds.centre - np.eye(field.dim)).max())
+    refuse(claim, "U = I", f"an entry {off:.3g} from it")
 
 
 def demand_kernel(field: AttentionField, claim: str, *kernels: type) -> None:
@@ -111,10 +77,30 @@ def demand_plain(field: AttentionField, claim: str, *, masses: bool = False) -> 
         refuse(claim, "tokens of one mass", "`weights`")
 
 
-def demand_causal(field: AttentionField, claim: str) -> None:
-    """Refuse a field whose mask is not the causal one."""
-    if not isinstance(field.mask, Causal):
-        refuse(claim, "mask 'causal'", type(field.mask).__name__)
+def demand_causal(field: AttentionField, claim: str, tokens: int, eps: float) -> None:
+    """Refuse a field whose mask is not the causal one of so many tokens."""
+    _demand_pairs(field, claim, "causal", tokens, eps)
+
+
+def demand_full(field: AttentionField, claim: str, tokens: int, eps: float) -> None:
+    """Refuse a field with a mask or a bias; a Boolean matrix that is true throughout is none."""
+    need = "full attention, mask None"
+    if field.mask.bias() is not None:
+        refuse(claim, need, type(field.mask).__name__)
+    _demand_pairs(field, claim, "full", tokens, eps)
+
+
+def _demand_pairs(field: AttentionField, claim: str, name: str, tokens: int, eps: float) -> None:
+    need = {"causal": "mask 'causal'", "full": "full attention, mask None"}[name]
+    kind = type(field.mask).__name__
+    if field.mask.tokens not in (None, tokens):
+        refuse(claim, f"{need} of {tokens} tokens", f"{kind} of {field.mask.tokens}")
+    if not is_concrete(field.mask):
+        refuse(claim, need, f"{kind} with traced numbers")
+    wanted = _facts.causal_pairs(tokens) if name == "causal" else _facts.all_pairs(tokens)
+    other = _facts.other_pattern(field, tokens, name, wanted, eps)
+    if other:
+        refuse(claim, need, f"{kind} ({other})")
 
 
 def on_manifold(name: str, field: AttentionField, y: Any) -> Float[Array, "tokens dim"]:

@@ -9,8 +9,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import floating
-from ..model import AttentionField
-from ..model._kernels import Softmax
+from ..model import AttentionField, Softmax
 from ._demands import (
     as_field,
     demand_causal,
@@ -123,7 +122,7 @@ def exceptional_curve(
 def _plane(field: Any, y: Any) -> tuple[Array, Array, Array, Array]:
     """The checked tokens, the direction across the first, the second's angle, and `P` in the plane."""
     as_field(field)
-    demand_causal(field, _CLAIM)
+    demand_causal(field, _CLAIM, 3, float(jnp.finfo(floating("y", y).dtype).eps))
     demand_identity(field, _CLAIM)
     demand_constant(field, "P", _CLAIM)
     demand_plain(field, _CLAIM, masses=True)

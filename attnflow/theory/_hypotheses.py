@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 
-from ..model._kernels import Softmax
-from ..model._normalisations import Post
+from ..model import Post, Softmax
+from ._facts import all_pairs, causal_pairs, other_pattern
 from ._hypothesis import Hypothesis
 from ._parameters import Top
 from ._setting import Setting
@@ -76,41 +76,19 @@ def positive_scale(s: Setting) -> Hypothesis:
 # === who attends to whom
 
 
-def _attention(s: Setting) -> tuple[np.ndarray, np.ndarray]:
-    """The pairs that are allowed, and what a bias adds to them beyond one number a row."""
-    pairs = np.ones((s.tokens, s.tokens), bool)
-    allowed, bias = s.field.mask.allowed(s.tokens), s.field.mask.bias()
-    allowed = (
-        pairs[None] if allowed is None else np.asarray(allowed).reshape(-1, s.tokens, s.tokens)
-    )
-    added = np.zeros(allowed.shape)
-    if bias is not None:
-        raw = np.broadcast_to(np.asarray(bias, np.float64), allowed.shape)
-        low = np.where(allowed, raw, np.inf).min(axis=-1, keepdims=True)
-        added = np.where(allowed, raw - low, 0)
-    return allowed, added
-
-
 def _pattern(s: Setting, name: str, wanted: np.ndarray) -> Hypothesis:
-    allowed, added = _attention(s)
-    forbidden, extra = int((wanted & ~allowed).sum()), int((allowed & ~wanted).sum())
-    if forbidden or extra:
-        parts = [f"{forbidden} of its pairs are masked"] if forbidden else []
-        parts += [f"{extra} pairs beyond it are allowed"] if extra else []
-        return Hypothesis(name, False, f"attention is not {name.split()[0]}: " + ", ".join(parts))
-    if added.max() > 8 * s.eps * max(np.abs(added).max(), 1):
-        return Hypothesis(name, False, f"a bias differs within a row, by up to {added.max():.3g}")
-    return Hypothesis(name, True, f"{int(wanted.sum())} pairs")
+    other = other_pattern(s.field, s.tokens, name.split()[0], wanted, s.eps)
+    return Hypothesis(name, not other, other or f"{int(wanted.sum())} pairs")
 
 
 def full(s: Setting) -> Hypothesis:
     """Every token attends to every token."""
-    return _pattern(s, "full attention", np.ones((s.tokens, s.tokens), bool))
+    return _pattern(s, "full attention", all_pairs(s.tokens))
 
 
 def causal(s: Setting) -> Hypothesis:
     """Token i attends to tokens j <= i, and to all of them."""
-    return _pattern(s, "causal attention", np.tri(s.tokens, dtype=bool))
+    return _pattern(s, "causal attention", causal_pairs(s.tokens))
 
 
 def one_head(s: Setting) -> Hypothesis:

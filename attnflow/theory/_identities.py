@@ -8,11 +8,18 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import check, floating, is_concrete
 from ..geometry import AbstractManifold
-from ..model import AttentionField
-from ..model._kernels import Exponential, Softmax
-from ..model._masks import Full
+from ..model import AttentionField, Exponential, Softmax
 from ..observables._directions import directions
-from ._demands import as_field, demand_constant, demand_kernel, demand_plain, on_manifold, refuse
+from ._demands import (
+    as_field,
+    demand_constant,
+    demand_full,
+    demand_kernel,
+    demand_plain,
+    on_manifold,
+    refuse,
+    since,
+)
 
 _CLAIM = "the energy identity"
 
@@ -36,7 +43,7 @@ def energy_rate(
     **Arguments:**
 
     - `field`: as above; no mask, bias, masses, frozen tokens or drift, normalisation `"post"`.
-    - `t`: the time, which only a traced field looks at.
+    - `t`: the time; `P` and `U` have to be constant from there on, and from 0.
     - `y`: tokens on the manifold.
 
     **Returns:**
@@ -54,7 +61,7 @@ def energy_rate(
     af.theory.energy_rate(field, 0.0, y0), af.energy_dissipation(field, 0.0, y0)  # the same
     ```
     """
-    y = on_manifold("y", _gradient_flow(field), y)
+    y = on_manifold("y", _gradient_flow(field, t, y), y)
     square = field.manifold.inner(*(field(t, y),) * 2)
     if isinstance(field.kernel, Softmax):
         square = square * jnp.mean(jnp.exp(field.logits(t, y)[0]), axis=-1)
@@ -102,19 +109,19 @@ def cross_ratios(
     return (apart(first, second) / apart(rest, first)) * (apart(rest, rest) / apart(second, rest))
 
 
-def _gradient_flow(field: Any) -> AttentionField:
+def _gradient_flow(field: Any, t: Any, y: Any) -> AttentionField:
     """`field`, refused unless it is the gradient flow of its energy."""
     as_field(field)
     demand_kernel(field, _CLAIM, Softmax, Exponential)
     demand_plain(field, _CLAIM, masses=True)
-    if not isinstance(field.mask, Full):
-        refuse(_CLAIM, "full attention, mask None", type(field.mask).__name__)
+    y = floating("y", y)
+    demand_full(field, _CLAIM, y.shape[0] if y.ndim else 1, float(jnp.finfo(y.dtype).eps))
     if field.frozen is not None:
         refuse(_CLAIM, "no frozen tokens", "`frozen`")
     if isinstance(field.kernel, Softmax) and field.heads > 1:
         refuse(_CLAIM, "one head under softmax", f"{field.heads}")
-    demand_constant(field, "P", _CLAIM)
-    demand_constant(field, "U", _CLAIM)
+    for name in ("P", "U"):
+        demand_constant(field, name, _CLAIM, min(since(t), 0.0))
     now = jnp.zeros(())
     P = field.P(now).reshape(-1, field.dim, field.dim)
     W = field.manifold.W.astype(P.dtype)

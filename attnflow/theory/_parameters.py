@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ._facts import is_identity
 from ._hypothesis import Hypothesis
 from ._ranges import finite, first_jump
 from ._setting import Changes, Setting
@@ -89,7 +90,7 @@ def identity_values(s: Setting) -> Hypothesis:
     if s.field.U is None or s.U_range is None:
         return Hypothesis(name, True, "U = I")
     slack, eye = s.rounding(s.field.U), np.eye(s.dim)
-    if (np.abs(s.U_range.centre - eye) + s.U_range.radius).max() <= slack:
+    if is_identity(s.U_range, slack):
         return Hypothesis(name, True, "U = I to rounding")
     off = np.abs(s.U_values - eye[None, None]).max(axis=(1, 2, 3))
     k = int(np.argmax(off))

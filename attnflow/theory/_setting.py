@@ -3,7 +3,6 @@
 from functools import cached_property
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,9 +11,10 @@ from ..geometry import hemisphere_certificate
 from ..geometry._hemisphere import HemisphereCertificate
 from ..model import AttentionField
 from ..observables import cosines
-from ..schedules import AbstractSchedule
+from ..schedules import AbstractSchedule, Range
 from ._demands import demand_matrix_scores
-from ._ranges import Range, range_of, some_times, values_at
+from ._facts import is_still, rounding, unit
+from ._ranges import range_of, some_times, values_at
 
 
 class Changes(NamedTuple):
@@ -74,11 +74,11 @@ class Setting:
         """The unit of rounding of a schedule's values; that of the tokens for the identity."""
         if schedule is None:
             return self.eps
-        return float(jnp.finfo(jax.eval_shape(schedule, jnp.asarray(self.t0)).dtype).eps)
+        return unit(schedule)
 
     def rounding(self, schedule: AbstractSchedule | None) -> float:
         """The relative size of a difference that rounding explains, in one of its matrices."""
-        return 8 * self.dim**0.5 * self.unit(schedule)
+        return rounding(self.dim, self.unit(schedule))
 
     @cached_property
     def W(self) -> np.ndarray:
@@ -131,7 +131,7 @@ class Setting:
     def P_changes(self) -> "Changes":
         """Whether P changes with time."""
         slack = self.rounding(self.field.P) * max(np.abs(self.P).max(), 1e-300)
-        if self.P_range.radius.max() <= slack:
+        if is_still(self.P_range, self.P, self.rounding(self.field.P)):
             return Changes(False, 0.0, self.t0, 0)
         times = some_times(self.field.P, self.t0)
         return _changes(values_at(self.field.P, times), times, slack)
@@ -142,7 +142,7 @@ class Setting:
         if self.field.U is None or self.U_range is None:
             return Changes(False, 0.0, self.t0, 0)
         slack = self.rounding(self.field.U) * max(np.abs(self.U).max(), 1e-300)
-        if self.U_range.radius.max() <= slack:
+        if is_still(self.U_range, self.U, self.rounding(self.field.U)):
             return Changes(False, 0.0, self.t0, 0)
         return _changes(self.U_values, self.U_times, slack)
 

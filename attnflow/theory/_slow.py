@@ -7,21 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..schedules import (
-    AbstractSchedule,
-    Bounded,
-    Constant,
-    FixedSpectrum,
-    Fourier,
-    Interpolated,
-    Piecewise,
-    PositiveSemidefinite,
-    Scaled,
-    ScaledIdentity,
-    Sinusoid,
-    Sum,
-    Symmetric,
-)
+from ..schedules import AbstractSchedule
 from ._hypothesis import Hypothesis
 from ._parameters import (
     asymmetry,
@@ -81,7 +67,7 @@ def slow_values(s: Setting) -> tuple[list[Hypothesis], Course | None]:
     k = int(np.argmax(off))
     if off[k] > slack:
         return [symmetric_values(s, values[k])], None
-    proved = _symmetric(U)
+    proved = U.is_symmetric()
     where = f"at {len(times)} times"
     says = "by its type" if proved else f"{where}; at all times it is not known"
     about = [Hypothesis("U symmetric", True if proved else None, says)]
@@ -138,30 +124,3 @@ def _around(s: Setting):
     centre = s.U_range.centre.reshape(s.dim, s.dim)
     reach = float(np.linalg.norm(s.U_range.radius))
     return top(centre, s.unit(s.field.U)), reach if math.isfinite(reach) else math.inf
-
-
-def _symmetric(schedule: AbstractSchedule) -> bool:
-    """Whether its type and numbers make every value symmetric."""
-
-    def same(*arrays) -> bool:
-        return all(asymmetry(np.asarray(a, np.float64)) <= 1e-15 for a in arrays)
-
-    match schedule:
-        case Constant():
-            return same(schedule.value)
-        case ScaledIdentity() | Symmetric() | PositiveSemidefinite() | FixedSpectrum():
-            return True
-        case Sinusoid():
-            entries = (schedule.amplitude, schedule.omega, schedule.phase)
-            return same(*(a for a in entries if a.ndim >= 2)) and all(a.ndim != 1 for a in entries)
-        case Fourier():
-            return same(schedule.constant, schedule.cosine, schedule.sine)
-        case Piecewise() | Interpolated():
-            return same(schedule.values)
-        case Sum():
-            return all(_symmetric(term) for term in schedule.terms)
-        case Scaled():
-            return _symmetric(schedule.schedule)
-        case Bounded():
-            return _symmetric(schedule.schedule)
-    return False

@@ -7,9 +7,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import check, floating
 from .._lapack import svdvals
-from ..model import AttentionField
-from ..model._kernels import Hardmax, Softmax
-from ..model._masks import Causal
+from ..model import AttentionField, Causal, Hardmax, Softmax
 from ._demands import (
     as_field,
     demand_identity,
@@ -17,6 +15,7 @@ from ._demands import (
     demand_plain,
     on_manifold,
     refuse,
+    since,
 )
 
 
@@ -217,7 +216,7 @@ def _start(field: Any, y0: Any, t: Any, t0: Any, claim: str) -> tuple[Array, Arr
     as_field(field)
     demand_kernel(field, claim, Softmax, Hardmax)
     demand_plain(field, claim)
-    demand_identity(field, claim)
+    demand_identity(field, claim, since(t0))
     y0 = on_manifold("y0", field, y0)
     t, t0 = floating("t", t).astype(y0.dtype), floating("t0", t0).astype(y0.dtype)
     elapsed = t - t0

@@ -239,7 +239,7 @@ def test_the_spectral_bound_differentiates_at_equal_singular_values(getkey):
 
 
 def test_materialise_changes_no_bit(getkey):
-    from attnflow.schedules._base import materialise
+    from attnflow.schedules._products import materialise
 
     x = jr.normal(getkey(), (7, 131)) * 10.0 ** jr.uniform(getkey(), (7, 131), minval=-9, maxval=9)
     assert jnp.array_equal(materialise(x), x)

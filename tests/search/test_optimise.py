@@ -328,6 +328,79 @@ def test_a_bound_cannot_be_chosen(as_user):
         search(schedule=bounded, trainable=spec)
 
 
+def test_frequencies_are_trained_where_a_pytree_says_so_alike_in_every_schedule():
+    fourier = af.Fourier(jnp.eye(3), jnp.ones((1, 3, 3)), jnp.ones((1, 3, 3)), 2.0)
+    for schedule in (fourier, af.Sinusoid(jnp.eye(3), 2.0), 3.0 * af.Sinusoid(jnp.eye(3), 2.0)):
+        inner = lambda s: s.schedule if isinstance(s, af.schedules.Scaled) else s  # noqa: E731
+        spec = af.search.trainable(schedule)
+        assert inner(spec).omega is False
+        assert inner(af.search.trainable(schedule, eqx.is_inexact_array)).omega is False
+        chosen = eqx.tree_at(lambda s: inner(s).omega, spec, True)  # noqa: B023
+        assert inner(af.search.trainable(schedule, chosen)).omega is True
+
+
+class Warmed(af.Piecewise):
+    """Knots under the name of another class."""
+
+
+class Marked(af.Piecewise):
+    """Knots, and a number that nobody says anything of."""
+
+    mark: jax.Array
+
+    def __init__(self, times, values, mark):
+        super().__init__(times, values)
+        self.mark = jnp.asarray(mark)
+
+
+class Settled(Marked):
+    """The same, where the class says that it is no time."""
+
+    never_trained = ()
+
+
+class Stretched(af.schedules.AbstractSchedule):
+    """A schedule of one's own that says nothing but what it must."""
+
+    knots: jax.Array
+    schedule: af.schedules.AbstractSchedule
+
+    def __call__(self, t):
+        return jnp.sum(self.knots) * self.schedule(t)
+
+    @property
+    def frequency(self):
+        return self.schedule.frequency
+
+    @property
+    def jump_times(self):
+        return self.knots
+
+
+def test_times_of_a_subclass_are_not_trained_and_what_no_class_tells_is_refused(as_user):
+    knots, values = [1.0, 2.0], jnp.ones((3, 3, 3))
+    spec = af.search.trainable(Warmed(knots, values))
+    assert (spec.times, spec.values) == (False, True)
+    with pytest.raises(
+        ValueError, match=r"`schedule` of type Marked does not say whether `\.mark`"
+    ):
+        search(schedule=Marked(knots, values, 1.0), bounds=None)
+    spec = af.search.trainable(Settled(knots, values, 1.0))
+    assert (spec.times, spec.values, spec.mark) == (False, True, True)
+
+    own = 2.0 * Stretched(jnp.asarray(knots), af.Constant(jnp.eye(3)))
+    with pytest.raises(
+        ValueError, match=r"type Stretched does not say whether `\.schedule\.knots`"
+    ):
+        af.search.trainable(own)
+    with pytest.raises(ValueError, match="never_trained"):
+        af.search.trainable(own, eqx.is_inexact_array)
+    spec = af.search.trainable(own, lambda leaf: leaf.ndim == 2)
+    assert (spec.schedule.knots, spec.schedule.schedule.value) == (False, True)
+    every = jax.tree.map(lambda _: True, own)
+    assert af.search.trainable(own, every).schedule.knots is True
+
+
 # === killed and gone on
 
 

@@ -237,3 +237,35 @@ def test_a_token_2_that_is_all_but_held_is_refused(monkeypatch):
     field = af.AttentionField(af.Sphere(2), P=P, mask="causal")
     with pytest.raises(ValueError, match="`field` must have a P for which token 2 gives"):
         exceptional_start(field, np.array([[1.0, 0.0], [np.cos(3.0), np.sin(3.0)]]))
+
+
+def test_it_calls_causal_constant_and_the_identity_what_verdicts_do():
+    P = generator("one answer").normal(size=(2, 2))
+    expected = exceptional_start(af.AttentionField(af.Sphere(2), P=P, mask="causal"), Y2)
+    still, eye = af.Sinusoid(P / np.sin(0.5), 0.0, 0.5), af.Sinusoid(np.eye(2), 0.0, np.pi / 2)
+    lower, none = np.tri(3, dtype=bool), np.where(np.tri(3, dtype=bool), 0.0, -np.inf)
+    past = af.Piecewise([-1.0], np.stack([np.eye(2), P]))
+    for P_, U, mask in ((still, None, lower), (P, eye, none), (past, None, "causal")):
+        field = af.AttentionField(af.Sphere(2), P=P_, U=U, mask=mask)
+        found = exceptional_start(field, Y2)
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+        verdict = af.theory.verdicts(field, found)["causal"]
+        said = {hypothesis.name: hypothesis.holds for hypothesis in verdict.hypotheses}
+        assert said["causal attention"] is said["P constant"] is said["U = I"] is True
+
+
+@pytest.mark.parametrize(
+    ("mask", "got"),
+    [
+        (
+            np.ones((3, 3), bool),
+            r"mask 'causal' for .*; got BooleanMask \(attention is not causal: 3",
+        ),
+        (np.tri(3), r"mask 'causal' for .*; got AdditiveBias \(attention is not causal: 3 pairs"),
+        (np.tri(4, dtype=bool), "mask 'causal' of 3 tokens for .*; got BooleanMask of 4"),
+    ],
+)
+def test_other_masks_than_the_causal_one_are_refused_with_what_differs(mask, got):
+    field = af.AttentionField(af.Sphere(2), P=np.eye(2), mask=mask)
+    with pytest.raises(ValueError, match=f"`field` must have {got}"):
+        exceptional_start(field, Y2)

@@ -1,5 +1,6 @@
 """Energy grows as the gradient flow says, and cross-ratios do not change without scores."""
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -145,3 +146,35 @@ def test_the_matrix_of_ratios_holds_all_of_them():
 def test_three_tokens_have_no_cross_ratio():
     with pytest.raises(ValueError, match="`y` must hold at least four tokens; got 3"):
         cross_ratios(np.eye(3))
+
+
+def test_energy_rate_and_verdicts_agree_on_what_is_constant_and_full():
+    still = af.Sinusoid(np.eye(2), 0.0, 0.5)
+    plain = af.AttentionField(af.Sphere(2), np.sin(0.5) * np.eye(2))
+    expected = float(energy_rate(plain, 0.0, Y))
+    for mask in (None, np.ones((2, 2), bool)):
+        field = af.AttentionField(af.Sphere(2), still, mask=mask)
+        assert float(energy_rate(field, 0.0, Y)) == pytest.approx(expected, rel=1e-12)
+        said = {h.name: h for v in af.theory.verdicts(field, Y).values() for h in v.hypotheses}
+        assert said["full attention"].holds is True
+        assert said["P = beta I, constant"].holds is True
+    # What is traced has no numbers: constant is what its type makes so.
+    with pytest.raises(ValueError, match="a P that time does not change"):
+        eqx.filter_jit(energy_rate)(af.AttentionField(af.Sphere(2), still), 0.0, Y)
+    assert float(eqx.filter_jit(energy_rate)(plain, 0.0, Y)) == pytest.approx(expected, rel=1e-12)
+    # A bias that is the same throughout a row changes no weight, but the energy.
+    with pytest.raises(ValueError, match="full attention, mask None"):
+        energy_rate(af.AttentionField(af.Sphere(2), np.eye(2), mask=np.ones((2, 2))), 0.0, Y)
+
+
+def test_a_matrix_that_changes_later_or_did_before_the_time_is_not_constant_there():
+    steps = af.Piecewise([1.0], np.stack([np.eye(2), 2 * np.eye(2)]))
+    field = af.AttentionField(af.Sphere(2), steps)
+    for t in (0.0, 0.5, 2.0):
+        with pytest.raises(ValueError, match="a P that time does not change"):
+            energy_rate(field, t, Y)
+    past = af.Piecewise([-1.0], np.stack([np.eye(2), 2 * np.eye(2)]))
+    field = af.AttentionField(af.Sphere(2), past)
+    assert float(energy_rate(field, 0.0, Y)) > 0
+    with pytest.raises(ValueError, match="a P that time does not change"):
+        energy_rate(field, -2.0, Y)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import attnflow as af
+from attnflow.search._cycle import rest_of
 from attnflow.theory import _ranges
 
 _K = jr.split(jr.key(5), 6)
@@ -103,3 +104,34 @@ def test_theorem_3_2_is_decided_for_what_is_constrained_or_repeats(P, holds):
     field = af.AttentionField(af.Sphere(3), CASES[P])
     y0 = af.Sphere(3).random_hemisphere(jr.key(1), (4,), v=jnp.array([1.0, 0.0, 0.0]))
     assert af.theory.verdicts(field, y0)["3.2"].applies is holds
+
+
+def test_what_does_not_say_that_it_repeats_is_not_taken_to_have_stopped():
+    unknown = af.Function(lambda t: jnp.exp(-t) * _M)
+    for schedule in (unknown, 2.0 * unknown + _M, af.Symmetric(unknown)):
+        assert _ranges.recurrence(schedule, 0.0) is None
+        assert np.all(np.isinf(_ranges.range_of(schedule, 0.0).slope))
+        assert rest_of(af.AttentionField(af.Sphere(3), schedule)).period is None
+    # What repeats does so whatever it repeats.
+    assert _ranges.recurrence(af.Periodic(unknown, 0.5, 4), 0.0) == pytest.approx(0.5)
+
+
+def test_a_slope_is_worth_nothing_where_jumps_may_hide():
+    class Stepped(af.schedules.AbstractSchedule):
+        frequency = None
+        jump_times = jnp.array([1.0])
+
+        def __call__(self, t):
+            return jnp.where(t < 1.0, 1.0, 2.0) * _M
+
+        def range_from(self, t0):
+            still = af.schedules.Range.still(1.5 * _M)
+            return still._replace(radius=np.abs(0.5 * np.asarray(_M)))
+
+    for schedule in (Stepped(), Stepped() + _M):
+        found = _ranges.range_of(schedule, 0.0)
+        assert np.all(np.isfinite(found.radius))
+        assert np.all(np.isinf(found.slope))
+    y0 = af.Sphere(3).random_hemisphere(jr.key(1), (4,), v=jnp.array([1.0, 0.0, 0.0]))
+    verdict = af.theory.verdicts(af.AttentionField(af.Sphere(3), Stepped()), y0)["3.2"]
+    assert verdict.applies is None

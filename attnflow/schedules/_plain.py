@@ -1,6 +1,7 @@
-"""Schedules that time does not change: a constant matrix, a multiple of the identity, a function of the user's."""
+"""Two plain ones: a multiple of the identity, and a function of the user's."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -8,40 +9,10 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._callables import as_module
-from .._checks import boolean, check, check_now, finite, floating, is_concrete, room, whole
-from ._base import AbstractSchedule, as_schedule
-
-
-class Constant(AbstractSchedule):
-    r"""$M(t) = M$. A plain array given where a schedule is expected becomes one.
-
-    **Arguments:**
-
-    - `value`: any real array; integers become floats.
-    """
-
-    value: Float[Array, "..."]
-
-    def __init__(self, value: Real[ArrayLike, "..."]):
-        value = floating("value", value)
-        if is_concrete(value):  # a run-time check would cost every compiled program that builds one
-            check(value, lambda v: ~np.isfinite(v), "`value` must be finite; got inf or NaN.")
-        self.value = value
-
-    def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
-        return self.value
-
-    @property
-    def frequency(self) -> None:
-        return None
-
-    @property
-    def jump_times(self) -> None:
-        return None
-
-    def congruence(self, left, right) -> AbstractSchedule:
-        # The large matrix first, as it lies in memory: the other order copies it, transposed.
-        return Constant(left @ (self.value @ right))
+from .._checks import boolean, check_now, finite, is_concrete, room, whole
+from ._base import AbstractSchedule, Constant, as_schedule
+from ._in_file import InFile
+from ._range import Range
 
 
 class ScaledIdentity(AbstractSchedule):
@@ -58,6 +29,10 @@ class ScaledIdentity(AbstractSchedule):
 
     coefficient: AbstractSchedule
     dim: int = eqx.field(static=True)
+
+    time_through_parts: ClassVar[bool] = True
+    never_trained: ClassVar = ()
+    in_file: ClassVar = InFile("scaled-identity", coefficient="schedule", dim=int)
 
     def __init__(self, coefficient, dim: int):
         self.coefficient = as_schedule("coefficient", coefficient)
@@ -90,6 +65,16 @@ class ScaledIdentity(AbstractSchedule):
     def congruence(self, left, right) -> AbstractSchedule:
         return self.coefficient * Constant(left @ right)
 
+    def range_from(self, t0: float) -> Range:
+        c = self.coefficient.range_from(t0)
+        return c.aligned(c.centre.ndim + 2) * Range.still(np.eye(self.dim))
+
+    def is_symmetric(self) -> bool:
+        return True
+
+    def identity_coefficient(self) -> AbstractSchedule:
+        return self.coefficient
+
 
 class Function(AbstractSchedule):
     r"""$M(t) = f(t)$ for a function of the user's own.
@@ -109,6 +94,8 @@ class Function(AbstractSchedule):
     _frequency: Float[Array, ""] | None
     _jump_times: Float[Array, " jumps"] | None
     kinked: bool = eqx.field(static=True)
+
+    never_trained: ClassVar = ("_frequency", "_jump_times")
 
     def __init__(self, function: Callable, *, frequency=None, jump_times=None, kinked=False):
         self.kinked = boolean("kinked", kinked)

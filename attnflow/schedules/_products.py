@@ -1,0 +1,45 @@
+"""Products of arrays of tokens and matrices, with and without an axis of heads."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+
+def rows_times(y: Array, matrix: Array) -> Array:
+    """$M y_j$ for rows $y_j$: `(tokens, cols)` by `(*heads, rows, cols)` to `(*heads, tokens, rows)`."""
+    if matrix.ndim == 2:
+        return y @ matrix.T
+    # One product with the heads side by side: a matmul would copy the tokens for each head.
+    return jnp.einsum("jd,hed->hje", y, matrix)
+
+
+def pair(x: Array, y: Array) -> Array:
+    """$x_i^\top y_j$ for `(*heads, tokens, d)` and `(*heads, others, d)`, heads on either or both."""
+    if x.ndim == 2 and y.ndim == 3:
+        return jnp.einsum("id,hjd->hij", x, y)
+    if x.ndim == 3 and y.ndim == 2:
+        return jnp.einsum("hid,jd->hij", x, y)
+    return jnp.matmul(x, jnp.swapaxes(y, -1, -2))
+
+
+def materialise(x: Array) -> Array:
+    """`x`, computed once, although what uses it would fuse it in and compute it again.
+
+    XLA's CPU compiler fuses `x` into a broadcast product `x[:, None] * y`, where it evaluates each
+    sine of `x` once for every row of `y`, and it removes optimisation barriers. A product with a
+    small identity matrix is exact, is not fused, and batches. (50 tokens in R^500, 2 heads: a
+    diagonal of 1000 sines cost 0.45 ms an evaluation fused, 0.03 ms so.)
+    """
+    if x.size < 64:
+        return x
+    width = 8
+    padded = jnp.pad(x.ravel(), (0, -x.size % width)).reshape(-1, width)
+    eye = jnp.eye(width, dtype=x.dtype)
+    same = jnp.matmul(padded, eye, precision=jax.lax.Precision.HIGHEST)
+    return same.ravel()[: x.size].reshape(x.shape)
+
+
+def times(a: Array, b: Array) -> Array:
+    """The entrywise product, the one of lower rank (no head axis) repeated over the other's first axes."""
+    rank = max(a.ndim, b.ndim)
+    return a.reshape((1,) * (rank - a.ndim) + a.shape) * b.reshape((1,) * (rank - b.ndim) + b.shape)
