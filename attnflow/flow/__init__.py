@@ -1,7 +1,7 @@
 """Running the model: assembled problems, projected solvers, events, observers, layers."""
 
 from ._control import ResumableController as ResumableController, TokenNorm as TokenNorm
-from ._events import Consensus as Consensus, consensus as consensus
+from ._events import Consensus as Consensus, consensus as consensus, how_ended as how_ended
 from ._iterate import iterate as iterate
 from ._problem import Options as Options, Problem as Problem, assemble as assemble
 from ._projected import ProjectedSolver as ProjectedSolver

@@ -66,7 +66,8 @@ def simulate(
     - `event`: ends the run: [`consensus`][], a function of `(y)` or `(t, y)`, a pytree of them, or a
       `diffrax.Event`. A real function ends it where it changes sign, a Boolean one where it turns
       true, at a time found by bisection. One that holds at `t0` already (Boolean true, consensus
-      reached, a real function zero) ends it there.
+      reached, a real function zero) ends it there. One that becomes NaN ends it as failed: whether it has
+      happened is not known.
     - `adjoint`: how to differentiate; `diffrax.RecursiveCheckpointAdjoint` by default (reverse mode).
       Forward mode needs `diffrax.ForwardMode()`; `jax.hessian`, which is forward over reverse, needs
       `diffrax.DirectAdjoint()` (whose reverse-mode gradient of an adaptive run was seen off by more
@@ -166,8 +167,14 @@ def _raise_failures(solution: Solution, max_steps: int) -> Solution:
         if bool(jnp.all(okay)) and bool(jnp.all(finite)):
             return solution
         reached = f"reached t = {float(jnp.min(solution.t1)):g}"
+        undefined = _names(solution.undefined)
         out_of_steps = bool(jnp.any(result == diffrax.RESULTS.max_steps_reached))
-        if out_of_steps:
+        if undefined:
+            why = (
+                f"{undefined} was NaN ({reached}), so that whether it happened is not known; let it "
+                "be a number everywhere, such as jnp.where(there, value, 1.0)."
+            )
+        elif out_of_steps:
             why = f"`max_steps` = {max_steps} was not enough ({reached}); raise it or loosen rtol."
         elif bool(jnp.any(result == diffrax.RESULTS.dt_min_reached)) or not bool(jnp.all(finite)):
             why = (
@@ -182,3 +189,10 @@ def _raise_failures(solution: Solution, max_steps: int) -> Solution:
         "Pass throw=False to keep what there is."
     )
     return check(solution, ~okay | ~finite, message)
+
+
+def _names(undefined: Any) -> str:
+    """The events that were NaN, as they are written: `event['log']`; empty where none was."""
+    leaves = jax.tree_util.tree_flatten_with_path(undefined)[0]
+    lost = [jax.tree_util.keystr(path) for path, flag in leaves if bool(jnp.any(flag))]
+    return ", ".join(f"`event{key}`" for key in lost)
