@@ -51,7 +51,8 @@ class Records:
     - `number`: of each trajectory in `starts`.
     - `ts`: the times asked for, shape `(n,)`; `None` where the end alone is observed.
     - `ys`: observed values, a pytree like `observe`, shape `(trajectories, n, ...)`, `n = 1` without
-      `ts`. Saves that did not happen are NaN (-1 for integers, False for Booleans).
+      `ts`. Saves that did not happen are NaN (-1 for integers, the largest
+      for unsigned ones, False for Booleans). Values keep their dtype to the last bit.
     - `saved`: how many saves happened.
     - `t1`: when each ended.
     - `outcome`: an [`Outcome`][] each, as small integers.

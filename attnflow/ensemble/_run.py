@@ -163,7 +163,7 @@ def run(
     with bar(total=count, description="trajectories", unit="", show=progress) as shown:
         for rows in workers.rows():
             if sink is None:
-                sink = Sink(mine, count, rows, options.ts, structure, summaries, keep)
+                sink = Sink(mine, count, rows, options.ts, summaries, keep)
             sink.add(rows)
             shown.update(len(rows["number"]))
     assert sink is not None

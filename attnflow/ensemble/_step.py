@@ -27,7 +27,8 @@ from ._stages import Stepper
 
 
 def observed(problem: Problem, t: Array, x: Array) -> Any:
-    return problem.saves(t, x, problem.options.args)
+    """The observers' values, in their own dtypes."""
+    return problem.saves.values(t, x, problem.options.args)
 
 
 def may_jump(stepper: Stepper, t, tnext, y, control) -> bool:
@@ -158,7 +159,7 @@ def finish(stepper: Stepper, lanes: Lanes) -> dict[str, Any]:
         status = jnp.where(at_start, REACHED, status)
 
     def tokens_and_events(p, t, y, happened):
-        values = None if p.options.ts is not None else p.saves(t, y, p.options.args)
+        values = None if p.options.ts is not None else observed(p, t, y)
         which, lost, finite = None, jnp.array(False), jnp.all(jnp.isfinite(y))
         if p.event is not None:
             happened &= finite

@@ -3,6 +3,7 @@
 from ._control import ResumableController as ResumableController, TokenNorm as TokenNorm
 from ._events import Consensus as Consensus, consensus as consensus, how_ended as how_ended
 from ._iterate import iterate as iterate
+from ._observe import missing as missing
 from ._problem import Options as Options, Problem as Problem, assemble as assemble
 from ._projected import ProjectedSolver as ProjectedSolver
 from ._sides import SidedSolver as SidedSolver

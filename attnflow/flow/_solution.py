@@ -32,7 +32,8 @@ class Solution(eqx.Module):
 
     - `ts`: times of the saves, shape `(n,)`; NaN where a save did not happen.
     - `ys`: tokens `(n, tokens, dim)`, or the pytree of `observe` with a leading axis of `n`. Saves
-      that did not happen are NaN (-1 for integers, False for Booleans).
+      that did not happen are NaN (-1 for integers, the largest
+      for unsigned ones, False for Booleans). Values keep their dtype to the last bit.
     - `saved`: Boolean `(n,)`, which saves happened.
     - `t0`, `t1`: where the run began and ended (the event's time, if one ended it).
     - `y1`: tokens at `t1`, shape `(tokens, dim)`.

@@ -21,13 +21,10 @@ def rows(seed=0, failing=True):
         "t1": ended,
         "steps": rng.integers(5, 50, COUNT, dtype=np.int32),
         "accepted": np.full(COUNT, 5, np.int32),
-        "ys": {"x": rng.normal(size=(COUNT, 2)), "n": rng.integers(0, 9, (COUNT, 2)) * 1.0},
+        "ys": {"x": rng.normal(size=(COUNT, 2)), "n": rng.integers(0, 9, (COUNT, 2), np.int32)},
         "saved": np.where(status == Outcome.NOT_FINITE, 1, 2).astype(np.int32),
         "event": None,
     }
-
-
-STRUCTURE = {"x": np.empty(0), "n": np.empty(0, np.int32)}
 
 
 def x(records: Records):
@@ -45,7 +42,7 @@ def summaries():
 
 
 def pour(all_rows, order, keep=False, pieces=50):
-    sink = Sink(0, COUNT, all_rows, np.array([0.0, 1.0]), STRUCTURE, summaries(), keep)
+    sink = Sink(0, COUNT, all_rows, np.array([0.0, 1.0]), summaries(), keep)
     for piece in np.array_split(order, pieces):
         sink.add({k: _pick(v, piece) for k, v in all_rows.items()})
     return sink.result()
@@ -158,6 +155,6 @@ def test_bad_arguments_are_refused_by_name(make, named):
 
 
 def test_a_function_that_gives_one_number_for_all_is_refused():
-    sink = Sink(0, COUNT, rows(), None, STRUCTURE, {"mean": Mean(lambda r: 1.0)}, keep=False)
+    sink = Sink(0, COUNT, rows(), None, {"mean": Mean(lambda r: 1.0)}, keep=False)
     with pytest.raises(ValueError, match="one value for each"):
         sink.add(rows())
