@@ -159,6 +159,13 @@ def test_what_is_wrong_is_said_with_its_place(name, value, message):
         from_builtins(raw)
 
 
+def test_true_and_false_are_no_numbers_of_an_axis():
+    labelled = [{"label": "a", "value": [[True, False], [False, True]]}]
+    made = study(grid={"P": labelled}, attention={"P": "$P"}, manifold={"dim": 2})
+    with pytest.raises(ValueError, match=r"\$\.attention\.P: Expected numbers; got true and false"):
+        plan(made)
+
+
 def test_the_value_of_an_axis_that_does_not_fit_is_named():
     with pytest.raises(ValueError, match=r"^\$\.grid\.n\[1\]: Expected `int` >= 1 .*tokens\.count"):
         study(grid={"beta": [1.0], "n": [2, 0]}, tokens={"count": "$n"})
