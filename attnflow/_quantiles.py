@@ -24,5 +24,6 @@ def quantile(values: Any, q: Any, quantiles: Callable[..., Any] = np.quantile) -
     high = quantiles(values, q, axis=0, method="higher")
     with np.errstate(invalid="ignore"):
         between = quantiles(values, q, axis=0)
-        beyond = np.where(low == high, low, low + high)
-    return np.where(np.isfinite(low) & np.isfinite(high), between, beyond)
+        beyond = low + high
+    between = np.where(np.isfinite(low) & np.isfinite(high), between, beyond)
+    return np.where(low == high, low, between)

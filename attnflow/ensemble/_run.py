@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Key, Real
 
 from .._checks import boolean, instance, shown, whole
-from ..flow._options import make_options
+from ..flow import make_options
 from ..flow._problem import Problem
 from ..model import AttentionField
 from ..model._many import fits_columns

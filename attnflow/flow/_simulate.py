@@ -1,5 +1,7 @@
 """`simulate`: one trajectory of a field, from a start to a time or an event."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import diffrax
@@ -61,8 +63,8 @@ def simulate(
       (measured on five kinds of flow: `benchmarks/README.md`).
     - `controller`: a diffrax step size controller in place of the default one, which also keeps steps
       below 0.58 of the schedules' shortest period and out of step with it. Adaptive ones end their steps
-      where smooth pieces of the schedules meet (jumps, knots); constant steps keep their order where
-      these lie on their grid, and lose it elsewhere.
+      where smooth pieces of the schedules meet (jumps, knots). Constant steps are cut in two at jumps off
+      their grid, which costs one step more each; knots and kinks off it cost them their order.
     - `event`: ends the run: [`consensus`][], a function of `(y)` or `(t, y)`, a pytree of them, or a
       `diffrax.Event`. A real function ends it where it changes sign, a Boolean one where it turns
       true, at a time found by bisection. One that holds at `t0` already (Boolean true, consensus
@@ -129,16 +131,8 @@ def simulate(
     )
 
     # === run
-    try:
+    with forward_mode_named(options.adjoint):
         solution = _run(cast_floats(field, dtype), y0, options)
-    except TypeError as error:
-        if "forward-mode" in str(error) and "custom_vjp" in str(error):
-            raise TypeError(
-                "`adjoint` must be diffrax.ForwardMode() or diffrax.DirectAdjoint() for forward-mode "
-                f"differentiation (jvp, jacfwd, hessian); got {type(options.adjoint).__name__}, which is for "
-                "reverse mode alone."
-            ) from error
-        raise
     return _raise_failures(solution, options.max_steps) if throw else solution
 
 
@@ -146,6 +140,21 @@ def simulate(
 def _run(field: AttentionField, y0: Array, options: Options) -> Solution:
     problem = assemble(field, y0, options)
     return problem.solution(problem.integrate())
+
+
+@contextmanager
+def forward_mode_named(adjoint: Any) -> Iterator[None]:
+    """What JAX says of forward-mode differentiation through the default adjoint, with its remedy."""
+    try:
+        yield
+    except TypeError as error:
+        if "forward-mode" in str(error) and "custom_vjp" in str(error):
+            raise TypeError(
+                "`adjoint` must be diffrax.ForwardMode() or diffrax.DirectAdjoint() for forward-mode "
+                f"differentiation (jvp, jacfwd, hessian); got {type(adjoint).__name__}, which is for "
+                "reverse mode alone."
+            ) from error
+        raise
 
 
 def cast_floats(tree: Any, dtype) -> Any:

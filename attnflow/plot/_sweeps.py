@@ -86,7 +86,13 @@ def heat_map(
     ax = new_axes((5.6, 4.0)) if ax is None else ax
     finite = values[np.isfinite(values)]
     low, high = limits or ((finite.min(), finite.max()) if len(finite) else (None, None))
-    beyond = [bool(np.isneginf(values).any()), bool(np.isposinf(values).any())]
+    beyond = (bool(np.isneginf(values).any()), bool(np.isposinf(values).any()))
+    if any(
+        beyond
+    ):  # matplotlib takes infinities for missing: they are drawn as what is out of range
+        low, high = (0.0, 1.0) if low is None or high is None else (low, high)
+        out = max(1.0, high - low)
+        values = np.clip(values, low - out, high + out)
     image = ax.pcolormesh(
         across.edges, up.edges, np.ma.masked_where(np.isnan(values), values),
         cmap=matplotlib.colormaps[colours].with_extremes(bad=_MISSING),
@@ -101,9 +107,7 @@ def heat_map(
         if label and "trial" in array.dims and "trial" not in (x, y):
             label += ", mean over trials"
     ends = {(True, True): "both", (True, False): "min", (False, True): "max"}
-    ax.figure.colorbar(
-        image, ax=ax, label=label, extend=ends.get((beyond[0], beyond[1]), "neither")
-    )
+    ax.figure.colorbar(image, ax=ax, label=label, extend=ends.get(beyond, "neither"))
     ax.set_xlabel(title_of(array, x) if xlabel is None else xlabel)
     ax.set_ylabel(title_of(array, y) if ylabel is None else ylabel)
     if title:

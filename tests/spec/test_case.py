@@ -175,7 +175,7 @@ def test_a_mask_of_whole_numbers_is_refused_in_a_file_as_in_python(mask):
         {"output": {"observe": ["lyapunov"], "v": T[0]}},
     ],
 )
-def test_true_and_false_are_no_numbers_in_a_file_as_in_python(tables):
+def test_true_and_false_are_no_numbers_in_a_file_as_in_python(tables, as_user):
     with pytest.raises(
         ValueError, match=r"^\$\.\w+: `\w+` must be an array of real numbers; got dtype bool"
     ):
