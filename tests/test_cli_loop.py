@@ -7,7 +7,9 @@ import pytest
 
 import attnflow as af
 from attnflow.cli import main
+from attnflow.cli._loop import _lines
 from attnflow.language import Architecture
+from tests.systems import gpt_checkpoint
 
 SMALL = Architecture("gpt2", 50257, 256, 32, 2, 4, 64)
 
@@ -103,3 +105,35 @@ def test_texts_by_the_folder_s_tokenizer(capsys, tmp_path):
     assert "2 prompts of 3 tokens" in out
     (tmp_path / "none.txt").write_text("\n")
     assert "is empty" in refused(capsys, *options, "--texts", tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\ufeffthe cat\nthe mat\n",
+        "the cat\r\nthe mat\r\n",
+        "the cat\rthe mat",
+        "\n\nthe cat\n \n\t\nthe mat",
+        "\ufeffthe cat\r\n\r\nthe mat\r\n\r\n",
+    ],
+)
+def test_lines_of_a_text_are_its_prompts_however_they_end(content, tmp_path):
+    path = tmp_path / "texts.txt"
+    path.write_bytes(content.encode())
+    assert _lines(path) == ["the cat", "the mat"]
+
+
+def test_form_feeds_and_separators_are_part_of_a_prompt(tmp_path):
+    path = tmp_path / "texts.txt"
+    inside = [f"the{mark}cat" for mark in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\ufeff"]
+    path.write_bytes("\n".join(inside).encode())
+    assert _lines(path) == inside
+
+
+def test_a_vocabulary_of_one_s_own_is_named_with_what_to_do(capsys, tmp_path):
+    config, _ = gpt_checkpoint("gpt2", "vocabulary")
+    (tmp_path / "config.json").write_text(json.dumps(dict(config)))
+    for words in (["--weights", "fixed"], ["--weights", "redrawn", "--prompts", 2]):
+        said = refused(capsys, "--model", tmp_path, *words, "--length", 4, "--passes", 1)
+        assert f"has a vocabulary of its own, {config['vocab_size']} ids" in said
+        assert "give prompts for it by --texts" in said

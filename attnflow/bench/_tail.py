@@ -24,13 +24,8 @@ def heavy_tail(count: int) -> dict[str, float]:
     Beside it a vmap of `simulate`, where all wait for the slowest, and the ideal: the steps all
     trajectories need, each at the cost of a step where no lane is ever idle.
     """
-    circle = Sphere(2)
-
-    def make(beta):
-        return AttentionField(circle, P=beta * jnp.eye(2), scale=2**-0.5)
-
-    fields = eqx.filter_vmap(make)(jnp.tile(jnp.arange(1.0, 5.0), count // 4))
-    tokens = np.asarray(circle.random(jr.key(1), (count, 8)))
+    fields = eqx.filter_vmap(_make)(jnp.tile(jnp.arange(1.0, 5.0), count // 4))
+    tokens = np.asarray(Sphere(2).random(jr.key(1), (count, 8)))
     last: dict[str, Any] = {}
 
     options = {"observe": {"E": misalignment}, "progress": False}
@@ -49,7 +44,7 @@ def heavy_tail(count: int) -> dict[str, float]:
     angles = np.arange(8) * np.pi / 4 + 0.05 * np.random.default_rng(0).normal(size=(lanes, 8))
     never = functools.partial(
         run,
-        eqx.filter_vmap(make)(jnp.full(lanes, -8.0)),
+        eqx.filter_vmap(_make)(jnp.full(lanes, -8.0)),
         np.stack([np.cos(angles), np.sin(angles)], axis=-1),
         field_axes=eqx.if_array(0),
         t1=1e9,
@@ -62,18 +57,9 @@ def heavy_tail(count: int) -> dict[str, float]:
     seconds = clock(lambda: taken.append(never().stats["num_steps"]), 2).later
     a_step = seconds / (most * lanes) if min(taken[-1]) == most else math.nan
 
-    @eqx.filter_jit
-    def lockstep(beta, y):
-        def one(beta, y0):
-            event = consensus(1e-4)
-            observe = {"E": misalignment}
-            return simulate(make(beta), y0, t1=1000.0, event=event, observe=observe).ys["E"]
-
-        return jax.vmap(one)(beta, y)
-
     some = count // 4
     beta = jnp.tile(jnp.arange(1.0, 5.0), some // 4)
-    _, together = clock(lambda: lockstep(beta, jnp.asarray(tokens[:some])), 1)
+    _, together = clock(lambda: _lockstep(beta, jnp.asarray(tokens[:some])), 1)
     return {
         "trajectories": count,
         "first call, seconds": first,
@@ -86,3 +72,17 @@ def heavy_tail(count: int) -> dict[str, float]:
         "vmap of simulate / run": together * count / some / later,
         "part that came to t = 1000": float(1 - last["run"].reached.mean()),
     }
+
+
+def _make(beta: Any) -> AttentionField:
+    return AttentionField(Sphere(2), P=beta * jnp.eye(2), scale=2**-0.5)
+
+
+@eqx.filter_jit
+def _lockstep(beta: Any, y: Any) -> Any:
+    def one(beta, y0):
+        event = consensus(1e-4)
+        observe = {"E": misalignment}
+        return simulate(_make(beta), y0, t1=1000.0, event=event, observe=observe).ys["E"]
+
+    return jax.vmap(one)(beta, y)

@@ -43,17 +43,8 @@ def solver_points(
     ts = jnp.linspace(0, t1, 5)[1:]
     starts = jnp.asarray(starts)
 
-    @eqx.filter_jit
     def run(solver, number, constant):
-        def one(y0):
-            if constant:
-                how = {"controller": diffrax.ConstantStepSize(), "dt0": number}
-            else:
-                how = {"rtol": number, "atol": 0.0}
-            sol = simulate(field, y0, t1=t1, ts=ts, solver=solver, throw=False, **how)
-            return sol.ys, sol.stats["num_steps"]
-
-        return jax.lax.map(one, starts)
+        return _run(field, starts, ts, solver, number, constant)
 
     if not isinstance(reference, np.ndarray):
         reference = np.asarray(run(reference[0], jnp.asarray(reference[1]), False)[0])
@@ -75,3 +66,16 @@ def solver_points(
         if seconds > patience:
             break
     return points, steps, reference
+
+
+@eqx.filter_jit
+def _run(field: Any, starts: Any, ts: Any, solver: Any, number: Any, constant: bool) -> Any:
+    def one(y0):
+        if constant:
+            how = {"controller": diffrax.ConstantStepSize(), "dt0": number}
+        else:
+            how = {"rtol": number, "atol": 0.0}
+        sol = simulate(field, y0, t1=ts[-1], ts=ts, solver=solver, throw=False, **how)
+        return sol.ys, sol.stats["num_steps"]
+
+    return jax.lax.map(one, starts)

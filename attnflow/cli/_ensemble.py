@@ -126,7 +126,7 @@ def _run(
 
 
 def _table(result: Any, until: float | None) -> str:
-    import numpy as np
+    from .._quantiles import quantile
 
     levels = (0.05, 0.25, 0.5, 0.75, 0.95)
     lines = [f"{'':<19}" + "".join(f"{f'{100 * q:g} %':>12}" for q in levels)]
@@ -139,7 +139,7 @@ def _table(result: Any, until: float | None) -> str:
     rows["steps"] = result.stats["num_steps"][good]
     for name, values in rows.items():
         if len(values):
-            found = np.quantile(values, levels)
+            found = quantile(values, levels)
             lines.append(f"{name:<19}" + "".join(f"{x:>12.6g}" for x in found))
     return "\n".join(lines)
 

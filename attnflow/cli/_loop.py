@@ -63,8 +63,8 @@ def loop(
     length
         Tokens kept of each.
     texts
-        A file with a prompt in each line instead, for the folder's tokenizer; all are cut to the
-        shortest, and to --length.
+        A file (UTF-8) with a prompt in each line instead, for the folder's tokenizer; all are cut to
+        the shortest, and to --length. Empty lines count for nothing.
     seed
         Of random weights.
     dtype
@@ -102,6 +102,7 @@ def loop(
             )
         if texts is None:
             ids: Any = language.paper_prompts(prompts, max(length, 200))[:, :length]
+            _check_vocabulary(model, getattr(source, "architecture", source), int(ids.max()))
         else:
             ids = _encoded(folder, texts, length)
         run = language.looped(
@@ -129,17 +130,33 @@ def loop(
     return 0
 
 
+def _check_vocabulary(model: str, architecture: Any, most: int) -> None:
+    if most >= architecture.vocabulary:
+        raise ValueError(
+            f"--model {model} has a vocabulary of its own, {architecture.vocabulary} ids, and the paper's "
+            f"prompts are of GPT-2's, 50257 (here up to {most}): give prompts for it by --texts."
+        )
+
+
 def _left(out: Path | None) -> str:
     if out is None:
         return "interrupted; with --out the same command would go on from there"
     return f"interrupted: the passes before are in {out}; the same command goes on from there"
 
 
+def _lines(path: Path) -> list[str]:
+    """The lines of a text file that are not empty, by any system's line ends, without a byte order mark."""
+    # Not `splitlines`: form feeds and Unicode's separators are part of a text.
+    with open(path, encoding="utf-8-sig", newline=None) as file:
+        lines = [line.removesuffix("\n") for line in file]
+    return [line for line in lines if line.strip()]
+
+
 def _encoded(folder: Path, texts: Path, length: int) -> list[list[int]]:
     from .. import language
 
     try:
-        lines = [line for line in texts.read_text().splitlines() if line.strip()]
+        lines = _lines(texts)
     except UnicodeDecodeError as error:
         raise ValueError(f"--texts must be a text file; {texts} is not: {error.reason}.") from None
     if not lines:

@@ -17,8 +17,8 @@ from ._starts import Recipe, start_is_good
 
 # What a lane holds: nothing it may be given, nothing, a run under way, or one of the endings.
 CLOSED, VACANT, RUNNING = -2, -1, 0
-REACHED, TIME_UP, NOT_FINITE, STEP_LIMIT, BAD_START, SOLVER_FAILED = 1, 2, 3, 4, 5, 6
-HELD = 7  # reached, at its start already
+REACHED, TIME_UP, NOT_FINITE, STEP_LIMIT, BAD_START, SOLVER_FAILED, EVENT_NAN = 1, 2, 3, 4, 5, 6, 7
+HELD = 8  # over at its start already, by an event
 
 _FIRST_STEP = 0.01
 
@@ -136,7 +136,7 @@ def first_state(problem: Problem) -> tuple[Any, Array, Any, Array]:
     tnext, control = controller.init(terms, o.t0, o.t1, problem.y0, dt0, o.args, solver.func, order)
     solver_state = solver.init(terms, o.t0, jnp.minimum(tnext, o.t1), problem.y0, o.args)
     first = None if problem.event is None else problem.event.cond_fn
-    holds = first.any_holds if isinstance(first, FirstOf) else jnp.array(False)
+    holds = first.ends_at_start if isinstance(first, FirstOf) else jnp.array(False)
     numbers = jax.tree.map(jnp.asarray, (solver_state, control))
     return numbers[0], jnp.minimum(tnext, o.t1), numbers[1], holds
 

@@ -1,6 +1,8 @@
 """`mean`: an average over trajectories that can be differentiated, in the memory of one chunk."""
 
+import inspect
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import diffrax
@@ -10,10 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from .._checks import whole
-from ..flow import Solution, simulate
+from .._callables import as_module
+from .._checks import floating, whole
+from .._recognised import recognised
+from ..flow import Solution, forward_mode_named, make_options, simulate
 from ..model import AttentionField
-from ._starts import gather_starts
+from ._starts import Recipe, Starts, gather_starts
 
 _CHUNK = 32
 
@@ -69,15 +73,46 @@ def mean(
     value, gradient = eqx.filter_jit(eqx.filter_value_and_grad(late))(field)
     ```
     """
+    # === check arguments
     many = gather_starts(field, starts, field_axes, number, key)
     chunk = None if chunk is None else whole("chunk", chunk)
     chunk = min(many.number, _CHUNK if chunk is None else chunk)
+    how, adjoint = _checked(many, {"t1": t1, **options})
+
+    # === run
     chunks = -(-many.number // chunk)
     numbers = jnp.arange(chunks * chunk, dtype=jnp.int32).reshape(chunks, chunk)
+    data = jax.tree.map(jnp.asarray, many.data)
+    with forward_mode_named(adjoint):
+        return _mean(
+            as_module("objective", objective), many.recipe, data, numbers, many.number, how
+        )
 
+
+def _checked(many: Starts, options: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """The options of `simulate`, refused here where they are known, as what a compiled program takes.
+
+    Numbers as arrays, so that others are not compiled for; of functions that do the same the first.
+    """
+    known = inspect.signature(simulate).bind(many.recipe.field, None, throw=False, **options)
+    known.apply_defaults()
+    rest = {n: v for n, v in known.arguments.items() if n not in ("field", "y0", "throw")}
+    first = jax.tree.map(lambda a: a[0], many.data)
+    example, _ = eqx.filter_eval_shape(many.recipe, jnp.zeros((), jnp.int32), first)
+    made = make_options(example, many.shape, many.dtype, checked=False, **rest)
+    numbers = ("t0", "t1", "ts", "rtol", "atol", "dt0")
+    how = {n: floating(n, v) if n in numbers else v for n, v in options.items() if v is not None}
+    how = jax.tree.map(lambda x: recognised(x) if isinstance(x, FunctionType) else x, how)
+    return how, made.adjoint
+
+
+@eqx.filter_jit
+def _mean(
+    objective: Any, recipe: Recipe, data: Any, numbers: Array, count: int, options: dict[str, Any]
+) -> Any:
     def one(recipe, number, own):
         one_field, y0 = recipe(number, own)
-        solution = simulate(one_field, y0, t1=t1, throw=False, **options)
+        solution = simulate(one_field, y0, throw=False, **options)
         fine = (solution.result == diffrax.RESULTS.successful) | (
             solution.result == diffrax.RESULTS.event_occurred
         )
@@ -86,23 +121,22 @@ def mean(
 
     def total(recipe, data, numbers):
         # The last chunk is filled up with trajectories that count for nothing.
-        counts = numbers < many.number
-        at = jnp.minimum(numbers, many.number - 1)
+        counts = numbers < count
+        at = jnp.minimum(numbers, count - 1)
         own = jax.tree.map(lambda a: a[at], data)
         values = eqx.filter_vmap(one, in_axes=(None, 0, 0))(recipe, at, own)
         return jax.tree.map(lambda v: jnp.sum(jnp.where(_as(counts, v), v, 0), axis=0), values)
 
-    if chunks > 1:  # one alone has nothing to forget
+    if numbers.shape[0] > 1:  # one alone has nothing to forget
         total = eqx.filter_checkpoint(total)
-    data = jax.tree.map(jnp.asarray, many.data)
-    like = eqx.filter_eval_shape(total, many.recipe, data, numbers[0])
+    like = eqx.filter_eval_shape(total, recipe, data, numbers[0])
 
     def add(sums, numbers):
-        return jax.tree.map(jnp.add, sums, total(many.recipe, data, numbers)), None
+        return jax.tree.map(jnp.add, sums, total(recipe, data, numbers)), None
 
     zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), like)
     sums, _ = jax.lax.scan(add, zero, numbers)
-    return jax.tree.map(lambda s: s / np.asarray(many.number, s.dtype), sums)
+    return jax.tree.map(lambda s: s / np.asarray(count, s.dtype), sums)
 
 
 def _or_nan(value: Any, fine: Array) -> Array:

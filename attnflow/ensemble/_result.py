@@ -15,6 +15,7 @@ class Outcome(enum.IntEnum):
     - `STEP_LIMIT`: `max_steps` was not enough.
     - `BAD_START`: its start was off the manifold, zero or not finite.
     - `SOLVER_FAILED`: the solver said so.
+    - `EVENT_NAN`: an event of `until` became NaN before any had happened ([`simulate`][] says which).
     """
 
     REACHED = 1
@@ -23,6 +24,7 @@ class Outcome(enum.IntEnum):
     STEP_LIMIT = 4
     BAD_START = 5
     SOLVER_FAILED = 6
+    EVENT_NAN = 7
 
     @property
     def failed(self) -> bool:
@@ -37,6 +39,7 @@ WORDS = {
     Outcome.STEP_LIMIT: "ran out of steps (max_steps)",
     Outcome.BAD_START: "had a start off the manifold, zero or not finite",
     Outcome.SOLVER_FAILED: "failed in the solver",
+    Outcome.EVENT_NAN: "had an event that was NaN",
 }
 
 
@@ -48,7 +51,8 @@ class Records:
     - `number`: of each trajectory in `starts`.
     - `ts`: the times asked for, shape `(n,)`; `None` where the end alone is observed.
     - `ys`: observed values, a pytree like `observe`, shape `(trajectories, n, ...)`, `n = 1` without
-      `ts`. Saves that did not happen are NaN (-1 for integers, False for Booleans).
+      `ts`. Saves that did not happen are NaN (-1 for integers, the largest
+      for unsigned ones, False for Booleans). Values keep their dtype to the last bit.
     - `saved`: how many saves happened.
     - `t1`: when each ended.
     - `outcome`: an [`Outcome`][] each, as small integers.

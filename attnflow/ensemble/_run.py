@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Key, Real
 
 from .._checks import boolean, instance, shown, whole
-from ..flow._options import make_options
+from ..flow import make_options
 from ..flow._problem import Problem
 from ..model import AttentionField
 from ..model._many import fits_columns
@@ -162,7 +162,7 @@ def run(
     with bar(total=count, description="trajectories", unit="", show=progress) as shown:
         for rows in workers.rows():
             if sink is None:
-                sink = Sink(mine, count, rows, options.ts, structure, summaries, keep)
+                sink = Sink(mine, count, rows, options.ts, summaries, keep)
             sink.add(rows)
             shown.update(len(rows["number"]))
     assert sink is not None

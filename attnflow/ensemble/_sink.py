@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..flow import missing
 from ._result import Outcome, Records
 from ._summaries import Summary
 
@@ -23,7 +24,6 @@ class Sink:
     - `first`, `number`: the trajectories that will come.
     - `rows`: arrays as they come, of any length, for shapes and dtypes.
     - `ts`: the times asked for, or `None`.
-    - `structure`: dtypes of the observed values, which travel as floats.
     - `summaries`: by name.
     - `keep`: whether results are kept for each trajectory.
     """
@@ -34,11 +34,10 @@ class Sink:
         number: int,
         rows: Any,
         ts: Any,
-        structure: Any,
         summaries: dict[str, Summary],
         keep: bool,
     ):
-        self.first, self.number, self.ts, self.structure = first, number, ts, structure
+        self.first, self.number, self.ts = first, number, ts
         self.summaries = summaries
         self.counts = dict.fromkeys(Outcome, 0)
         self.alone = 0  # steps, of all trajectories
@@ -104,7 +103,7 @@ class Sink:
         return Records(
             number=rows["number"],
             ts=None if self.ts is None else np.asarray(self.ts),
-            ys=jax.tree.map(lambda v, s: _mark_missing(v, there, s), rows["ys"], self.structure),
+            ys=jax.tree.map(lambda v: _mark_missing(v, there), rows["ys"]),
             saved=saved,
             t1=rows["t1"],
             outcome=rows["status"],
@@ -127,14 +126,12 @@ def _put(store: Any, places: np.ndarray, rows: Any) -> None:
     jax.tree.map(lambda all_, new: all_.__setitem__(places, new), store, rows)
 
 
-def _mark_missing(value: np.ndarray, there: np.ndarray, like: Any) -> np.ndarray:
-    # As `mark_missing` of one run: NaN, -1 for integers, False for Booleans.
+def _mark_missing(value: np.ndarray, there: np.ndarray) -> np.ndarray:
+    # As `mark_missing` of one run: NaN, -1 or the largest for integers, False for Booleans.
     there = there.reshape(there.shape + (1,) * (value.ndim - 2))
-    if there.all() and value.dtype == like.dtype:
+    if there.all():
         return value
-    if np.issubdtype(like.dtype, np.bool_):
-        return there & (np.where(there, value, 0) != 0)
-    if np.issubdtype(like.dtype, np.integer):
-        whole = np.where(there & np.isfinite(value), value, -1)
-        return whole.astype(like.dtype)
-    return np.where(there, value, np.array(np.nan, value.dtype))
+    if np.issubdtype(value.dtype, np.bool_):
+        return there & value
+    absent = missing(value.dtype) if np.issubdtype(value.dtype, np.integer) else np.nan
+    return np.where(there, value, np.array(absent, value.dtype))

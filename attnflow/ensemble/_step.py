@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from ..flow import how_ended
 from ..flow._problem import Problem
 from ._lanes import (
     BAD_START,
+    EVENT_NAN,
     HELD,
     NOT_FINITE,
     REACHED,
@@ -25,7 +27,8 @@ from ._stages import Stepper
 
 
 def observed(problem: Problem, t: Array, x: Array) -> Any:
-    return problem.saves(t, x, problem.options.args)
+    """The observers' values, in their own dtypes."""
+    return problem.saves.values(t, x, problem.options.args)
 
 
 def may_jump(stepper: Stepper, t, tnext, y, control) -> bool:
@@ -156,13 +159,16 @@ def finish(stepper: Stepper, lanes: Lanes) -> dict[str, Any]:
         status = jnp.where(at_start, REACHED, status)
 
     def tokens_and_events(p, t, y, happened):
-        values = None if p.options.ts is not None else p.saves(t, y, p.options.args)
-        which = None
+        values = None if p.options.ts is not None else observed(p, t, y)
+        which, lost, finite = None, jnp.array(False), jnp.all(jnp.isfinite(y))
         if p.event is not None:
-            which = p.event.cond_fn.on_tokens().which(t, p.lift(y), p.options.args, happened)
-        return values, which, jnp.all(jnp.isfinite(y))
+            happened &= finite
+            which, nan = how_ended(p.event, None, t, p.lift(y), p.options.args, happened)
+            lost = jnp.any(jnp.stack(jax.tree.leaves(nan)))
+        return values, which, lost, finite
 
-    values, which, finite = stepper.over_lanes(tokens_and_events, t, y, status == REACHED)
+    values, which, lost, finite = stepper.over_lanes(tokens_and_events, t, y, status == REACHED)
+    status = jnp.where(lost, EVENT_NAN, status)
     ended_well = (status == REACHED) | (status == TIME_UP)
     status = jnp.where(ended_well & ~finite, NOT_FINITE, status)
     if saves is None:

@@ -80,6 +80,8 @@ class MeanResult(NamedTuple):
 class Mean(Summary):
     """The mean with its standard error; `of` may give an array for each trajectory.
 
+    Of values with an infinity it is infinite, without a standard error.
+
     ```python
     af.ensemble.Mean(lambda r: r.ys["E"])                    # E(t) averaged, where ts is given
     ```
@@ -91,27 +93,32 @@ class Mean(Summary):
     def summarise(self, records):
         values = self.values(records)
         count = len(values)
-        mean = values.sum(axis=0) / max(count, 1)
-        return count, mean, ((values - mean) ** 2).sum(axis=0)
+        with np.errstate(invalid="ignore"):
+            mean = values.sum(axis=0) / max(count, 1)
+            return count, mean, ((values - mean) ** 2).sum(axis=0)
 
     def merge(self, before, after):
         (n, mean, squares), (m, other, more) = before, after
         if n + m == 0:
             return before
-        step = other - mean
-        moved = mean + step * (m / (n + m))
-        return n + m, moved, squares + more + step**2 * (n * m / (n + m))
+        with np.errstate(invalid="ignore"):
+            step = other - mean
+            moved = np.where(np.isfinite(step), mean + step * (m / (n + m)), mean + other)[()]
+            return n + m, moved, squares + more + step**2 * (n * m / (n + m))
 
     def finish(self, state):
         count, mean, squares = state
         if count == 0:
             mean = np.full_like(mean, np.nan)
         std = np.sqrt(squares / (count - 1)) if count > 1 else np.full_like(mean, np.nan)
+        std = np.where(np.isfinite(mean), std, np.nan)[()]
         return MeanResult(mean, std, std / np.sqrt(max(count, 1)), count)
 
 
 class Histogram(Summary):
     """How many values fall between neighbouring edges (the last bin closed); others are not counted.
+
+    Edges may be infinite: their bin then counts infinite values too.
 
     **Arguments:**
 
@@ -127,7 +134,7 @@ class Histogram(Summary):
 
     def summarise(self, records):
         values = self.values(records)
-        return np.histogram(values[np.isfinite(values)], self.edges)[0]
+        return np.histogram(values[~np.isnan(values)], self.edges)[0]
 
     def merge(self, before, after):
         return before + after
@@ -141,7 +148,7 @@ class Quantiles(Summary):
 
     Values are counted in bins whose edges are powers of 1.01 (the idea of DDSketch, Masson, Rim and
     Lee, VLDB 2019): counts add up to the same whatever the order. Values within 1e-300 of zero
-    count as zero.
+    count as zero. Infinite values (times of what never happened) are values: their quantile is infinite.
 
     **Arguments:**
 
@@ -155,13 +162,14 @@ class Quantiles(Summary):
         if not np.all((self.levels >= 0) & (self.levels <= 1)):
             raise ValueError(f"`levels` must lie between 0 and 1; got {shown(levels)}.")
 
-    _BASE, _SHIFT = np.log(1.01), 200_000
+    _BASE, _SHIFT, _INFINITE = np.log(1.01), 200_000, 400_000
 
     def summarise(self, records):
         values = self.values(records)
         values = values[~np.isnan(values)]
-        size = np.clip(np.abs(values), 1e-300, 1e300)
+        size = np.clip(np.abs(values), 1e-300, np.finfo(np.float64).max)
         bins = np.round(np.log(size) / self._BASE).astype(np.int64) + self._SHIFT
+        bins = np.where(np.isinf(values), self._INFINITE, bins)
         bins = np.where(np.abs(values) <= 1e-300, 0, np.sign(values).astype(np.int64) * bins)
         return dict(zip(*(a.tolist() for a in np.unique(bins, return_counts=True)), strict=True))
 
@@ -175,7 +183,9 @@ class Quantiles(Summary):
         upto = np.cumsum([state[k] for k in bins.tolist()])
         rank = np.maximum(np.ceil(self.levels * upto[-1]), 1)
         found = bins[np.searchsorted(upto, rank)]
-        size = np.exp((np.abs(found) - self._SHIFT) * self._BASE)
+        largest = np.log(np.finfo(np.float64).max)
+        size = np.exp(np.minimum((np.abs(found) - self._SHIFT) * self._BASE, largest))
+        size = np.where(np.abs(found) == self._INFINITE, np.inf, size)
         return np.where(found == 0, 0.0, np.sign(found) * size)
 
 

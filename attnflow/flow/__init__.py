@@ -1,11 +1,12 @@
 """Running the model: assembled problems, projected solvers, events, observers, layers."""
 
 from ._control import ResumableController as ResumableController, TokenNorm as TokenNorm
-from ._events import Consensus as Consensus, consensus as consensus
+from ._events import Consensus as Consensus, consensus as consensus, how_ended as how_ended
 from ._iterate import iterate as iterate
-from ._observe import observed as observed
+from ._observe import missing as missing, observed as observed
+from ._options import make_options as make_options
 from ._problem import Options as Options, Problem as Problem, assemble as assemble
 from ._projected import ProjectedSolver as ProjectedSolver
 from ._sides import SidedSolver as SidedSolver
-from ._simulate import simulate as simulate
+from ._simulate import forward_mode_named as forward_mode_named, simulate as simulate
 from ._solution import Solution as Solution

@@ -12,9 +12,9 @@ from jaxtyping import Array, ArrayLike, Float, Real
 from ..geometry import AbstractManifold
 from ..model import AttentionField
 from ._kinks import kinks_of, stops_at_kinks
-from ._sides import breaks_of
+from ._sides import breaks_of, jumps_of
 from ._steady import SteadySteps, felt_frequency
-from ._stops import MarkedJumps, Stops
+from ._stops import GridStops, MarkedJumps, Stops
 from ._wrapped import WrappedController
 
 # The longest step, in periods of the fastest schedule. So far the estimates of Tsit5, Bosh3 and Heun
@@ -161,12 +161,15 @@ def default_solver(field: AttentionField) -> diffrax.AbstractSolver:
 def with_breaks(controller: Any, field: AttentionField, t0) -> Any:
     """A controller of the user's own, told where smooth pieces of the field's schedules meet.
 
-    An adaptive one ends its steps there. Any other goes its way, and where a step of it ends at a
-    break the next begins on the other side.
+    An adaptive one ends its steps there. Constant steps end at jumps too and go on by their grid. Any other
+    goes its way, and where a step of it ends at a break the next begins on the other side.
     """
     breaks = breaks_of(field, t0.dtype)
     if breaks is None:
         return controller
     if isinstance(controller, diffrax.AbstractAdaptiveStepSizeController):
         return Stops(controller, breaks, None)  # pyright: ignore[reportCallIssue]
+    jumps = jumps_of(field, t0.dtype)
+    if jumps is not None and isinstance(controller, diffrax.ConstantStepSize):
+        return GridStops(controller, breaks, jumps)
     return MarkedJumps(controller, breaks)  # pyright: ignore[reportCallIssue]

@@ -93,18 +93,21 @@ class FirstOf(eqx.Module):
     Each has its sign chosen so that it starts positive. With one orientation, bisection needs no
     search for the sign (which fails in lanes of a batch without an event), and the least of them is
     a scalar, which bisection needs. An event that holds at the start falls within the first step.
+
+    One that is NaN falls too, so that the run ends there: `lost` tells it from one that happened.
     """
 
     conditions: tuple[Condition, ...]
     signs: tuple[Float[Array, ""], ...]
     holds: tuple[Bool[Array, ""], ...]
+    nan: tuple[Bool[Array, ""], ...]
     t0: Float[Array, ""]
     structure: Any = eqx.field(static=True)
 
     @property
-    def any_holds(self) -> Bool[Array, ""]:
-        """Whether the run ends where it starts."""
-        return jnp.any(jnp.stack(self.holds))
+    def ends_at_start(self) -> Bool[Array, ""]:
+        """Whether the run ends where it starts: an event holds there, or is NaN."""
+        return jnp.any(jnp.stack(self.holds + self.nan))
 
     def _values(self, t, y, args) -> Float[Array, " events"]:
         pairs = zip(self.signs, self.conditions, strict=True)
@@ -112,24 +115,33 @@ class FirstOf(eqx.Module):
 
     def __call__(self, t, y, args, **kwargs) -> Float[Array, ""]:
         # In the default dtype, not that of the tokens: diffrax compares it with a Python float.
-        value = jnp.min(self._values(t, y, args)).astype(jnp.result_type(float))
+        values = self._values(t, y, args)
+        value = jnp.min(jnp.where(jnp.isnan(values), -1, values)).astype(jnp.result_type(float))
         fallen = jnp.where(t > self.t0, -1.0, 1.0).astype(value.dtype)
-        return jnp.where(self.any_holds, fallen, value)
+        return jnp.where(self.ends_at_start, fallen, value)
 
     def on_tokens(self) -> "FirstOf":
         """The same conditions as functions of tokens, without the lift."""
         conditions = tuple(Condition(c.function, Identity()) for c in self.conditions)
-        return FirstOf(conditions, self.signs, self.holds, self.t0, self.structure)
+        return FirstOf(conditions, self.signs, self.holds, self.nan, self.t0, self.structure)
 
-    def which(self, t, y, args, happened: Bool[Array, ""]) -> Any:
-        """Which event ended the run at `(t, y)`, a pytree of Booleans like the user's."""
-        first = jnp.where(
-            self.any_holds,
-            jnp.argmax(jnp.stack(self.holds)),
-            jnp.argmin(self._values(t, y, args)),
+    def which(self, t, y, args, ended: Bool[Array, ""]) -> tuple[Any, Any]:
+        """Which event ended the run at `(t, y)`, and which were NaN there while none happened.
+
+        Two pytrees of Booleans like the user's; in one of them at least all are False.
+        """
+        values = self._values(t, y, args)
+        nan = jnp.where(self.ends_at_start, jnp.stack(self.nan), jnp.isnan(values))
+        values = jnp.where(jnp.isnan(values), jnp.inf, values)
+        holds = jnp.stack(self.holds)
+        first = jnp.where(self.ends_at_start, jnp.argmax(holds), jnp.argmin(values))
+        fell = jnp.where(self.ends_at_start, jnp.any(holds), jnp.any(values <= 0))
+        lost = ended & jnp.any(nan) & ~fell
+        flags = [ended & ~lost & (first == k) for k in range(len(self.conditions))]
+        undefined = [lost & one for one in nan]
+        return jax.tree.unflatten(self.structure, flags), jax.tree.unflatten(
+            self.structure, undefined
         )
-        flags = [happened & (first == k) for k in range(len(self.conditions))]
-        return jax.tree.unflatten(self.structure, flags)
 
 
 class Events(eqx.Module):
@@ -166,17 +178,35 @@ def build_event(events: Events, lift: AbstractLift, t0, y0, args) -> diffrax.Eve
     if not isinstance(events.root_finder, TimeBisection):
         raw = [Raw(function, lift) for function in events.functions]
         functions = jax.tree.unflatten(events.structure, raw)
-        return diffrax.Event(functions, events.root_finder, events.direction)
+        # diffrax looks at them in turn: what is NaN is said before a sign is read off it.
+        return diffrax.Event(
+            (AnyNaN(tuple(raw)), functions), events.root_finder, (None, events.direction)
+        )
     conditions = tuple(Condition(function, lift) for function in events.functions)
-    signs, holds = [], []
+    signs, holds, nan = [], [], []
     for condition, shape in zip(conditions, shapes, strict=True):
         start = jax.lax.stop_gradient(condition(t0, y0, args))
         # Consensus and Booleans hold below zero; any other function only where it is zero.
         one_sided = shape.dtype == jnp.bool_ or isinstance(condition.function, Consensus)
         holds.append(start <= 0 if one_sided else start == 0)
+        nan.append(jnp.isnan(start))
         signs.append(jnp.where((start < 0) & (not one_sided), -1.0, 1.0).astype(start.dtype))
-    first = FirstOf(conditions, tuple(signs), tuple(holds), t0, events.structure)
+    first = FirstOf(conditions, tuple(signs), tuple(holds), tuple(nan), t0, events.structure)
     return diffrax.Event(first, events.root_finder, None)
+
+
+def how_ended(
+    event: diffrax.Event, mask: Any, t, y, args, ended: Bool[Array, ""]
+) -> tuple[Any, Any]:
+    """Which event ended a run at `(t, y)`, tokens, and which were NaN there while none happened."""
+    if isinstance(event.cond_fn, FirstOf):
+        return event.cond_fn.on_tokens().which(t, y, args, ended)
+    any_nan, functions = event.cond_fn
+    lost, own = mask
+    structure = jax.tree.structure(functions, is_leaf=callable)
+    each = jnp.stack(any_nan.each(t, y, args))
+    undefined = list(ended & lost & (each | ~jnp.any(each)))
+    return jax.tree.map(lambda m: m & ended, own), jax.tree.unflatten(structure, undefined)
 
 
 class Raw(eqx.Module):
@@ -187,3 +217,20 @@ class Raw(eqx.Module):
 
     def __call__(self, t, y, args, **kwargs):
         return self.function(t, self.lift(y), args)
+
+
+class AnyNaN(eqx.Module):
+    """Whether any of the user's own diffrax event functions is NaN, which ends the run as failed."""
+
+    raw: tuple[Raw, ...]
+
+    def each(self, t, y, args) -> list[Bool[Array, ""]]:
+        """The same of each of them, at tokens `y`."""
+        return [_is_nan(one.function(t, y, args)) for one in self.raw]
+
+    def __call__(self, t, y, args, **kwargs) -> Bool[Array, ""]:
+        return jnp.any(jnp.stack([_is_nan(one(t, y, args)) for one in self.raw]))
+
+
+def _is_nan(value: Any) -> Bool[Array, ""]:
+    return jnp.isnan(jnp.asarray(value).astype(jnp.result_type(float)))

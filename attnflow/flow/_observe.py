@@ -47,22 +47,64 @@ class Lifted(eqx.Module):
 
     def __call__(self, t, x, args):
         # Saved as floats: diffrax marks what an event cut off with inf, which integers lack.
-        return jax.tree.map(lambda v: _as_float(v, x.dtype), self.values(t, x, args))
+        return jax.tree.map(lambda v: _encode(v, x.dtype), self.values(t, x, args))
 
 
-def _as_float(value: jax.Array, dtype) -> jax.Array:
-    return value if jnp.issubdtype(value.dtype, jnp.inexact) else value.astype(dtype)
+# === integers among floats, to the last bit
+
+_PART = 16  # bits, whole in every float of a run
+
+
+def _in_parts(dtype: Any, floats: Any) -> bool:
+    return bool(jnp.iinfo(dtype).bits > jnp.finfo(floats).nmant)
+
+
+def _shifts(dtype: Any) -> tuple[Any, jax.Array]:
+    # The unsigned integer of the same width, and where its parts begin.
+    bits = jnp.iinfo(dtype).bits
+    unsigned = jnp.dtype(f"uint{bits}")
+    return unsigned, jnp.arange(0, bits, _PART, dtype=unsigned)
+
+
+def _encode(value: jax.Array, floats: Any) -> jax.Array:
+    """An array as floats: those too wide for them in parts of 16 bits, along a last axis."""
+    if jnp.issubdtype(value.dtype, jnp.inexact):
+        return value
+    if jnp.issubdtype(value.dtype, jnp.bool_) or not _in_parts(value.dtype, floats):
+        return value.astype(floats)
+    unsigned, shifts = _shifts(value.dtype)
+    bits = jax.lax.bitcast_convert_type(value, unsigned)[..., None]
+    shifts = shifts.reshape((1,) * value.ndim + shifts.shape)
+    return ((bits >> shifts) & jnp.asarray(2**_PART - 1, unsigned)).astype(floats)
+
+
+def _decode(value: jax.Array, there: jax.Array, like: Any) -> jax.Array:
+    rows = value.ndim - (there.ndim + len(like.shape))  # one where integers are in parts
+    there = there.reshape(there.shape + (1,) * (value.ndim - there.ndim))
+    value = jnp.where(there, value, 0)
+    if not rows:
+        return value.astype(like.dtype)
+    unsigned, shifts = _shifts(like.dtype)
+    shifts = shifts.reshape((1,) * (value.ndim - 1) + shifts.shape)
+    bits = jnp.sum(value.astype(unsigned) << shifts, axis=-1, dtype=unsigned)
+    return jax.lax.bitcast_convert_type(bits, like.dtype)
+
+
+def missing(dtype: Any) -> Any:
+    """What an integer is that was not saved: -1; the largest there is, where there is no -1."""
+    return -1 if jnp.issubdtype(dtype, jnp.signedinteger) else int(jnp.iinfo(dtype).max)
 
 
 def mark_missing(values: Any, saved: jax.Array, structure: Any) -> Any:
-    """Saves that did not happen as NaN (-1 for integers, False for Booleans), dtypes restored."""
+    """Saves that did not happen as NaN ([`missing`][] for integers, False for Booleans), dtypes restored."""
 
     def mark(value, like):
-        there = saved.reshape(saved.shape + (1,) * (value.ndim - 1))
+        there = saved.reshape(saved.shape + (1,) * len(like.shape))
         if jnp.issubdtype(like.dtype, jnp.bool_):
             return there & (jnp.where(there, value, 0) != 0)
         if jnp.issubdtype(like.dtype, jnp.integer):
-            return jnp.where(there, jnp.where(there, value, 0).astype(like.dtype), -1)
+            absent = jnp.asarray(missing(like.dtype), like.dtype)
+            return jnp.where(there, _decode(value, saved, like), absent)
         return jnp.where(there, value, jnp.nan)
 
     return jax.tree.map(mark, values, structure)

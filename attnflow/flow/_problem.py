@@ -11,13 +11,13 @@ from jaxtyping import Array, Float
 from ..model import AttentionField
 from ..model._reductions import AbstractLift
 from ._control import adaptive, with_breaks
-from ._events import FirstOf, build_event
+from ._events import FirstOf, build_event, how_ended
 from ._observe import Lifted, Tokens, mark_missing
 from ._options import Options
 from ._projected import ProjectedSolver
 from ._quiet import without_callbacks
 from ._sides import SidedSolver, breaks_of
-from ._solution import Dense, Solution
+from ._solution import NONFINITE, Dense, Solution
 
 
 class Problem(eqx.Module):
@@ -90,9 +90,9 @@ class Problem(eqx.Module):
             ts, values = times["saves"], ys["saves"]
             t1, y1 = times["end"][0], ys["end"][0]
         saved = jnp.isfinite(ts)
-        mask, first = sol.event_mask, None if self.event is None else self.event.cond_fn
+        first = None if self.event is None else self.event.cond_fn
         if isinstance(first, FirstOf):
-            holds, y0 = first.any_holds, self.lift(self.y0)
+            holds, y0 = first.ends_at_start, self.lift(self.y0)
             # An event that holds at the start ends the run there.
             t1, y1 = jnp.where(holds, o.t0, t1), jnp.where(holds, y0, y1)
             start = self.saves(o.t0, self.y0, o.args)
@@ -101,13 +101,22 @@ class Problem(eqx.Module):
             )
             early = o.t0[None] if o.ts is None else o.ts
             ts, saved = jnp.where(holds, early, ts), jnp.where(holds, early <= o.t0, saved)
-            happened = sol.result == diffrax.RESULTS.event_occurred
-            mask = first.on_tokens().which(t1, y1, o.args, happened)
+        result = sol.result
+        ended = result == diffrax.RESULTS.event_occurred
+        fine = jnp.all(jnp.isfinite(y1)) | ~(ended | (result == diffrax.RESULTS.successful))
+        mask = undefined = None
+        if self.event is not None:
+            mask, undefined = how_ended(self.event, sol.event_mask, t1, y1, o.args, ended & fine)
+            fine &= ~jnp.any(jnp.stack(jax.tree.leaves(undefined)))
+        result = diffrax.RESULTS.where(fine, result, NONFINITE)
         like = jax.eval_shape(lambda x: self.saves.values(o.t0, x, o.args), self.y0)
         dense = None
         if o.dense:
             dense = Dense(sol.interpolation, self.lift)  # pyright: ignore
         names = ("num_steps", "num_accepted_steps", "num_rejected_steps")
+        stats = {name: jnp.asarray(sol.stats[name]) for name in names}
+        if isinstance(first, FirstOf):
+            stats = {name: jnp.where(first.ends_at_start, 0, n) for name, n in stats.items()}
         return Solution(
             ts=jnp.where(saved, ts, jnp.nan),
             ys=mark_missing(values, saved, like),
@@ -115,9 +124,10 @@ class Problem(eqx.Module):
             t0=o.t0,
             t1=t1,
             y1=y1,
-            result=sol.result,
-            stats={name: jnp.asarray(sol.stats[name]) for name in names},
+            result=result,
+            stats=stats,
             event=mask,
+            undefined=undefined,
             dense=dense,
             reduction=self.lift.name,
         )

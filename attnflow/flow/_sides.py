@@ -27,6 +27,11 @@ class Breaks(eqx.Module):
         passed = self.times - t <= _BEGIN * self._unit(t)
         return jnp.min(jnp.where(passed, jnp.inf, self.times), initial=jnp.inf)
 
+    def beyond(self, t: Real[Array, ""], step: Real[Array, ""]) -> Float[Array, ""]:
+        """The first break behind `t`, where a step of that length begins; one that it begins at is passed."""
+        passed = self.times - t <= self._near(t, step, _BEGIN)
+        return jnp.min(jnp.where(passed, jnp.inf, self.times), initial=jnp.inf)
+
     def touches(self, t: Real[Array, ""], step: Real[Array, ""]) -> Bool[Array, ""]:
         """Whether `t`, the end of a step of that length, is at a break."""
         return jnp.any(jnp.abs(self.times - t) <= self._near(t, step, _END))
@@ -66,6 +71,14 @@ def _aside(t: Array) -> Array:
 def breaks_of(field: Any, dtype: Any) -> Breaks | None:
     """The breaks of a field's schedules; `None` where there are none."""
     times = field.break_times
+    if times is None:
+        return None
+    return Breaks(jnp.sort(jax.lax.stop_gradient(jnp.asarray(times, dtype))))
+
+
+def jumps_of(field: Any, dtype: Any) -> Breaks | None:
+    """Those of them at which the field itself jumps; `None` where there are none."""
+    times = field.jump_times
     if times is None:
         return None
     return Breaks(jnp.sort(jax.lax.stop_gradient(jnp.asarray(times, dtype))))

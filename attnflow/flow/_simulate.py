@@ -1,5 +1,7 @@
 """`simulate`: one trajectory of a field, from a start to a time or an event."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import diffrax
@@ -62,12 +64,13 @@ def simulate(
       (measured on five kinds of flow: `benchmarks/README.md`).
     - `controller`: a diffrax step size controller in place of the default one, which also keeps steps
       below 0.58 of the schedules' shortest period and out of step with it. Adaptive ones end their steps
-      where smooth pieces of the schedules meet (jumps, knots); constant steps keep their order where
-      these lie on their grid, and lose it elsewhere.
+      where smooth pieces of the schedules meet (jumps, knots). Constant steps are cut in two at jumps off
+      their grid, which costs one step more each; knots and kinks off it cost them their order.
     - `event`: ends the run: [`consensus`][], a function of `(y)` or `(t, y)`, a pytree of them, or a
       `diffrax.Event`. A real function ends it where it changes sign, a Boolean one where it turns
       true, at a time found by bisection. One that holds at `t0` already (Boolean true, consensus
-      reached, a real function zero) ends it there.
+      reached, a real function zero) ends it there. One that becomes NaN ends it as failed: whether it has
+      happened is not known.
     - `adjoint`: how to differentiate; `diffrax.RecursiveCheckpointAdjoint` by default (reverse mode).
       Forward mode needs `diffrax.ForwardMode()`; `jax.hessian`, which is forward over reverse, needs
       `diffrax.DirectAdjoint()` (whose reverse-mode gradient of an adaptive run was seen off by more
@@ -128,16 +131,8 @@ def simulate(
     # === run
     o = options
     y0 = nan_with(y0, o.t0, o.t1, o.ts, o.rtol, o.atol, o.dt0)
-    try:
+    with forward_mode_named(options.adjoint):
         solution = _run(cast_floats(field, dtype), y0, options)
-    except TypeError as error:
-        if "forward-mode" in str(error) and "custom_vjp" in str(error):
-            raise TypeError(
-                "`adjoint` must be diffrax.ForwardMode() or diffrax.DirectAdjoint() for forward-mode "
-                f"differentiation (jvp, jacfwd, hessian); got {type(options.adjoint).__name__}, which is for "
-                "reverse mode alone."
-            ) from error
-        raise
     return _raise_failures(solution, options.max_steps) if throw else solution
 
 
@@ -145,6 +140,21 @@ def simulate(
 def _run(field: AttentionField, y0: Array, options: Options) -> Solution:
     problem = assemble(field, y0, options)
     return problem.solution(problem.integrate())
+
+
+@contextmanager
+def forward_mode_named(adjoint: Any) -> Iterator[None]:
+    """What JAX says of forward-mode differentiation through the default adjoint, with its remedy."""
+    try:
+        yield
+    except TypeError as error:
+        if "forward-mode" in str(error) and "custom_vjp" in str(error):
+            raise TypeError(
+                "`adjoint` must be diffrax.ForwardMode() or diffrax.DirectAdjoint() for forward-mode "
+                f"differentiation (jvp, jacfwd, hessian); got {type(adjoint).__name__}, which is for "
+                "reverse mode alone."
+            ) from error
+        raise
 
 
 def cast_floats(tree: Any, dtype) -> Any:
@@ -172,7 +182,13 @@ def _raise_failures(solution: Solution, max_steps: int) -> Solution:
     if finite and _is_one_of(result, *ended).all():
         return solution
     reached = f"reached t = {float(np.min(np.asarray(solution.t1))):g}"
-    if _is_one_of(result, diffrax.RESULTS.max_steps_reached).any():
+    undefined = _names(solution.undefined)
+    if undefined:
+        why = (
+            f"{undefined} was NaN ({reached}), so that whether it happened is not known; let it "
+            "be a number everywhere, such as jnp.where(there, value, 1.0)."
+        )
+    elif _is_one_of(result, diffrax.RESULTS.max_steps_reached).any():
         why = f"`max_steps` = {max_steps} was not enough ({reached}); raise it or loosen rtol."
     elif _is_one_of(result, diffrax.RESULTS.dt_min_reached).any() or not finite:
         why = (
@@ -187,3 +203,10 @@ def _raise_failures(solution: Solution, max_steps: int) -> Solution:
 def _is_one_of(result: diffrax.RESULTS, *which: diffrax.RESULTS) -> np.ndarray:
     """In NumPy: nothing is compiled to look at how a run ended."""
     return np.isin(np.asarray(result._value), [np.asarray(one._value) for one in which])
+
+
+def _names(undefined: Any) -> str:
+    """The events that were NaN, as they are written: `event['log']`; empty where none was."""
+    leaves = jax.tree_util.tree_flatten_with_path(undefined)[0]
+    lost = [jax.tree_util.keystr(path) for path, flag in leaves if np.asarray(flag).any()]
+    return ", ".join(f"`event{key}`" for key in lost)

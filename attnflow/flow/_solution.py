@@ -11,6 +11,9 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Real
 from .._checks import is_concrete
 from ..model._reductions import AbstractLift
 
+# Of a run whose tokens, or an event, stopped being finite. Older optimistix has no word for it.
+NONFINITE: Any = getattr(diffrax.RESULTS, "nonfinite", diffrax.RESULTS.nonlinear_divergence)
+
 
 class Dense(eqx.Module):
     """A continuous solution in reduced coordinates, evaluated as tokens."""
@@ -29,12 +32,14 @@ class Solution(eqx.Module):
 
     - `ts`: times of the saves, shape `(n,)`; NaN where a save did not happen.
     - `ys`: tokens `(n, tokens, dim)`, or the pytree of `observe` with a leading axis of `n`. Saves
-      that did not happen are NaN (-1 for integers, False for Booleans).
+      that did not happen are NaN (-1 for integers, the largest
+      for unsigned ones, False for Booleans). Values keep their dtype to the last bit.
     - `saved`: Boolean `(n,)`, which saves happened.
     - `t0`, `t1`: where the run began and ended (the event's time, if one ended it).
     - `y1`: tokens at `t1`, shape `(tokens, dim)`.
     - `result`: a `diffrax.RESULTS`.
     - `event`: which event ended the run, a pytree of Booleans like `event=`; `None` without events.
+    - `undefined`: the same for events that were NaN, which ends a run as failed.
     - `stats`: arrays: `num_steps`, `num_accepted_steps`, `num_rejected_steps`.
     - `reduction`: `"span"`, `"whitening"` or `"none"`.
     """
@@ -48,6 +53,7 @@ class Solution(eqx.Module):
     result: diffrax.RESULTS
     stats: dict[str, Array]
     event: Any = None
+    undefined: Any = None
     dense: Dense | None = None
     reduction: str = eqx.field(static=True, default="none")
 
@@ -80,6 +86,7 @@ class Solution(eqx.Module):
             "by an event": diffrax.RESULTS.event_occurred,
             "for want of steps (max_steps)": diffrax.RESULTS.max_steps_reached,
             "at the smallest step (is the field finite?)": diffrax.RESULTS.dt_min_reached,
+            "where tokens stopped being finite": NONFINITE,
         }
         counts = {name: int(np.sum(code == np.asarray(r._value))) for name, r in names.items()}
         other = code.size - sum(counts.values())

@@ -4,6 +4,7 @@ from typing import Any
 
 import diffrax
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
@@ -82,6 +83,61 @@ class Stops(WrappedController):
         end = jnp.minimum(next_t0 + step, before)
         state = StopState(step, before, after, s.end, inner)
         return keep, next_t0, end, jump | there, state, result
+
+
+class GridState(eqx.Module):
+    """The next point of the grid, the steps' length, and their state there."""
+
+    target: Any
+    step: Any
+    inner: Any
+
+
+class GridStops(diffrax.AbstractStepSizeController):
+    """Constant steps whose grid stays what it is, those that would run over a jump ended there.
+
+    A step over a jump has an error of first order, whatever the solver; the same step in two, up to the jump
+    and from it to the grid, keeps the solver's order. Jumps on the grid take no further step.
+
+    **Arguments:**
+
+    - `controller`: a `diffrax.ConstantStepSize`.
+    - `breaks`: of the field; the last stage of a step that ends at one is not the first of the next.
+    - `jumps`: those of them at which the field itself jumps.
+    """
+
+    controller: diffrax.ConstantStepSize
+    breaks: Breaks
+    jumps: Breaks
+
+    def wrap(self, direction):
+        def turned(breaks):
+            return Breaks(breaks.times * direction)
+
+        return GridStops(self.controller.wrap(direction), turned(self.breaks), turned(self.jumps))
+
+    def init(self, terms, t0, t1, y0, dt0, args, func, error_order):
+        target, inner = self.controller.init(terms, t0, t1, y0, dt0, args, func, error_order)
+        return self._end(t0, target, target - t0), GridState(target, target - t0, inner)
+
+    def _end(self, t, target, step):
+        jump = self.jumps.beyond(jnp.asarray(t), jnp.asarray(step))
+        return jnp.where(self.jumps.touches(target, step), target, jnp.minimum(jump, target))
+
+    def adapt_step_size(
+        self, t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state
+    ):
+        s, end = controller_state, jnp.asarray(t1)
+        keep, next_t0, next_t1, jump, inner, result = self.controller.adapt_step_size(
+            t0, t1, y0, y1_candidate, args, y_error, error_order, s.inner
+        )
+        # Steps that end at a jump are none of the grid's, which counts its own.
+        there = end >= s.target
+        inner = jax.tree.map(lambda new, old: jnp.where(there, new, old), inner, s.inner)
+        target = jnp.where(there, next_t1, s.target)
+        jump = jump | self.breaks.touches(end, end - t0)
+        next_end = self._end(next_t0, target, s.step)
+        return keep, next_t0, next_end, jump, GridState(target, s.step, inner), result
 
 
 class MarkedJumps(diffrax.AbstractStepSizeController):

@@ -68,7 +68,8 @@ def as_ids(architecture: Architecture, ids: Any) -> Int[np.ndarray, "prompts len
     if low < 0 or high >= architecture.vocabulary:
         raise ValueError(
             f"`token_ids` must be between 0 and {architecture.vocabulary - 1}, the model's "
-            f"vocabulary; got {low if low < 0 else high}."
+            f"vocabulary; got {low if low < 0 else high}. Ids are of one vocabulary alone: for this model's "
+            "take language.encode(folder, texts)."
         )
     return array.astype(np.int32)
 
@@ -76,6 +77,7 @@ def as_ids(architecture: Architecture, ids: Any) -> Int[np.ndarray, "prompts len
 def encode(folder: str | PathLike, texts: str | Sequence[str]) -> list[list[int]]:
     """Token ids of texts by the tokenizer of a Hugging Face folder (its `tokenizer.json`).
 
+    Every token of a text is there and no other: what the file says of truncation and padding is left out.
     Prompts of a run need one length: cut the lists to the shortest. Needs the package `tokenizers`,
     which `attnflow[language]` brings.
 
@@ -109,6 +111,9 @@ def encode(folder: str | PathLike, texts: str | Sequence[str]) -> list[list[int]
             tokenizer = tokenizers.ByteLevelBPETokenizer(str(vocabulary), str(merges))
     except Exception as error:  # the package raises bare exceptions
         raise ValueError(f"{path} cannot be read as a tokenizer: {error}.") from None
+    # A tokenizer.json remembers how its owner last cut prompts and filled them up.
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
     texts = [texts] if isinstance(texts, str) else list(texts)
     return [encoding.ids for encoding in tokenizer.encode_batch(texts)]
 

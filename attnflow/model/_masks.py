@@ -146,7 +146,7 @@ def as_mask(mask: Any) -> AbstractMask:
         return AdditiveBias(array)
     raise ValueError(
         f"`mask` must be None, 'causal', a Boolean matrix or a real bias; got dtype {array.dtype}. "
-        "Use mask.astype(bool) for a matrix of zeros and ones."
+        "Say who attends to whom by true and false, mask.astype(bool), or give a bias as floats such as -1.0."
     )
 
 

@@ -41,7 +41,7 @@ def clusters(
     af.clusters(jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.01]]), 0.99)  # [0 1 0]
     ```
     """
-    return _label(_neighbours(_known(directions(y, manifold)), _slack(threshold)))
+    return _labels(_known(directions(y, manifold)), _slack(threshold))
 
 
 def cluster_count(
@@ -105,6 +105,12 @@ def _slack(threshold) -> Array:
     return check(slack, lambda s: ~((s >= 0) & (s <= 2)), message)
 
 
+@jax.jit
+def _labels(unit: Float[Array, "tokens dim"], slack: Array) -> Int[Array, " tokens"]:
+    # Compiled as one program: by itself a loop would be compiled anew at each call.
+    return _label(_neighbours(unit, slack))
+
+
 def _neighbours(unit: Array, slack: Array) -> Bool[Array, "tokens tokens"]:
     # The cushion, of the size of the square of rounding, joins tokens that differ by rounding alone.
     slack = slack.astype(unit.dtype) + (4 * jnp.finfo(unit.dtype).eps) ** 2
@@ -151,7 +157,7 @@ class Clusters(eqx.Module):
     def __call__(
         self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]
     ) -> Int[Array, " tokens"]:
-        return _label(_neighbours(directions(y, self.manifold), self.slack))
+        return _labels(directions(y, self.manifold), self.slack)
 
 
 class ClusterCount(eqx.Module):

@@ -34,6 +34,18 @@ def field_theorem_3_2() -> AttentionField:
     return AttentionField(Sphere(3), P=Modulated(diagonal, jnp.array([P_1, P_2])))
 
 
+@jax.jit
+def _norms_and_rates(P, ts):
+    def norm(matrix):
+        return jnp.sqrt(jnp.sum(matrix**2, axis=(1, 2)))
+
+    def both(t):
+        value, rate = jax.jvp(P, (t,), (jnp.ones_like(t),))
+        return norm(value), norm(rate)
+
+    return jax.lax.map(both, ts)
+
+
 def figure1() -> FigureData:
     """Figure 1: the Frobenius norms of P_1(t) and P_2(t).
 
@@ -44,14 +56,7 @@ def figure1() -> FigureData:
     P = field_theorem_3_2().P
     ts = jnp.linspace(0.0, 2.0, 2001)
 
-    def norm(matrix):
-        return jnp.sqrt(jnp.sum(matrix**2, axis=(1, 2)))
-
-    def both(t):
-        value, rate = jax.jvp(P, (t,), (jnp.ones_like(t),))
-        return norm(value), norm(rate)
-
-    norms, rates = (np.asarray(x).T for x in jax.jit(lambda ts: jax.lax.map(both, ts))(ts))
+    norms, rates = (np.asarray(x).T for x in _norms_and_rates(P, ts))
     parts = np.linalg.norm(np.array([P_1, P_2]), axis=(1, 2))
     ceiling = AMPLITUDE * parts
     steepest = AMPLITUDE * 2 * np.pi * np.max(CYCLES, axis=1) * parts

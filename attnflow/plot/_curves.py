@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
+from .._quantiles import quantile as quantile_of
 from ._figure import BLUE, PALETTE, as_curves, dress, new_axes
 
 
@@ -134,7 +135,7 @@ def band(
 
     def quantile(q: float) -> np.ndarray:
         out = np.full(len(ts), np.nan)
-        out[there] = np.nanquantile(values[:, there], q, axis=0)
+        out[there] = quantile_of(values[:, there], q, np.nanquantile)
         return out
 
     for q in sorted(levels):

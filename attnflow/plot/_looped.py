@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from .._quantiles import quantile
 from ._curves import check_levels
 from ._figure import PALETTE, dress, new_axes
 
@@ -73,7 +74,7 @@ def draw_looped(
         colour, dashes = PALETTE[k % len(PALETTE)], "-" if k < len(PALETTE) else "--"
         shown = np.where(values > 0, values, np.nan) if log else values
         if len(values) > 1:
-            low, high = np.quantile(values, (level, 1 - level), axis=0)
+            low, high = (quantile(values, q) for q in (level, 1 - level))
             if log:
                 low = np.where(low > 0, low, np.nan)
             ax.fill_between(depth, low, high, color=colour, alpha=0.2, linewidth=0)

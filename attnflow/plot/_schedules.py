@@ -1,5 +1,6 @@
 """What a search over schedules found, in pictures: misalignment, norms and spectra, attention, tokens."""
 
+import functools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -304,8 +305,6 @@ def _norms(left: Axes, right: Axes, found: Any, name: str, ball: Any, first: Any
 
 def _matrices(found: Any, schedule: Any) -> tuple[np.ndarray, np.ndarray]:
     """Places on the axis of time, and the matrices there, `(times, heads, d, d)`; jumps upright."""
-    import equinox as eqx
-    import jax
     import jax.numpy as jnp
 
     t0, _ = ends(found)
@@ -320,11 +319,19 @@ def _matrices(found: Any, schedule: Any) -> tuple[np.ndarray, np.ndarray]:
     jumps = jumps[(jumps > ts[0]) & (jumps < ts[-1])]
     if len(jumps) <= _MOST_JUMPS:
         ts = np.unique(np.concatenate([ts, jumps, np.nextafter(jumps, dtype.type(t0))]))
-    every = eqx.filter_jit(lambda s, ts: jax.lax.map(s, ts))
-    matrices = np.asarray(every(schedule, jnp.asarray(ts)), float)
+    matrices = np.asarray(_every()(schedule, jnp.asarray(ts)), float)
     if matrices.ndim == 3:
         matrices = matrices[:, None]
     return np.asarray(ts - t0 if log else ts, float), matrices
+
+
+@functools.cache
+def _every() -> Any:
+    # One program for all calls, made here because pictures import no JAX before they need it.
+    import equinox as eqx
+    import jax
+
+    return eqx.filter_jit(lambda schedule, ts: jax.lax.map(schedule, ts))
 
 
 def _spectra(matrices: np.ndarray) -> tuple[np.ndarray, str]:

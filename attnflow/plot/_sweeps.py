@@ -84,9 +84,17 @@ def heat_map(
     across, up = along(array, x), along(array, y)
     values = mean_over_trials(array, y, x)[np.ix_(up.order, across.order)]
     ax = new_axes((5.6, 4.0)) if ax is None else ax
-    low, high = (None, None) if limits is None else limits
+    finite = values[np.isfinite(values)]
+    low, high = limits or ((finite.min(), finite.max()) if len(finite) else (None, None))
+    beyond = (bool(np.isneginf(values).any()), bool(np.isposinf(values).any()))
+    if any(
+        beyond
+    ):  # matplotlib takes infinities for missing: they are drawn as what is out of range
+        low, high = (0.0, 1.0) if low is None or high is None else (low, high)
+        out = max(1.0, high - low)
+        values = np.clip(values, low - out, high + out)
     image = ax.pcolormesh(
-        across.edges, up.edges, np.ma.masked_invalid(values),
+        across.edges, up.edges, np.ma.masked_where(np.isnan(values), values),
         cmap=matplotlib.colormaps[colours].with_extremes(bad=_MISSING),
         vmin=low, vmax=high, rasterized=True,
     )  # fmt: skip
@@ -98,7 +106,8 @@ def heat_map(
         label = title_of(array)
         if label and "trial" in array.dims and "trial" not in (x, y):
             label += ", mean over trials"
-    ax.figure.colorbar(image, ax=ax, label=label)
+    ends = {(True, True): "both", (True, False): "min", (False, True): "max"}
+    ax.figure.colorbar(image, ax=ax, label=label, extend=ends.get(beyond, "neither"))
     ax.set_xlabel(title_of(array, x) if xlabel is None else xlabel)
     ax.set_ylabel(title_of(array, y) if ylabel is None else ylabel)
     if title:

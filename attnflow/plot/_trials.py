@@ -204,9 +204,9 @@ def _kaplan_meier(ended: Any, outcome: Any) -> tuple[np.ndarray, np.ndarray, np.
     from ..ensemble import Records, Survival
 
     ended, outcome = np.ravel(ended).astype(np.float64), np.ravel(outcome)
-    known = (outcome > 0) & np.isfinite(ended)  # 0 is a trajectory that is not there yet
+    known = (outcome > 0) & ~np.isnan(ended)  # 0 is a trajectory that is not there yet
     ended, outcome = ended[known], outcome[known].astype(np.int64)
-    times = np.unique(np.append(ended, 0.0))
+    times = np.unique(np.append(ended[np.isfinite(ended)], 0.0))
     records = Records(
         number=np.arange(len(ended)), ts=None, ys=None, saved=None, t1=ended, outcome=outcome,
         event=None, stats=None,

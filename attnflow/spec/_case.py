@@ -128,8 +128,7 @@ class Attention(Table, frozen=True):
         if isinstance(normalisation, NGPTTable):
             normalisation = NGPT(built(normalisation.alpha))
         if isinstance(mask, list):
-            array = np.asarray(mask)
-            mask = jnp.asarray(array) if array.dtype == bool else jnp.asarray(array, float)
+            mask = np.asarray(mask)  # as it stands: the field's own rule tells a bias from flags
         return AttentionField(
             manifold,
             P=matrices(self.P, manifold.dim),

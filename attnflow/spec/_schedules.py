@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import jax
 import jax.numpy as jnp
 import msgspec
+import numpy as np
 from jaxtyping import Array, Float, Key
 from msgspec.structs import force_setattr
 
@@ -81,7 +82,13 @@ def built(value: Any) -> Any:
     """A table as its schedule, a list as an array, anything else as it is."""
     if isinstance(value, ScheduleTable | Uniform):
         return value.build()
-    return jnp.asarray(value, float) if isinstance(value, list) else value
+    return array_of(value) if isinstance(value, list) else value
+
+
+def array_of(value: list) -> Array:
+    """A list of a file as an array: floats; Booleans stay what they are, and whom it is for refuses them."""
+    array = np.asarray(value)
+    return jnp.asarray(array) if array.dtype == bool else jnp.asarray(value, float)
 
 
 class Uniform(Table, frozen=True, tag_field="type", tag="uniform"):

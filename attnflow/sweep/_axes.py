@@ -1,4 +1,9 @@
-"""Axes of a grid: lists, ranges and log ranges of numbers, words, Booleans or labelled tables."""
+"""Axes of a grid: lists, ranges and log ranges of numbers, words, Booleans or labelled tables.
+
+One rule for labels: no two of an axis may be equal as the dataset holds them. 0.0 and -0.0 are one number, and
+so are 1 and 1.0, numbers that are equal to 12 digits in a range or in the study's precision, and words that differ in
+zeros at their end. Numbers are finite.
+"""
 
 import hashlib
 import json
@@ -44,6 +49,12 @@ class Range(Table, frozen=True):
             raise ValueError("give `count` (how many numbers) or `step`, one of the two")
         if self.spacing == "log" and (self.start <= 0 or self.step is not None):
             raise ValueError("a log range needs `start` above zero and `count`")
+        if self.step is not None and not math.isfinite(self.step):
+            raise ValueError(f"`step` must be finite; got {self.step:g}")
+        if not math.isfinite(self.stop - self.start):
+            raise ValueError(
+                f"`stop` is too far from `start`; got {self.stop:g} and {self.start:g}"
+            )
         if self.step is not None and (self.stop - self.start) / self.step > _MOST_VALUES:
             raise ValueError(f"`step` {self.step:g} gives more than {_MOST_VALUES} values")
 
@@ -60,7 +71,7 @@ class Range(Table, frozen=True):
             values = np.linspace(self.start, self.stop, self.count)
         if self.integer:
             return sorted({round(float(v)) for v in values})
-        return [float(f"{v:.12g}") for v in values]
+        return [float(f"{v:.12g}") + 0.0 for v in values]
 
 
 class Axis(NamedTuple):
@@ -87,7 +98,7 @@ def read_axis(name: str, raw: Any) -> Axis:
         )
     if isinstance(raw, dict | Range):
         numbers = _converted(raw, Range, place).numbers()
-        return Axis(name, list(numbers), list(numbers), False)
+        return _distinct(Axis(name, list(numbers), list(numbers), False), place)
     if not isinstance(raw, list | tuple):
         kind = type(raw).__name__
         raise ValueError(
@@ -96,18 +107,43 @@ def read_axis(name: str, raw: Any) -> Axis:
     if not raw:
         raise ValueError(f"{place}: an axis needs at least one value")
     coordinates, values, kinds = [], [], []
-    known: set[str] = set()
     for k, item in enumerate(raw):
         coordinate, value, kind = _item(item, f"{place}[{k}]")
         if kinds and kind != kinds[0]:
             raise ValueError(f"{place}[{k}]: Expected {kinds[0]}, as before it; got {kind}")
-        if canonical(coordinate) in known:
-            raise ValueError(f"{place}[{k}]: {coordinate!r} is there twice; drop one")
-        known.add(canonical(coordinate))
         coordinates.append(coordinate)
         values.append(value)
         kinds.append(kind)
-    return Axis(name, coordinates, values, kinds[0] == "a table")
+    return _distinct(Axis(name, coordinates, values, kinds[0] == "a table"), place)
+
+
+def _distinct(axis: Axis, place: str) -> Axis:
+    """The axis, unless two of its labels are one as the dataset holds them: its places would be holes."""
+    known: dict[str, Any] = {}
+    for k, (held, coordinate) in enumerate(zip(axis.array.tolist(), axis.coordinates, strict=True)):
+        label = canonical(held)
+        if label in known:
+            same = known[label]
+            which = "" if same == coordinate else f", for it is {same!r} in the dataset"
+            raise ValueError(f"{place}[{k}]: {coordinate!r} is there twice{which}; drop one")
+        known[label] = coordinate
+    return axis
+
+
+def check_precision(axis: Axis, dtype: str) -> None:
+    """A `ValueError` where two numbers of an axis are one in the study's precision."""
+    if axis.labelled or axis.array.dtype.kind != "f":
+        return
+    with np.errstate(over="ignore"):
+        held = axis.array.astype(dtype).tolist()
+    known: dict[float, Any] = {}
+    for k, (value, coordinate) in enumerate(zip(held, axis.coordinates, strict=True)):
+        if value in known:
+            raise ValueError(
+                f"$.grid.{axis.name}[{k}]: {coordinate!r} is there twice, for in {dtype} it is "
+                f"{known[value]!r}; drop one"
+            )
+        known[value] = coordinate
 
 
 def _item(item: Any, place: str) -> tuple[Any, Any, str]:
@@ -124,6 +160,9 @@ def _item(item: Any, place: str) -> tuple[Any, Any, str]:
     if isinstance(item, int | float):
         if not math.isfinite(item):
             raise ValueError(f"{place}: a number must be finite; got {item}")
+        if isinstance(item, int) and abs(item) >= 2**63:
+            raise ValueError(f"{place}: a whole number must be below 2^63; got {item}")
+        item = item if isinstance(item, int) else item + 0.0  # -0.0 is zero
         return item, item, "a number"
     raise ValueError(
         f"{place}: Expected a number, a word, a Boolean or a table of label and value; got "
@@ -147,9 +186,10 @@ def placed(message: str) -> str:
 
 
 def canonical(value: Any) -> str:
-    """One spelling for equal coordinates: 2 and 2.0 are the same number."""
+    """One spelling for equal coordinates: 2 and 2.0 are the same number, and so are 0.0 and -0.0."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return repr(float(value))
+        number = float(value) + 0.0
+        return repr(number) if number == value or number != number else repr(value)
     return json.dumps(value)
 
 

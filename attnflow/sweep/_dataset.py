@@ -9,6 +9,7 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from ._axes import Axis, canonical
 from ._pack import unpack
 from ._plan import Plan, Shard
 from ._shard import MISSING, describe
@@ -51,9 +52,8 @@ def _times(plan: Plan) -> dict[str, Any]:
         if block.study is study or block.study.axes[axis].values == study.axes[axis].values:
             values[block.indices[:, place]] = _grid(block, points)
         else:
-            known = study.axes[axis].array
-            at = [int(np.flatnonzero(known == c)[0]) for c in block.study.axes[axis].array]
-            values[[at[k] for k in block.indices[:, place]]] = _grid(block, points)
+            at = _places(block.study.axes[axis], study.axes[axis])
+            values[at[block.indices[:, place]]] = _grid(block, points)
     return {"t": ((axis, "time"), values)}
 
 
@@ -71,7 +71,7 @@ class _Shards:
         self.there = [(shard, files[shard.name]) for shard in plan.shards() if shard.name in files]
         # Where each generation's axis values are among the latest study's.
         self._places = [
-            [_places(axis.array, plan.study.axes[name].array) for name, axis in study.axes.items()]
+            [_places(axis, plan.study.axes[name]) for name, axis in study.axes.items()]
             for study in plan.history
         ]
         self.load = functools.lru_cache(maxsize=_KEPT_SHARDS)(self._load)
@@ -119,9 +119,9 @@ class _Shards:
         return [*where, trials.astype(np.int64)]
 
 
-def _places(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    known = {value: k for k, value in enumerate(new.tolist())}
-    return np.asarray([known[value] for value in old.tolist()], np.int64)
+def _places(old: Axis, new: Axis) -> np.ndarray:
+    known = {canonical(value): k for k, value in enumerate(new.coordinates)}
+    return np.asarray([known[canonical(value)] for value in old.coordinates], np.int64)
 
 
 class _Lazy(BackendArray):

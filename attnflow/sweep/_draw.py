@@ -14,7 +14,7 @@ from msgspec.structs import force_setattr
 from ..model import AttentionField
 from ..spec._case import Attention, Manifold, Tokens
 from ..spec._schedules import Table, Uniform, check_rectangular
-from ._study import Point
+from ._study import Point, show_path
 
 # Lists that choose shapes or structure, and are no numbers of the field.
 _STRUCTURAL = ("shape", "mask", "frozen")
@@ -51,6 +51,9 @@ def mould(point: Point, references: list[tuple[tuple, str]]) -> tuple[Mould, lis
     for path, _ in references:
         if path[0] in model.__struct_fields__:
             slots += _numbers_at(model, path)
+    for path in slots:
+        if np.asarray(_get(model, path)).dtype == bool:
+            raise ValueError(f"{show_path(path)}: Expected numbers; got true and false")
     values = [np.asarray(_get(model, path), np.float64) for path in slots]
     template = msgspec.json.encode(model).decode()
     bare = json.loads(template)

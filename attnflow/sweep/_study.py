@@ -13,7 +13,7 @@ from msgspec import Meta, UnsetType
 from .._words import check_nesting
 from ..spec._case import Attention, Manifold, Output, Solver, Time, Tokens
 from ..spec._schedules import Table
-from ._axes import Axis, placed, point_id, read_axis
+from ._axes import Axis, check_precision, placed, point_id, read_axis
 
 _READY = files("attnflow.sweep") / "studies"
 _MOST_POINTS = 10_000_000  # a plan holds an index of every point
@@ -104,6 +104,8 @@ class Study(Table, frozen=True, kw_only=True):
     def __post_init__(self):
         axes = self.axes
         _check_size(axes)
+        for axis in axes.values():
+            check_precision(axis, self.dtype)
         used = {name for _, name in self.references()}
         for name in axes:
             if name not in used:

@@ -1,8 +1,11 @@
 """Summaries made chunk by chunk: what the whole would give, in any order of arrival."""
 
+import functools
+
 import numpy as np
 import pytest
 
+from attnflow._quantiles import quantile
 from attnflow.ensemble import Histogram, Mean, Outcome, Quantiles, Records, Survival
 from attnflow.ensemble._sink import CHUNK, Sink
 
@@ -21,13 +24,10 @@ def rows(seed=0, failing=True):
         "t1": ended,
         "steps": rng.integers(5, 50, COUNT, dtype=np.int32),
         "accepted": np.full(COUNT, 5, np.int32),
-        "ys": {"x": rng.normal(size=(COUNT, 2)), "n": rng.integers(0, 9, (COUNT, 2)) * 1.0},
+        "ys": {"x": rng.normal(size=(COUNT, 2)), "n": rng.integers(0, 9, (COUNT, 2), np.int32)},
         "saved": np.where(status == Outcome.NOT_FINITE, 1, 2).astype(np.int32),
         "event": None,
     }
-
-
-STRUCTURE = {"x": np.empty(0), "n": np.empty(0, np.int32)}
 
 
 def x(records: Records):
@@ -45,7 +45,7 @@ def summaries():
 
 
 def pour(all_rows, order, keep=False, pieces=50):
-    sink = Sink(0, COUNT, all_rows, np.array([0.0, 1.0]), STRUCTURE, summaries(), keep)
+    sink = Sink(0, COUNT, all_rows, np.array([0.0, 1.0]), summaries(), keep)
     for piece in np.array_split(order, pieces):
         sink.add({k: _pick(v, piece) for k, v in all_rows.items()})
     return sink.result()
@@ -123,20 +123,76 @@ def test_saves_that_did_not_happen_are_marked():
     assert np.all(np.isfinite(kept.ys["x"][~lost]))
 
 
-def test_quantiles_of_zeros_signs_and_extremes():
-    def numbers(values):
-        values = np.asarray(values, float)
-        return Records(
-            number=np.arange(len(values)),
-            ts=None,
-            ys=values,
-            saved=None,
-            t1=None,
-            outcome=np.ones(len(values), int),
-            event=None,
-            stats=None,
-        )
+def numbers(values):
+    values = np.asarray(values, float)
+    return Records(
+        number=np.arange(len(values)),
+        ts=None,
+        ys=values,
+        saved=None,
+        t1=values,
+        outcome=np.ones(len(values), int),
+        event=None,
+        stats=None,
+    )
 
+
+def summary_of(summary, *chunks):
+    """The summary of values that come in chunks."""
+    states = [summary.summarise(numbers(chunk)) for chunk in chunks]
+    return summary.finish(functools.reduce(summary.merge, states))
+
+
+def test_infinities_are_values():
+    inf = np.inf
+    q = Quantiles(lambda r: r.ys, [0.0, 0.5, 0.75, 1.0])
+    np.testing.assert_allclose(
+        summary_of(q, [1.0, 2.0], [inf, inf]), [1.0, 2.0, inf, inf], rtol=6e-3
+    )
+    np.testing.assert_allclose(summary_of(q, [-inf, 0.0], [3.0, inf]), [-inf, 0, 3, inf], rtol=6e-3)
+    np.testing.assert_array_equal(summary_of(q, [inf], [inf]), [inf] * 4)
+    np.testing.assert_allclose(
+        summary_of(q, [1e307], [1.7e308])[[0, 3]], [1e307, 1.7e308], rtol=6e-3
+    )
+    mean = Mean(lambda r: r.ys)
+    for chunks in (
+        ([1.0, inf], [2.0]),
+        ([1.0], [inf, 2.0]),
+        ([inf], [inf]),
+        ([inf], []),
+        ([], [inf]),
+    ):
+        found = summary_of(mean, *chunks)
+        assert found.mean == inf
+        assert np.isnan(found.std)
+        assert np.isnan(found.error)
+        assert "inf" in str(found)
+    assert np.isnan(summary_of(mean, [inf], [-inf]).mean)
+    assert summary_of(mean, [1.0], [2.0]) == (1.5, np.sqrt(0.5), 0.5, 2)
+    counts = summary_of(Histogram(lambda r: r.ys, [0.0, 1.0, inf]), [0.5, inf], [3.0, np.nan])
+    np.testing.assert_array_equal(counts, [1, 2])
+    counts = summary_of(Histogram(lambda r: r.ys, [0.0, 1.0]), [0.5, inf])
+    np.testing.assert_array_equal(counts, [1])
+    part = summary_of(Survival([1.0, 2.0]), [0.5, inf], [inf, 1.5])
+    np.testing.assert_allclose(part, [0.75, 0.5])
+
+
+def test_quantiles_of_rows_with_infinities_are_those_of_their_order():
+    rows = np.array([[1.0, 1.0, -np.inf], [2.0, np.inf, 2.0], [np.inf, np.inf, np.inf]])
+    np.testing.assert_array_equal(quantile(rows, 0.5), [2.0, np.inf, 2.0])
+    np.testing.assert_array_equal(quantile(rows, 0.75), [np.inf, np.inf, np.inf])
+    np.testing.assert_array_equal(quantile(rows, 0.1)[:2], [1.2, np.inf])
+    assert quantile(rows, 0.1)[2] == -np.inf
+    with_nan = np.concatenate([rows, np.full((1, 3), np.nan)])
+    np.testing.assert_array_equal(quantile(with_nan, 0.5, np.nanquantile), quantile(rows, 0.5))
+    assert np.isnan(quantile(with_nan, 0.5)).all()
+    plain = np.random.default_rng(0).normal(size=(7, 3))
+    np.testing.assert_array_equal(
+        quantile(plain, [0.1, 0.5]), np.quantile(plain, [0.1, 0.5], axis=0)
+    )
+
+
+def test_quantiles_of_zeros_signs_and_extremes():
     q = Quantiles(lambda r: r.ys, [0.0, 0.25, 0.5, 1.0])
     found = q.finish(q.summarise(numbers([-5.0, 0.0, 0.0, 1e-250, 3e200])))
     np.testing.assert_allclose(found, [-5.0, 0.0, 0.0, 3e200], rtol=0.006)
@@ -158,6 +214,6 @@ def test_bad_arguments_are_refused_by_name(make, named):
 
 
 def test_a_function_that_gives_one_number_for_all_is_refused():
-    sink = Sink(0, COUNT, rows(), None, STRUCTURE, {"mean": Mean(lambda r: 1.0)}, keep=False)
+    sink = Sink(0, COUNT, rows(), None, {"mean": Mean(lambda r: 1.0)}, keep=False)
     with pytest.raises(ValueError, match="one value for each"):
         sink.add(rows())

@@ -121,3 +121,19 @@ def test_a_step_looks_at_its_own_side_of_a_break():
     assert high == 0.9
     assert breaks.following(jnp.asarray(1 - eps / 2)) == jnp.inf
     assert breaks.following(jnp.asarray(1 - 100 * eps)) == 1
+
+
+@pytest.mark.parametrize("solver", [diffrax.Tsit5, diffrax.Heun])
+def test_a_jump_off_the_grid_of_constant_steps_costs_no_order(solver):
+    """It costs a step: the one that would run over it is taken in two."""
+    at = 0.7321
+    c = af.Piecewise(jnp.array([at]), jnp.array([1.0, -1.0]))
+    options = {"t1": 1.0, "solver": solver(), "controller": diffrax.ConstantStepSize()}
+    errors = []
+    for dt0 in (0.1, 0.05):
+        found, steps = both(pair(c), dt0=dt0, **options)
+        assert steps == round(1 / dt0) + 1
+        errors.append(abs(found - exact(2 * at - 1)))
+    order = {diffrax.Tsit5: 5, diffrax.Heun: 2}[solver]
+    assert errors[0] > 1e-11
+    assert np.log2(errors[0] / errors[1]) > order - 0.6

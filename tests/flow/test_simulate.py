@@ -271,7 +271,7 @@ GOOD = {"t1": 4.0}
         (Y0, {**GOOD, "ts": [2.0, 1.0]}, "`ts` must be sorted"),
         (Y0, {**GOOD, "ts": [jnp.nan]}, "`ts` must lie between"),
         (Y0, {**GOOD, "ts": 1.0}, "`ts` must be a vector"),
-        (Y0, {**GOOD, "rtol": -1.0}, "`rtol` and `atol` must be zero or more"),
+        (Y0, {**GOOD, "rtol": -1.0}, "`rtol` and `atol` must be finite, zero or more"),
         (Y0, {**GOOD, "rtol": 0.0, "atol": 0.0}, "not both zero"),
         (Y0, {**GOOD, "max_steps": 0}, "`max_steps` must be a positive integer"),
         (Y0, {**GOOD, "solver": diffrax.Euler()}, "`dt0` must be given with Euler"),
@@ -285,7 +285,7 @@ GOOD = {"t1": 4.0}
         (Y0, {**GOOD, "observe": {}}, "`observe` must hold at least one function"),
         (Y0, {**GOOD, "observe": 3}, "`observe` must be callable"),
         (Y0, {**GOOD, "event": lambda y: y}, "`event` must give one real number or Boolean"),
-        (Y0, {**GOOD, "reduce": "fast"}, "`how` must be one of"),
+        (Y0, {**GOOD, "reduce": "fast"}, "`reduce` must be one of"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(as_user, y0, options, message):

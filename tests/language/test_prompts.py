@@ -105,6 +105,19 @@ def test_texts_are_split_by_the_tokenizer_of_the_folder(tmp_path):
     assert af.language.encode(str(tmp_path), TEXTS[0]) == found[:1]
 
 
+@pytest.mark.parametrize("remembers", ["truncation", "padding", "both"])
+def test_what_a_tokenizer_remembers_of_cutting_and_filling_up_is_left_out(remembers, tmp_path):
+    tokenizer = _trained()
+    expected = [tokenizer.encode(text).ids for text in TEXTS]
+    if remembers != "padding":
+        tokenizer.enable_truncation(max_length=2)
+    if remembers != "truncation":
+        tokenizer.enable_padding(pad_id=0, length=9)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    assert tokenizer.encode(TEXTS[0]).ids != expected[0]
+    assert af.language.encode(tmp_path, TEXTS) == expected
+
+
 def test_a_vocabulary_with_merges_is_a_tokenizer(tmp_path):
     tokenizer = _trained()
     tokenizer.save_model(str(tmp_path))

@@ -1,5 +1,6 @@
 """Discrete layers: eq. (1), LayerNorm (Remark 2.2), feed-forward, and their limit as a flow."""
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -93,6 +94,29 @@ def test_iterate_saves_the_start_and_every_layer(getkey):
     assert jnp.allclose(sol.y1, y, atol=1e-14)
     observed = af.iterate(layers, y0, depth=6, observe={"E": af.misalignment})
     assert jnp.allclose(observed.ys["E"], jax.vmap(af.misalignment)(sol.ys), atol=1e-15)
+
+
+@pytest.mark.parametrize("how", ["overflow", "no skip"])
+def test_layers_that_are_not_finite_are_failures(how):
+    sphere = af.Sphere(3)
+    y0 = sphere.random(jr.key(0), (4,))
+    if how == "overflow":  # the first layer is fine, later ones see a larger P
+        P = af.Piecewise(jnp.array([1.5]), jnp.stack([jnp.eye(3), 2000 * jnp.eye(3)]))
+        layers = af.AttentionLayers(af.AttentionField(sphere, P, kernel="exp", scale=1.0))
+    else:
+        U = af.Piecewise(jnp.array([1.5]), jnp.stack([jnp.eye(3), 0 * jnp.eye(3)]))
+        layers = af.AttentionLayers(af.AttentionField(sphere, jnp.eye(3), U=U), skip=False)
+    sol = af.iterate(layers, y0, depth=4, throw=False)
+    assert sol.result == diffrax.RESULTS.nonfinite
+    assert "not finite" in str(sol) or "stopped being finite" in str(sol)
+    assert bool(jnp.all(jnp.isfinite(sol.ys[:3])))
+    with pytest.raises(RuntimeError, match="after layer 2 the tokens were not finite") as caught:
+        af.iterate(layers, y0, depth=4)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(RuntimeError, match="the tokens were not finite"):
+        jax.block_until_ready(jax.jit(lambda y: af.iterate(layers, y, depth=4).y1)(y0))
+    short = af.iterate(layers, y0, depth=2)
+    assert short.result == diffrax.RESULTS.successful
 
 
 def test_gradients_flow_through_the_layers(getkey):

@@ -238,6 +238,34 @@ def test_failures_leave_the_count_and_bad_starts_and_missing_were_never_in_it():
     np.testing.assert_allclose(left, [1, 5 / 6, 5 / 6, 5 / 6, 5 / 6, 5 / 12, 5 / 12])
 
 
+def test_infinities_are_drawn_as_values():
+    never = np.full((2, 3, 4), np.inf)
+    never[:, 0] = [1.0, 2.0, 3.0, 4.0]  # and of the second half the trials never end
+    never[:, 1, :2] = 5.0
+    data = xarray.DataArray(
+        never, dims=("d", "beta", "trial"), coords={"d": [2, 3], "beta": [1.0, 2.0, 3.0]}
+    )
+    ax = plot.heat_map(data)
+    mesh, _, _ = cells(ax)
+    values = np.asarray(mesh.get_array()).reshape(2, 3)
+    assert not np.ma.getmaskarray(mesh.get_array()).any()
+    assert mesh.get_clim() == (2.5, 2.5)
+    assert (values[:, 0] == 2.5).all()
+    assert (values[:, 1:] > 2.5).all()
+    plot.figure_of(ax).draw_without_rendering()
+    top = to_hex(mesh.cmap.get_over())
+    assert [to_hex(face) == top for face in mesh.get_facecolor()].count(True) >= 4
+    assert plot.heat_map(data * np.inf).collections  # none is finite
+    ax = plot.bands(data.isel(d=0), along="beta", levels=[0.25])
+    (line,) = ax.get_lines()
+    np.testing.assert_array_equal(line.get_ydata(), [2.5, np.inf, np.inf])
+    ax = plot.quantiles([0.0, 1.0], [[1.0, np.inf], [2.0, np.inf], [np.inf, np.inf]])
+    np.testing.assert_array_equal(ax.get_lines()[0].get_ydata(), [2.0, np.inf])
+    # Those that are said to end at infinity are under way all the time.
+    ax = plot.survival(cohort([1.0, 2.0, np.inf, np.inf], [1, 1, 2, 1]))
+    np.testing.assert_allclose(steps(ax.get_lines()[0])[1], [1.0, 0.75, 0.5])
+
+
 def test_survival_has_a_curve_for_each_value_of_a_dimension():
     data = sweep().sel(d=[8, 32])
     ax = plot.survival(data.sel(beta=2.0))

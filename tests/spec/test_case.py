@@ -147,6 +147,42 @@ def test_attention_is_what_the_same_arguments_make_in_python(stated, given):
     assert eqx.tree_equal(field(P=A, **stated), expected)
 
 
+T = [[True, False, False], [False, True, False], [False, False, True]]
+
+
+@pytest.mark.parametrize("mask", [[[1, 0], [1, 1]], [[0, -5], [0, 0]], [[True, 0], [1, True]]])
+def test_a_mask_of_whole_numbers_is_refused_in_a_file_as_in_python(mask):
+    with pytest.raises(ValueError, match="true and false") as inside:
+        af.AttentionField(af.Sphere(3), P=jnp.asarray(A), mask=np.asarray(mask))
+    with pytest.raises(ValueError, match="true and false") as stated:
+        field(P=A, mask=mask)
+    assert str(stated.value) == f"$.attention: {inside.value}"
+    assert "\n" not in str(stated.value)
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"manifold": {"W": T}},
+        {"tokens": {"rows": T}},
+        {"tokens": {"count": 3, "law": "hemisphere", "v": T[0]}},
+        {"attention": {"P": T}},
+        {"attention": {"P": 1.0, "U": T}},
+        {"attention": {"P": 1.0, "weights": T[0]}},
+        {"attention": {"P": {"type": "constant", "value": T}}},
+        {"attention": {"P": {"type": "piecewise", "times": [True], "values": [1.0, 2.0]}}},
+        {"attention": {"P": {"type": "sinusoid", "amplitude": T, "omega": 1.0}}},
+        {"output": {"observe": ["lyapunov"], "v": T[0]}},
+    ],
+)
+def test_true_and_false_are_no_numbers_in_a_file_as_in_python(tables, as_user):
+    with pytest.raises(
+        ValueError, match=r"^\$\.\w+: `\w+` must be an array of real numbers; got dtype bool"
+    ):
+        made = case(**tables)
+        made.observers(made.build()[0])
+
+
 def test_an_ellipsoid_is_stated_by_its_matrix():
     built = case(manifold={"W": B}).build()[0]
     assert eqx.tree_equal(built.manifold, af.Ellipsoid(b))

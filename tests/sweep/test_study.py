@@ -54,6 +54,56 @@ def test_an_integer_range_counts_each_number_once():
     assert made.array.dtype == np.int64
 
 
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ([0.0, -0.0], r"\[1\]: 0.0 is there twice"),
+        ([-0.0, 1.0, 0], r"\[2\]: 0 is there twice"),
+        ([1, 1.0], r"\[1\]: 1.0 is there twice"),
+        ([2**53, 2**53 + 1, 0.5], r"\[1\]: .* is there twice, for it is 9007199254740992 in the"),
+        ({"start": 1.0, "stop": 1.0 + 1e-13, "count": 4}, r": 1.0 is there twice"),
+        ({"start": 1.0, "stop": 1.0 + 1e-12, "step": 4e-13}, r": 1.0 is there twice"),
+        ([1.0, float("nan")], r"\[1\]: a number must be finite; got nan"),
+        ([1, 10**30], r"\[1\]: a whole number must be below 2\^63"),
+        ({"start": 0.0, "stop": 1.0, "step": float("inf")}, "`step` must be finite"),
+        ({"start": -1e308, "stop": 1e308, "count": 3}, "`stop` is too far from `start`"),
+    ],
+)
+def test_no_two_labels_of_an_axis_are_one(values, why):
+    with pytest.raises(ValueError, match=why) as caught:
+        study(grid={"beta": values})
+    assert str(caught.value).startswith("$.grid.beta")
+    assert "\n" not in str(caught.value)
+
+
+def test_words_that_are_one_in_the_dataset_are_refused():
+    with pytest.raises(ValueError, match="there twice, for it is 'full' in the dataset"):
+        study(grid={"mask": ["full", "full\0"]}, attention={"P": 1.0, "mask": "$mask"})
+    with pytest.raises(ValueError, match="'slow' is there twice"):
+        labelled = [{"label": "slow", "value": 1.0}, {"label": "slow", "value": 2.0}]
+        study(grid={"beta": labelled})
+
+
+def test_numbers_that_are_one_in_the_precision_of_the_study_are_refused():
+    close = [1.0, 1.0 + 1e-9]
+    assert study(grid={"beta": close}).axes["beta"].coordinates == close
+    with pytest.raises(
+        ValueError, match=r"\$\.grid\.beta\[1\].* for in float32 it is 1.0; drop one"
+    ):
+        study(grid={"beta": close}, dtype="float32")
+
+
+def test_minus_zero_is_zero_and_whole_numbers_are_told_apart():
+    made = study(grid={"beta": [-0.0, 1.0]})
+    assert str(made.axes["beta"].coordinates) == "[0.0, 1.0]"
+    assert point_id({"beta": -0.0}) == point_id({"beta": 0}) == point_id({"beta": 0.0})
+    assert point_id({"n": 2**53}) != point_id({"n": 2**53 + 1})
+    field, _, _ = af.sweep.trajectory(made, {"beta": -0.0})
+    assert not np.asarray(field.P(0.0)).any()
+    around = {"start": -0.3, "stop": 0.3, "step": 0.1}
+    assert "-0.0," not in str(study(grid={"beta": around}).axes["beta"].coordinates)
+
+
 def test_labelled_values_put_whole_tables_in():
     slow = {"label": "slow", "value": {"type": "sinusoid", "amplitude": 1.0, "omega": 0.1}}
     fixed = {"label": "fixed", "value": [[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 3.0]]}
@@ -107,6 +157,13 @@ def test_what_is_wrong_is_said_with_its_place(name, value, message):
     raw = {"trials": 6, "grid": {"beta": [0.5, 1.0, 2.0]}, **TABLES} | {name: value}
     with pytest.raises(ValueError, match=message):
         from_builtins(raw)
+
+
+def test_true_and_false_are_no_numbers_of_an_axis():
+    labelled = [{"label": "a", "value": [[True, False], [False, True]]}]
+    made = study(grid={"P": labelled}, attention={"P": "$P"}, manifold={"dim": 2})
+    with pytest.raises(ValueError, match=r"\$\.attention\.P: Expected numbers; got true and false"):
+        plan(made)
 
 
 def test_the_value_of_an_axis_that_does_not_fit_is_named():

@@ -1,9 +1,9 @@
 """What the library is checked against: an oracle in plain NumPy and a bank of closed forms.
 
-Only `_fields.py` imports attnflow. The oracle writes the model out term by term, in another way
-than the library does; the closed forms come from the literature or from a page of algebra. The two
-are first checked against each other (`tests/conformance/test_reference.py`), so that a test of the
-library stands on two independent legs.
+Only `_fields.py` imports attnflow, and `_engines.py`, which holds its two engines equal. The oracle
+writes the model out term by term, in another way than the library does; the closed forms come from the
+literature or from a page of algebra. The two are first checked against each other
+(`tests/conformance/test_reference.py`), so that a test of the library stands on two independent legs.
 """
 
 from ._closed_forms import (
@@ -18,6 +18,11 @@ from ._closed_forms import (
     oja as oja,
     pair_cosine as pair_cosine,
     wendel as wendel,
+)
+from ._engines import (
+    assert_same_run as assert_same_run,
+    outcome_of as outcome_of,
+    run_both as run_both,
 )
 from ._fields import PLACES as PLACES, Place as Place
 from ._gpt import (

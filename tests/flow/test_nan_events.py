@@ -1,0 +1,118 @@
+"""An event that is NaN ends a run as failed, in either engine; others that happen before are found."""
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optimistix as optx
+import pytest
+
+import attnflow as af
+from attnflow.ensemble import Outcome
+from tests.systems import run_both
+
+SPHERE = af.Sphere(3)
+FIELD = af.AttentionField(SPHERE, P=jnp.diag(jnp.array([1.0, 0.5, -0.5])), scale=1.0)
+Y0 = SPHERE.random_hemisphere(jax.random.key(1), (4,))
+# Times at which the two events turn NaN or happen; one program for all of them.
+NEVER = 100.0
+
+
+def from_time(t, y, args):
+    """NaN from a time on."""
+    return jnp.where(t >= args["nan"], jnp.nan, 1.0)
+
+
+def at_time(t, y, args):
+    return t - args["real"]
+
+
+def options_of(nan, real):
+    return {
+        "t1": 4.0,
+        "ts": jnp.array([0.0, 0.5, 1.5, 4.0]),
+        "event": {"log": from_time, "late": at_time},
+        "args": {"nan": jnp.asarray(nan), "real": jnp.asarray(real)},
+    }
+
+
+@pytest.mark.parametrize(
+    ("nan", "real", "ending", "when"),
+    [
+        (0.0, NEVER, Outcome.EVENT_NAN, 0.0),
+        (1.3, NEVER, Outcome.EVENT_NAN, 1.3),
+        (1.3, 2.0, Outcome.EVENT_NAN, 1.3),
+        (2.0, 1.3, Outcome.REACHED, 1.3),
+        (1.3 + 1e-9, 1.3, Outcome.REACHED, 1.3),
+        (0.0, 0.0, Outcome.REACHED, 0.0),
+        (NEVER, NEVER, Outcome.TIME_UP, 4.0),
+    ],
+)
+def test_the_first_that_happens_or_is_nan_ends_the_run(nan, real, ending, when):
+    sol, many = run_both(FIELD, Y0, **options_of(nan, real))
+    assert many.outcome[0] == ending
+    assert sol.t1 == pytest.approx(when, abs=1e-12)
+    assert bool(sol.event["late"]) == (ending == Outcome.REACHED)
+    assert not bool(sol.event["log"])
+    assert bool(sol.undefined["log"]) == (ending == Outcome.EVENT_NAN)
+    assert not bool(sol.undefined["late"])
+    assert many.failed[0] == (ending == Outcome.EVENT_NAN)
+
+
+def test_the_event_that_was_nan_is_named():
+    with pytest.raises(
+        RuntimeError, match=r"`event\['log'\]` was NaN \(reached t = 1.3\)"
+    ) as caught:
+        af.simulate(FIELD, Y0, **options_of(1.3, NEVER))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_batch_says_which_of_its_runs_had_an_event_that_was_nan():
+    late = jnp.array([0.5, NEVER, 2.0])
+
+    def one(nan):
+        return af.simulate(FIELD, Y0, throw=False, **options_of(nan, 1.0))
+
+    sol = jax.vmap(one)(late)
+    np.testing.assert_array_equal(sol.undefined["log"], [True, False, False])
+    np.testing.assert_array_equal(sol.event["late"], [False, True, True])
+    np.testing.assert_allclose(sol.t1, [0.5, 1.0, 1.0], rtol=1e-12)
+
+
+def raw(t, y, args, **kw):
+    return jnp.where(t >= args, jnp.nan, 3.0 - t)
+
+
+@pytest.mark.parametrize(
+    ("finder", "direction"),
+    [(None, False), (optx.Newton(1e-8, 1e-8), None)],
+    ids=["none", "newton"],
+)
+def test_an_event_of_diffrax_that_is_nan_is_a_failure_too(finder, direction):
+    options = {"t1": 4.0, "event": diffrax.Event(raw, finder, direction)}
+    for nan, fails in ((1.3, True), (0.0, True), (NEVER, False)):
+        sol = af.simulate(FIELD, Y0, args=jnp.asarray(nan), throw=False, **options)
+        assert bool(sol.undefined) == fails
+        assert bool(sol.event) != fails
+        ended = diffrax.RESULTS.nonfinite if fails else diffrax.RESULTS.event_occurred
+        assert sol.result == ended
+    with pytest.raises(RuntimeError, match="`event` was NaN"):
+        af.simulate(FIELD, Y0, args=jnp.asarray(1.3), **options)
+
+
+def test_a_run_whose_tokens_stop_being_finite_says_so_and_no_event_did():
+    """Constant steps take what is not finite; both engines then say the same."""
+
+    def broken(t, y):
+        return jnp.where(t > 1.0, jnp.nan, 0.0) * y
+
+    field = af.AttentionField(SPHERE, P=jnp.eye(3), drift=broken)
+    constant = {"dt0": 0.25, "solver": diffrax.Euler()}
+    sol, many = run_both(field, Y0, t1=4.0, **constant)
+    assert many.outcome[0] == Outcome.NOT_FINITE
+    assert sol.result == diffrax.RESULTS.nonfinite
+    sol, many = run_both(field, Y0, t1=4.0, event=af.consensus(1e-9), **constant)
+    assert many.outcome[0] == Outcome.NOT_FINITE
+    assert not bool(sol.event)
+    with pytest.raises(RuntimeError, match="tokens stopped being finite"):
+        af.simulate(field, Y0, t1=4.0, event=af.consensus(1e-9), **constant)
