@@ -29,7 +29,10 @@ _FACTS = {
     "sum of U = 0": "sum of U zero",
     "no token at -y_1": "no token at -y_1",
     "P symmetric": "P symmetric",
-    "P + P' positive semidefinite": "P + P' positive",
+    "P + P' positive definite": "P + P' positive",
+    "two heads": "two heads",
+    "exponential": "exponential",
+    "circle": "circle",
     "-2/3 <= beta < -0.16": "beta in the gap",
 }
 # The same, of the top eigenvalue lambda of the sum of U, which is simple, and its vector v.

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt, PositiveFloat
 
+from .._words import printable
+
 if TYPE_CHECKING:
     from ..search import Claim, Counterexample, Findings
 
@@ -39,8 +41,8 @@ def falsify(
     decimals. If there is none, the number of tries is printed.
 
     With --out the same command continues a search that ended, was stopped or was killed, and gives
-    the result of one that never stopped. Exit status: 0, whether the claim is broken or not; 2
-    where --check does not hold.
+    the result of one that never stopped. Exit status: 0, whether the claim is broken or not; 1
+    where --check does not hold: the file is refused, or its numbers do not come out again.
 
     A claim of your own is a Python file that defines an `attnflow.search.Claim` by the name
     `claim`, or by another that you give after a colon. The file is run. `help(attnflow.search.Claim)`
@@ -61,7 +63,8 @@ def falsify(
     list_
         Every claim of the library: its name, what it says and where it is from.
     check
-        Verify a counterexample.json from its digits. The claim is needed too where it is one's own.
+        Verify a counterexample.json from its digits, whoever wrote it: nothing that is printed is
+        the file's but numbers. The claim is needed too where it is one's own.
     seed
         Where the search begins (0). What is found depends on the claim and the seed alone.
     budget
@@ -96,7 +99,8 @@ def falsify(
         raise ValueError("falsify needs 64-bit numbers: unset JAX_ENABLE_X64.")
     if check is not None:
         found = _check(check, claim)
-        print(f"{check} holds\n{found.claim}\n{found}")
+        print(f"{printable(check)} holds")
+        print(*map(printable, str(found.claim).splitlines()), found, sep="\n")
         return 0
     assert claim is not None
     chosen = _claim(claim)
@@ -121,7 +125,7 @@ def _library() -> str:
 
     def block(claim: "Claim") -> str:
         lines = [claim.statement, f"({claim.source})"] if claim.source else [claim.statement]
-        return "\n".join([claim.name, *(_wrapped(line) for line in lines)])
+        return "\n".join([claim.name, *(_wrapped(printable(line)) for line in lines)])
 
     return "\n\n".join(block(claim) for claim in CLAIMS.values())
 
@@ -182,10 +186,12 @@ def _own(path: Path, name: str) -> "Claim":
 def _check(path: Path, words: str | None) -> "Counterexample":
     from .. import search
 
+    own = None if words is None else _claim(words)
     try:
-        return search.check(path, claim=None if words is None else _claim(words))
+        return search.check(path, claim=own)
     except ValueError as error:
-        raise ValueError(error if str(path) in str(error) else f"{path}: {error}") from error
+        said = str(error)
+        raise RuntimeError(said if str(path) in said else f"{path}: {said}") from error
 
 
 def _search(claim: "Claim", seed: int, budget: float, out: Path | None) -> None:
@@ -200,10 +206,10 @@ def _search(claim: "Claim", seed: int, budget: float, out: Path | None) -> None:
         found = search.falsify(claim, jax.random.key(seed), budget, store=store)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_left(store)) from None
-    print(found)
+    print(*map(printable, str(found).splitlines()), sep="\n")
     if folder is not None:
         for path in _write(folder, found):
-            print(f"wrote {path}")
+            print(f"wrote {printable(path)}")
 
 
 def _left(store: Path | None) -> str:

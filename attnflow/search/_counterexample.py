@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,21 +12,26 @@ import jax.random as jr
 import msgspec
 import numpy as np
 from jaxtyping import Array, Float
+from msgspec.structs import replace
 
-from .._words import loads
+from .._checks import shown
+from .._words import printable
 from ..model import AttentionField
 from ..records import atomic_write, provenance
 from ..spec import Case
 from ._claim import Claim
 from ._earn import earn
 from ._evidence import CHECK_SEED, Evidence
+from ._file import FORMAT, case_of_file, check_evidence, check_parts, contents as contents_of
+from ._kinds import check_kind, check_length, refutes
 from ._library import CLAIMS
 from ._shoot import earn_null
 
-_FORMAT = "attnflow counterexample 1"
 # How well numbers of the evidence have to come out again, relative to 1 or more.
 _CLOSE = {"after": 1e-10, "time": 1e-10, "period": 1e-10, "family": 0.0, "basin": 0.1}
 _CLOSE |= {"margin": 1e-6, "rightmost": 1e-6, "equilibrium": 1e-6}
+_CLOSE |= {"other": 1e-3, "moved": 1e-4, "speed": 1e-4, "error": 1e-6}
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?%?")
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class Counterexample:
     def plain(self) -> dict[str, Any]:
         """As numbers, lists and strings."""
         return {
-            "format": _FORMAT,
+            "format": FORMAT,
             "claim": {
                 "name": self.claim.name,
                 "statement": self.claim.statement,
@@ -90,7 +96,8 @@ class Counterexample:
         rows += [("W", self.case.manifold.W)]
         lines = [f"{name:<7}{_short(value)}" for name, value in rows if value is not None]
         lines.append(f"{'':<7}{a.mask} attention, {a.kernel}, scale {a.scale:g}")
-        return "\n".join([*lines, str(self.evidence), f"found by {self.stage}"])
+        found_by = [f"found by {printable(self.stage)}"] if self.stage else []
+        return "\n".join([*lines, str(self.evidence), *found_by])
 
 
 def _short(value: Any) -> str:
@@ -119,12 +126,12 @@ def read(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexamp
     """
     # === a file that was written here
     try:
-        contents = loads(Path(path).read_bytes())
+        contents = contents_of(path)
         digest, kind = contents.pop("digest"), contents["format"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is no counterexample: {error!r}.") from error
-    if kind != _FORMAT:
-        raise ValueError(f"{path} is of the format {kind!r}; this reads {_FORMAT!r}.")
+    if kind != FORMAT:
+        raise ValueError(f"{path} is of the format {shown(kind)}; this reads {FORMAT!r}.")
     if digest != _digest(contents):
         raise ValueError(
             f"{path} was altered after it was written: its digest does not match its contents."
@@ -132,17 +139,25 @@ def read(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexamp
 
     # === of this claim
     try:
-        name, statement = (contents["claim"][n] for n in ("name", "statement"))
-        claim = CLAIMS.get(name) if claim is None else claim
+        check_parts(contents)
+        said, plain = contents["claim"], contents["evidence"]
+        claim = CLAIMS.get(said["name"]) if claim is None else claim
         if claim is None:
-            raise ValueError(f"it is about {name!r}, no claim of the library: give its claim too.")
-        found = Counterexample.of(claim, contents)
+            raise ValueError(
+                f"it is about {shown(said['name'])}, no claim of the library: give its claim too."
+            )
+        case = case_of_file(contents["case"])
+        rows = case.tokens.rows or []
+        evidence = Evidence.of(plain)
+        check_evidence(plain, len(rows), len(rows[0]))
+        if not isinstance(contents["stage"], str):
+            raise ValueError(f"stage must be a word; got {shown(contents['stage'])}")
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         what = error if isinstance(error, ValueError) else repr(error)
         raise ValueError(f"{path} cannot be read: {what}") from error
-    if statement != claim.statement:
-        raise ValueError(f"{path} is about another claim than {claim.name!r}: {statement}")
-    return found
+    if (said["statement"], said["source"]) != (claim.statement, claim.source):
+        raise ValueError(f"{path} is about another claim than {claim.name!r}, by its own words.")
+    return Counterexample(claim, case, evidence, contents["stage"])
 
 
 def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexample:
@@ -155,14 +170,18 @@ def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexam
 
     **Returns:**
 
-    The [`Counterexample`][], with evidence earned now.
+    The [`Counterexample`][], with evidence earned now. Nothing in it is the file's but numbers: `stage`,
+    which no number shows, is left out.
 
     **Raises:**
 
-    - `ValueError`: as [`read`][]; or what the file says does not come out again.
+    - `ValueError`: as [`read`][]; its kind of evidence cannot refute the claim; or what the file says
+      does not come out again.
     """
     said = read(path, claim=claim)
+    check_kind(said.claim, said.evidence.status, path)
     field, y0 = said.build()
+    check_length(field, path)
     evidence = judge(said.claim, field, y0, said.evidence.status, key=jr.key(CHECK_SEED))
     if evidence.status != said.evidence.status or not counts(said.claim, evidence):
         raise ValueError(
@@ -171,13 +190,22 @@ def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexam
     for quantity, close in _CLOSE.items():
         was, came = getattr(said.evidence, quantity), getattr(evidence, quantity)
         if not _agree(was, came, close):
-            raise ValueError(f"{path} says {quantity} = {was}; run again it is {came}.")
-    return Counterexample(said.claim, said.case, evidence, said.stage)
+            raise ValueError(f"{path} says {quantity} = {_short_of(was, came)}.")
+    if _NUMBER.sub("#", said.evidence.why) != _NUMBER.sub("#", evidence.why):
+        raise ValueError(f"{path} gives other reasons than come out again: {evidence.why}.")
+    return Counterexample(said.claim, replace(said.case, title=said.claim.statement), evidence)
 
 
 def counts(claim: Claim, evidence: Evidence) -> bool:
     """Whether the claim is broken: one on almost every start is not by a null set."""
-    return evidence.breaks and not (claim.almost and evidence.status == "null set")
+    return refutes(claim, evidence.status)
+
+
+def _short_of(was: Any, came: Any) -> str:
+    """What a file says and what came, without the entries of arrays."""
+    if getattr(was, "shape", ()) and getattr(came, "shape", ()) == was.shape:
+        return f"tokens that come out elsewhere, by {float(np.abs(was - came).max()):.2g}"
+    return f"{shown(was)}; run again it is {shown(came)}"
 
 
 def _agree(said: Any, came: Any, close: float) -> bool:

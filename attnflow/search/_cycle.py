@@ -1,5 +1,6 @@
 """Tokens under a field that time changes with a period: the state that comes back, and whether it is stable."""
 
+import math
 from typing import NamedTuple
 
 import diffrax
@@ -11,6 +12,7 @@ from jaxtyping import Array, Float
 
 from ..flow import simulate
 from ..model import AttentionField
+from ..schedules import AbstractSchedule
 from ..theory._jacobian import chart, tangent_basis
 from ..theory._ranges import knots, range_of, recurrence
 
@@ -36,6 +38,12 @@ def rest_of(field: AttentionField) -> Rest:
     end = ends.pop()
     # Two periods that differ are taken for none, common or not.
     return Rest(since, None if ends or end is None else end - since)
+
+
+def largest(schedule: AbstractSchedule) -> float:
+    """A bound on the entries of a schedule at all times, by its type; infinite where none is known."""
+    size = range_of(schedule, 0.0).size
+    return float(size.max()) if np.all(np.isfinite(size)) else math.inf
 
 
 class Cycle(NamedTuple):

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._checks import shown
+
 LEAST = 1e-3  # a margin below it is no violation
 CHECK_SEED = (
     0  # of the starts beside a counterexample, when it is made small and when its file is checked
@@ -81,7 +83,11 @@ class Evidence:
     def of(cls, plain: dict[str, Any]) -> "Evidence":
         """From what `plain` gives; a `ValueError` where a part is missing or of another kind."""
         names = {item.name for item in fields(cls)}
-        if set(plain) != names or not all(isinstance(plain[n], str) for n in _WORDS):
+        if (
+            not isinstance(plain, dict)
+            or set(plain) != names
+            or not all(isinstance(plain[n], str) for n in _WORDS)
+        ):
             raise ValueError(f"evidence must have the parts {', '.join(sorted(names))}")
         parts: dict[str, Any] = dict(plain)
         for name in names - {*_WORDS, *_ARRAYS}:
@@ -89,10 +95,14 @@ class Evidence:
             if known and (
                 isinstance(plain[name], bool) or not isinstance(plain[name], int | float)
             ):
-                raise ValueError(f"{name} must be a number; got {plain[name]!r}")
+                raise ValueError(f"{name} must be a number; got {shown(plain[name])}")
         for name in _ARRAYS:
-            if plain[name] is not None:
+            if plain[name] is None:
+                continue
+            try:
                 parts[name] = jnp.asarray(plain[name], float)
+            except (ValueError, TypeError, OverflowError) as error:
+                raise ValueError(f"{name} must be rows of numbers") from error
         return cls(**parts)
 
     def __str__(self) -> str:

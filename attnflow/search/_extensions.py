@@ -16,8 +16,10 @@ from ._conclusions import AroundTop, Consensus, Polarisation, ToTheTop
 from ._draws import draws
 from ._inside import (
     always_simple_top,
+    circle,
     each_positive,
     each_symmetric,
+    exponential,
     in_first_cap,
     inside,
     inside_top_cap,
@@ -32,6 +34,7 @@ from ._inside import (
     sum_simple,
     sum_zero,
     symmetric_scores,
+    two_heads,
 )
 from ._theorems import PAPER, SQUARE
 
@@ -125,7 +128,9 @@ VALUES = (
         source=f"Theorem 4.5, {PAPER}, h = 2",
         draw=draws(2, 1),
         build=builders.symmetric("causal", cap=True),
-        domain=inside_top_cap(causal, sphere, same_values, bounded_scores, constant_values),
+        domain=inside_top_cap(
+            causal, sphere, two_heads, same_values, bounded_scores, constant_values
+        ),
         conclusion=ToTheTop(),
     ),
     Claim(
@@ -135,7 +140,7 @@ VALUES = (
         source=f"Theorem 4.5, {PAPER}, believed there to hold in greater generality",
         draw=draws(2, 2),
         build=builders.symmetric("causal", cap=True),
-        domain=inside_top_cap(causal, sphere, bounded_scores, constant_values),
+        domain=inside_top_cap(causal, sphere, two_heads, bounded_scores, constant_values),
         conclusion=ToTheTop(),
     ),
     Claim(
@@ -146,7 +151,9 @@ VALUES = (
         source=f"Theorem 4.5, {PAPER}, h = 2, positive values",
         draw=draws(2, 2),
         build=builders.symmetric("causal", cap=True, values=builders.positive_values),
-        domain=inside_top_cap(causal, sphere, each_positive, bounded_scores, constant_values),
+        domain=inside_top_cap(
+            causal, sphere, two_heads, each_positive, bounded_scores, constant_values
+        ),
         conclusion=ToTheTop(),
     ),
     Claim(
@@ -156,7 +163,9 @@ VALUES = (
         source=f"Theorem 4.5, {PAPER}, h = 2, v shared",
         draw=draws(2, 2),
         build=builders.symmetric("causal", cap=True, values=builders.values_sharing_top),
-        domain=inside_top_cap(causal, sphere, shared_top, bounded_scores, constant_values),
+        domain=inside_top_cap(
+            causal, sphere, two_heads, shared_top, bounded_scores, constant_values
+        ),
         conclusion=ToTheTop(),
     ),
     Claim(
@@ -166,7 +175,7 @@ VALUES = (
         source=f"Theorem 4.5, {PAPER}, h = 2, v the top of every head",
         draw=draws(2, 2),
         build=builders.symmetric("causal", cap=True, values=builders.values_with_one_top),
-        domain=inside_top_cap(causal, sphere, one_top, bounded_scores, constant_values),
+        domain=inside_top_cap(causal, sphere, two_heads, one_top, bounded_scores, constant_values),
         conclusion=ToTheTop(),
     ),
     Claim(
@@ -176,7 +185,7 @@ VALUES = (
         source=f"Theorem 3.2, {PAPER}, another U",
         draw=draws(2, 1),
         build=builders.opposite_heads,
-        domain=inside(full, sphere, bounded_scores, constant_values, sum_zero),
+        domain=inside(full, sphere, two_heads, bounded_scores, constant_values, sum_zero),
         conclusion=Consensus(),
     ),
     Claim(
@@ -263,7 +272,9 @@ LITERATURE = (
         source="open; arXiv:2507.22857 has -0.16 <= beta",
         draw=draws(1),
         build=builders.circle(_LOW, _HIGH),
-        domain=inside(full, sphere, one_head, identity_values, _beta, kernel=False),
+        domain=inside(
+            full, sphere, circle, exponential, one_head, identity_values, _beta, kernel=False
+        ),
         conclusion=Consensus(),
         sizes=((3, 2), (4, 2), (5, 2), (7, 2), (12, 2)),
     ),

@@ -77,7 +77,19 @@ BROKEN = [
     ("no hemisphere", {"mask": af.AttentionField(af.Sphere(2), P=EYE, mask="causal").mask}, "full"),
     ("no hemisphere", {"U": constant(1.5 * EYE)}, "U = I"),
     ("no hemisphere", {"P": moving(EYE)}, "P constant"),
-    ("no hemisphere, positive P", {"P": constant(SKEW - 0.1 * EYE)}, "positive semidefinite"),
+    ("no hemisphere, positive P", {"P": constant(SKEW - 0.1 * EYE)}, "positive definite"),
+    ("no hemisphere, positive P", {"P": constant(SKEW)}, "positive definite"),
+    ("several heads, one U", {"P": constant(EYE, EYE, EYE)}, "two heads"),
+    ("several heads, own U", {"P": constant(EYE), "U": constant(TOP)}, "two heads"),
+    (
+        "heads that cancel",
+        {"P": constant(EYE, EYE, EYE), "U": constant(TOP, -TOP, 0 * TOP)},
+        "two heads",
+    ),
+    ("circle", {"kernel": af.AttentionField(af.Sphere(2), P=EYE).kernel}, "exponential"),
+    ("4.5", {"U": constant(np.diag([1.0, 1.0 - 1e-8]))}, "simple"),
+    ("causal, top simple", {"U": constant(np.diag([1e-8, -1.0]))}, "lambda > 0"),
+    ("causal, top negative", {"U": constant(np.diag([-1e-8, -1.0]))}, "lambda < 0"),
     ("no hemisphere, symmetric positive P", {"P": constant(EYE + 1e-6 * SKEW)}, "P symmetric"),
     ("symmetric U, full, no hemisphere", {"U": constant(TOP + 1e-9 * SKEW)}, "symmetric"),
     ("symmetric U, full, no hemisphere", {"U": constant(EYE)}, "simple"),
@@ -139,6 +151,9 @@ def test_the_circle_is_about_a_range_of_beta():
     ]:
         field = af.AttentionField(af.Sphere(2), P=beta * jnp.eye(2), kernel="exp", scale=1.0)
         assert (claim.outside(field, y0) == []) is inside
+    ball = af.AttentionField(af.Sphere(3), P=-0.2 * jnp.eye(3), kernel="exp", scale=1.0)
+    outside = claim.outside(ball, af.Sphere(3).random(jr.key(0), (3,)))
+    assert [h.name for h in outside] == ["circle"]
 
 
 def test_half_of_the_scores_drawn_repel_and_large_ones_are_tried():
