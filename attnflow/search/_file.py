@@ -18,7 +18,7 @@ from ._exact import tables
 
 FORMAT = "attnflow counterexample 1"
 MOST_BYTES, MOST_DEPTH = 2**20, 16
-MOST_COORDINATES, MOST_HEADS, MOST_PIECES = 1000, 64, 1000
+MOST_COORDINATES, MOST_HEADS, MOST_PIECES = 400, 64, 1000
 LEAST_SIZE, LARGEST_SIZE = 1e-100, 1e6  # of a number of the case, but zero
 MOST_TIME = 1e12
 _MOST_LETTERS = 4000

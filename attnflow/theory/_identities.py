@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import check, floating, is_concrete
+from .._checks import check, finite, floating, is_concrete
 from ..geometry import AbstractManifold
 from ..model import AttentionField
 from ..model._kernels import Exponential, Softmax
@@ -55,6 +55,7 @@ def energy_rate(
     ```
     """
     y = on_manifold("y", _gradient_flow(field), y)
+    t = finite("t", t)
     square = field.manifold.inner(*(field(t, y),) * 2)
     if isinstance(field.kernel, Softmax):
         square = square * jnp.mean(jnp.exp(field.logits(t, y)[0]), axis=-1)
