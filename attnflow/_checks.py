@@ -18,6 +18,14 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 
+from ._arguments import (
+    boolean as boolean,
+    instance as instance,
+    number as number,
+    numbers as numbers,
+    shown as shown,
+)
+
 _T = TypeVar("_T")
 
 _raises = False
@@ -133,13 +141,6 @@ def floating(name: str, value) -> jax.Array:
 _MOST_BYTES = 2**35
 
 
-def boolean(name: str, value) -> bool:
-    """`value` if it is True or False: a word such as "no" is true to Python, and would be taken so."""
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    raise ValueError(f"`{name}` must be True or False; got {shown(value)}.")
-
-
 def whole(name: str, value, *, least: int = 1, most: int = 2**31 - 1) -> int:
     """`value` as a whole number from `least` to `most`."""
     known = not isinstance(value, bool | np.bool_) and hasattr(value, "__index__")
@@ -152,13 +153,6 @@ def whole(name: str, value, *, least: int = 1, most: int = 2**31 - 1) -> int:
         bound = "" if most == 2**31 - 1 and (number or 0) <= most else f" and at most {most}"
         raise ValueError(f"`{name}` must be {kind}{bound}; got {shown(value)}.")
     return number
-
-
-def instance(name: str, value: _T, kind, what: str) -> _T:
-    """`value` if it is of that `kind`; `what` says in words what is allowed."""
-    if not isinstance(value, kind):
-        raise ValueError(f"`{name}` must be {what}; got {shown(value)}.")
-    return value
 
 
 def check_now(value: _T, bad, message: str) -> _T:
@@ -231,16 +225,3 @@ def random_key(name: str, key):
     raise ValueError(
         f"`{name}` must be one random key, such as jax.random.key(0); got {shown(key)}{shape}."
     )
-
-
-def shown(value) -> str:
-    """What was got, in a few printable words: never an array's entries, nor a control character."""
-    if isinstance(value, str | int | float | complex | bool | np.generic | None.__class__):
-        try:
-            text = repr(value)
-        except ValueError:  # an integer of thousands of digits
-            return "an integer of very many digits"
-        return text if len(text) <= 60 else f"{text[:57]}..."
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return f"an array of {value.dtype}, shape {value.shape}"
-    return type(value).__name__

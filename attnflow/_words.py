@@ -8,6 +8,7 @@ from typing import Any
 
 _MOST_NESTED = 500  # of what programs write; a case, which is written by hand, has fewer
 _MOST_DIGITS = 40  # of a number in a file of exact numbers; the longest float64 takes 24
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 # Controls, formats that turn text around, halves of characters, separators of lines and paragraphs.
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
@@ -19,6 +20,11 @@ def printable(text: object) -> str:
     was printed before.
     """
     return "".join(c if unicodedata.category(c) not in _UNSEEN else _escaped(c) for c in str(text))
+
+
+def printable_lines(text: object) -> str:
+    """`text` as [`printable`][], but for the ends of its lines: a report that holds a file's names."""
+    return "\n".join(map(printable, str(text).split("\n")))
 
 
 def _escaped(character: str) -> str:
@@ -85,7 +91,8 @@ def check_nesting(text: str | bytes, most: int = _MOST_NESTED) -> None:
     with the rest, which no honest file holds.
     """
     depth = 0
-    for byte in text.encode("utf-8", "replace") if isinstance(text, str) else text:
+    data = text.encode("utf-8", "replace") if isinstance(text, str) else text
+    for byte in data.translate(None, _NO_BRACKETS):
         if byte in b"[{":
             depth += 1
             if depth > most:

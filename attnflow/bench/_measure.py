@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from .._words import loads
 from ..records import atomic_write, provenance
 
 
@@ -92,7 +93,7 @@ def report(
     - `write`: with `False` nothing is written, only printed.
     """
     path = folder / f"{name}-{jax.default_backend()}.json"
-    results = json.loads(path.read_text()) if only and path.exists() else {}
+    results = loads(path.read_text()) if only and path.exists() else {}
     for title, section in sections.items():
         if only in (None, title):
             found = section()

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from .._words import printable, printable_lines
 from ._falsify import _claim, _none_of
 
 
@@ -62,7 +63,8 @@ def certify(
     bits = start_jax()
     if check is not None:
         own = None if claim is None else _claim(claim)
-        print(f"{check} holds\n{_library().check(check, claim=own).statement}")
+        said = _library().check(check, claim=own).statement
+        print(printable_lines(f"{printable(check)} holds\n{said}"))
         return 0
     assert file is not None
     if not bits:
@@ -95,9 +97,9 @@ def _prove(file: Path, target: Path, claim: str | None) -> int:
         raise ValueError(f"--out must be another file than the counterexample; got {target}.")
     writable_folder(target.parent)
     certificate = library.counterexample(found)
-    print(certificate)
+    print(printable_lines(certificate))
     if certificate.contents is None:
         raise RuntimeError(f"{file}: {certificate.verdict}; no certificate was written")
     certificate.write(target)
-    print(f"wrote {target}")
+    print(f"wrote {printable(target)}")
     return 0 if certificate.proved else 1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from .._words import printable
+from .._words import printable, printable_lines
 
 if TYPE_CHECKING:
     from ..spec import Case
@@ -85,11 +85,11 @@ def ensemble(
     result, ts = _run(chosen, trajectories, until, seed, slots)
     if chosen.title:
         print(printable(chosen.title))
-    print(result)
+    print(printable_lines(result))
     print(_table(result, until))
     if folder is not None:
         for path in _write(folder, result, ts, until):
-            print(f"wrote {path}")
+            print(f"wrote {printable(path)}")
     return 1 if result.failed.all() else 0
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt, PositiveFloat
 
-from .._words import printable
+from .._words import printable, printable_lines
 
 if TYPE_CHECKING:
     from ..search import Claim, Counterexample, Findings
@@ -100,7 +100,7 @@ def falsify(
     if check is not None:
         found = _check(check, claim)
         print(f"{printable(check)} holds")
-        print(*map(printable, str(found.claim).splitlines()), found, sep="\n")
+        print(printable_lines(f"{found.claim}\n{found}"))
         return 0
     assert claim is not None
     chosen = _claim(claim)
@@ -206,7 +206,7 @@ def _search(claim: "Claim", seed: int, budget: float, out: Path | None) -> None:
         found = search.falsify(claim, jax.random.key(seed), budget, store=store)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_left(store)) from None
-    print(*map(printable, str(found).splitlines()), sep="\n")
+    print(printable_lines(found))
     if folder is not None:
         for path in _write(folder, found):
             print(f"wrote {printable(path)}")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 
+from .._words import printable, printable_lines
+
 if TYPE_CHECKING:
     from ..language import Looped
 
@@ -123,10 +125,10 @@ def loop(
         raise ValueError(str(error)) from error
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_left(out)) from None
-    print(run)
+    print(printable_lines(run))
     if out is not None:
         for path in _write(out, run):
-            print(f"wrote {path}")
+            print(f"wrote {printable(path)}")
     return 0
 
 

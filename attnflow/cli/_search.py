@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 
-from .._words import printable
+from .._words import printable, printable_lines
 
 if TYPE_CHECKING:
     from ..search import Brief, Optimised, Standing
@@ -78,7 +78,8 @@ def search(
 
     if list_:
         width = max(map(len, Brief.names()))
-        print("\n".join(f"{name:<{width}}  {Brief.read(name).title}" for name in Brief.names()))
+        rows = (f"{name:<{width}}  {printable(Brief.read(name).title)}" for name in Brief.names())
+        print("\n".join(rows))
         return 0
     assert spec is not None  # checked above
     if show:
@@ -107,15 +108,15 @@ def _search(brief: "Brief", constant: bool, out: Path | None) -> None:
         found = brief.run(store)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_left(store)) from None
-    print(found)
+    print(printable_lines(found))
     try:
         standing = brief.standing(found, constant=constant)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_left(store)) from None
-    print(standing)
+    print(printable_lines(standing))
     if folder is not None:
         for path in _write(folder, brief, found, standing):
-            print(f"wrote {path}")
+            print(f"wrote {printable(path)}")
 
 
 def _keep_brief(brief: "Brief", folder: Path) -> None:

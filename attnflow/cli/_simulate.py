@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from .._words import printable
+from .._words import printable, printable_lines
 from ._said import said
 
 if TYPE_CHECKING:
@@ -121,13 +121,13 @@ def simulate(
         raise ValueError(f"{case}: {error}" if case and str(error)[0] == "$" else error) from error
     if chosen.title:
         print(printable(chosen.title))
-    print(dataclasses.replace(solution, ys=_of_case(solution.ys)))
+    print(printable_lines(dataclasses.replace(solution, ys=_of_case(solution.ys))))
     print(_table(solution.ys))
     if watch is not None:
         print(said(watch, solution))
     if folder is not None:
         for path in _write(folder, chosen, solution):
-            print(f"wrote {path}")
+            print(f"wrote {printable(path)}")
     return 0
 
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from cyclopts.types import NonNegativeInt, PositiveFloat, PositiveInt
 
+from .._words import printable, printable_lines
+
 _HELP = """Run a grid of fields, many random starts each, into a store; an interrupted run can be continued.
 
 A study is a TOML file: the tables of a case with "$axis" in places, a grid of axes, a number of trials. It is
@@ -81,7 +83,7 @@ def run(
     if trials is not None:
         study = replace(study, trials=trials)
     if dry_run:
-        print(af.estimate(study, out, shard_seconds=shard_seconds))
+        print(printable_lines(af.estimate(study, out, shard_seconds=shard_seconds)))
         return 0
     if out is None:
         raise ValueError(
@@ -94,9 +96,9 @@ def run(
             found = af.run(study, out, executor, shard_seconds=shard_seconds, retries=retries)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(_left(af, out)) from None
-    print(found)
+    print(printable_lines(found))
     if "://" not in out and found.trajectories_done:
-        print(f"wrote {_draw(af, out, Path(out) / 'overview.png')}")
+        print(f"wrote {printable(_draw(af, out, Path(out) / 'overview.png'))}")
     return 0 if found.complete else 1
 
 
@@ -112,7 +114,7 @@ def status(store: str, /, *, verify: Annotated[bool, Parameter(negative="")] = F
         Read every shard and compare its bytes with its checksum.
     """
     found = _library().status(store, verify=verify)
-    print(found)
+    print(printable_lines(found))
     return 1 if found.damaged else 0
 
 
@@ -127,7 +129,7 @@ def export(store: str, path: Path, /) -> None:
     path
         The file; its ending says the format.
     """
-    print(f"wrote {_library().export(store, path)}")
+    print(f"wrote {printable(_library().export(store, path))}")
 
 
 @sweep.command
@@ -143,7 +145,7 @@ def plot(store: str, path: Path, /) -> None:
     """
     if path.suffix != ".png":
         raise ValueError(f"the picture must end in .png; got {path}.")
-    print(f"wrote {_draw(_library(), store, path)}")
+    print(f"wrote {printable(_draw(_library(), store, path))}")
 
 
 @sweep.command
@@ -155,7 +157,7 @@ def compact(store: str, /) -> None:
     store
         The folder or address given as --out.
     """
-    print(f"wrote {_library().compact(store)}")
+    print(f"wrote {printable(_library().compact(store))}")
 
 
 @sweep.command

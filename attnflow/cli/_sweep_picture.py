@@ -1,9 +1,10 @@
 """The picture of a store: a phase diagram where it holds one, else a heat map over two axes."""
 
 import io
-import json
 import textwrap
 from typing import Any
+
+from .._words import loads
 
 _MOST_PANELS = 6
 
@@ -29,7 +30,7 @@ def _phase_diagrams(data: Any) -> list[Any]:
     """One for each dimension, where pairs were counted against beta and time."""
     from .. import plot
 
-    study = json.loads(data.attrs["study"])
+    study = loads(data.attrs["study"])
     attention = study["attention"]
     tokens = study["tokens"].get("count")
     if "aligned_pairs" not in data or not isinstance(tokens, int):
@@ -71,7 +72,7 @@ def _overview(data: Any) -> Any:
     from .. import plot
     from ..ensemble import Outcome
 
-    study = json.loads(data.attrs["study"])
+    study = loads(data.attrs["study"])
     if "until" in study.get("time", {}):
         array = data["ended"].where(data["outcome"] == Outcome.REACHED)
         label = "time at which E fell to until, mean"

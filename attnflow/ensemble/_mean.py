@@ -99,7 +99,7 @@ def _checked(many: Starts, options: dict[str, Any]) -> tuple[dict[str, Any], Any
     rest = {n: v for n, v in known.arguments.items() if n not in ("field", "y0", "throw")}
     first = jax.tree.map(lambda a: a[0], many.data)
     example, _ = eqx.filter_eval_shape(many.recipe, jnp.zeros((), jnp.int32), first)
-    made = make_options(example, many.shape, many.dtype, checked=False, **rest)
+    made = make_options(example, many.shape, many.dtype, **rest)
     numbers = ("t0", "t1", "ts", "rtol", "atol", "dt0")
     how = {n: floating(n, v) if n in numbers else v for n, v in options.items() if v is not None}
     how = jax.tree.map(lambda x: recognised(x) if isinstance(x, FunctionType) else x, how)

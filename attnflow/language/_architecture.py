@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from .._checks import shown
 from .._words import loads
 from ._activations import ACTIVATIONS
 
@@ -246,10 +247,20 @@ def _from_gpt_neo(config: Mapping[str, Any]) -> Architecture:
     )
 
 
+_MOST_LAYERS = 10**5
+
+
 def _windows(config: Mapping[str, Any], layers: int, window: int) -> tuple[int | None, ...]:
     """`attention_types`, `[[["global", "local"], 12]]`, laid out by layer."""
     types = _get(config, [[["global", "local"], 12]], "attention_types")
     laid_out = config.get("attention_layers") if config.get("attention_types") is None else None
+    try:
+        most = sum(len(pattern) * max(times, 0) for pattern, times in types)
+        if laid_out is None and most > _MOST_LAYERS:
+            raise ValueError(f"'attention_types' must be of fewer layers; got {shown(most)}.")
+    except (TypeError, ValueError) as error:
+        if str(error).startswith("'attention_types'"):
+            raise
     try:
         kinds = [kind for pattern, times in types for _ in range(times) for kind in pattern]
         kinds = kinds if laid_out is None else list(laid_out)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 
-from ._figure import BLUE, GREY, ORANGE, dress, new_axes
+from ._figure import BLUE, GREY, ORANGE, axes_or_new, dress, with_parts
 
 if TYPE_CHECKING:
     from ..theory import Branch
@@ -39,6 +39,7 @@ def branch(
     af.plot.branch(af.theory.continuation(family, af.theory.polygon(3), values), xlabel=r"$\beta$")
     ```
     """
+    with_parts("followed", followed, "what continuation gives", "parameter", "eigenvalues")
     p = np.asarray(followed.parameter)
     real = np.real(np.asarray(followed.eigenvalues))
     real = np.where(np.abs(real) <= 1e-9 * np.abs(real).max(initial=0), 0.0, real)
@@ -46,7 +47,7 @@ def branch(
     # among the others they would exchange places with an eigenvalue that passes zero.
     always = int(np.min(np.sum(real == 0, axis=1)))
     real = np.stack([row[np.sort(np.argsort(np.abs(row))[always:])] for row in real])
-    ax = new_axes((6.4, 3.8)) if ax is None else ax
+    ax = axes_or_new(ax, (6.4, 3.8))
     where = [c.parameter for c in followed.crossings]
     for column in real.T:
         # Through the crossing itself, where one lies between two values of different sign.

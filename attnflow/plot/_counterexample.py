@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ._figure import BLUE, GREY, ORANGE, dress
+from ._figure import BLUE, GREY, ORANGE, dress, with_parts
 from ._gram import gram
 from ._sphere import sphere
 
@@ -52,6 +52,7 @@ def counterexample(
     af.plot.save(axes[0], "counterexample.png")
     ```
     """
+    with_parts("found", found, "a Counterexample", "claim", "case", "evidence")
     if axes is None:
         figure = Figure(figsize=(12.6, 4.1), dpi=150, layout="constrained")
         figure.suptitle(f"{found.claim.name}: {found.evidence.status}")

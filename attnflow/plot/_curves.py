@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
+from .._arguments import boolean, instance, numbers
 from .._quantiles import quantile as quantile_of
-from ._figure import BLUE, PALETTE, as_curves, dress, new_axes
+from ._figure import BLUE, PALETTE, as_curves, axes_or_new, dress
 
 
 def curves(
@@ -50,9 +51,12 @@ def curves(
     """
     ts, values = as_curves(ts, values)
     many = len(values) > len(PALETTE)
+    log = boolean("log", log)
+    if labels is not None:
+        labels = list(instance("labels", labels, Sequence, "a list of names"))
     if labels is not None and len(labels) != len(values):
         raise ValueError(f"`labels` must name each of {len(values)} curves; got {len(labels)}.")
-    ax = new_axes((6.0, 3.6)) if ax is None else ax
+    ax = axes_or_new(ax, (6.0, 3.6))
     for k, row in enumerate(values):
         ax.plot(
             ts,
@@ -104,7 +108,7 @@ def quantiles(
     """
     ts, values = as_curves(ts, values)
     check_levels(levels)
-    ax = new_axes((6.0, 3.6)) if ax is None else ax
+    ax = axes_or_new(ax, (6.0, 3.6))
     band(ax, ts, values, levels=levels, label=label or "median", colour=colour)
     if log:
         ax.set_yscale("log")
@@ -116,8 +120,9 @@ def quantiles(
 
 def check_levels(levels: Sequence[float]) -> None:
     """A `ValueError` unless the lower quantiles of bands are below the median."""
-    if not all(0 <= q < 0.5 for q in levels):
-        raise ValueError(f"`levels` must be in [0, 0.5); got {tuple(levels)}.")
+    known = numbers("levels", levels)
+    if known.ndim != 1 or not np.all((known >= 0) & (known < 0.5)):
+        raise ValueError(f"`levels` must be in [0, 0.5), a tuple of them; got {known.tolist()}.")
 
 
 def band(

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator
 from numpy.typing import ArrayLike
 
-from ._figure import BLUE, GREY, PALETTE, dress, new_axes
+from .._arguments import numbers
+from ._figure import BLUE, GREY, PALETTE, axes_or_new, dress
 
 
 def exceptional_starts(
@@ -44,7 +45,7 @@ def exceptional_starts(
     af.plot.exceptional_starts(theta, af.theory.exceptional_curve(field, y0[:2], theta))
     ```
     """
-    theta, beyond = np.asarray(theta), np.asarray(beyond)
+    theta, beyond = numbers("theta", theta), numbers("beyond", beyond)
     beyond = beyond[None] if beyond.ndim == 1 else beyond
     if theta.ndim != 1 or beyond.ndim != 2 or beyond.shape[1:] != theta.shape:
         raise ValueError(
@@ -55,7 +56,7 @@ def exceptional_starts(
         raise ValueError(f"`beyond` must hold at most {len(PALETTE)} curves; got {len(beyond)}.")
     if labels is not None and len(labels) != len(beyond):
         raise ValueError(f"`labels` must name each of {len(beyond)} curves; got {len(labels)}.")
-    ax = new_axes((5.4, 5.0)) if ax is None else ax
+    ax = axes_or_new(ax, (5.4, 5.0))
     ends = np.array([-np.pi, 0.0, np.pi])
     ax.fill_between(ends, 0 * ends, ends, color=BLUE, alpha=0.08, linewidth=0)
     ax.plot(ends, 0 * ends, color=GREY, linewidth=0.9)

@@ -7,6 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .._arguments import instance, numbers, shown
+
 BLUE = "#1f5fa8"
 ORANGE = "#c8641e"
 GREY = "#8a8a8a"
@@ -16,6 +18,20 @@ PALETTE = (BLUE, ORANGE, "#3a8f5c", "#8b5aa8", "#b03a48", "#5f6b78")
 def new_axes(size: tuple[float, float]) -> Axes:
     """The axes of a new figure of `size` inches; the figure is `axes.figure`."""
     return Figure(figsize=size, dpi=150, layout="constrained").add_subplot()
+
+
+def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    """`ax`, or the axes of a new figure where there are none."""
+    if ax is None:
+        return new_axes(size)
+    return instance("ax", ax, Axes, "axes of matplotlib, or None")
+
+
+def with_parts(name: str, value: Any, what: str, *parts: str) -> Any:
+    """`value`, refused where it lacks parts that are drawn: it is of another kind."""
+    if not all(hasattr(value, part) for part in parts):
+        raise ValueError(f"`{name}` must be {what}; got {shown(value)}.")
+    return value
 
 
 def dress(ax: Axes, xlabel: str | None, ylabel: str | None, title: str | None) -> None:
@@ -36,7 +52,7 @@ def save(ax: Axes, path: str | PathLike[str]) -> None:
 
 def as_curves(ts: Any, values: Any) -> tuple[np.ndarray, np.ndarray]:
     """`ts` (n,) and `values` (curves, n) as NumPy arrays; a `ValueError` if they do not fit."""
-    ts, values = np.asarray(ts), np.asarray(values)
+    ts, values = numbers("ts", ts), numbers("values", values)
     if ts.ndim != 1:
         raise ValueError(f"`ts` must have shape (times,); got {ts.shape}.")
     if values.ndim == 1:
@@ -51,6 +67,6 @@ def as_curves(ts: Any, values: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def figure_of(ax: Axes) -> Figure:
     """The figure that the axes are part of."""
-    figure = ax.get_figure(root=True)
+    figure = instance("ax", ax, Axes, "axes of matplotlib").get_figure(root=True)
     assert isinstance(figure, Figure)
     return figure

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from ._figure import new_axes
+from ._figure import axes_or_new
 
 
 def gram(cosines: ArrayLike, ax: Axes | None = None, *, title: str | None = None) -> Axes:
@@ -27,7 +27,7 @@ def gram(cosines: ArrayLike, ax: Axes | None = None, *, title: str | None = None
     matrix = np.asarray(cosines)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"`cosines` must have shape (tokens, tokens); got {matrix.shape}.")
-    ax = new_axes((4.6, 3.8)) if ax is None else ax
+    ax = axes_or_new(ax, (4.6, 3.8))
     image = ax.imshow(matrix, vmin=-1, vmax=1, cmap="RdBu_r", interpolation="nearest")
     ax.figure.colorbar(image, ax=ax, label="cosine")
     ax.set_xlabel("token")

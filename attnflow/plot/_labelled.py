@@ -10,6 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from .._arguments import shown as said
+
 _LETTERS = {"time": "t", "beta": "β"}
 
 
@@ -115,9 +117,9 @@ def variable_of(data: Any, name: str) -> Any:
 def has_dims(name: str, array: Any, wanted: Iterable[str]) -> None:
     """A `ValueError` unless `array`, the argument `name`, has each of the dimensions `wanted`."""
     for dim in wanted:
-        if dim not in array.dims:
+        if not isinstance(dim, str) or dim not in array.dims:
             raise ValueError(
-                f"`{name}` must have the dimension {dim!r}; it has {listed(array.dims)}."
+                f"`{name}` must have the dimension {said(dim)}; it has {listed(array.dims)}."
             )
 
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ._figure import BLUE, GREY, ORANGE, PALETTE, dress, new_axes
+from ._figure import BLUE, GREY, ORANGE, PALETTE, axes_or_new, dress, with_parts
 
 if TYPE_CHECKING:
     from ..language._comparison import Comparison
@@ -40,6 +40,7 @@ def heads(
     af.plot.heads(af.language.spectra(model))[0].figure.savefig("heads.png")
     ```
     """
+    with_parts("spectra", spectra, "what attnflow.language.spectra gives", "top")
     if axes is None:
         figure = Figure(figsize=(11.0, 3.6), dpi=150, layout="constrained")
         panels = [figure.add_subplot(1, 3, k) for k in (1, 2, 3)]
@@ -107,7 +108,8 @@ def comparison(
     af.plot.comparison(af.language.compare(model, ids)).figure.savefig("E.png")
     ```
     """
-    ax = new_axes((6.4, 3.8)) if ax is None else ax
+    with_parts("found", found, "what attnflow.language.compare gives", "layer", "architecture")
+    ax = axes_or_new(ax, (6.4, 3.8))
     x = found.layer
     layers = found.architecture.layers
     if 1 < found.passes <= _MOST_PASSES:

@@ -7,9 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from .._arguments import instance, shown
 from .._quantiles import quantile
 from ._curves import check_levels
-from ._figure import PALETTE, dress, new_axes
+from ._figure import PALETTE, axes_or_new, dress, with_parts
 
 if TYPE_CHECKING:
     from ..language import Looped
@@ -52,6 +53,9 @@ def looped(
     """
     if quantity not in _WORDS:
         raise ValueError(f"`quantity` must be one of {', '.join(_WORDS)}; got {quantity!r}.")
+    instance("runs", runs, Mapping, "runs of looped models by name")
+    for name, run in runs.items():
+        with_parts("runs", run, f"runs of looped models; that of {shown(name)} is none", "depth")
     if not runs:
         raise ValueError("`runs` must hold at least one run; got none.")
     curves = {name: (run.depth, getattr(run, quantity)) for name, run in runs.items()}
@@ -69,7 +73,7 @@ def draw_looped(
 ) -> Axes:
     """[`looped`][] from passes `(saves,)` and values `(prompts, saves)` by name."""
     check_levels((level,))
-    ax = new_axes((6.0, 3.8)) if ax is None else ax
+    ax = axes_or_new(ax, (6.0, 3.8))
     for k, (name, (depth, values)) in enumerate(curves.items()):
         colour, dashes = PALETTE[k % len(PALETTE)], "-" if k < len(PALETTE) else "--"
         shown = np.where(values > 0, values, np.nan) if log else values

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
+from .._arguments import numbers
 from ._curves import curves
-from ._figure import BLUE, GREY, ORANGE, PALETTE, dress, new_axes
+from ._figure import BLUE, GREY, ORANGE, PALETTE, axes_or_new, dress, with_parts
 from ._found import (
     attention,
     before,
@@ -63,6 +64,7 @@ def misalignment_of(
     af.plot.misalignment_of(found, y0).figure.savefig("E.png")
     ```
     """
+    with_parts("found", found, "what optimise gives", "task", "field", "schedule")
     x, ts, log = times_of(found)
     lines = {
         name: misalignments(run_of(found, field, y0, ts), x, ends(found)[0] if log else 0.0)
@@ -70,7 +72,7 @@ def misalignment_of(
     }
     drawn = np.concatenate([E for _, E in lines.values()])
     lines |= {name: (x, E) for name, E in known(found, y0, ts).items()}
-    ax = new_axes((6.0, 3.8)) if ax is None else ax
+    ax = axes_or_new(ax, (6.0, 3.8))
     ax.set_yscale("log")
     styles = {"before": (GREY, "-"), "found": (BLUE, "-")}
     styles |= {"tanh reference": (ORANGE, "--"), "limit": ("black", ":")}
@@ -118,6 +120,7 @@ def schedule_norms(found: "Optimised", axes: Iterable[Axes] | None = None) -> tu
 
     - `ValueError`: another number of axes.
     """
+    with_parts("found", found, "what optimise gives", "task", "field", "schedule")
     parts = _parts(found)
     if axes is None:
         figure = Figure(figsize=(10.4, 3.5 * len(parts)), dpi=150, layout="constrained")
@@ -158,7 +161,8 @@ def attention_at(
 
     - `ValueError`: times outside the run or out of order, or another number of axes.
     """
-    times = moments(found, y0) if times is None else np.asarray(times, float)
+    with_parts("found", found, "what optimise gives", "task", "field", "schedule")
+    times = moments(found, y0) if times is None else numbers("times", times)
     t0, t1 = ends(found)
     if times.ndim != 1 or not len(times) or np.any(np.diff(times) <= 0):
         raise ValueError(f"`times` must be a vector of increasing times; got {times}.")
@@ -219,6 +223,7 @@ def tokens_of(
     """
     from ..observables import misalignment
 
+    with_parts("found", found, "what optimise gives", "task", "field", "schedule")
     if found.field.dim != 3:
         raise ValueError(f"`found` must be of tokens in R^3; these are in R^{found.field.dim}.")
     if axes is None:

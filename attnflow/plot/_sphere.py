@@ -8,7 +8,8 @@ from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike
 
-from ._figure import BLUE, GREY, ORANGE, new_axes
+from .._arguments import numbers, shown
+from ._figure import BLUE, GREY, ORANGE, axes_or_new
 
 
 def sphere(
@@ -53,8 +54,7 @@ def sphere(
     af.plot.sphere(sol.ts, sol.ys).figure.savefig("sphere.png")
     ```
     """
-    times: np.ndarray = np.asarray(ts)
-    paths: np.ndarray = np.asarray(ys)
+    times, paths = numbers("ts", ts), numbers("ys", ys)
     if paths.ndim != 3 or paths.shape[2] != 3 or times.shape != paths.shape[:1]:
         raise ValueError(
             "`ys` must have shape (times, tokens, 3) with one entry of `ts` for each time; "
@@ -65,12 +65,16 @@ def sphere(
         raise ValueError("`ys` must have at least one save with finite tokens; got none.")
     paths = paths / np.linalg.norm(paths, axis=2, keepdims=True)
     if v is not None:
-        v = np.asarray(v, float)
+        v = numbers("v", v)
         if v.shape != (3,) or not np.linalg.norm(v) > 0:
             raise ValueError(f"`v` must be a non-zero vector of shape (3,); got shape {v.shape}.")
         v = v / np.linalg.norm(v)
 
-    ax = new_axes((4.8, 4.8)) if ax is None else ax
+    if view is not None:
+        eye = numbers("view", view)
+        if eye.shape != (2,) or not np.all(np.isfinite(eye)):
+            raise ValueError(f"`view` must be two angles in degrees; got {shown(view)}.")
+    ax = axes_or_new(ax, (4.8, 4.8))
     frame = _frame(*(view if view is not None else _default_view(paths, v)))
     _ball(ax)
     _graticule(ax, frame)

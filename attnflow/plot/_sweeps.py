@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
-from ._figure import new_axes
+from .._arguments import numbers, shown
+from ._figure import axes_or_new
 from ._labelled import (
     along,
     has_dims,
@@ -69,8 +70,12 @@ def heat_map(
     has_dims("array", array, [dim for dim in (x, y) if dim is not None])
     if x is not None and x == y:
         raise ValueError(f"`x` and `y` must be two dimensions; got {x!r} for both.")
-    if limits is not None and not limits[0] < limits[1]:
-        raise ValueError(f"`limits` must be two increasing numbers; got {limits}.")
+    if limits is not None:
+        ends = numbers("limits", limits)
+        if ends.shape != (2,) or not ends[0] < ends[1]:
+            raise ValueError(f"`limits` must be two increasing numbers; got {shown(limits)}.")
+    if not isinstance(colours, str) or colours not in matplotlib.colormaps:
+        raise ValueError(f"`colours` must name a colour map of matplotlib; got {shown(colours)}.")
     left = [dim for dim in array.dims if dim != "trial" or dim in (x, y)]
     if len(left) < 2:
         raise ValueError(
@@ -83,13 +88,12 @@ def heat_map(
     # === draw
     across, up = along(array, x), along(array, y)
     values = mean_over_trials(array, y, x)[np.ix_(up.order, across.order)]
-    ax = new_axes((5.6, 4.0)) if ax is None else ax
+    ax = axes_or_new(ax, (5.6, 4.0))
     finite = values[np.isfinite(values)]
     low, high = limits or ((finite.min(), finite.max()) if len(finite) else (None, None))
     beyond = (bool(np.isneginf(values).any()), bool(np.isposinf(values).any()))
-    if any(
-        beyond
-    ):  # matplotlib takes infinities for missing: they are drawn as what is out of range
+    if any(beyond):
+        # matplotlib takes infinities for missing: they are drawn as what is out of range.
         low, high = (0.0, 1.0) if low is None or high is None else (low, high)
         out = max(1.0, high - low)
         values = np.clip(values, low - out, high + out)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from ._curves import band, band_name, check_levels
-from ._figure import GREY, PALETTE, dress, new_axes
+from ._figure import GREY, PALETTE, axes_or_new, dress
 from ._labelled import (
     along as along_of,
     finish,
@@ -80,7 +80,7 @@ def bands(
 
     # === draw
     x = along_of(array, along)
-    ax = new_axes((6.0, 3.6)) if ax is None else ax
+    ax = axes_or_new(ax, (6.0, 3.6))
     for colour, (name, part) in zip(PALETTE, parts, strict=False):
         values = np.asarray(part.transpose("trial", along).values, dtype=np.float64)
         band(
@@ -156,7 +156,7 @@ def survival(
     parts = _parts("data", data[["ended", "outcome"]], along)
 
     # === draw
-    ax = new_axes((6.0, 3.6)) if ax is None else ax
+    ax = axes_or_new(ax, (6.0, 3.6))
     last = 0.0
     for colour, (name, part) in zip(PALETTE, parts, strict=False):
         times, left, gone = _kaplan_meier(part["ended"].values, part["outcome"].values)

@@ -6,6 +6,7 @@ plain `.npy`. Nothing is pickled, so a file from elsewhere cannot run code when 
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, BinaryIO
 import jax.numpy as jnp
 import numpy as np
 
+from .._checks import shown
 from .._words import loads
 from ._atomic import atomic_write
 from ._decode import decode, restore
@@ -102,15 +104,16 @@ def load(path: str | os.PathLike, *, classes: Iterable[type] = ()) -> Any:
     with open(path, "rb") as file:
         head = _read_line(file, path)
         start = file.tell()
-        _check_whole(file, head, path)
-        file.seek(start)
-        _check_precision(head["leaves"], path)
         try:
+            _check_whole(file, head, path)
+            file.seek(start)
+            _check_precision(head["leaves"], path)
             leaves = [restore(_read_array(file), spec) for spec in head["leaves"]]
             return decode(head["tree"], leaves, finder)
         except ValueError as error:
-            raise ValueError(f"`{path}`: {error}") from error
-        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            said = " ".join(str(error).split())
+            raise ValueError(said if str(path) in said else f"`{path}`: {said}") from error
+        except (AttributeError, IndexError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(
                 f"`{path}` is malformed: its first line says what attnflow.save does not write."
             ) from error
@@ -132,7 +135,19 @@ def _started(body: dict) -> Any:
 
 
 def _read_array(file: BinaryIO) -> np.ndarray:
-    return np.lib.format.read_array(file, allow_pickle=False)
+    """The next array, whose header is read first: it may ask for more than the file has, or than memory."""
+    start = file.tell()
+    header = np.lib.format
+    version = header.read_magic(file)
+    read = {(1, 0): header.read_array_header_1_0, (2, 0): header.read_array_header_2_0}.get(version)
+    if read is None:
+        raise ValueError(f"an array of the unknown version {version}")
+    shape, _, dtype = read(file)
+    left = os.fstat(file.fileno()).st_size - file.tell()
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > left:
+        raise ValueError(f"an array of shape {shape}, for which the file has {left} bytes")
+    file.seek(start)
+    return header.read_array(file, allow_pickle=False)
 
 
 def _read_line(file: BinaryIO, path: Path) -> dict:
@@ -144,9 +159,11 @@ def _read_line(file: BinaryIO, path: Path) -> dict:
     if not isinstance(head, dict) or head.get("format") != _FORMAT:
         raise ValueError(f"`{path}` is not a file that attnflow.save wrote.")
     if head.get("version") != _VERSION:
-        written = head.get("versions", {}).get("attnflow", "another version")
+        versions = head.get("versions")
+        written = versions.get("attnflow") if isinstance(versions, dict) else None
+        written = written if isinstance(written, str) else "another version"
         raise ValueError(
-            f"`{path}` has format version {head.get('version')}, and this attnflow reads "
+            f"`{path}` has format version {shown(head.get('version'))}, and this attnflow reads "
             f"{_VERSION}: it was written by attnflow {written}."
         )
     if not line.endswith(b"\n") or not {"sha256", "leaves", "tree"} <= set(head):

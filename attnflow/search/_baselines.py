@@ -7,6 +7,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Key
 
+from .._checks import instance
 from ..model import AttentionField
 from ..schedules import Constant, Modulated, Sinusoid
 from ._optimised import Optimised
@@ -35,6 +36,7 @@ def baselines(found: Optimised, key: Key[Array, ""], *, constant: bool = True) -
 
     `ValueError` where the search had no norm bound of P, or a function as `field`.
     """
+    instance("found", found, Optimised, "what optimise gives")
     template = found.task.model.field
     ball = found.task.model.bounds
     ball = ball.get("P") if isinstance(ball, dict) else ball
@@ -78,6 +80,7 @@ def best_constant(found: Optimised, key: Key[Array, ""]) -> Optimised:
     On the starts that the search had. It begins, by restart, at a normal matrix, at a negative and at
     a positive multiple of the identity with a little noise.
     """
+    instance("found", found, Optimised, "what optimise gives")
     shape = found.field.P.shape
     ball = found.task.model.bounds
     two = isinstance(ball, dict)

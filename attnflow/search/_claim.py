@@ -6,9 +6,18 @@ from typing import Any
 
 from jaxtyping import Array, Float, Key
 
+from .._checks import instance, random_key
 from ..model import AttentionField
 from ..theory import Hypothesis
 from ._conclusions import AbstractConclusion
+
+
+def check_candidate(claim: Any, field: Any, key: Any = None) -> None:
+    """Refuse what is no claim, no field or no key."""
+    instance("claim", claim, Claim, "a Claim, such as attnflow.search.CLAIMS['3.2']")
+    instance("field", field, AttentionField, "an AttentionField")
+    if key is not None:
+        random_key("key", key)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from msgspec.structs import replace
 
-from .._checks import shown
+from .._checks import instance, shown
 from .._words import printable
 from ..model import AttentionField
 from ..records import atomic_write, provenance
@@ -125,6 +125,9 @@ def read(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexamp
       as `claim`), or another.
     """
     # === a file that was written here
+    instance("path", path, str | os.PathLike, "a path")
+    if claim is not None:
+        instance("claim", claim, Claim, "a Claim")
     try:
         contents = contents_of(path)
         digest, kind = contents.pop("digest"), contents["format"]

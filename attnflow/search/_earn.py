@@ -12,10 +12,11 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from .. import ensemble
+from .._checks import number, random_key
 from ..flow import simulate
 from ..model import AttentionField
 from ..theory import equilibrium, spectrum
-from ._claim import Claim
+from ._claim import Claim, check_candidate
 from ._conclusions import AbstractRate, Margin
 from ._cycle import Cycle, Rest, cycle, rest_of
 from ._evidence import LEAST, Evidence
@@ -49,6 +50,9 @@ def earn(
     - `key`: of the starts beside it.
     - `horizon`: of the first run, in units of $1/(h\\cdot$`scale`$)$.
     """
+    check_candidate(claim, field)
+    key, horizon = random_key("key", key), number("horizon", horizon, above=0.0)
+    y0 = field.manifold.check_rows("y0", y0)
     outside = claim.outside(field, y0)
     if outside:
         return Evidence("outside the domain", "; ".join(str(h) for h in outside))

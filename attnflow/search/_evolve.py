@@ -37,7 +37,9 @@ class Evolution:
             check(sigma, lambda s: ~(s > 0), "`sigma` must be positive; got zero or less.")
         )
         if population is not None and (
-            isinstance(population, bool) or not hasattr(population, "__index__") or population < 4
+            isinstance(population, bool | np.ndarray)
+            or not hasattr(population, "__index__")
+            or population < 4
         ):
             raise ValueError(f"`population` must be an integer of at least 4; got {population!r}.")
         self.population = None if population is None else int(population)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from msgspec.structs import replace
 
+from .._checks import instance, number
 from ..geometry import Sphere
 from ..model import AttentionField
 from ..model._kernels import Exponential, Hardmax, Softmax
@@ -24,6 +25,8 @@ def case_of(field: AttentionField, y0: Any, *, title: str = "", t1: float = 20.0
 
     - `ValueError`: a part of the field that a case of plain numbers does not hold.
     """
+    instance("field", field, AttentionField, "an AttentionField")
+    y0, t1 = field.manifold.check_rows("y0", y0), number("t1", t1, above=0.0)
     plain = isinstance(field.normalisation, Post) and field.drift is None
     kernel: Any = _KERNELS.get(type(field.kernel))
     mask: Any = {Full: "full", Causal: "causal"}.get(type(field.mask))

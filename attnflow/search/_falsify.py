@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from .. import ensemble
+from .._checks import instance, numbers, random_key
 from ..ensemble import OfField
 from ..flow import consensus
 from ..geometry import Sphere
@@ -81,7 +82,9 @@ def falsify(
     """
     # === check arguments
     claim = claim_named(claim) if isinstance(claim, str) else claim
-    if not budget > 0:
+    instance("claim", claim, Claim, "a Claim, or the name of one of the library")
+    random_key("key", key)
+    if not numbers("budget", budget) > 0:
         raise ValueError(f"`budget` must be a positive number of seconds; got {budget}.")
     if jnp.zeros(()).dtype != jnp.float64:
         raise ValueError(

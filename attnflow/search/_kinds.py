@@ -10,7 +10,7 @@ from ._cycle import largest, rest_of
 
 HORIZON = 200.0  # of a candidate's first run, in units of 1 / (heads * scale)
 _RUNS = 4 + 16  # horizons that are run in all
-MOST_LENGTH = 1e8
+MOST_LENGTH = 1e7
 
 
 def refutes(claim: Claim, status: str) -> bool:

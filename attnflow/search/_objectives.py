@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._callables import adapt, as_module
-from .._checks import check, floating
+from .._checks import boolean, check, floating
 from ..flow import Consensus, Solution, consensus
 from ..geometry import AbstractManifold
 from ..observables import Misalignment, misalignment
@@ -56,7 +56,7 @@ class Final(AbstractObjective):
 
     def __init__(self, observe: Any = None, log: bool = False):
         self.observe = adapt("observe", Misalignment() if observe is None else observe)
-        self.log = bool(log)
+        self.log = boolean("log", log)
 
     @property
     def title(self) -> str:
@@ -87,7 +87,7 @@ class Integral(AbstractObjective):
 
     def __init__(self, observe: Any = None, points: int = 65):
         self.observe = adapt("observe", Misalignment() if observe is None else observe)
-        if isinstance(points, bool) or not hasattr(points, "__index__") or points < 3:
+        if not _is_whole(points) or points < 3:
             raise ValueError(f"`points` must be an odd number of at least 3; got {points!r}.")
         if int(points) % 2 == 0:
             raise ValueError(f"`points` must be odd for Simpson's rule; got {points}: add one.")
@@ -138,7 +138,7 @@ class ConsensusTime(AbstractObjective):
         self, threshold: Any = 0.01, log: bool = True, manifold: AbstractManifold | None = None
     ):
         event: Consensus = consensus(threshold, manifold)
-        self.threshold, self.log, self.manifold = event.threshold, bool(log), manifold
+        self.threshold, self.log, self.manifold = event.threshold, boolean("log", log), manifold
 
     @property
     def title(self) -> str:
@@ -195,7 +195,7 @@ class OfRun(AbstractObjective):
     ):
         self.function = as_module("function", function)
         self.observe, self.event, self.name = observe, event, name
-        if points is not None and (not hasattr(points, "__index__") or points < 2):
+        if points is not None and (not _is_whole(points) or points < 2):
             raise ValueError(f"`points` must be at least 2, or None for the end; got {points!r}.")
         self.points = points
 
@@ -274,3 +274,7 @@ def _name(observe: Any) -> str:
     inner = getattr(inner, "function", inner)
     name = getattr(inner, "__name__", type(inner).__name__)
     return "E" if name.lower() == "misalignment" else name
+
+
+def _is_whole(value: Any) -> bool:
+    return not isinstance(value, bool | np.ndarray) and hasattr(value, "__index__")

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Key
 
-from .._checks import check, choose, floating, whole
+from .._checks import boolean, check, choose, floating, instance, random_key, whole
 from .._recognised import recognised
 from ..flow._simulate import cast_floats
 from ..model import AttentionField
@@ -137,13 +137,23 @@ def optimise(
         patience=patience,
         **options,
     )
+    key, progress = random_key("key", key), boolean("progress", progress)
+    if not callable(field):
+        instance("field", field, AttentionField, "an AttentionField, or a function of the schedule")
+    if not (optimiser is None or isinstance(optimiser, Evolution) or hasattr(optimiser, "init")):
+        instance("optimiser", optimiser, Evolution, "an optimiser of optax, or an Evolution")
+    if report is not None:
+        instance("report", report, Callable, "a function of the step, or None")
     field, starts = (recognised(f) if callable(f) else f for f in (field, starts))
     objective, risk = as_objective(objective), as_risk(risk)
     goal = choose("goal", goal, ("minimise", "maximise"))
     steps, restarts = _count("steps", steps), _count("restarts", restarts)
     chunk = _count("chunk", chunk)
     rate = floating("rate", rate)
-    rate = check(rate, lambda r: ~(r > 0), "`rate` must be positive; got zero or less.")
+    if rate.ndim:
+        raise ValueError(f"`rate` must be one positive number; got shape {rate.shape}.")
+    message = "`rate` must be one positive number; got another."
+    rate = check(rate, lambda r: ~((r > 0) & (r < jnp.inf)), message)
     patience = None if patience is None else _count("patience", patience)
 
     # === what is searched over

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from ..flow import simulate
 from ..model import AttentionField
 from ..theory import equilibrium, spectrum
-from ._claim import Claim
+from ._claim import Claim, check_candidate
 from ._conclusions import Margin
 from ._evidence import LEAST, Evidence
 
@@ -28,6 +28,8 @@ def earn_null(claim: Claim, field: AttentionField, y0: Float[Array, "tokens dim"
     run at tight tolerance, and be alone: starts beside it do not violate it. Those on its two sides leave
     the equilibrium on two sides, so that one between them does not leave; and all between are in the domain.
     """
+    check_candidate(claim, field)
+    y0 = field.manifold.check_rows("y0", y0)
     outside = claim.outside(field, y0)
     if outside:
         return Evidence("outside the domain", "; ".join(str(h) for h in outside))

@@ -9,11 +9,12 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 from msgspec.structs import replace
 
+from .._checks import instance
 from ..geometry import Sphere
 from ..model import AttentionField
 from ..schedules import AbstractSchedule, Constant
 from ..spec import Case
-from ._claim import Claim
+from ._claim import Claim, check_candidate
 from ._earn import earn
 from ._evidence import Evidence
 from ._exact import case_of, shortened
@@ -63,6 +64,8 @@ def shrink(
     at once and then P, U, W and tokens each by itself. A step is taken where the smaller form earns the
     same status. The form that comes back was read from its decimals.
     """
+    check_candidate(claim, field, key)
+    instance("evidence", evidence, Evidence, "what earn gave")
     found = _Found(claim, field, y0, evidence, key)
     if evidence.status == "null set":
         return _reshoot(found)

@@ -74,9 +74,11 @@ def _state(home: Store, plan: Plan) -> str:
 
 
 def _record(home: Store) -> dict[str, Any] | None:
-    with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
+    with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
         record = loads(home.folder.read("dataset.json"))
-        return {"file": record["file"], "shards": record["shards"]}
+        file, shards = record["file"], record["shards"]
+        if isinstance(file, str) and isinstance(shards, str) and "/" not in file:
+            return {"file": file, "shards": shards}
     return None
 
 

@@ -160,7 +160,8 @@ class Local:
 
     def _written(self) -> dict[str, Any] | None:
         with contextlib.suppress(OSError, ValueError):
-            return loads(self.read("driver.json"))
+            found = loads(self.read("driver.json"))
+            return found if isinstance(found, dict) else None
         return None
 
 
@@ -249,6 +250,9 @@ class Remote:
     def driver(self) -> dict[str, Any] | None:
         try:
             other = loads(self.read("driver.json"))
-        except (FileNotFoundError, ValueError):
+            known = isinstance(other.get("at", 0), int | float)
+        except (FileNotFoundError, ValueError, AttributeError):
+            return None
+        if not known:
             return None
         return other if time.time() - other.get("at", 0) < _ABANDONED else None

@@ -103,8 +103,8 @@ def status(store: Any, *, verify: bool = False) -> Status:
             continue
         counts["shards_done"] += 1
         counts["trajectories_done"] += len(shard)
-        for how, count in ((home.provenance(shard.name) or {}).get("outcomes") or {}).items():
-            outcomes[Outcome(int(how))] = outcomes.get(Outcome(int(how)), 0) + count
+        for how, count in _outcomes(home.provenance(shard.name)):
+            outcomes[how] = outcomes.get(how, 0) + count
     return Status(
         address=home.address,
         title=plan.study.title,
@@ -135,3 +135,11 @@ def in_bytes(number: float) -> str:
             return f"{number:.3g} {unit}"
         number /= 1000
     raise AssertionError
+
+
+def _outcomes(provenance: dict[str, Any] | None) -> list[tuple[Outcome, int]]:
+    """How many trajectories of a shard ended how; nothing of a file that says something else."""
+    known = {str(int(how)): how for how in Outcome}
+    found = (provenance or {}).get("outcomes")
+    pairs = found.items() if isinstance(found, dict) else ()
+    return [(known[how], n) for how, n in pairs if how in known and type(n) is int and n >= 0]

@@ -11,12 +11,14 @@ damaged/                                  files that did not verify, put aside
 
 import contextlib
 import json
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
+from .._checks import shown
 from .._words import loads
 from ..records import versions
 from ._folder import Folder, open_folder
@@ -32,6 +34,22 @@ class Damaged(ValueError):
     """A file of a store that is not what was written."""
 
 
+def _known(record: dict[str, Any]) -> bool:
+    """Whether a record has the parts of one, each of its kind; sizes are whole numbers from 1 on."""
+    kinds = {"format": str, "version": int, "sizes": dict, "probe": dict, "versions": dict}
+    if "study" not in record or not all(isinstance(record.get(n), k) for n, k in kinds.items()):
+        return False
+    numbers = [n for one in record["probe"].values() for n in _measured(one)]
+    return all(type(size) is int and size > 0 for size in record["sizes"].values()) and all(
+        type(n) in (int, float) and 0 <= n < math.inf for n in numbers
+    )
+
+
+def _measured(one: Any) -> list[Any]:
+    """The numbers of a probe; `None` among them where there are none."""
+    return [one.get(n) if isinstance(one, dict) else None for n in ("seconds", "first", "bytes")]
+
+
 class Store:
     """A store at an address; nothing is kept in memory, so that what is there counts."""
 
@@ -43,7 +61,7 @@ class Store:
 
     def plan(self) -> Plan:
         """The plan that the store holds; a `ValueError` where there is none, or it is altered."""
-        history, sizes = [], []
+        history, sizes, probed = [], [], set()
         names = self.folder.names("studies")
         if not names:
             raise ValueError(
@@ -53,22 +71,29 @@ class Store:
             record = self._record(name, f"{k:03d}.json")
             history.append(from_builtins(record["study"]))
             sizes.append(record["sizes"])
-        return Plan(history, sizes)
+            probed |= set(record["probe"])
+        plan = Plan(history, sizes)
+        for blocks, known in zip(plan.blocks, sizes, strict=True):
+            if any(block.key not in known or block.key not in probed for block in blocks):
+                raise Damaged(
+                    f"`{self.address}`: its studies and the sizes of its shards disagree."
+                )
+        return plan
 
     def _record(self, name: str, expected: str) -> dict[str, Any]:
         try:
             record = loads(self.folder.read(f"studies/{name}"))
             whole = record.pop("sha256") == checksum(_line(record))
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             whole, record = False, {}
-        if not whole or name != expected:
+        if not whole or name != expected or not _known(record):
             raise Damaged(
                 f"`{self.address}`: studies/{name} is not what was written; restore it from a copy, or "
                 "begin in another place."
             )
         if record["format"] != _FORMAT or record["version"] != _VERSION:
             raise ValueError(
-                f"`{self.address}` was written by attnflow {record['versions']['attnflow']} in another "
+                f"`{self.address}` was written by attnflow {shown(record['versions'].get('attnflow'))} in another "
                 "format; read it with that version."
             )
         return record
@@ -170,7 +195,8 @@ class Store:
     def provenance(self, shard: str) -> dict[str, Any] | None:
         """How a shard was made, where that is still known."""
         with contextlib.suppress(FileNotFoundError, ValueError):
-            return loads(self.folder.read(f"provenance/{shard}.json"))
+            found = loads(self.folder.read(f"provenance/{shard}.json"))
+            return found if isinstance(found, dict) else None
         return None
 
     def missing(self, plan: Plan) -> list[Shard]:

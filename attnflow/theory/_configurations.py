@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Real
 
-from .._checks import check, floating
+from .._checks import check, floating, instance, room, shown
 from ..geometry import AbstractManifold
 
 
@@ -36,6 +36,7 @@ def polygon(
     ```
     """
     tokens, dim = _whole("tokens", tokens, 1), _whole("dim", dim, 2)
+    room("tokens", (tokens, dim))
     # Quarter turns are made exact: antipodal tokens then are so to the last bit.
     angle = 2 * np.pi * np.arange(tokens) / tokens
     x = np.zeros((tokens, dim))
@@ -69,6 +70,7 @@ def simplex(
     """
     tokens = _whole("tokens", tokens, 2)
     dim = _whole("dim", max(2, tokens - 1) if dim is None else dim, max(2, tokens - 1))
+    room("tokens", (tokens, dim))
     x = np.zeros((tokens, dim))
     for k in range(1, tokens):  # Helmert's basis of the vectors whose entries add up to zero
         x[:k, k - 1] = 1 / np.sqrt(k * (k + 1))
@@ -96,7 +98,9 @@ def cross_polytope(
     af.theory.cross_polytope(3)                          # (6, 3)
     ```
     """
-    eye = np.eye(_whole("dim", dim, 2))
+    dim = _whole("dim", dim, 2)
+    room("dim", (2 * dim, dim))
+    eye = np.eye(dim)
     return _carry(np.concatenate([eye, -eye]), manifold)
 
 
@@ -128,10 +132,13 @@ def split(
     if plus + minus == 0:
         raise ValueError("`plus` and `minus` must not both be zero; got no token at all.")
     v = floating("v", v)
+    room("plus", (plus + minus, *v.shape))
     if v.ndim != 1 or v.shape[0] < 2:
         raise ValueError(f"`v` must have shape (dim,), dim at least 2; got {v.shape}.")
     bad = lambda v: ~((abs(v) < jnp.inf).all() & (v != 0).any())  # noqa: E731
     v = check(v, bad, "`v` must be finite and not zero; got another vector.")
+    if manifold is not None:
+        instance("manifold", manifold, AbstractManifold, "a manifold, such as Sphere(3)")
     if manifold is not None and manifold.dim != v.shape[0]:
         raise ValueError(f"`v` must have shape ({manifold.dim},) there; got {v.shape}.")
     v = v / jnp.linalg.norm(v) if manifold is None else manifold.project(v)
@@ -167,8 +174,8 @@ def _whole(name: str, value, least: int) -> int:
         number = operator.index(value)
     except TypeError:
         number = None
-    if number is None or number < least:
-        raise ValueError(f"`{name}` must be an integer from {least} on; got {value!r}.")
+    if number is None or number < least or isinstance(value, bool):
+        raise ValueError(f"`{name}` must be an integer from {least} on; got {shown(value)}.")
     return number
 
 
@@ -176,6 +183,7 @@ def _carry(x: np.ndarray, manifold: AbstractManifold | None) -> Array:
     tokens = jnp.asarray(x, jnp.result_type(float))
     if manifold is None:
         return tokens
+    instance("manifold", manifold, AbstractManifold, "a manifold, such as Sphere(3)")
     if manifold.dim != x.shape[1]:
         raise ValueError(
             f"`manifold` must have the dimension of the tokens, {x.shape[1]}; got {manifold.dim}. "

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Complex, Float, Int, Real
 
+from .._checks import floating, numbers as numbers_of, whole
 from ..model import AttentionField
 from ._crossing import is_singular, locate, step
 from ._equilibrium import find
@@ -129,20 +130,19 @@ def continuation(
     ```
     """
     # === check arguments
-    numbers = np.asarray(values, np.float64)
+    numbers = numbers_of("values", values)
     if numbers.ndim != 1 or not len(numbers) or not np.all(np.isfinite(numbers)):
         raise ValueError(
             f"`values` must be finite numbers, shape (n,), n at least 1; got shape {numbers.shape}"
             + ("." if np.all(np.isfinite(numbers)) else " with numbers that are not finite.")
         )
-    if max_steps < 1:
-        raise ValueError(f"`max_steps` must be at least 1; got {max_steps}.")
+    max_steps = whole("max_steps", max_steps)
     if not callable(family) or isinstance(family, AttentionField):
         raise ValueError(
             "`family` must be a function of the parameter that gives an AttentionField; "
             f"got {type(family).__name__}."
         )
-    dtype = jnp.asarray(y).dtype
+    dtype = floating("y", y).dtype
     field = check_field("family(values[0])", family(jnp.asarray(numbers[0], dtype)))
     t, x = check_state(field, t, y)
 

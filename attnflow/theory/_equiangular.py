@@ -6,7 +6,7 @@ import operator
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._checks import choose
+from .._checks import choose, number, numbers
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
 LARGEST = 700.0  # exp(700) is about the largest number that a float holds
@@ -57,7 +57,7 @@ def equiangular_time(
     """
     # === check arguments
     tokens, start = _setting(tokens, start, kernel)
-    cosine, beta = np.asarray(cosine, np.float64), _betas(beta)
+    cosine, beta = numbers("cosine", cosine), _betas(beta)
     bad = ~((cosine >= start) & (cosine < 1))
     if bad.any():
         raise ValueError(
@@ -180,7 +180,7 @@ def _fineness(beta: float) -> float:
 def _reached(t: ArrayLike, beta: ArrayLike, tokens: int, start: float, kernel: str) -> np.ndarray:
     """z at the times `t`."""
     tokens, start = _setting(tokens, start, kernel)
-    t, beta = np.asarray(t, np.float64), _betas(beta)
+    t, beta = numbers("t", t), _betas(beta)
     bad = ~((t >= 0) & np.isfinite(t))
     if bad.any():
         raise ValueError(f"`t` must be finite and zero or more; got {t[bad].flat[0]}.")
@@ -230,7 +230,7 @@ def _setting(tokens: int, start: float, kernel: str) -> tuple[int, float]:
         raise ValueError(f"`tokens` must be an integer from 2 on; got {tokens!r}.") from None
     if tokens < 2:
         raise ValueError(f"`tokens` must be an integer from 2 on; got {tokens}.")
-    start = float(start)
+    start = number("start", start)
     if not -1 / (tokens - 1) < start < 1:
         raise ValueError(
             f"`start` must lie between -1/(tokens - 1) = {-1 / (tokens - 1):.6g} and 1, both left "
@@ -240,7 +240,7 @@ def _setting(tokens: int, start: float, kernel: str) -> tuple[int, float]:
 
 
 def _betas(beta: ArrayLike) -> np.ndarray:
-    beta = np.asarray(beta, np.float64)
+    beta = numbers("beta", beta)
     bad = ~(np.abs(beta) <= LARGEST)
     if bad.any():
         raise ValueError(

@@ -11,6 +11,7 @@ import numpy as np
 import optimistix as optx
 from jaxtyping import Array, ArrayLike, Float, Real
 
+from .._checks import boolean, number, whole
 from ..flow._simulate import cast_floats
 from ..model import AttentionField
 from ._family import family_directions, moving_complement
@@ -87,10 +88,9 @@ def equilibrium(
     ```
     """
     # === check arguments
-    if rtol is not None and not rtol > 0:
-        raise ValueError(f"`rtol` must be positive; got {rtol}.")
-    if max_steps < 1:
-        raise ValueError(f"`max_steps` must be at least 1; got {max_steps}.")
+    if rtol is not None:
+        rtol = number("rtol", rtol, above=0.0)
+    max_steps, throw = whole("max_steps", max_steps), boolean("throw", throw)
     start = frame_of(field, t, y)
 
     # === run

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import check, floating, is_concrete
+from .._checks import check, finite, floating, is_concrete
 from ..geometry import AbstractManifold
 from ..model import AttentionField, Exponential, Softmax
 from ..observables._directions import directions
@@ -61,6 +61,7 @@ def energy_rate(
     af.theory.energy_rate(field, 0.0, y0), af.energy_dissipation(field, 0.0, y0)  # the same
     ```
     """
+    t = finite("t", t)
     y = on_manifold("y", _gradient_flow(field, t, y), y)
     square = field.manifold.inner(*(field(t, y),) * 2)
     if isinstance(field.kernel, Softmax):

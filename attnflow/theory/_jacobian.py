@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import floating
+from .._checks import finite, floating
 from ..flow._simulate import cast_floats
 from ..model import AttentionField
 
@@ -203,6 +203,7 @@ def check_state(field: AttentionField, t: Any, y: Any) -> tuple[Array, Array]:
     t = floating("t", t)
     if t.ndim:
         raise ValueError(f"`t` must be a number; got shape {t.shape}.")
+    t = finite("t", t)
     x = field.manifold.whiten(y)
     return t.astype(y.dtype), x / jnp.linalg.norm(x, axis=1, keepdims=True)
 

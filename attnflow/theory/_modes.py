@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._checks import choose
+from .._checks import choose, numbers
 
 _LARGEST = {"exp": 700.0, "softmax": 1e6}
 
@@ -102,7 +102,7 @@ def first_clusters(beta: ArrayLike) -> np.int64 | np.ndarray:
 
 
 def _betas(beta: ArrayLike, largest: float) -> np.ndarray:
-    beta = np.asarray(beta, np.float64)
+    beta = numbers("beta", beta)
     bad = ~(np.abs(beta) <= largest)
     if bad.any():
         raise ValueError(f"`beta` must be at most {largest:g} in size; got {beta[bad].flat[0]}.")

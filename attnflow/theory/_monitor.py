@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import ArrayLike, Real
 
+from .._checks import instance
 from ..flow._solution import Solution
 from ..model import AttentionField
 from ..observables import Misalignment
@@ -166,4 +167,6 @@ def monitor(
     print(watch.check(sol))
     ```
     """
+    if found is not None:
+        instance("found", found, Verdicts, "what verdicts gives")
     return Monitor(verdicts(field, y0, t0=t0) if found is None else found)

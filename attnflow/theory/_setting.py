@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import floating, is_concrete
+from .._checks import floating, is_concrete, number
 from ..geometry import hemisphere_certificate
 from ..geometry._hemisphere import HemisphereCertificate
 from ..model import AttentionField
@@ -46,7 +46,7 @@ class Setting:
             )
         y0 = floating("y0", y0)
         self.field = field
-        self.t0 = float(t0)
+        self.t0 = number("t0", t0)
         self.y0 = np.asarray(field.check_start("y0", y0), np.float64)
         if field.tokens is not None and field.tokens != self.tokens:
             raise ValueError(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Complex, Float, Real
 
+from .._checks import number
 from ..model import AttentionField
 from ._equilibrium import newton_step
 from ._family import family_directions, moving_complement
@@ -134,8 +135,8 @@ def spectrum(
     print(found)
     ```
     """
-    if margin is not None and not margin >= 0:
-        raise ValueError(f"`margin` must be zero or more; got {margin}.")
+    if margin is not None:
+        margin = number("margin", margin, least=0.0)
     return analyse(field, frame_of(field, t, y), margin=margin, modes=True)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import check, floating
+from .._checks import check, finite, floating
 from .._lapack import svdvals
 from ..model import AttentionField, Causal, Hardmax, Softmax
 from ._demands import (
@@ -50,7 +50,7 @@ def speed_limit(field: AttentionField, t: Real[ArrayLike, ""] = 0.0) -> Float[Ar
     as_field(field)
     demand_kernel(field, claim, Softmax, Hardmax)
     demand_plain(field, claim)
-    scale = jnp.abs(field.scale)
+    scale, t = jnp.abs(field.scale), finite("t", t)
     if field.U is None:
         return field.heads * scale
     U = field.U(t).reshape(-1, field.dim, field.dim)

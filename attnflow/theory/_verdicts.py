@@ -4,6 +4,7 @@ from typing import Any
 
 from jaxtyping import ArrayLike, Real
 
+from .._checks import instance, shown
 from ..model import AttentionField
 from . import _closed_forms, _literature, _paper
 from ._setting import Setting
@@ -79,9 +80,10 @@ def verdicts(
     found["4.2"].applies, found["4.2"].reason
     ```
     """
+    instance("assume", assume, tuple | list | set, "a tuple of names")
     unknown = [name for name in assume if name not in _ASSUMABLE]
-    if unknown or isinstance(assume, str):
+    if unknown:
         allowed = ", ".join(repr(name) for name in _ASSUMABLE)
-        raise ValueError(f"`assume` must be a tuple of {allowed}; got {assume!r}.")
+        raise ValueError(f"`assume` must be a tuple of {allowed}; got {shown(unknown[0])}.")
     setting = Setting(field, y0, t0)
     return Verdicts({name: judge(setting, tuple(assume)) for name, judge in _THEOREMS.items()})

@@ -3,6 +3,10 @@
 import operator
 from typing import Any
 
+from .._checks import shown
+
+_MOST = 10**5  # of dimensions: as many products of long integers
+
 
 def wendel(tokens: int, dim: int) -> float:
     r"""The probability that random tokens on the sphere of $\mathbb{R}^m$ share an open hemisphere.
@@ -38,10 +42,16 @@ def wendel(tokens: int, dim: int) -> float:
     tokens, dim = _count("tokens", tokens), _count("dim", dim)
     if tokens <= dim:
         return 1.0
+    if dim > _MOST:
+        raise ValueError(
+            f"`dim` must be at most {_MOST:,}, or at least `tokens`; got {shown(dim)}."
+        )
     total = term = 1
     for k in range(1, dim):
         term = term * (tokens - k) // k
         total += term
+    if total.bit_length() < tokens - 1100:
+        return 0.0  # below every float; 2^tokens may be beyond memory
     # Python divides integers of any size and rounds the quotient correctly.
     return total / (1 << (tokens - 1))
 
@@ -52,5 +62,5 @@ def _count(name: str, value: Any) -> int:
     except TypeError:
         count = 0
     if count < 1 or isinstance(value, bool):
-        raise ValueError(f"`{name}` must be a positive integer; got {value!r}.")
+        raise ValueError(f"`{name}` must be a positive integer; got {shown(value)}.")
     return count

@@ -1,6 +1,26 @@
-"""What a refusal is: one `ValueError` of one line that names the argument, and no more than that."""
+"""What a refusal is: one `ValueError` of one line that names the argument, at once, and no more than that."""
+
+import resource
+import time
 
 import pytest
+
+_SECONDS, _GROWTH = 2.0, 500 * 2**10  # of one case: its processor's time, and memory in KiB
+
+
+@pytest.fixture(autouse=True)
+def _at_once(request):
+    """No case takes long or much memory: what it would have made is refused before it is made.
+
+    Tests of right numbers, which ask for no refusal, may compile what they compute.
+    """
+    if "as_user" not in request.fixturenames:
+        yield
+        return
+    began, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
+    assert time.process_time() - began < _SECONDS
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < _GROWTH
 
 
 @pytest.fixture

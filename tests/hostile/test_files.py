@@ -55,6 +55,16 @@ _CASES = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _imported_once(tmp_path_factory):
+    """What a first search and a first sweep import, so that the time of a case is its own."""
+    path = tmp_path_factory.mktemp("search") / "file.toml"
+    path.write_text(_BRIEF.format(3, 10**9))
+    assert main(["search", str(path)]) == 2
+    path.write_text(_STUDY + '"\\u001b" = [1]\n')
+    assert main(["sweep", str(path), "--dry-run"]) == 2
+
+
 def _one_line(capsys, arguments, words):
     assert main(arguments) == 2
     captured = capsys.readouterr()

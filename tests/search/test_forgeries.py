@@ -127,7 +127,7 @@ FORGERIES = {
         put(CAUSAL, ("case.tokens", {"count": 2, "seed": 3})), "tokens must be rows",
     ),
     "tokens that are zero": (put(CAUSAL, (f"{T}.0", [0.0, 0.0])), "`rows`"),
-    "too many tokens": (put(CAUSAL, (T, [[1.0, 0.0]] * 2000)), "1000 in all"),
+    "too many tokens": (put(CAUSAL, (T, [[1.0, 0.0]] * 2000)), "400 in all"),
     "a sphere of 10^9 dimensions": (put(CAUSAL, ("case.manifold.dim", 10**9)), "dim is"),
     "P of three dimensions": (put(CAUSAL, (f"{A}.P", I3)), "P must be"),
     "P of a number": (put(CAUSAL, (f"{A}.P", 1.0)), "P must be matrices"),
@@ -156,6 +156,7 @@ FORGERIES = {
     "another normalisation": (put(CAUSAL, (f"{A}.normalisation", "pre")), "'post'"),
     "a frequency of 10^6": (put(CAUSAL, (f"{A}.P", FOURIER | {"omega": 1e6})), "times of its own"),
     "a period of 10^9": (put(CAUSAL, (f"{A}.P", FOURIER | {"omega": 1e-9})), "times of its own"),
+    "values of 10^4": (put(CAUSAL, (f"{A}.U", [[1e4, 0], [0, -1e4]])), "times of its own"),
     "scores of 10^6": (put(CAUSAL, (f"{A}.P", [[1e6, 0], [0, 1e6]])), "times of its own"),
     # === evidence that cannot refute this claim
     "a null set against almost every start": (about(NULL, "4.2"), "almost every start"),
