@@ -11,7 +11,7 @@ import jaxtyping
 os.environ["MPLBACKEND"] = "Agg"  # no window, whatever the machine
 
 # What one worker or command has compiled the others load; and the next run, unless told otherwise.
-_KEPT = os.path.join(tempfile.gettempdir(), f"attnflow-tests-{getattr(os, "getuid", int)()}")
+_KEPT = os.path.join(tempfile.gettempdir(), f"attnflow-tests-{getattr(os, 'getuid', int)()}")
 os.environ.setdefault("XDG_CACHE_HOME", _KEPT)
 
 # Stays installed: attnflow imports its parts when they are asked for, which is later than this.
