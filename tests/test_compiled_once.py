@@ -79,7 +79,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "attnflow.theory.angle_bound": lambda: theory.angle_bound(field(), Y, 0.5),
     "attnflow.theory.misalignment_bound": lambda: theory.misalignment_bound(field(), Y, 0.5),
     "attnflow.theory.reference_misalignment": lambda: theory.reference_misalignment(
-        field(), Y, 0.5
+        field("causal"), Y, 0.5
     ),
     "attnflow.theory.tanh_reference": lambda: theory.tanh_reference(field("causal"), Y, 0.5),
     "attnflow.theory.consensus_state": lambda: theory.consensus_state(4, V),

@@ -1,7 +1,9 @@
 """An equilibrium followed as a parameter of the field changes, with its spectrum and what crosses zero."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Complex, Float, Int, Real
 
 from .._checks import floating, numbers as numbers_of, whole
+from .._recognised import recognised
 from ..model import AttentionField
 from ._crossing import is_singular, locate, step
 from ._equilibrium import find
@@ -143,6 +146,11 @@ def continuation(
             f"got {type(family).__name__}."
         )
     dtype = floating("y", y).dtype
+    dtype = floating("y", y).dtype
+    if isinstance(family, FunctionType):
+        # A lambda written anew is compiled once. One that cannot be recognised is no worse off than it was.
+        with warnings.catch_warnings(action="ignore", category=UserWarning):
+            family = recognised(family)
     field = check_field("family(values[0])", family(jnp.asarray(numbers[0], dtype)))
     t, x = check_state(field, t, y)
 

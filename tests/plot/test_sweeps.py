@@ -249,9 +249,8 @@ def test_infinities_are_drawn_as_values():
     mesh, _, _ = cells(ax)
     values = np.asarray(mesh.get_array()).reshape(2, 3)
     assert not np.ma.getmaskarray(mesh.get_array()).any()
-    assert mesh.get_clim() == (2.5, 2.5)
     assert (values[:, 0] == 2.5).all()
-    assert (values[:, 1:] > 2.5).all()
+    assert (values[:, 1:] > mesh.get_clim()[1]).all()
     plot.figure_of(ax).draw_without_rendering()
     top = to_hex(mesh.cmap.get_over())
     assert [to_hex(face) == top for face in mesh.get_facecolor()].count(True) >= 4

@@ -1,0 +1,125 @@
+"""A bank of awkward runs, each by `simulate` and by an ensemble: the same outcome by outcome, to rounding.
+
+Runs of a group differ in numbers alone, so that a group is one program of either engine.
+"""
+
+import itertools
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import attnflow as af
+from attnflow.ensemble import Outcome
+from tests.systems import assert_same_run
+
+EPS = np.finfo(float).eps
+SPHERE = af.Sphere(2)
+NEVER = 100.0
+START = np.array([[1.0, 0.0], [0.1, np.sqrt(0.99)], [-0.6, 0.8]])
+
+
+def field(jump, high):
+    """A causal field whose values jump at a time, the second piece `high`."""
+    c = af.Piecewise(jnp.stack([jump, jump + 0.5]), jnp.stack([jnp.ones_like(high), high, -high]))
+    return af.AttentionField(
+        SPHERE, jnp.zeros((2, 2)), U=af.ScaledIdentity(c, 2), mask="causal", scale=1.0
+    )
+
+
+def rectified(jump, high):
+    """The same with kinks where the jump is."""
+    omega = jnp.pi / jump
+    c = af.Sinusoid(high, omega, rectified=True)
+    return af.AttentionField(
+        SPHERE, jnp.zeros((2, 2)), U=af.ScaledIdentity(c, 2), mask="causal", scale=1.0
+    )
+
+
+# === what is observed, and what ends a run; their numbers come by `args`
+
+
+def signs(y):
+    bits = (y.ravel() > 0).astype(jnp.uint32)
+    return jnp.sum(bits << (5 * jnp.arange(6, dtype=jnp.uint32)), dtype=jnp.uint32)
+
+
+def number(t, y):
+    return jnp.asarray(2**40 + 1, jnp.int64) + (10**6 * t).astype(jnp.int64)
+
+
+OBSERVE = {"y": lambda y: y, "signs": signs, "n": number, "up": lambda y: y[:, 1] > 0.5}
+
+
+def real(t, y, args):
+    return args["real"] - t
+
+
+def true(t, y, args):
+    return t >= args["true"]
+
+
+def nan(t, y, args):
+    return jnp.where(t >= args["nan"], jnp.nan, 1.0)
+
+
+EVENTS = {"nan": nan, "real": real, "true": true}
+
+
+def cases(near: float) -> list[dict[str, Any]]:
+    """Numbers of runs in which something happens at `near`, within ulps of it, or never."""
+    close = [near * (1 + k * EPS) for k in (-4, -1, 0, 1, 4)]
+    plain: dict[str, Any] = {
+        "jump": near, "high": -2.0, "t0": 0.0, "t1": 2.0, "ts": (0.0, 0.5, near),
+        "real": NEVER, "true": NEVER, "nan": NEVER, "y0": START,
+    }  # fmt: skip
+    found = [plain]
+    for at in close:  # t1, ts, an event within ulps of the jump; a run that begins there
+        found += [
+            plain | {"t1": at, "ts": (0.0, 0.5, at)},
+            plain | {"ts": (0.5, near, at) if at >= near else (0.5, at, near)},
+            plain | {"t0": at, "ts": (at, at * (1 + 2 * EPS), 1.9)},
+            plain | {"real": at},
+            plain | {"true": at},
+            plain | {"nan": at},
+            plain | {"t0": at, "ts": (at, 1.5, 2.0), "real": at},
+            plain | {"jump": at, "t1": near, "ts": (0.5, near, near), "real": at},
+        ]
+    # Which of several events is first, by ulps or by more.
+    for one, other in itertools.product((0.3, near, NEVER), (0.3 + 1e-9, near + 1e-9, NEVER)):
+        found += [plain | {"real": one, "true": other}, plain | {"true": one, "nan": other}]
+    # Nothing moves, too much does, tokens that are one.
+    found += [plain | {"high": high} for high in (0.0, 1e4)]
+    found += [plain | {"y0": np.stack([START[0], START[0], START[0]])}]
+    return found
+
+
+@pytest.mark.parametrize(("make", "near"), [(field, 1.0)])
+def test_the_two_engines_agree_run_by_run(make, near):
+    bank = cases(near)
+    assert len(bank) > 50
+    seen, apart = set(), []
+    for numbers in bank:
+        one = make(jnp.asarray(numbers["jump"]), jnp.asarray(numbers["high"]))
+        options = {
+            "t0": numbers["t0"],
+            "t1": numbers["t1"],
+            "ts": jnp.clip(jnp.asarray(numbers["ts"]), numbers["t0"], numbers["t1"]),
+            "args": {name: jnp.asarray(numbers[name]) for name in EVENTS},
+            "observe": OBSERVE,
+            "rtol": 1e-7,
+            "max_steps": 400,
+        }
+        solution = af.simulate(
+            one, jnp.asarray(numbers["y0"]), event=EVENTS, throw=False, **options
+        )
+        many = af.ensemble.run(one, numbers["y0"][None], until=EVENTS, progress=False, **options)
+        try:
+            assert_same_run(solution, many, 0, atol=1e-9)
+        except AssertionError as error:
+            found = (solution.t1, solution.saved, many.t1, many.saved, solution.stats, many.stats)
+            apart.append(f"{numbers}: {error} {found}")
+        seen.add(Outcome(many.outcome[0]))
+    assert not apart, "\n\n".join(apart)
+    assert seen >= {Outcome.REACHED, Outcome.TIME_UP, Outcome.EVENT_NAN}
