@@ -28,6 +28,15 @@ def field(jump, high):
     )
 
 
+def rectified(jump, high):
+    """The same with kinks where the jump is."""
+    omega = jnp.pi / jump
+    c = af.Sinusoid(high, omega, rectified=True)
+    return af.AttentionField(
+        SPHERE, jnp.zeros((2, 2)), U=af.ScaledIdentity(c, 2), mask="causal", scale=1.0
+    )
+
+
 # === what is observed, and what ends a run; their numbers come by `args`
 
 
@@ -86,7 +95,10 @@ def cases(near: float) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize(("make", "near"), [(field, 1.0), (field, 0.7)])
+@pytest.mark.parametrize(
+    ("make", "near"),
+    [(field, 1.0), (field, 0.7), pytest.param(rectified, 1.0, marks=pytest.mark.slow)],
+)
 def test_the_two_engines_agree_run_by_run(make, near):
     bank = cases(near)
     assert len(bank) > 50
