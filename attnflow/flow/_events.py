@@ -120,6 +120,8 @@ class FirstOf(eqx.Module):
         # In the default dtype, not that of the tokens: diffrax compares it with a Python float.
         values = self._values(t, y, args)
         value = jnp.min(jnp.where(jnp.isnan(values), -1, values)).astype(jnp.result_type(float))
+        # Zero has fallen, as in ensembles; bisection looks for what is below it.
+        value = value - jnp.where(value == 0, jnp.finfo(value.dtype).tiny, 0)
         fallen = jnp.where(t > self.t0, -1.0, 1.0).astype(value.dtype)
         return jnp.where(self.ends_at_start, fallen, value)
 

@@ -95,7 +95,10 @@ def cases(near: float) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize(("make", "near"), [(field, 1.0)])
+@pytest.mark.parametrize(
+    ("make", "near"),
+    [(field, 1.0), (field, 0.7), pytest.param(rectified, 1.0, marks=pytest.mark.slow)],
+)
 def test_the_two_engines_agree_run_by_run(make, near):
     bank = cases(near)
     assert len(bank) > 50
