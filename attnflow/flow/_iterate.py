@@ -77,7 +77,7 @@ def _raise_failures(solution: Solution, lost: Array) -> Solution:
             return solution
         first = int(jnp.min(jnp.where(failed, lost, jnp.iinfo(lost.dtype).max)))
         raise RuntimeError(f"{where} {first} {remedy}")
-    return check(solution, failed, f"{where} k {remedy}")
+    return check(solution, failed, f"{where} k {remedy}", error=RuntimeError)
 
 
 @eqx.filter_jit

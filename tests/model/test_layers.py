@@ -113,8 +113,7 @@ def test_layers_that_are_not_finite_are_failures(how):
     with pytest.raises(RuntimeError, match="after layer 2 the tokens were not finite") as caught:
         af.iterate(layers, y0, depth=4)
     assert "\n" not in str(caught.value)
-    with pytest.raises(RuntimeError, match="the tokens were not finite"):
-        jax.block_until_ready(jax.jit(lambda y: af.iterate(layers, y, depth=4).y1)(y0))
+    assert jnp.isnan(jax.jit(lambda y: af.iterate(layers, y, depth=4).ys)(y0)).all()
     short = af.iterate(layers, y0, depth=2)
     assert short.result == diffrax.RESULTS.successful
 
