@@ -32,7 +32,7 @@ def optimised(first, found, *, bounds=None, mask="causal", t1=4.0, objective=Non
     none = dict.fromkeys(("dt0", "solver", "controller", "adjoint", "max_steps", "args"))
     options = make_options(
         field, Y0.shape, Y0.dtype, t0=t0, t1=t1, rtol=1e-6, atol=1e-8, dense=False, reduce=True,
-        checked=True, **asked, **none,
+        **asked, **none,
     )  # fmt: skip
     task = Task(objective, Model(field, bounds), None, options, "mean", jnp.asarray(1.0), 4)
     return Optimised(
