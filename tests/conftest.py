@@ -3,6 +3,7 @@
 import gc
 import os
 import tempfile
+import time
 import zlib
 from collections.abc import Callable, Iterator
 
@@ -30,6 +31,31 @@ attnflow.programs.cache()
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("time")
+    group.addoption(
+        "--minutes", type=float, help="skip, with a word, what has not begun after so many minutes"
+    )
+    group.addoption(
+        "--turn", default="", help="a word that says which files come first; with --minutes"
+    )
+
+
+_BEGUN = time.monotonic()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files in an order that the turn says, so that what is out of time today is first on another day."""
+    if turn := config.getoption("--turn"):
+        items.sort(key=lambda item: zlib.crc32(f"{turn} {item.path.name}".encode()))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    minutes = item.config.getoption("--minutes")
+    if minutes is not None and time.monotonic() - _BEGUN > 60 * minutes:
+        pytest.skip("out of time in this run: pytest -m slow runs all of them")
 
 
 _MOST_MAPS = 20_000  # of memory; Linux allows a process 65 530 unless told otherwise
