@@ -35,10 +35,10 @@ def in_process(capsys, *arguments) -> tuple[int, str, str]:
     return status, out, err
 
 
-def refused(capsys, *arguments) -> str:
+def refused(capsys, *arguments, status: int = 2) -> str:
     """The one line on standard error that bad input meets; the status is 2."""
-    status, out, err = in_process(capsys, *arguments)
-    assert (status, out) == (2, "")
+    ended, out, err = in_process(capsys, *arguments)
+    assert (ended, out) == (status, "")
     assert err.startswith("attnflow: ")
     assert err.count("\n") == 1
     return err

@@ -110,7 +110,7 @@ def test_a_counterexample_to_ones_own_claim_is_proved_with_its_file(capsys, tmp_
     assert status == 0
     assert "the claim 'mine'" in " ".join(out.split())
     path = found.parent / "certificate.json"
-    assert "give its claim too" in refused(capsys, "certify", "--check", path)
+    assert "give its claim too" in refused(capsys, "certify", "--check", path, status=1)
     words = ("certify", "--check", path, "--claim", tmp_path / "mine.py")
     assert in_process(capsys, *words)[0] == 0
 
@@ -155,7 +155,7 @@ def test_what_is_not_decided_says_why_and_writes_nothing(capsys, found):
 def test_a_certificate_with_one_change_is_refused(capsys, certificate, proved, old, new):
     assert old in proved[0]
     certificate.write_text(proved[0].replace(old, new, 1))
-    said = refused(capsys, "certify", "--check", certificate)
+    said = refused(capsys, "certify", "--check", certificate, status=1)
     assert re.search(r"/c\.json proves nothing: not shown: .*altered", said)
 
 
@@ -205,7 +205,22 @@ def changed(contents: dict, part: str) -> dict:
 )
 def test_a_change_with_a_digest_to_match_is_not_proved(capsys, certificate, proved, part, words):
     certificate.write_text(with_digest(changed(json.loads(proved[0]), part)))
-    assert words in refused(capsys, "certify", "--check", certificate)
+    assert words in refused(capsys, "certify", "--check", certificate, status=1)
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"),
+    [
+        (b"claim = None\n", "proves nothing: not shown: a file of JSON"),
+        (b"", "proves nothing: not shown: a file of JSON"),
+        (10**4 * b"[", "proves nothing: not shown: brackets at most"),
+        (KEPT.read_bytes(), "it is of 'attnflow counterexample 1'"),
+    ],
+    ids=["a program", "nothing", "nesting", "a counterexample"],
+)
+def test_what_is_no_certificate_does_not_hold(capsys, tmp_path, kept, words):
+    (tmp_path / "c.json").write_bytes(kept)
+    assert words in refused(capsys, "certify", "--check", tmp_path / "c.json", status=1)
 
 
 # === bad input
@@ -221,8 +236,10 @@ def test_a_change_with_a_digest_to_match_is_not_proved(capsys, certificate, prov
         (["--check", "absent.json"], "absent.json"),
         (["mine.py"], "mine.py is no counterexample"),
         (["proof.json"], "is of the format 'attnflow certificate 1'"),
-        (["--check", "mine.py"], "mine.py proves nothing"),
-        (["--check", "c.json"], "it is of 'attnflow counterexample 1'"),
+        (
+            ["--check", "proof.json", "--claim", "several heads"],
+            "there is no claim 'several heads'",
+        ),
         (["c.json", "--claim", "several heads"], "there is no claim 'several heads'. Did you mean"),
         (["c.json", "--claim", "4.5"], "c.json is about another claim than '4.5'"),
         (["c.json", "--claim", "mine.py:second"], "mine.py has no `second`; it has claim"),

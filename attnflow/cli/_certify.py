@@ -30,8 +30,8 @@ def certify(
 
     Certificates are about fields that are constant in time, and counterexamples that come to rest or
     lie on a null set; others are "not decided", and nothing is written. Exit status: 0, proved, or
-    --check holds; 1, refuted (the equilibrium is unstable, say: that is written too) or not decided;
-    2, bad input, or --check does not hold.
+    --check holds; 1, refuted (the equilibrium is unstable, say: that is written too), not decided,
+    or --check does not hold; 2, bad input.
 
     Needs python-flint: `pip install 'attnflow[certify]'`.
 
@@ -62,9 +62,7 @@ def certify(
 
     bits = start_jax()
     if check is not None:
-        own = None if claim is None else _claim(claim)
-        said = _library().check(check, claim=own).statement
-        print(printable_lines(f"{printable(check)} holds\n{said}"))
+        print(printable_lines(f"{printable(check)} holds\n{_said(check, claim)}"))
         return 0
     assert file is not None
     if not bits:
@@ -78,6 +76,16 @@ def _library() -> Any:
     except ImportError as error:
         raise ValueError(str(error)) from error
     return library
+
+
+def _said(path: Path, words: str | None) -> str:
+    """What a certificate proves; that it proves nothing is the answer, not a wrong question."""
+    library = _library()
+    own = None if words is None else _claim(words)
+    try:
+        return library.check(path, claim=own).statement
+    except ValueError as error:
+        raise RuntimeError(str(error)) from error
 
 
 def _beside(file: Path) -> Path:

@@ -1,7 +1,7 @@
 """Prompts as token ids: the paper's hundred, one's own, and texts by a tokenizer."""
 
 import random as _python_random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from .._checks import shown
+from .._words import loads, printable, read_bytes
 from ._architecture import Architecture
 
 _SEED, _LAST = 42, 50256
@@ -74,6 +76,11 @@ def as_ids(architecture: Architecture, ids: Any) -> Int[np.ndarray, "prompts len
     return array.astype(np.int32)
 
 
+_MOST_BYTES = 2**27  # of a tokenizer's file; those of large vocabularies have a sixth
+_MOST_GROWTH = 1000
+_STOPS = (KeyboardInterrupt, SystemExit, MemoryError)
+
+
 def encode(folder: str | PathLike, texts: str | Sequence[str]) -> list[list[int]]:
     """Token ids of texts by the tokenizer of a Hugging Face folder (its `tokenizer.json`).
 
@@ -88,8 +95,12 @@ def encode(folder: str | PathLike, texts: str | Sequence[str]) -> list[list[int]
 
     **Raises:**
 
-    `ValueError` where there is no tokenizer or it cannot be read, `ImportError` without `tokenizers`.
+    `ValueError` where there is no tokenizer, it cannot be read (by its size, its nesting or its parts), or it
+    takes these texts for none; `ImportError` without `tokenizers`.
     """
+    several = list(texts) if isinstance(texts, Iterable) and not isinstance(texts, str) else [texts]
+    if not all(isinstance(text, str) for text in several):
+        raise ValueError(f"`texts` must be one text or several; got {shown(texts)}.")
     if find_spec("tokenizers") is None:
         raise ImportError(
             "texts need tokenizers, not installed here: pip install 'attnflow[language]'."
@@ -105,17 +116,46 @@ def encode(folder: str | PathLike, texts: str | Sequence[str]) -> list[list[int]
         )
     path = path if whole else vocabulary
     try:
+        _check_tokenizer(loads(read_bytes(path, _MOST_BYTES)))
         if whole:
             tokenizer: Any = tokenizers.Tokenizer.from_file(str(path))
         else:
             tokenizer = tokenizers.ByteLevelBPETokenizer(str(vocabulary), str(merges))
-    except Exception as error:  # the package raises bare exceptions
-        raise ValueError(f"{path} cannot be read as a tokenizer: {error}.") from None
+    except _STOPS:
+        raise
+    except BaseException as error:  # the package raises bare exceptions, and panics that are none
+        raise ValueError(f"{path} cannot be read as a tokenizer: {_line(error)}.") from None
     # A tokenizer.json remembers how its owner last cut prompts and filled them up.
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    texts = [texts] if isinstance(texts, str) else list(texts)
-    return [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+    try:
+        return [encoding.ids for encoding in tokenizer.encode_batch(several)]
+    except _STOPS:
+        raise
+    except BaseException as error:
+        raise ValueError(f"{path} cannot be used on these texts: {_line(error)}.") from None
+
+
+def _line(error: BaseException) -> str:
+    return printable(" ".join(str(error).split()))[:200].rstrip(".")
+
+
+def _check_tokenizer(plain: Any) -> None:
+    """Refuse what its package would not: texts that are replaced by ever longer ones until memory ends."""
+    if not isinstance(plain, dict):
+        raise ValueError(f"it must be a table; got {shown(plain)}")
+    growth, parts = 1, [plain.get("normalizer")]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, dict):
+            content = part.get("content")
+            growth *= max(1, len(content)) if isinstance(content, str) else 1
+            inner = part.get("normalizers")
+            parts += inner if isinstance(inner, list) else []
+    if growth > _MOST_GROWTH:
+        raise ValueError(
+            f"its normalizer makes up to {shown(growth)} letters of one; {_MOST_GROWTH} are allowed"
+        )
 
 
 def download(name: str, *, revision: str) -> Path:

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from .._words import loads
+from .._checks import shown
 from ..records import atomic_write, provenance
+from ._account import check_counts, check_found, check_refused, contents as account_of
 from ._claim import Claim
 from ._counterexample import Counterexample
 from ._evidence import LEAST, STATUSES
 
 EDGES = np.array([-np.inf, 0.0, *10.0 ** np.arange(-16, 2)])  # of the margins' histogram
+_PLAIN_EDGES = [None if np.isinf(x) else float(x) for x in EDGES]
 _FORMAT = "attnflow search 1"
 
 
@@ -79,7 +81,7 @@ class Findings:
             "tries": self.tries,
             "failed": self.failed,
             "best": self.best if np.isfinite(self.best) else None,
-            "edges": [None if np.isinf(x) else x for x in EDGES],
+            "edges": _PLAIN_EDGES,
             "distribution": self.distribution.tolist(),
             "refused": dict(self.refused),
             "reasons": self.reasons,
@@ -96,10 +98,11 @@ class Findings:
 
         **Raises:**
 
-        - `ValueError`: a file of another search: another claim, other sizes, another seed; or none.
+        - `ValueError`: a file of another search: another claim, other sizes, another seed; or none, or one
+          that holds a value of another kind.
         """
         try:
-            was = loads(Path(path).read_bytes())
+            was = account_of(path)
             same = was["format"] == _FORMAT
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is not the account of a search: {error!r}.") from error
@@ -111,16 +114,27 @@ class Findings:
         }
         differs = [name for name, value in wanted.items() if was.get(name) != value]
         if not same or differs:
-            what = ", ".join(f"{n} {was.get(n)!r}" for n in differs) or f"format {was['format']!r}"
+            what = ", ".join(f"{n} {_said(was.get(n))}" for n in differs) or (
+                f"format {_said(was['format'])}"
+            )
             raise ValueError(
                 f"{path} is of another search ({what}); give its own claim, sizes and seed, or "
                 "another folder."
             )
-        found = was["counterexample"]
+        try:
+            check_counts(was, _PLAIN_EDGES)
+            check_refused(was)
+            found = was["counterexample"]
+            if found is not None:
+                check_found(found, claim.name)
+                found = Counterexample.of(claim, found)
+        except (ValueError, KeyError) as error:
+            what = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+            raise ValueError(f"{path} is not the account of a search: {what}.") from error
         return cls(
             claim,
             seed,
-            None if found is None else Counterexample.of(claim, found),
+            found,
             tries=was["tries"],
             failed=was["failed"],
             best=-np.inf if was["best"] is None else was["best"],
@@ -159,6 +173,12 @@ class Findings:
             name = "below 0" if np.isinf(low) else f"{low:.0e} to {high:.0e}"
             lines.append(f"{name:>16} {number:>8} {bar}")
         return lines
+
+
+def _said(value: Any) -> str:
+    """A file's value in a short line: lists of numbers as they are."""
+    short = isinstance(value, list) and len(text := repr(value)) <= 60
+    return text if short else shown(value)
 
 
 def seed_of(key: Any) -> list[int]:

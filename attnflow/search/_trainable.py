@@ -5,11 +5,10 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .. import schedules
-from .._checks import check, choose, floating, is_concrete
+from .._checks import check, choose, finite, is_concrete
 from ..model import AttentionField
 from ..schedules import AbstractSchedule, Bounded
 
@@ -114,8 +113,11 @@ def as_bounds(bounds: Any, names: list[str] | None = None) -> Any:
         raise ValueError(
             "`bounds` must be a number or (number, norm), as `schedule` is one schedule."
         )
-    number, norm = bounds if isinstance(bounds, tuple | list) else (bounds, "frobenius")
-    bound = floating("bounds", number)
+    pair = bounds if isinstance(bounds, tuple | list) else (bounds, "frobenius")
+    if len(pair) != 2:
+        raise ValueError(f"`bounds` must be a number, or (number, norm); got {len(pair)} parts.")
+    number, norm = pair
+    bound = finite("bounds", number)
     if bound.ndim:
         raise ValueError(f"`bounds` must be a number, or (number, norm); got {bounds!r}.")
     bound = check(bound, lambda b: ~(b > 0), "`bounds` must be positive; got zero or less.")
@@ -181,7 +183,9 @@ def names_of(schedule: Any, field: Any) -> list[str] | None:
 def as_searched(schedule: Any) -> Any:
     """Arrays as constant schedules; schedules, and dictionaries of both, as they are."""
     if isinstance(schedule, dict):
+        if not schedule:
+            raise ValueError("`schedule` as a dictionary must name a schedule; got an empty one.")
         return {name: as_searched(part) for name, part in schedule.items()}
     if isinstance(schedule, eqx.Module):
         return schedule
-    return schedules.Constant(jnp.asarray(schedule))
+    return schedules.Constant(finite("schedule", schedule))

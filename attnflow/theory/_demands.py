@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._arguments import number
 from .._checks import floating, is_concrete
 from ..model import AttentionField, Exponential, Hardmax, Post, Softmax
 from . import _facts
@@ -36,9 +37,12 @@ def demand_matrix_scores(field: AttentionField) -> None:
         )
 
 
-def since(t0: Any) -> float:
-    """The time from which a field has to be as it is demanded: all times, where it is traced."""
-    return float(t0) if is_concrete(t0) else -math.inf
+def since(t0: Any, name: str = "t0") -> float:
+    """The time from which a field has to be as it is demanded: all times, where it is traced.
+
+    A `ValueError` where that is no finite number.
+    """
+    return number(name, t0) if is_concrete(t0) else -math.inf
 
 
 def demand_constant(field: AttentionField, name: str, claim: str, t0: float = 0.0) -> None:

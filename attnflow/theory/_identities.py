@@ -122,7 +122,7 @@ def _gradient_flow(field: Any, t: Any, y: Any) -> AttentionField:
     if isinstance(field.kernel, Softmax) and field.heads > 1:
         refuse(_CLAIM, "one head under softmax", f"{field.heads}")
     for name in ("P", "U"):
-        demand_constant(field, name, _CLAIM, min(since(t), 0.0))
+        demand_constant(field, name, _CLAIM, min(since(t, "t"), 0.0))
     now = jnp.zeros(())
     P = field.P(now).reshape(-1, field.dim, field.dim)
     W = field.manifold.W.astype(P.dtype)

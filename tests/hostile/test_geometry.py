@@ -18,6 +18,8 @@ _NO_NUMBERS = {
     "a word": "x",
     "a dictionary": {},
     "objects": _OBJECT,
+    "words": np.array(["a", "b", "c"]),
+    "dates": np.array(["2000-01-01"], "M8[D]"),
     "complex": 1j,
     "a Boolean": True,
     "mixed": [1, "word"],

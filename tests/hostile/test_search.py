@@ -35,6 +35,14 @@ _ARGUMENTS = {
     "field": (lambda x: _optimise(field=x), "`field`"),
     "starts": (lambda x: _optimise(starts=x), "`starts`"),
     "t1": (lambda x: _optimise(t1=x), "`t1`"),
+    "schedule": (lambda x: _optimise(schedule=x), "`schedule`"),
+    "schedule of a key": (lambda x: _optimise(schedule=lambda key: x), "`schedule`"),
+    "schedule by name": (lambda x: _optimise(schedule={"P": x}), "`schedule`"),
+    "bounds": (lambda x: _optimise(bounds=x), "`bounds`"),
+    "bounds and norm": (lambda x: _optimise(bounds=(1.0, x)), "`bounds`"),
+    "trainable": (lambda x: _optimise(trainable=x), "`trainable`"),
+    "number": (lambda x: _optimise(starts=lambda key: _Y[None], number=x), "`number`"),
+    "number of given starts": (lambda x: _optimise(number=x), "`number`"),
     "key": (lambda x: _optimise(key=x), "`key`"),
     "goal": (lambda x: _optimise(goal=x), "`goal`"),
     "optimiser": (lambda x: _optimise(optimiser=x), "`optimiser`"),
@@ -77,3 +85,31 @@ _ARGUMENTS = {
 @pytest.mark.parametrize(("call", "words"), _ARGUMENTS.values(), ids=_ARGUMENTS)
 def test_an_argument_of_a_wrong_kind_is_named(refused, call, words, value):
     refused(lambda: call(value), words)
+
+
+_NONE = {
+    "no schedule": (lambda: _optimise(schedule=None), "`schedule`"),
+    "a schedule of True": (lambda: _optimise(schedule=np.ones((3, 3), bool)), "`schedule`"),
+    "a schedule of another dimension": (lambda: _optimise(schedule=np.ones((2, 2))), "`"),
+    "a schedule by no name": (lambda: _optimise(schedule={}), "`schedule`"),
+    "a schedule of another name": (lambda: _optimise(schedule={"Q": np.eye(3)}), "`schedule`"),
+    "bounds of zero": (lambda: _optimise(bounds=0.0), "`bounds`"),
+    "bounds below zero": (lambda: _optimise(bounds=-1.0), "`bounds`"),
+    "bounds without end": (lambda: _optimise(bounds=float("inf")), "`bounds`"),
+    "bounds that are True": (lambda: _optimise(bounds=True), "`bounds`"),
+    "bounds of many": (lambda: _optimise(bounds=[1.0, 2.0, 3.0]), "`bounds`"),
+    "bounds by no name": (lambda: _optimise(bounds={"P": 1.0}), "`bounds`"),
+    "nothing that is free": (lambda: _optimise(trainable=lambda leaf: False), "`trainable`"),
+    "all that is free": (lambda: _optimise(trainable=True), "`trainable`"),
+    "no start": (lambda: _optimise(starts=lambda key: _Y[None], number=0), "`number`"),
+    "starts without end": (
+        lambda: _optimise(starts=lambda key: _Y[None], number=10**30),
+        "`number`",
+    ),
+    "starts nobody counts": (lambda: _optimise(starts=lambda key: _Y[None]), "`number`"),
+}
+
+
+@pytest.mark.parametrize(("call", "words"), _NONE.values(), ids=_NONE)
+def test_what_cannot_be_searched_over_is_refused(refused, call, words):
+    refused(call, words)

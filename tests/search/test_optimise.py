@@ -464,7 +464,7 @@ def test_a_store_of_another_search_is_refused(tmp_path, monkeypatch):
 BAD = {
     "objective": ({"objective": 3.0}, "`objective` must be Final"),
     "goal": ({"goal": "fast"}, "`goal` must be one of"),
-    "rate": ({"rate": 0.0}, "`rate` must be positive"),
+    "rate": ({"rate": 0.0}, "`rate` must be one positive number"),
     "steps": ({"steps": 0}, "`steps` must be a positive integer"),
     "restarts": ({"schedule": jnp.eye(3), "restarts": 2}, "`restarts` = 2 needs `schedule`"),
     "bounds": ({"bounds": -1.0}, "`bounds` must be positive"),

@@ -224,7 +224,7 @@ def test_what_cannot_be_followed_is_refused(as_user):
         theory.continuation(family, y, jnp.zeros((2, 2)))
     with pytest.raises(ValueError, match="with numbers that are not finite"):
         theory.continuation(family, y, jnp.array([0.0, jnp.nan]))
-    with pytest.raises(ValueError, match="`max_steps` must be at least 1; got 0"):
+    with pytest.raises(ValueError, match="`max_steps` must be a positive integer; got 0"):
         theory.continuation(family, y, jnp.zeros(1), max_steps=0)
     with pytest.raises(ValueError, match="`family` must be a function of the parameter"):
         theory.continuation(family(jnp.array(1.0)), y, jnp.zeros(1))

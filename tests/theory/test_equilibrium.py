@@ -130,7 +130,7 @@ def test_where_there_is_none_it_says_so():
 def test_what_cannot_be_polished_is_refused(as_user):
     sphere, y = af.Sphere(3), theory.polygon(5, dim=3)
     field = af.AttentionField(sphere, jnp.eye(3))
-    with pytest.raises(ValueError, match=r"`rtol` must be positive; got 0\.0"):
+    with pytest.raises(ValueError, match=r"`rtol` must be a positive number; got 0\.0"):
         theory.equilibrium(field, y, rtol=0.0)
     with pytest.raises(ValueError, match="`max_steps` must be at least 1; got 0"):
         theory.equilibrium(field, y, max_steps=0)

@@ -399,7 +399,7 @@ def test_what_has_no_spectrum_is_refused(as_user):
         theory.spectrum(field, 0.0, y.astype(jnp.float16))
     with pytest.raises(ValueError, match="`t` must be a number"):
         theory.spectrum(field, jnp.zeros(2), y)
-    with pytest.raises(ValueError, match="`margin` must be zero or more; got -1"):
+    with pytest.raises(ValueError, match="`margin` must be a number, zero or more; got -1"):
         theory.spectrum(field, 0.0, y, margin=-1.0)
     with pytest.raises(ValueError, match="`field` must have a finite Jacobian"):
         theory.spectrum(af.AttentionField(sphere, 800 * jnp.eye(3), kernel="exp"), 0.0, y)
