@@ -36,11 +36,15 @@ def flat_names() -> dict[str, str]:
 
 
 def names_of(namespace: str) -> list[str]:
-    """What a namespace offers: the names its `__init__.py` imports as themselves, in that order."""
-    tree = ast.parse((PACKAGE / namespace / "__init__.py").read_text())
+    """What a namespace offers: the names its `__init__.py` imports as themselves, in that order.
+
+    Those of a namespace that imports nothing until it is asked stand under `if TYPE_CHECKING:`.
+    """
+    body = ast.parse((PACKAGE / namespace / "__init__.py").read_text()).body
+    lazy = [inner for node in body if isinstance(node, ast.If) for inner in node.body]
     return [
         alias.name
-        for node in tree.body
+        for node in [*body, *lazy]
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
         if alias.name == alias.asname and not alias.name.startswith("_")

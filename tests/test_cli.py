@@ -59,6 +59,17 @@ def test_help_names_every_command_and_imports_nothing_heavy():
     assert run.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("command", ["falsify", "search"])
+def test_a_list_imports_no_numerical_library(command):
+    heavy = ("jax", "numpy", "equinox", "msgspec", "matplotlib")
+    code = (
+        f"import sys; from attnflow.cli import main; main([{command!r}, '--list']);"
+        f"print([m for m in {heavy} if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "[]"
+
+
 def test_help_answers_in_under_seven_tenths_of_a_second():
     def seconds() -> float:
         start = time.perf_counter()

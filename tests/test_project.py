@@ -34,8 +34,9 @@ def test_every_public_name_resolves(name):
     assert name in dir(af)
 
 
-def test_the_type_checkers_names_and_the_lazy_ones_are_the_same():
-    tree = ast.parse(Path(af.__file__).read_text())
+@pytest.mark.parametrize("module", [af, af.search], ids=lambda m: m.__name__)
+def test_the_type_checkers_names_and_the_lazy_ones_are_the_same(module):
+    tree = ast.parse(Path(module.__file__).read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If))
     seen = {}
     for node in block.body:
@@ -43,8 +44,16 @@ def test_the_type_checkers_names_and_the_lazy_ones_are_the_same():
         for alias in node.names:
             assert alias.asname == alias.name
             seen[alias.name] = node.module
-    lazy = dict.fromkeys(af._NAMESPACES) | af._HOME
+    lazy = module._HOME if module is af.search else dict.fromkeys(af._NAMESPACES) | af._HOME
     assert seen == lazy
+
+
+def test_every_name_of_a_lazy_namespace_is_there():
+    for name in af.search.__all__:
+        assert getattr(af.search, name) is not None
+        assert name in dir(af.search)
+    with pytest.raises(AttributeError, match="'attnflow.search' has no attribute 'falsfy'"):
+        af.search.falsfy  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_a_lazy_name_is_the_one_of_its_namespace():

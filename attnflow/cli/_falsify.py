@@ -88,13 +88,13 @@ def falsify(
         raise ValueError("--tokens and --dim make a size together: give both, or neither.")
     if claim is None and check is None and not list_:
         raise ValueError(f"give a claim, by name or as FILE.py, or --check FILE; {_LISTED}.")
+    if list_:
+        print(_library())
+        return 0
 
     from ._start import start_jax
 
     bits = start_jax()
-    if list_:
-        print(_library())
-        return 0
     if not bits:
         raise ValueError("falsify needs 64-bit numbers: unset JAX_ENABLE_X64.")
     if check is not None:
@@ -121,13 +121,13 @@ def _none_of(flag: str, others: list[str]) -> None:
 
 
 def _library() -> str:
-    from ..search import CLAIMS
+    from ..search import STATED
 
-    def block(claim: "Claim") -> str:
-        lines = [claim.statement, f"({claim.source})"] if claim.source else [claim.statement]
-        return "\n".join([claim.name, *(_wrapped(printable(line)) for line in lines)])
+    def block(name: str, statement: str, source: str) -> str:
+        lines = (statement, f"({source})")
+        return "\n".join([name, *(_wrapped(printable(line)) for line in lines)])
 
-    return "\n\n".join(block(claim) for claim in CLAIMS.values())
+    return "\n\n".join(block(**words) for words in STATED)
 
 
 def _wrapped(text: str) -> str:

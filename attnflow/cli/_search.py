@@ -71,16 +71,19 @@ def search(
             "give a brief, as FILE.toml or by a name that attnflow search --list shows."
         )
 
+    if list_:
+        from ..search import brief_titles
+
+        found = brief_titles()
+        width = max(map(len, found))
+        print("\n".join(f"{name:<{width}}  {printable(title)}" for name, title in found.items()))
+        return 0
+
     from ._start import start_jax
 
     start_jax()
     from ..search import Brief
 
-    if list_:
-        width = max(map(len, Brief.names()))
-        rows = (f"{name:<{width}}  {printable(Brief.read(name).title)}" for name in Brief.names())
-        print("\n".join(rows))
-        return 0
     assert spec is not None  # checked above
     if show:
         print(Brief.text(spec), end="")

@@ -203,10 +203,13 @@ def _of_case(ys: dict[str, Any]) -> dict[str, Any]:
 
 
 def _table(ys: dict[str, Any]) -> str:
+    import numpy as np
+
     lines = [f"{'':<19} {'start':>12} {'end':>12}"]
     for name, label in _LABELS.items():
         if name in ys:
-            lines.append(f"{label:<19} {float(ys[name][0]):>12.6g} {float(ys[name][-1]):>12.6g}")
+            values = np.asarray(ys[name])
+            lines.append(f"{label:<19} {float(values[0]):>12.6g} {float(values[-1]):>12.6g}")
     return "\n".join(lines)
 
 

@@ -81,10 +81,10 @@ class Crew(eqx.Module):
     def _begin(self, shared, axes, rest, numbers, own) -> Lanes:
         # Lanes at their starts.
         def one(number, own):
-            problem = self.maker(number, own)
+            problem, good = self.maker.draw(number, own)
             arrays = eqx.filter(problem, eqx.is_array)
             mine = jax.tree.map(lambda x, axis: None if axis is None else x, arrays, axes)
-            return mine, first_state(problem), problem.y0, self.maker.is_good(number, own)
+            return mine, first_state(problem), problem.y0, good
 
         mine, (solver_state, tnext, control, holds), y, good = jax.vmap(one)(numbers, own)
         stepper = Stepper(_join(shared, mine, rest), axes)

@@ -76,13 +76,14 @@ class Maker(eqx.Module):
 
     def __call__(self, number: Array, own: Any) -> Problem:
         """The problem of one trajectory. A start that is no start is replaced by one that is."""
-        field, y0 = self.recipe(number, own)
-        start = jnp.where(start_is_good(field, y0), y0, _anywhere(y0))
-        return assemble(field, start, _of_own_field(self.options, field))
+        return self.draw(number, own)[0]
 
-    def is_good(self, number: Array, own: Any) -> Bool[Array, ""]:
-        """Whether the trajectory has a start."""
-        return start_is_good(*self.recipe(number, own))
+    def draw(self, number: Array, own: Any) -> tuple[Problem, Bool[Array, ""]]:
+        """The problem, and whether the trajectory has a start; a sampler is worked once for both."""
+        field, y0 = self.recipe(number, own)
+        good = start_is_good(field, y0)
+        start = jnp.where(good, y0, _anywhere(y0))
+        return assemble(field, start, _of_own_field(self.options, field)), good
 
 
 def _of_own_field(options: Options, field: AttentionField) -> Options:

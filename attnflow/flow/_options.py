@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.core
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from .._checks import boolean, check, choose, floating, instance, is_concrete, whole
@@ -156,6 +157,8 @@ def _scalar(name: str, value: Any, dtype) -> Array:
     value = floating(name, value)
     if value.ndim:
         raise ValueError(f"`{name}` must be a scalar; got shape {value.shape}.")
+    if value.dtype == dtype and is_concrete(value):
+        return jnp.asarray(np.asarray(value))  # a Python number's type gives way; no program is run
     return value.astype(dtype)
 
 

@@ -62,6 +62,10 @@ _FOLLOWS = (
     "value_jumps",
 )
 
+# What `shape` found, by structure and shapes inside: a field asks again and again, and each time is a trace.
+_SHAPES: dict[Any, tuple[int, ...]] = {}
+_MOST_SHAPES = 64
+
 
 class AbstractTimed(eqx.Module):
     """What depends on time and answers for itself; see the top of this file."""
@@ -103,7 +107,18 @@ class AbstractTimed(eqx.Module):
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of $M(t)$."""
-        return jax.eval_shape(self, jnp.zeros(())).shape
+        leaves, structure = jax.tree.flatten(self)
+        arrays = ((x.shape, x.dtype) if eqx.is_array(x) else (type(x), x) for x in leaves)
+        kind = (structure, *arrays)
+        try:
+            found = _SHAPES.get(kind)
+        except TypeError:  # something in it cannot be hashed
+            return jax.eval_shape(self, jnp.zeros(())).shape
+        if found is None:
+            if len(_SHAPES) >= _MOST_SHAPES:
+                _SHAPES.clear()
+            found = _SHAPES[kind] = jax.eval_shape(self, jnp.zeros(())).shape
+        return found
 
     # === what it is made of
 

@@ -8,14 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import boolean, finite, scalar_time
+from .._checks import boolean, finite, is_concrete, scalar_time
 from ._base import AbstractSchedule
 from ._in_file import InFile
 from ._range import Range, float64, same_transposed
 
 
-def _cycles(omega: Array) -> Array:
-    return jnp.max(jnp.abs(omega)) / (2 * jnp.pi)
+def _cycles(omega: Array, of_each: int) -> Array:
+    if is_concrete(omega):  # in NumPy: nothing is compiled
+        return jnp.asarray(np.max(np.abs(np.asarray(omega))) / (2 * np.pi) * of_each)
+    return jnp.max(jnp.abs(omega)) / (2 * jnp.pi) * of_each
 
 
 class Sinusoid(AbstractSchedule):
@@ -81,7 +83,7 @@ class Sinusoid(AbstractSchedule):
 
     @property
     def frequency(self) -> Float[Array, ""]:
-        return _cycles(self.omega) * (2 if self.rectified else 1)
+        return _cycles(self.omega, 2 if self.rectified else 1)
 
     @property
     def jump_times(self) -> None:
@@ -160,7 +162,7 @@ class Fourier(AbstractSchedule):
 
     @property
     def frequency(self) -> Float[Array, ""]:
-        return _cycles(self.omega) * self.cosine.shape[0]
+        return _cycles(self.omega, self.cosine.shape[0])
 
     @property
     def jump_times(self) -> None:

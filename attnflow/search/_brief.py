@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +16,7 @@ from .._words import check_nesting
 from ..spec._case import Attention, Case, Manifold, Solver, Time, Tokens, at_table
 from ..spec._files import _placed
 from ..spec._schedules import Table
+from . import _ready
 from ._brief_tables import Given, Search
 from ._objectives import CVaR
 from ._optimise import optimise
@@ -25,7 +25,6 @@ from ._optimised import Optimised
 if TYPE_CHECKING:
     from ._standing import Standing
 
-_READY = files("attnflow.search") / "briefs"
 _SEARCH, _FIXED, _HELD, _BASELINES = range(4)  # what the seed is folded with
 _DRAWN = 64  # starts of the report, unless given
 
@@ -85,14 +84,12 @@ class Brief(Table, frozen=True, kw_only=True):
     @staticmethod
     def names() -> tuple[str, ...]:
         """The names of the ready briefs, such as `"accelerate"`."""
-        return tuple(sorted(entry.name.removesuffix(".toml") for entry in _READY.iterdir()))
+        return _ready.names()
 
     @staticmethod
     def text(name: str) -> str:
         """The file of a ready brief, comments and all; a `ValueError` for a name that is not one."""
-        if name not in Brief.names():
-            raise ValueError(f"`{name}` is not one of the ready briefs {', '.join(Brief.names())}.")
-        return (_READY / f"{name}.toml").read_text()
+        return _ready.text(name)
 
     @staticmethod
     def read(source: str | os.PathLike) -> "Brief":

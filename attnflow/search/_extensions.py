@@ -36,9 +36,9 @@ from ._inside import (
     symmetric_scores,
     two_heads,
 )
-from ._theorems import PAPER, SQUARE
+from ._statements import stated
+from ._theorems import SQUARE
 
-_ATLAS = "arXiv:2411.04990, Table 1"
 _LOW, _HIGH = -2 / 3, -0.16
 
 
@@ -51,30 +51,21 @@ def _beta(s: Setting) -> Hypothesis:
 
 NO_HEMISPHERE = (
     Claim(
-        name="no hemisphere",
-        statement="Full attention with U = I and any constant P takes almost every start to "
-        "consensus.",
-        source=f"Theorem 3.2, {PAPER}, without its hemisphere",
+        **stated("no hemisphere"),
         draw=draws(1),
         build=builders.identity(),
         domain=inside(full, sphere, identity_values, bounded_scores, constant_scores),
         conclusion=Consensus(),
     ),
     Claim(
-        name="no hemisphere, positive P",
-        statement="Full attention with U = I and P + P' positive definite takes almost every start "
-        "to consensus.",
-        source=f"Theorem 3.2, {PAPER}, without its hemisphere",
+        **stated("no hemisphere, positive P"),
         draw=draws(1, skew=(1, *SQUARE)),
         build=builders.identity(P=builders.positive_definite_scores),
         domain=inside(full, sphere, identity_values, constant_scores, positive_scores),
         conclusion=Consensus(),
     ),
     Claim(
-        name="no hemisphere, symmetric positive P",
-        statement="Full attention with U = I and P symmetric positive definite takes almost every "
-        "start to consensus.",
-        source=f"Theorem 3.2, {PAPER}, without its hemisphere",
+        **stated("no hemisphere, symmetric positive P"),
         draw=draws(1),
         build=builders.identity(P=builders.symmetric_positive_scores),
         domain=inside(
@@ -83,10 +74,7 @@ NO_HEMISPHERE = (
         conclusion=Consensus(),
     ),
     Claim(
-        name="symmetric U, full, no hemisphere",
-        statement="Full attention, one head, U symmetric with a simple positive top eigenvalue, "
-        "takes almost every start to consensus.",
-        source=f"Theorem 4.5, {PAPER}, in full attention without its hemisphere",
+        **stated("symmetric U, full, no hemisphere"),
         draw=draws(1, 1),
         build=builders.symmetric(),
         domain=inside(
@@ -96,10 +84,7 @@ NO_HEMISPHERE = (
         conclusion=Consensus(),
     ),
     Claim(
-        name="symmetric U, causal, no hemisphere",
-        statement="Causal attention, one head, U symmetric with a simple positive top eigenvalue, "
-        "takes almost every start to consensus.",
-        source=f"Theorem 4.5, {PAPER}, without its hemisphere",
+        **stated("symmetric U, causal, no hemisphere"),
         draw=draws(1, 1),
         build=builders.symmetric("causal"),
         domain=inside(
@@ -112,20 +97,14 @@ NO_HEMISPHERE = (
 
 VALUES = (
     Claim(
-        name="symmetric U, full",
-        statement="Full attention, one head, U symmetric with a simple positive top eigenvalue and "
-        "eigenvector v, takes tokens with v'y_i > 0 to v.",
-        source=f"Theorem 4.5, {PAPER}, in full attention",
+        **stated("symmetric U, full"),
         draw=draws(1, 1),
         build=builders.symmetric(cap=True),
         domain=inside_top_cap(full, sphere, one_head, bounded_scores, constant_values),
         conclusion=ToTheTop(),
     ),
     Claim(
-        name="several heads, one U",
-        statement="Causal attention on the sphere, two heads that share U, symmetric with a simple "
-        "positive top eigenvalue and eigenvector v, takes tokens with v'y_i > 0 to v.",
-        source=f"Theorem 4.5, {PAPER}, h = 2",
+        **stated("several heads, one U"),
         draw=draws(2, 1),
         build=builders.symmetric("causal", cap=True),
         domain=inside_top_cap(
@@ -134,21 +113,14 @@ VALUES = (
         conclusion=ToTheTop(),
     ),
     Claim(
-        name="several heads, own U",
-        statement="Causal attention on the sphere, two heads, each with its own symmetric U, whose "
-        "sum has a simple positive top eigenvalue and eigenvector v, takes tokens with v'y_i > 0 to v.",
-        source=f"Theorem 4.5, {PAPER}, believed there to hold in greater generality",
+        **stated("several heads, own U"),
         draw=draws(2, 2),
         build=builders.symmetric("causal", cap=True),
         domain=inside_top_cap(causal, sphere, two_heads, bounded_scores, constant_values),
         conclusion=ToTheTop(),
     ),
     Claim(
-        name="several heads, own positive U",
-        statement="Causal attention on the sphere, two heads, each with its own symmetric positive "
-        "semidefinite U, whose sum has a simple top eigenvalue and eigenvector v, takes tokens with "
-        "v'y_i > 0 to v.",
-        source=f"Theorem 4.5, {PAPER}, h = 2, positive values",
+        **stated("several heads, own positive U"),
         draw=draws(2, 2),
         build=builders.symmetric("causal", cap=True, values=builders.positive_values),
         domain=inside_top_cap(
@@ -157,10 +129,7 @@ VALUES = (
         conclusion=ToTheTop(),
     ),
     Claim(
-        name="several heads, common v",
-        statement="Causal attention on the sphere, two heads, each with its own symmetric U, the top "
-        "eigenvector v of the sum an eigenvector of each, takes tokens with v'y_i > 0 to v.",
-        source=f"Theorem 4.5, {PAPER}, h = 2, v shared",
+        **stated("several heads, common v"),
         draw=draws(2, 2),
         build=builders.symmetric("causal", cap=True, values=builders.values_sharing_top),
         domain=inside_top_cap(
@@ -169,30 +138,21 @@ VALUES = (
         conclusion=ToTheTop(),
     ),
     Claim(
-        name="several heads, one v",
-        statement="Causal attention on the sphere, two heads, each with its own symmetric U, all with "
-        "the same simple top eigenvector v and positive top eigenvalues, takes tokens with v'y_i > 0 to v.",
-        source=f"Theorem 4.5, {PAPER}, h = 2, v the top of every head",
+        **stated("several heads, one v"),
         draw=draws(2, 2),
         build=builders.symmetric("causal", cap=True, values=builders.values_with_one_top),
         domain=inside_top_cap(causal, sphere, two_heads, one_top, bounded_scores, constant_values),
         conclusion=ToTheTop(),
     ),
     Claim(
-        name="heads that cancel",
-        statement="Full attention with two heads whose U add up to zero takes almost every start to "
-        "consensus.",
-        source=f"Theorem 3.2, {PAPER}, another U",
+        **stated("heads that cancel"),
         draw=draws(2, 1),
         build=builders.opposite_heads,
         domain=inside(full, sphere, two_heads, bounded_scores, constant_values, sum_zero),
         conclusion=Consensus(),
     ),
     Claim(
-        name="U that turns",
-        statement="Causal attention on the sphere, one head, U(t) symmetric with a simple positive "
-        "top eigenvalue at every time, takes tokens in the cap of its first eigenvector to consensus.",
-        source=f"Theorem 4.5 and Remark 4.7, {PAPER}, U(t) as fast as it likes",
+        **stated("U that turns"),
         draw=draws(1, 0, gap=(), turn=(), below=(-1,)),
         build=builders.turning_values,
         domain=inside(causal, sphere, one_head, bounded_scores, always_simple_top, in_first_cap),
@@ -202,10 +162,7 @@ VALUES = (
 
 LITERATURE = (
     Claim(
-        name="causal, top simple",
-        statement="Causal attention, one head, U symmetric with a simple positive top eigenvalue and "
-        "eigenvector v, takes almost every start to the two points v and -v.",
-        source=f"conjecture, {_ATLAS}, third row; U symmetric",
+        **stated("causal, top simple"),
         draw=draws(1, 1),
         build=builders.symmetric("causal"),
         domain=inside(
@@ -215,20 +172,14 @@ LITERATURE = (
         conclusion=Polarisation(),
     ),
     Claim(
-        name="causal, top simple, any U",
-        statement="Causal attention, one head, U whose eigenvalue of largest real part is real, simple "
-        "and positive, with eigenvector v, takes almost every start to the two points v and -v.",
-        source=f"conjecture, {_ATLAS}, third row",
+        **stated("causal, top simple, any U"),
         draw=draws(1, 1),
         build=builders.symmetric("causal", values=builders.block_triangular),
         domain=inside(causal, sphere, one_head, constant_scores, constant_values, real_simple_top),
         conclusion=Polarisation(),
     ),
     Claim(
-        name="causal, top double",
-        statement="Causal attention, one head, U symmetric with a positive top eigenvalue that is at "
-        "least double, takes almost every start to one point.",
-        source=f"conjecture, {_ATLAS}, second row; U symmetric",
+        **stated("causal, top double"),
         draw=draws(1, 1),
         build=builders.symmetric("causal", values=builders.double_top),
         domain=inside(
@@ -239,10 +190,7 @@ LITERATURE = (
         sizes=((2, 3), (3, 3), (4, 4), (6, 4)),
     ),
     Claim(
-        name="causal, top double, negative",
-        statement="Causal attention, one head, U symmetric with a negative top eigenvalue that is at "
-        "least double, with eigenspace L: tokens of almost every start gather about L.",
-        source=f"conjecture, {_ATLAS}, fourth row; read as: on average nearer to it than points spread evenly",
+        **stated("causal, top double, negative"),
         draw=draws(1, 1),
         build=builders.symmetric("causal", values=builders.negative_double_top),
         domain=inside(
@@ -253,10 +201,7 @@ LITERATURE = (
         sizes=((2, 3), (3, 3), (4, 3), (6, 3)),
     ),
     Claim(
-        name="causal, top negative",
-        statement="Causal attention, one head, U symmetric with a negative simple top eigenvalue and "
-        "eigenvector v: tokens of almost every start gather about the line of v.",
-        source=f"conjecture, {_ATLAS}, fifth row; read as: on average nearer to it than points spread evenly",
+        **stated("causal, top negative"),
         draw=draws(1, 1),
         build=builders.symmetric("causal", values=builders.negative_top),
         domain=inside(
@@ -266,10 +211,7 @@ LITERATURE = (
         conclusion=AroundTop(),
     ),
     Claim(
-        name="circle",
-        statement="On the circle, full attention with the exponential kernel, U = I and P = beta I, "
-        "-2/3 <= beta < -0.16, takes almost every start to consensus.",
-        source="open; arXiv:2507.22857 has -0.16 <= beta",
+        **stated("circle"),
         draw=draws(1),
         build=builders.circle(_LOW, _HIGH),
         domain=inside(

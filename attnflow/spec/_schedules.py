@@ -88,7 +88,11 @@ def built(value: Any) -> Any:
 def array_of(value: list) -> Array:
     """A list of a file as an array: floats; Booleans stay what they are, and whom it is for refuses them."""
     array = np.asarray(value)
-    return jnp.asarray(array) if array.dtype == bool else jnp.asarray(value, float)
+    if array.dtype == bool:
+        return jnp.asarray(array)
+    if array.dtype == jnp.result_type(float):  # as NumPy made it: no program is run to convert it
+        return jnp.asarray(array)
+    return jnp.asarray(value, float)
 
 
 class Uniform(Table, frozen=True, tag_field="type", tag="uniform"):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import floating, is_concrete, number
-from ..geometry import hemisphere_certificate
+from ..geometry import Sphere, hemisphere_certificate
 from ..geometry._hemisphere import HemisphereCertificate
 from ..model import AttentionField
 from ..observables import cosines
@@ -83,6 +83,8 @@ class Setting:
     @cached_property
     def W(self) -> np.ndarray:
         """The matrix of the ellipsoid."""
+        if isinstance(self.field.manifold, Sphere):
+            return np.eye(self.dim)
         return np.asarray(self.field.manifold.W, np.float64)
 
     @cached_property

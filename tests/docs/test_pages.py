@@ -35,9 +35,9 @@ def test_every_public_name_is_on_the_page_of_its_namespace(namespace, site):
     module = importlib.import_module(f"attnflow.{namespace}")
     public = {
         name
-        for name, value in vars(module).items()
+        for name in dir(module)
         if not name.startswith("_")
-        and not inspect.ismodule(value)
+        and not inspect.ismodule(getattr(module, name))
         and name in _as_themselves(module)
     }
     assert public
