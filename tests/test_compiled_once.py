@@ -134,6 +134,9 @@ CALLS: dict[str, Callable[[], Any]] = {
 SPARED = {
     "attnflow.load": "reads a file",
     "attnflow.save": "writes a file",
+    "attnflow.cache": "says where compiled programs are kept",
+    "attnflow.raise_under_jit": "lets compiled programs go",
+    "attnflow.bench.start": "runs commands in processes of their own",
     "attnflow.bench.report": "writes a file",
     "attnflow.bench.torchode": "runs another Python",
     "attnflow.bench.diffrax_run": "gives a function that is compiled by whom it is for",
