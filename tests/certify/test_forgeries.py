@@ -471,7 +471,7 @@ def test_the_command_and_the_program_refuse_in_a_line(name, capsys, tmp_path):
     path = tmp_path / "c.json"
     text = sealed(FORGERIES[name]())
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    assert "proves nothing: not shown" in refused(capsys, "certify", "--check", path)
+    assert "proves nothing: not shown" in refused(capsys, "certify", "--check", path, status=1)
     assert _checker.main([str(path)]) == 1
     said = capsys.readouterr()
     assert said.out == ""
@@ -624,3 +624,9 @@ def test_a_check_that_takes_too_long_is_ended(monkeypatch):
     monkeypatch.setattr(_checker, "MOST_SECONDS", 0)
     with pytest.raises(Refused, match="takes 0 s at most"):
         _checker.check(sealed(pair(stable=False)))
+
+
+def test_the_time_of_a_check_ends_with_it():
+    with pytest.raises(Refused):
+        _checker.check(b"{}")
+    assert _checker._ends_at == [float("inf")]

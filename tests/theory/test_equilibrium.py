@@ -132,7 +132,7 @@ def test_what_cannot_be_polished_is_refused(as_user):
     field = af.AttentionField(sphere, jnp.eye(3))
     with pytest.raises(ValueError, match=r"`rtol` must be a positive number; got 0\.0"):
         theory.equilibrium(field, y, rtol=0.0)
-    with pytest.raises(ValueError, match="`max_steps` must be at least 1; got 0"):
+    with pytest.raises(ValueError, match="`max_steps` must be a positive integer; got 0"):
         theory.equilibrium(field, y, max_steps=0)
     with pytest.raises(ValueError, match="`field` must keep tokens on the manifold"):
         theory.equilibrium(af.AttentionField(sphere, jnp.eye(3), normalisation="pre"), y)
