@@ -5,8 +5,9 @@ sub-namespaces `attnflow.geometry`, `attnflow.schedules`, and so on. Nothing is 
 asked for, so that `import attnflow` takes milliseconds and does not import JAX.
 """
 
-from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
+
+from ._lazy import lazily as _lazily
 
 __version__ = "0.9.0"
 
@@ -183,16 +184,4 @@ _HOME = {name: namespace for namespace, names in _FLAT.items() for name in names
 
 __all__ = ["__version__", *_NAMESPACES, *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]
 
-
-def __getattr__(name: str):
-    if name in _NAMESPACES:
-        return _import_module(f"{__name__}.{name}")
-    if name in _HOME:
-        value = getattr(_import_module(f"{__name__}.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = _lazily(__name__, {name: name for name in _NAMESPACES} | _HOME)

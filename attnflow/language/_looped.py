@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from os import PathLike
@@ -160,6 +161,7 @@ def looped(
     if tokens is None:
         tokens = _embedded(model, arch, ids, key, dtype)
     h = jax.device_put(_in_chunks(tokens, chunk), shared)
+    whole = all(bool(np.isfinite(before["E"]).all()) for before in done)
     start = {name: np.asarray(x) for name, x in measure(jnp.asarray(tokens)).items()}
     with bar(total=passes, initial=len(done), unit="pass", show=progress) as ticks:
         for number in range(len(done) + 1, passes + 1):
@@ -172,12 +174,24 @@ def looped(
             found["seconds"] = np.asarray(time.perf_counter() - began)
             if number == 1:
                 found |= {f"start_{name}": x for name, x in start.items()}
+            if whole and not (whole := bool(np.isfinite(found["E"]).all())):
+                _warn(number, found["E"])
             done.append(found)
             if kept is not None:
                 kept.write(number, found, np.asarray(h).reshape(-1, *h.shape[2:])[: len(ids)])
             ticks.set_postfix_str(f"E {found['E'][:, -1].mean():.2e}", refresh=False)
             ticks.update()
     return together(done, arch, settings)
+
+
+def _warn(number: int, E: np.ndarray) -> None:
+    lost = ~np.isfinite(E)
+    layer, prompts = int(lost.any(axis=0).argmax()) + 1, int(lost.any(axis=1).sum())
+    warnings.warn(
+        f"E is not finite from pass {number}, layer {layer} on, in {prompts} of {len(E)} prompts: tokens "
+        'overflowed. A wider `dtype`, such as "float32" or "float64", holds more.',
+        stacklevel=3,
+    )
 
 
 def _weights(model: Any, weights: str | None) -> str:

@@ -1,7 +1,8 @@
 """Search: claims, what breaks them, and how hard it was tried."""
 
-from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
+
+from .._lazy import lazily as _lazily
 
 if TYPE_CHECKING:
     from ._baselines import baselines as baselines, best_constant as best_constant
@@ -102,14 +103,4 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [*_HOME]  # pyright: ignore[reportUnsupportedDunderAll]
 
-
-def __getattr__(name: str):
-    if name in _HOME:
-        value = getattr(_import_module(f"{__name__}.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = _lazily(__name__, _HOME)

@@ -137,3 +137,20 @@ def test_a_jump_off_the_grid_of_constant_steps_costs_no_order(solver):
     order = {diffrax.Tsit5: 5, diffrax.Heun: 2}[solver]
     assert errors[0] > 1e-11
     assert np.log2(errors[0] / errors[1]) > order - 0.6
+
+
+@pytest.mark.parametrize("ulps", [1, 4, 64])
+@pytest.mark.parametrize("first", ["a jump", "a kink", "a knot"])
+def test_breaks_within_roundings_of_one_another_are_each_stepped_to(first, ulps):
+    after = 1.0 + ulps * np.finfo(float).eps
+    jump = af.Piecewise(jnp.array([after]), jnp.array([0.5, -1.5]))
+    smooth, integral = {
+        "a jump": (af.Piecewise(jnp.array([1.0]), jnp.array([1.0, -2.0])), -1.0),
+        "a kink": (af.Sinusoid(1.0, jnp.pi, rectified=True), 4 / np.pi),
+        "a knot": (af.Interpolated(jnp.array([0.0, 1.0, 2.0]), jnp.array([0.0, 3.0, 1.0])), None),
+    }[first]
+    if integral is None:  # of a cubic piece: Simpson's rule is exact
+        at = np.asarray(jax.vmap(smooth)(jnp.arange(5) / 2))
+        integral = float(at @ np.array([1.0, 4.0, 2.0, 4.0, 1.0])) / 6
+    found, _ = both(pair(smooth + jump), t1=2.0, rtol=1e-7, atol=0.0)
+    assert abs(found - exact(integral - 1.0)) < 1e-7

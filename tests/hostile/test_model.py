@@ -8,20 +8,14 @@ import numpy as np
 import pytest
 
 import attnflow as af
+from tests.hostile._wrong import wrong_but
 
 _EYE = np.eye(3)
 _NAN = float("nan")
 _SPHERE = af.Sphere(3)
 _FIELD = af.AttentionField(_SPHERE, P=_EYE)
 _Y = _SPHERE.random(jr.key(0), (4,))
-_WRONG = {
-    "a word": "x",
-    "a dictionary": {},
-    "objects": np.array([object()], dtype=object),
-    "mixed": [1, "word"],
-    "NaN": _NAN,
-    "an integer beyond 64 bits": 10**30,
-}
+_WRONG = wrong_but("infinite")
 
 
 def _field(**given):

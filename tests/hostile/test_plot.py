@@ -7,6 +7,7 @@ import xarray as xr
 
 import attnflow as af
 from attnflow import plot
+from tests.hostile._wrong import wrong_but
 
 _Y = af.Sphere(3).random(jr.key(0), (4,))
 _TS, _V = np.linspace(0, 1, 5), np.ones((3, 5))
@@ -27,15 +28,7 @@ def _drawn_once():
         plot.phase_diagram("x", tokens=4)
 
 
-_WRONG = {
-    "a word": "x",
-    "a dictionary": {},
-    "objects": np.array([object()], dtype=object),
-    "mixed": [1, "word"],
-    "NaN": float("nan"),
-    "infinite": float("inf"),
-    "an integer beyond 64 bits": 10**30,
-}
+_WRONG = wrong_but()
 _ARGUMENTS = {
     "curves ts": (lambda x: plot.curves(x, _V), "`ts`"),
     "curves values": (lambda x: plot.curves(_TS, x), "`values`"),

@@ -6,6 +6,7 @@ import pytest
 
 import attnflow as af
 from attnflow import search
+from tests.hostile._wrong import wrong_but
 
 _FIELD = af.AttentionField(af.Sphere(3), P=np.eye(3))
 _Y = af.Sphere(3).random(jr.key(0), (4,))
@@ -20,13 +21,7 @@ def _optimise(**given):
     return search.optimise(known.pop("objective"), known.pop("schedule"), **known)
 
 
-_WRONG = {
-    "a word": "x",
-    "a dictionary": {},
-    "objects": np.array([object()], dtype=object),
-    "mixed": [1, "word"],
-    "NaN": float("nan"),
-}
+_WRONG = wrong_but("infinite", "an integer beyond 64 bits")
 _ARGUMENTS = {
     "falsify claim": (lambda x: search.falsify([x], _KEY, progress=False), "`claim`"),
     "falsify key": (lambda x: search.falsify("3.2", x, progress=False), "`key`"),

@@ -7,18 +7,12 @@ import pytest
 
 import attnflow as af
 from attnflow import theory
+from tests.hostile._wrong import wrong_but
 
 _SPHERE = af.Sphere(3)
 _FIELD = af.AttentionField(_SPHERE, P=np.eye(3))
 _Y = _SPHERE.random(jr.key(0), (4,))
-_WRONG = {
-    "a word": "x",
-    "a dictionary": {},
-    "objects": np.array([object()], dtype=object),
-    "mixed": [1, "word"],
-    "infinite": float("inf"),
-    "an integer beyond 64 bits": 10**30,
-}
+_WRONG = wrong_but("NaN")
 _ARGUMENTS = {
     "angle_bound field": (lambda x: theory.angle_bound(x, _Y, 1.0), "`field`"),
     "angle_bound y0": (lambda x: theory.angle_bound(_FIELD, x, 1.0), "`y0`"),

@@ -267,3 +267,14 @@ def test_another_dtype_than_the_model_s_and_a_feed_forward_that_was_left_are_ref
 def test_float64_needs_64_bits(x64_off):
     with pytest.raises(ValueError, match="jax_enable_x64"):
         looped(SMALL, IDS, passes=1, dtype="float64")
+
+
+def test_tokens_that_overflow_are_told_of_once_with_the_pass_and_the_layer():
+    model = strong(SMALL)
+    gain = model.blocks.attention.out
+    model = eqx.tree_at(lambda m: m.blocks.attention.out, model, gain.at[1].set(1e308))
+    with pytest.warns(UserWarning, match="not finite from pass 1, layer 2 on, in 3 of 3") as told:
+        run = looped(model, IDS, passes=2, progress=False)
+    assert len(told) == 1
+    assert np.isfinite(run.E[:, :2]).all()
+    assert np.isnan(run.E[:, 2:]).all()
