@@ -93,7 +93,8 @@ def quantiles(
     **Arguments:**
 
     - `ts`: times, shape `(times,)`.
-    - `values`: shape `(curves, times)`; NaN entries are left out.
+    - `values`: shape `(curves, times)`; NaN entries are left out, infinite ones are values: a band
+      between a finite quantile and an infinite one goes on to the end of the picture.
     - `levels`: the lower quantiles of the bands, each in [0, 1/2).
     - `label`: the median's name in a legend.
     - `ax`, `colour`, `log`, `xlabel`, `ylabel`, `title`: as in [`curves`][].
@@ -143,12 +144,24 @@ def band(
         out[there] = quantile_of(values[:, there], q, np.nanquantile)
         return out
 
-    for q in sorted(levels):
+    median, edges = quantile(0.5), {q: (quantile(q), quantile(1 - q)) for q in sorted(levels)}
+    low, high = _beyond(np.concatenate([median, *(x for pair in edges.values() for x in pair)]))
+    for q, pair in edges.items():
+        # An infinite edge is beyond the picture: the band goes on to its end.
+        lower, upper = (np.clip(edge, low, high) for edge in pair)
         name = band_name(q) if name_bands else None
-        ax.fill_between(
-            ts, quantile(q), quantile(1 - q), color=colour, alpha=0.18, linewidth=0, label=name
-        )
-    ax.plot(ts, quantile(0.5), color=colour, linewidth=1.8, label=label)
+        ax.fill_between(ts, lower, upper, color=colour, alpha=0.18, linewidth=0, label=name)
+    ax.plot(ts, median, color=colour, linewidth=1.8, label=label)
+
+
+def _beyond(values: np.ndarray) -> tuple[float, float]:
+    """Just below the least and above the largest finite value; no bounds where all are finite."""
+    finite = values[np.isfinite(values)]
+    if not len(finite) or not np.isinf(values).any():
+        return -np.inf, np.inf
+    room = 0.05 * (finite.max() - finite.min() or 1.0)
+    low = finite.min() - room if np.isneginf(values).any() else -np.inf
+    return low, finite.max() + room
 
 
 def band_name(q: float) -> str:

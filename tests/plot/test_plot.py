@@ -159,3 +159,16 @@ def test_given_axes_are_drawn_on():
     assert plot.sphere(TS, paths(), right) is right
     assert left.lines
     assert right.lines
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_band_whose_edge_is_infinite_goes_on_to_the_end_of_the_picture(sign):
+    values = sign * np.tile(np.arange(1.0, 10.0)[:, None], (1, 4))
+    values[7:, 2:] = sign * np.inf
+    ax = plot.quantiles(np.arange(4.0), values, levels=(0.05,))
+    (points,) = (path.vertices for path in ax.collections[0].get_paths())
+    assert np.isfinite(points).all()
+    last = sign * points[points[:, 0] == 3.0][:, 1]
+    # Of all finite edges, 1.4 to 8.6, a twentieth beyond.
+    assert last.max() == pytest.approx(8.6 + 0.05 * 7.2)
+    assert last.min() == pytest.approx(1.4)
