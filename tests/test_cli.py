@@ -495,6 +495,32 @@ def test_ctrl_c_in_the_middle_of_a_run_ends_the_program_cleanly(tmp_path):
     assert os.listdir(tmp_path / "out") == []
 
 
+def test_ctrl_c_in_a_callback_of_the_garbage_collector_ends_the_program_too():
+    code = """
+import gc, os, signal, sys, time
+from attnflow import cli
+from attnflow.cli import _main
+
+def collecting(phase, info):
+    if phase == "start":
+        gc.callbacks.remove(collecting)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+
+def app(*arguments, **options):
+    gc.callbacks.append(collecting)
+    gc.collect()
+    time.sleep(20)
+
+_main.app = app
+sys.exit(cli.main())
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code, "info"], capture_output=True, text=True, timeout=60
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (130, "", "attnflow: interrupted\n")
+
+
 def test_a_reader_that_leaves_early_is_no_error_message():
     run = subprocess.run(
         f'"{sys.executable}" -c "import sys; from attnflow.cli import main; '

@@ -1,9 +1,11 @@
 """The program: its commands and how it ends. Errors are one line; nothing heavy is imported."""
 
+import _thread
+import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cyclopts import App
 from cyclopts.exceptions import CycloptsError
@@ -66,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tokens = list(sys.argv[1:] if arguments is None else arguments)
         keep_programs("--no-cache" not in tokens)
         tokens = [token for token in tokens if token != "--no-cache"]
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _no_interrupt_lost():
             warnings.showwarning = _warn
             status = app(
                 tokens, exit_on_error=False, print_error=False, result_action="return_value"
@@ -92,6 +94,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error, 2)
     except (RuntimeError, MemoryError) as error:
         return _fail(error, 1)
+
+
+@contextlib.contextmanager
+def _no_interrupt_lost() -> Iterator[None]:
+    """A Ctrl-C that falls into a callback of the garbage collector, where Python drops it, comes again.
+
+    JAX has such a callback: about one Ctrl-C in eight during a trace was printed and forgotten.
+    """
+    before = sys.unraisablehook
+
+    def hook(unraisable) -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            _thread.interrupt_main()
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _fail(reason: object, status: int) -> int:
