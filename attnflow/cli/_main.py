@@ -4,6 +4,7 @@ import _thread
 import contextlib
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 
@@ -106,7 +107,10 @@ def _no_interrupt_lost() -> Iterator[None]:
 
     def hook(unraisable) -> None:
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            _thread.interrupt_main()
+            # From another thread, a moment later: raised in here it would be dropped as well.
+            again = threading.Timer(0.05, _thread.interrupt_main)
+            again.daemon = True
+            again.start()
         else:
             before(unraisable)
 
