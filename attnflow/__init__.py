@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from . import (
         bench as bench,
         certify as certify,
+        cover as cover,
         ensemble as ensemble,
         flow as flow,
         geometry as geometry,
@@ -101,6 +102,7 @@ if TYPE_CHECKING:
 _NAMESPACES = (
     "bench",
     "certify",
+    "cover",
     "ensemble",
     "flow",
     "geometry",

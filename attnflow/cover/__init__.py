@@ -1,0 +1,20 @@
+"""Proofs over all states: boxes halved until each has a reason, in interval arithmetic rounded outward."""
+
+from ._circle import Circle as Circle
+from ._file import check as check, is_cover as is_cover, most_bytes as most_bytes
+from ._interval import Interval as Interval
+from ._prove import Cover as Cover, prove as prove
+from ._synchronisation import (
+    Synchronisation as Synchronisation,
+    Undecided as Undecided,
+    reason_of as reason_of,
+    synchronisation as synchronisation,
+)
+from ._tree import (
+    OPEN as OPEN,
+    UNDECIDED as UNDECIDED,
+    AbstractProblem as AbstractProblem,
+    Boxes as Boxes,
+    Decision as Decision,
+    leaves as leaves,
+)

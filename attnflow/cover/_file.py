@@ -1,0 +1,89 @@
+"""Certificates of covers: written, and checked by a program that shares no code with the search."""
+
+import base64
+import json
+import os
+import zlib
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..records import atomic_write
+from ._types import Codes
+
+FORMAT = "attnflow cover 1"
+
+
+def contents(
+    weights: tuple[Fraction, ...], beta: tuple[Fraction, Fraction], symbols: Codes
+) -> dict[str, Any]:
+    """A certificate's data, which the checker has accepted."""
+    checker = _checker()
+    packed = zlib.compress(symbols.astype("<u2").tobytes(), 9)
+    made: dict[str, Any] = {
+        "format": FORMAT,
+        "weights": [plain(w) for w in weights],
+        "beta": [plain(b) for b in beta],
+        "tree": {"symbols": len(symbols), "packed": base64.b64encode(packed).decode()},
+        "made by": {"attnflow": __version__, "numpy": np.__version__},
+        "statement": [],
+    }
+    made["statement"] = checker.prove(made)
+    made["digest"] = checker.digest(made)
+    checker.read(json.dumps(made))
+    return made
+
+
+def plain(x: Fraction) -> str:
+    """An exact number as a decimal, where it is a short one; else as a fraction."""
+    tens = next((k for k in range(18) if 10**k % x.denominator == 0), None)
+    if tens is None or tens == 0:
+        return str(x)
+    whole = f"{abs(int(x * 10**tens)):0{tens + 1}d}"
+    sign = "-" if x < 0 else ""
+    return f"{sign}{whole[:-tens]}.{whole[-tens:]}"
+
+
+def write(made: dict[str, Any], path: str | os.PathLike) -> None:
+    """As JSON, whole or not at all."""
+    with atomic_write(Path(path)) as file:
+        file.write((json.dumps(made, indent=1) + "\n").encode())
+
+
+def is_cover(data: bytes) -> bool:
+    """Whether a file says that it is a cover's certificate; all else is for the check to find."""
+    return b'"format": "' + FORMAT.encode() + b'"' in data[:200]
+
+
+def check(data: bytes) -> list[str]:
+    """What a certificate's file proves, in lines: every leaf is gone through again, in ball arithmetic.
+
+    **Raises:**
+
+    - `ValueError`: a file that is no certificate of a cover, was altered, or whose tree does not prove what it
+      says.
+    """
+    checker = _checker()
+    try:
+        return checker.check(data)[1]
+    except checker.Refused as error:
+        raise ValueError(str(error)) from error
+
+
+def most_bytes() -> int:
+    """How large a file may be."""
+    return _checker().MOST_BYTES
+
+
+def _checker() -> ModuleType:
+    try:
+        from . import _checker as checker
+    except ImportError as error:
+        raise ImportError(
+            "certificates need python-flint, not installed here: pip install 'attnflow[certify]'."
+        ) from error
+    return checker
