@@ -14,6 +14,7 @@ from jaxtyping import Array, Real
 
 from .. import __version__
 from .._checks import floating
+from ..cover import check as check_cover, is_cover, most_bytes
 from ..model import AttentionField
 from ..records import atomic_write
 from ..search import CLAIMS, AbstractRate, Claim, Counterexample
@@ -287,13 +288,16 @@ def _known(claim: Claim | None, wanted: dict[str, Any]) -> dict[str, _checker.Cl
 def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Certificate:
     """Check a certificate's file: all of it again, from its numbers.
 
+    Of a proof over all states (see [`synchronisation`][attnflow.certify.synchronisation]) each leaf is gone through,
+    by a program of the same kind, `python attnflow/cover/_checker.py FILE`.
+
     The work is done by one program that needs python-flint alone, and may be read and run by itself:
     `python attnflow/certify/_checker.py FILE`. It has a table of claims of its own and takes no
     word from the file; `PROOFS.md` beside it says what it proves, and who is trusted for what.
 
     **Arguments:**
 
-    - `path`: a file that [`Certificate`][]`.write` wrote.
+    - `path`: a file that [`Certificate`][]`.write` or `Synchronisation.save` wrote.
     - `claim`: what it refutes, where that is no claim of the library. The checker's table does not have it:
       its hypotheses are read from it here, in float64, and shown there one by one.
 
@@ -305,6 +309,8 @@ def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Certificate
     try:
         with open(path, "rb") as file:
             data = file.read(_checker.MOST_BYTES + 1)
+            if is_cover(data):
+                return _checked_cover(path, data + file.read(most_bytes()), claim)
         known = _checker.CLAIMS if claim is None else _with_own(_checker.read(data), claim)
         contents, _ = _checker.check(data, known)
     except _checker.Refused as error:
@@ -314,6 +320,20 @@ def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Certificate
         return Certificate("proved", _NULL, contents=contents)
     tokens = np.array(proof["tokens"], float)
     return _about(Attractor(proof, tokens, np.zeros((0, 0))), contents)
+
+
+def _checked_cover(path: str | os.PathLike, data: bytes, claim: Claim | None) -> Certificate:
+    """A proof over all states, which is about no claim of a search."""
+    if claim is not None:
+        raise ValueError(
+            f"`claim` must be left out: {path} is a proof over all states, and refutes none."
+        )
+    try:
+        return Certificate(
+            "proved", "every box of a cover has a reason", contents=check_cover(data)
+        )
+    except ValueError as error:
+        raise ValueError(f"{path} proves nothing: {str(error).rstrip('.')}.") from error
 
 
 def _with_own(contents: dict[str, Any], claim: Claim) -> dict[str, _checker.Claim]:

@@ -26,7 +26,8 @@ def certify(
     and seconds where none need be.
 
     What is proved is printed, with all of its numbers, and written as a certificate: a file that
-    anyone can check, with python-flint alone and without attnflow's solvers.
+    anyone can check, with python-flint alone and without attnflow's solvers. --check also takes what
+    `af.certify.synchronisation(...).save` wrote, a proof over all states, and goes through all of its leaves.
 
     Certificates are about fields that are constant in time, and counterexamples that come to rest or
     lie on a null set; others are "not decided", and nothing is written. Exit status: 0, proved, or

@@ -15,11 +15,12 @@ def stable_equilibrium(weights: Floats, beta: float, seed: int = 0) -> Floats | 
     rng = np.random.default_rng(seed)
     w = weights / weights.sum()
     angles = rng.uniform(0, 2 * np.pi, (_STARTS, len(w)))
-    for _ in range(_STEPS):
+    for step in range(_STEPS):
         pull, total, _ = _pulls(angles, w, beta)
         angles = angles + _PACE * pull / total
-    away = np.abs(np.sum(w * np.exp(1j * angles), axis=1)) < 0.999
-    for start in angles[away]:
+        if step % 50 == 49:  # those that came together are done with
+            angles = angles[np.abs(np.sum(w * np.exp(1j * angles), axis=1)) < 0.999]
+    for start in angles:
         found = _polished(start, w, beta)
         if found is not None:
             return found

@@ -257,9 +257,13 @@ class Circle:
         deepest[-1] = _DEEPEST_BETA
         if self.beta[0] == self.beta[1]:
             deepest[-1] = 0
+        # To a millionth: ties, which symmetry makes, are broken by order and not by rounding.
+        along = np.round(
+            along * (1e6 / np.maximum(along.max(axis=1, keepdims=True, initial=0), 1e-300))
+        )
         spent = np.asarray(boxes.depth >= deepest)
         axis = np.where(spent, -1.0, along).argmax(axis=1)
-        return axis.astype(np.uint16), spent.all(axis=1)
+        return axis.astype(np.uint16), np.asarray(spent.all(axis=1))
 
 
 _TWO_PI_DOWN = float.fromhex("0x1.921fb54442d18p+2")

@@ -59,8 +59,8 @@ def is_cover(data: bytes) -> bool:
     return b'"format": "' + FORMAT.encode() + b'"' in data[:200]
 
 
-def check(data: bytes) -> list[str]:
-    """What a certificate's file proves, in lines: every leaf is gone through again, in ball arithmetic.
+def check(data: bytes) -> dict[str, Any]:
+    """A certificate's parts, `"statement"` among them, once every leaf is gone through again in ball arithmetic.
 
     **Raises:**
 
@@ -69,7 +69,7 @@ def check(data: bytes) -> list[str]:
     """
     checker = _checker()
     try:
-        return checker.check(data)[1]
+        return checker.check(data)[0]
     except checker.Refused as error:
         raise ValueError(str(error)) from error
 

@@ -57,8 +57,8 @@ class Interval:
 
         - `ValueError`: an end that is no number, or ends in the wrong order.
         """
-        a = np.asarray(lo, np.float64)
-        b = a if hi is None else np.asarray(hi, np.float64)
+        a = np.atleast_1d(np.asarray(lo, np.float64))
+        b = a if hi is None else np.atleast_1d(np.asarray(hi, np.float64))
         if not np.all(a <= b):
             raise ValueError("`lo` must not be above `hi`, and both must be numbers.")
         return Interval(a, b)

@@ -84,16 +84,17 @@ def prove(
             "`executor` must have `submit`, as those of concurrent.futures have; got "
             f"{type(executor).__name__}."
         )
-    store = None if folder is None else _Store(folder, problem)
+    unit = min(UNIT, int(boxes))
+    store = None if folder is None else _Store(folder, problem, unit)
 
     # === run
-    nodes, covered, whole = 0, 0.0, 0
+    nodes, covered = 0, 0.0
     done: dict[tuple[int, ...], Grown] = {}
     lost: list[Boxes] = []
     waiting = [((0,), root_boxes(problem))]
     with (
         bar(total=1.0, description="boxes decided", unit="", show=progress) as shown,
-        _units(problem, store, executor) as (send, ended),
+        _units(problem, unit, store, executor) as (send, ended),
     ):
         while True:
             while waiting and nodes < boxes and send(*waiting[-1]):
@@ -101,18 +102,17 @@ def prove(
             got = ended()
             if got is None:
                 break
-            name, unit = got
-            done[name] = unit
-            nodes += unit.nodes
-            covered += unit.volume / problem.roots
-            whole += unit.nodes
-            if len(unit.undecided):
-                lost.append(unit.undecided[:_SHOWN])
+            name, ready = got
+            done[name] = ready
+            nodes += ready.nodes
+            covered += ready.volume / problem.roots
+            if len(ready.undecided):
+                lost.append(ready.undecided[:_SHOWN])
                 lost = [Boxes.joined(lost)[:_SHOWN]]
-            starts = range(0, len(unit.open), _TOGETHER)
-            pieces = [unit.open[k : k + _TOGETHER] for k in starts]
+            starts = range(0, len(ready.open), _TOGETHER)
+            pieces = [ready.open[k : k + _TOGETHER] for k in starts]
             waiting += [((*name, k), p) for k, p in reversed(list(enumerate(pieces)))]
-            shown.update(unit.volume / problem.roots)
+            shown.update(ready.volume / problem.roots)
             shown.set_postfix_str(f"{nodes} boxes")
     left = lost + [piece for _, piece in waiting]
     if left:
@@ -146,7 +146,7 @@ def _whole(done: dict[tuple[int, ...], Grown]) -> Codes:
 
 @contextmanager
 def _units(
-    problem: AbstractProblem, store: "_Store | None", executor: Executor | None
+    problem: AbstractProblem, most: int, store: "_Store | None", executor: Executor | None
 ) -> Iterator[
     tuple[
         Callable[[tuple[int, ...], Boxes], bool], Callable[[], tuple[tuple[int, ...], Grown] | None]
@@ -163,9 +163,9 @@ def _units(
         if known is not None:
             ready.append((name, known))
         elif executor is None:
-            ready.append((name, _kept(store, name, grow(problem, boxes, UNIT))))
+            ready.append((name, _kept(store, name, grow(problem, boxes, most))))
         else:
-            flying[executor.submit(grow, problem, boxes, UNIT)] = name
+            flying[executor.submit(grow, problem, boxes, most)] = name
         return True
 
     def ended() -> tuple[tuple[int, ...], Grown] | None:
@@ -193,14 +193,14 @@ def _kept(store: "_Store | None", name: tuple[int, ...], unit: Grown) -> Grown:
 class _Store:
     """A folder of units: one file each, whole or not at all, with a sum that shows damage."""
 
-    def __init__(self, folder: str | Path, problem: AbstractProblem):
+    def __init__(self, folder: str | Path, problem: AbstractProblem, unit: int):
         self.folder = writable_folder(folder)
-        about = {"format": "attnflow cover, begun", "problem": problem.name, "unit": UNIT}
+        about = {"format": "attnflow cover, begun", "problem": problem.name, "unit": unit}
         path = self.folder / "problem.json"
         if path.exists():
             if json.loads(path.read_text()) != about:
                 raise ValueError(
-                    f"`folder` must be new or of this problem; {self.folder} holds another one's work."
+                    f"`folder` must be new or of this problem and budget; {self.folder} holds other work."
                 )
             return
         with atomic_write(path) as file:

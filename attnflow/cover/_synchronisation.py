@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -114,10 +114,10 @@ def reason_of(problem: Circle, symbol: int) -> str:
 def synchronisation(
     tokens: int,
     beta: tuple[Number, Number],
-    kernel: Literal["softmax", "exp"] = "softmax",
+    kernel: str = "softmax",
     weights: Sequence[Number] | None = None,
     *,
-    mask: Literal["full"] = "full",
+    mask: str = "full",
     boxes: int = 20_000_000,
     folder: str | Path | None = None,
     executor: Executor | None = None,
@@ -203,7 +203,7 @@ def synchronisation(
             "`kernel` must be 'softmax' or 'exp': the proof needs an energy, and no other has one; got "
             f"{kernel!r:.60}."
         )
-    if mask not in ("full", None):
+    if mask != "full":
         raise ValueError(
             "`mask` must be 'full': the proof needs an energy, and other masks have none; got "
             f"{mask!r:.60}."
