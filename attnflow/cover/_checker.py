@@ -367,14 +367,58 @@ class Leaf:
         )
 
 
+class Boxes:
+    """From whole numbers to boxes of a question, with what they share kept."""
+
+    def __init__(self, question: Question):
+        self.question = question
+        self._betas: dict[tuple[int, int], Beta] = {}
+        self._angles: dict[int, Angle] = {}
+
+    def leaf(self, order: tuple, at: list[int], depth: list[int]) -> Leaf:
+        """On axis a the box is [at, at + 1] / 2^depth of the side: 13/4 for gaps, all of beta for the last."""
+        lo, hi = self.question.beta
+        beta = self._betas.get((at[-1], depth[-1]))
+        if beta is None:
+            part = (hi - lo) / 2 ** depth[-1]
+            beta = Beta(lo + part * at[-1], lo + part * (at[-1] + 1))
+            if len(self._betas) > 100_000:
+                self._betas.clear()
+            self._betas[at[-1], depth[-1]] = beta
+        sides = list(zip(at[:-1], depth[:-1], strict=True))
+        g_lo = [13 * a << (_SCALE - 2 - d) for a, d in sides]
+        g_hi = [13 * (a + 1) << (_SCALE - 2 - d) for a, d in sides]
+        return Leaf(g_lo, g_hi, order, beta, self._angles)
+
+
+def kind_of(box: Leaf, s: int, v: list[int], says: Meaning, from_: Fraction) -> str | None:
+    """What kind of reason a symbol (with a direction v) is for a box, if it holds; `None` if it is not shown.
+
+    `from_` is the lower end of all of beta: three groups need beta > -2/3.
+    """
+    if s < says.half:
+        return "elsewhere" if box.larger(s - says.larger) else None
+    if s == says.half:
+        return "half circle" if box.half() else None
+    if s == says.mirror:
+        return "elsewhere" if box.mirrored() else None
+    if s < says.subset:
+        arc, sign = divmod(s - says.arc, 2)
+        return "no equilibrium" if box.pulled(says.arcs[arc], -1 if sign else 1) else None
+    if s < says.direction:
+        members = s - says.subset + 1
+        return "growth" if box.grows([members >> i & 1 for i in range(box.n)]) else None
+    if s == says.direction:
+        return "growth" if box.grows(v) else None
+    above = from_ >= Fraction(-2, 3)
+    return "three groups" if above and box.three(says.cuts[s - says.groups]) else None
+
+
 def show(question: Question, symbols: array) -> Counter:
     """Every leaf's reason. How many leaves there are of each kind."""
     ends_at = time.monotonic() + MOST_SECONDS
     ctx.prec = BITS
-    n, says = question.n, Meaning(question.n)
-    lo, hi = question.beta
-    betas: dict[tuple[int, int], Beta] = {}
-    angles: dict[int, Angle] = {}
+    n, says, boxes = question.n, Meaning(question.n), Boxes(question)
     kinds: Counter = Counter()
     k, size = 0, len(symbols)
     for order in question.orders:
@@ -393,46 +437,16 @@ def show(question: Question, symbols: array) -> Counter:
                 pending += [(upper, deeper), (lower, deeper)]
                 continue
             demand(s < says.end, "a reason that is known")
-            beta = betas.get((at[-1], depth[-1]))
-            if beta is None:
-                part = (hi - lo) / 2 ** depth[-1]
-                beta = Beta(lo + part * at[-1], lo + part * (at[-1] + 1))
-                if len(betas) > 100_000:
-                    betas.clear()
-                betas[at[-1], depth[-1]] = beta
-            g_lo = [13 * a << (_SCALE - 2 - d) for a, d in zip(at[:-1], depth[:-1], strict=True)]
-            g_hi = [
-                13 * (a + 1) << (_SCALE - 2 - d) for a, d in zip(at[:-1], depth[:-1], strict=True)
-            ]
-            box = Leaf(g_lo, g_hi, order, beta, angles)
-            where = f"the reason of leaf {sum(kinds.values()) + 1}"
-            if s < says.half:
-                demand(box.larger(s - says.larger), where)
-                kinds["elsewhere"] += 1
-            elif s == says.half:
-                demand(box.half(), where)
-                kinds["half circle"] += 1
-            elif s == says.mirror:
-                demand(box.mirrored(), where)
-                kinds["elsewhere"] += 1
-            elif s < says.subset:
-                arc, sign = divmod(s - says.arc, 2)
-                demand(box.pulled(says.arcs[arc], -1 if sign else 1), where)
-                kinds["no equilibrium"] += 1
-            elif s < says.direction:
-                members = s - says.subset + 1
-                demand(box.grows([members >> i & 1 for i in range(n)]), where)
-                kinds["growth"] += 1
-            elif s == says.direction:
+            v: list[int] = []
+            if s == says.direction:
                 demand(k + n <= size, "a direction that is whole")
-                demand(box.grows([x - 64 for x in symbols[k : k + n]]), where)
+                v = [x - 64 for x in symbols[k : k + n]]
                 k += n
-                kinds["growth"] += 1
-            else:
-                demand(lo >= Fraction(-2, 3), f"{where}: beta > -2/3")
-                demand(box.three(says.cuts[s - says.groups]), where)
-                question.open |= beta.lo == Fraction(-2, 3)
-                kinds["three groups"] += 1
+            box = boxes.leaf(order, at, depth)
+            kind = kind_of(box, s, v, says, question.beta[0])
+            demand(kind, f"the reason of leaf {kinds.total() + 1}")
+            kinds[kind] += 1
+            question.open |= kind == "three groups" and box.beta.lo == Fraction(-2, 3)
     demand(k == size, "a tree that ends where the file does")
     return kinds
 
@@ -453,7 +467,7 @@ def statement(question: Question, kinds: Counter) -> list[str]:
         "consensus: all but a set of measure zero."
     )
     leaves = ", ".join(f"{many} {kind}" for kind, many in sorted(kinds.items()))
-    return [*textwrap.wrap(words, 100), f"Shown on {sum(kinds.values())} boxes: {leaves}."]
+    return [*textwrap.wrap(words, 100), f"Shown on {kinds.total()} boxes: {leaves}."]
 
 
 # === 6. all of it
