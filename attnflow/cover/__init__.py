@@ -1,5 +1,6 @@
 """Proofs over all states: boxes halved until each has a reason, in interval arithmetic rounded outward."""
 
+from ._census import Census as Census, census as census
 from ._circle import Circle as Circle
 from ._file import check as check, is_cover as is_cover, most_bytes as most_bytes
 from ._interval import Interval as Interval

@@ -7,6 +7,8 @@ from jaxtyping import ArrayLike, Real
 from .._checks import instance, shown
 from ..model import AttentionField
 from . import _closed_forms, _literature, _paper
+from ._by_computer import by_computer
+from ._contraction import contraction
 from ._setting import Setting
 from ._verdict import Verdicts
 
@@ -15,8 +17,10 @@ _THEOREMS = {
     "4.2": _paper.theorem_4_2,
     "4.5": _paper.theorem_4_5,
     "4.7": _paper.remark_4_7,
+    "contraction": contraction,
     "equiangular": _literature.equiangular,
     "synchronisation": _literature.synchronisation,
+    "by computer": by_computer,
     "causal": _literature.causal_identity,
     "Oja": _closed_forms.oja,
     "two tokens": _closed_forms.two_tokens,
@@ -42,8 +46,10 @@ def verdicts(
     | `"4.2"` | the paper | causal, W = I, U = I, P bounded: almost every start |
     | `"4.5"` | the paper | causal, W = I, one head, U symmetric, simple positive top eigenvalue |
     | `"4.7"` | the paper | the same with a slowly varying U(t) (a remark: what is expected) |
+    | `"contraction"` | `theory/_contraction.py` | any mask, heads and P(t): a v that every U keeps, all else smaller |
     | `"equiangular"` | arXiv:2312.10794 | full, U = I, P = βI, tokens with one cosine |
     | `"synchronisation"` | arXiv:2405.18273, 2507.22857 | the same, almost every start |
+    | `"by computer"` | certificates | the same on the circle for 3 to 7 tokens, beta between a lower end and -0.16 |
     | `"causal"` | arXiv:2411.04990, Thm 4.1 | causal, U = I, one head, P constant |
     | `"Oja"` | Oja's flow | where the first causal token goes, U constant |
     | `"two tokens"` | closed form | P = 0, U = I |
