@@ -183,6 +183,7 @@ class Beta:
         # s^2 c <= 2/(3 sqrt 3) < 2/5. Between its ends k' exceeds the larger one by an eighth of it, at most.
         most = _ball(size).exp() * (2 + 2 * _ball(size) / 5)
         self.bend = most * _ball((hi - lo) ** 2) / 8
+        self._known: dict[int, list[tuple[Any, Any]]] = {}
         self.steepest, self.turn = [], []
         for b in self.ends:
             # k' = e^(bc) (c - b (1 - c^2)) = 0
@@ -200,6 +201,18 @@ class Beta:
                 else:  # |c| = 1 within the ball, or so near that it may be: never left out
                     turns.append((None, value))
             self.turn.append(turns)
+
+    def at(self, a: "Angle") -> list[tuple[Any, Any]]:
+        """k and k' at an angle, for each end of beta."""
+        found = self._known.get(a.whole)
+        if found is None:
+            if len(self._known) > 20_000:
+                self._known.clear()
+            found = self._known[a.whole] = []
+            for b in self.ends:
+                e = (b * a.cos).exp()
+                found.append((e * a.sin, e * (a.cos - b * a.sin * a.sin)))
+        return found
 
 
 def _ball(x: Fraction) -> Any:
@@ -221,6 +234,7 @@ class Angle:
 
     def __init__(self, whole: int):
         x = arb((whole, -_SCALE))
+        self.whole = whole
         self.x = x if x < TWO_PI() else TWO_PI()
         self.sin, self.cos = self.x.sin_cos()
 
@@ -231,8 +245,9 @@ def pull(p: Angle, q: Angle, beta: Beta) -> tuple[Any, Any]:
     For each x, k is monotone in beta: the extremes are at beta's ends, there at angles' ends or where k' = 0.
     """
     low = high = None
-    for b, (first, second, most) in zip(beta.ends, beta.steepest, strict=True):
-        values = [(b * p.cos).exp() * p.sin, (b * q.cos).exp() * q.sin]
+    at_p, at_q = beta.at(p), beta.at(q)
+    for k, (first, second, most) in enumerate(beta.steepest):
+        values = [at_p[k][0], at_q[k][0]]
         if _may_hold(p.x, q.x, first):
             values.append(most)
         if _may_hold(p.x, q.x, second):
@@ -246,8 +261,9 @@ def pull(p: Angle, q: Angle, beta: Beta) -> tuple[Any, Any]:
 def steepness(p: Angle, q: Angle, beta: Beta) -> Any:
     """An upper bound of k' between two angles and over a box of beta."""
     high = None
-    for b, turns in zip(beta.ends, beta.turn, strict=True):
-        values = [(b * a.cos).exp() * (a.cos - b * a.sin * a.sin) for a in (p, q)]
+    at_p, at_q = beta.at(p), beta.at(q)
+    for k, turns in enumerate(beta.turn):
+        values = [at_p[k][1], at_q[k][1]]
         values += [value for point, value in turns if _may_hold(p.x, q.x, point)]
         for v in values:
             high = v if high is None else high.max(v)
@@ -260,9 +276,11 @@ def steepness(p: Angle, q: Angle, beta: Beta) -> Any:
 class Leaf:
     """A box: the gaps' ends but for the last gap, in multiples of 2^-50, and beta."""
 
-    def __init__(self, lo: list[int], hi: list[int], order: tuple, beta: Beta, angles: dict):
+    def __init__(
+        self, lo: list[int], hi: list[int], order: tuple, weights: list, beta: Beta, angles: dict
+    ):
         self.lo, self.hi, self.order, self.beta = lo, hi, order, beta
-        self.n, self.angles = len(order), angles
+        self.n, self.weights, self.angles = len(order), weights, angles
 
     def _angle(self, whole: int) -> Angle:
         found = self.angles.get(whole)
@@ -309,11 +327,10 @@ class Leaf:
         total = arb(0)
         for i in range(a, b + 1):
             for j in (*range(a), *range(b + 1, self.n)):
-                w = self.order[i] * self.order[j]
                 low, high = pull(*self.ahead(min(i, j), max(i, j)), self.beta)
                 if j < i:
                     low, high = -high, -low
-                total += _ball(w) * (low if sign > 0 else high)
+                total += self.weights[i][j] * (low if sign > 0 else high)
         return bool(total > 0 if sign > 0 else total < 0)
 
     def grows(self, v: list[int]) -> bool:
@@ -321,8 +338,8 @@ class Leaf:
         total = arb(0)
         for i, j in combinations(range(self.n), 2):
             if v[i] != v[j]:
-                w = self.order[i] * self.order[j] * (v[i] - v[j]) ** 2
-                total += _ball(w) * steepness(*self.ahead(i, j), self.beta)
+                w = (v[i] - v[j]) ** 2 * self.weights[i][j]
+                total += w * steepness(*self.ahead(i, j), self.beta)
         return bool(total < 0)
 
     def three(self, cut: tuple[int, int]) -> bool:
@@ -374,6 +391,7 @@ class Boxes:
         self.question = question
         self._betas: dict[tuple[int, int], Beta] = {}
         self._angles: dict[int, Angle] = {}
+        self._weights: dict[tuple, list] = {}
 
     def leaf(self, order: tuple, at: list[int], depth: list[int]) -> Leaf:
         """On axis a the box is [at, at + 1] / 2^depth of the side: 13/4 for gaps, all of beta for the last."""
@@ -382,13 +400,16 @@ class Boxes:
         if beta is None:
             part = (hi - lo) / 2 ** depth[-1]
             beta = Beta(lo + part * at[-1], lo + part * (at[-1] + 1))
-            if len(self._betas) > 100_000:
+            if len(self._betas) > 1_000:
                 self._betas.clear()
             self._betas[at[-1], depth[-1]] = beta
         sides = list(zip(at[:-1], depth[:-1], strict=True))
         g_lo = [13 * a << (_SCALE - 2 - d) for a, d in sides]
         g_hi = [13 * (a + 1) << (_SCALE - 2 - d) for a, d in sides]
-        return Leaf(g_lo, g_hi, order, beta, self._angles)
+        weights = self._weights.get(order)
+        if weights is None:
+            weights = self._weights[order] = [[_ball(a * b) for a in order] for b in order]
+        return Leaf(g_lo, g_hi, order, weights, beta, self._angles)
 
 
 def kind_of(box: Leaf, s: int, v: list[int], says: Meaning, from_: Fraction) -> str | None:

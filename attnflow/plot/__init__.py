@@ -6,6 +6,7 @@ Each function draws on the axes it is given, or on those of a new figure, and re
 
 from ._branch import branch as branch
 from ._counterexample import counterexample as counterexample
+from ._cover import cover as cover
 from ._curves import curves as curves, quantiles as quantiles
 from ._exception import exceptional_starts as exceptional_starts
 from ._figure import figure_of as figure_of, save as save
