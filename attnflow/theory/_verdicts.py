@@ -8,7 +8,9 @@ from .._checks import instance, shown
 from ..model import AttentionField
 from . import _closed_forms, _literature, _paper
 from ._by_computer import by_computer
+from ._cascade import cascade
 from ._contraction import contraction
+from ._linear_consensus import linear_consensus
 from ._setting import Setting
 from ._verdict import Verdicts
 
@@ -18,6 +20,8 @@ _THEOREMS = {
     "4.5": _paper.theorem_4_5,
     "4.7": _paper.remark_4_7,
     "contraction": contraction,
+    "one v": cascade,
+    "linear consensus": linear_consensus,
     "equiangular": _literature.equiangular,
     "synchronisation": _literature.synchronisation,
     "by computer": by_computer,
@@ -47,6 +51,8 @@ def verdicts(
     | `"4.5"` | the paper | causal, W = I, one head, U symmetric, simple positive top eigenvalue |
     | `"4.7"` | the paper | the same with a slowly varying U(t) (a remark: what is expected) |
     | `"contraction"` | `theory/_contraction.py` | any mask, heads and P(t): a v that every U keeps, all else smaller |
+    | `"one v"` | `theory/_cascade.py` | causal, any heads, each U symmetric with one top eigenvector |
+    | `"linear consensus"` | `theory/_linear_consensus.py` | 3.2 on the sphere for P that is bounded alone |
     | `"equiangular"` | arXiv:2312.10794 | full, U = I, P = βI, tokens with one cosine |
     | `"synchronisation"` | arXiv:2405.18273, 2507.22857 | the same, almost every start |
     | `"by computer"` | certificates | the same on the circle for 3 to 7 tokens, beta between a lower end and -0.16 |

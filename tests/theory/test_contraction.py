@@ -142,6 +142,65 @@ def test_masses_are_allowed_and_a_U_that_moves_is_undecided_or_refused():
     assert af.theory.verdicts(turning, NEAR)["contraction"].applies is False
 
 
+# === several heads with one top eigenvector
+
+
+def top_heavy(seed, lowest):
+    """Symmetric, top eigenvector v with eigenvalue 1, the others from `lowest` to 0.8."""
+    Q = np.linalg.qr(np.column_stack([V, np.random.default_rng(seed).normal(size=(3, 2))]))[0]
+    return (Q * np.array([1.0, lowest, 0.8])) @ Q.T
+
+
+def test_causal_heads_with_one_top_eigenvector_come_to_it_however_negative_the_rest():
+    U = np.stack([top_heavy(0, -6.0), top_heavy(1, -3.0)])
+    field = af.AttentionField(SPHERE, moving(np.random.default_rng(0)), U=U, mask="causal")
+    found = af.theory.verdicts(field, NEAR)
+    assert found["one v"].applies is True, found["one v"].reason
+    assert found["contraction"].applies is False
+    watch = af.theory.monitor(field, NEAR)
+    ts = jnp.linspace(0.0, 60.0, 61)
+    report = watch.check(af.simulate(field, NEAR, t1=60.0, ts=ts, observe=watch.observe))
+    assert report.holds, str(report)
+    assert report.distances["one v"] < 1e-4
+    full = af.AttentionField(SPHERE, moving(np.random.default_rng(0)), U=U)
+    assert af.theory.verdicts(full, NEAR)["one v"].applies is False
+    other = np.stack([top_heavy(0, -6.0), np.diag([1.0, 2.0, 0.5])])
+    apart = af.AttentionField(SPHERE, np.ones((2, 3, 3)), U=other, mask="causal")
+    assert "heads differ" in af.theory.verdicts(apart, NEAR)["one v"].reason
+
+
+# === U = I
+
+
+def test_a_P_that_jumps_is_no_obstacle_to_consensus_in_a_hemisphere():
+    P = af.Piecewise(jnp.array([0.7, 1.9]), np.random.default_rng(5).normal(size=(3, 3, 3)))
+    field = af.AttentionField(SPHERE, P)
+    found = af.theory.verdicts(field, NEAR)
+    assert found["3.2"].applies is False
+    assert found["linear consensus"].applies is True, found["linear consensus"].reason
+    watch = af.theory.monitor(field, NEAR)
+    report = watch.check(af.simulate(field, NEAR, t1=4.0, ts=TS, observe=watch.observe))
+    assert report.holds, str(report)
+    assert {c.quantity for c in report.checks if c.theorem == "linear consensus"} == {
+        "spread of y / v'y",
+        "least v'y",
+    }
+
+
+def test_its_rate_from_the_start_on_is_a_lower_bound():
+    field = af.AttentionField(SPHERE, 0.3 * np.eye(3), scale=1.0)
+    prediction = af.theory.verdicts(field, NEAR)["linear consensus"].prediction
+    assert prediction is not None
+    assert prediction.v is not None
+    heights = np.asarray(NEAR) @ prediction.v
+    rate = heights.min() * np.exp(-2 * np.linalg.norm(0.3 * np.eye(3)))
+    assert f"exp(-{rate:.3g} t)" in prediction.says
+    ys = np.asarray(af.simulate(field, NEAR, t1=4.0, ts=TS).ys)
+    z = ys / (ys @ prediction.v)[..., None]
+    spread = np.ptp(z, axis=1).max(axis=1)
+    assert np.all(spread <= spread[0] * np.exp(-rate * np.asarray(TS)) * (1 + 1e-6))
+
+
 # === by computer
 
 CIRCLE = af.Sphere(2)
