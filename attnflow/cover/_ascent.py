@@ -41,6 +41,14 @@ def three_groups(weights: tuple[Fraction, ...]) -> tuple[tuple[int, ...], ...] |
     return None
 
 
+def at_corners(groups: tuple[tuple[int, ...], ...]) -> Floats:
+    """Their angles at the corners of a regular triangle."""
+    angles = np.zeros(sum(map(len, groups)))
+    for k, group in enumerate(groups):
+        angles[list(group)] = 2 * np.pi * k / 3
+    return angles
+
+
 def _pulls(angles: Floats, w: Floats, beta: float) -> tuple[Floats, Floats, Floats]:
     """Sums over tokens of w k, of w e^(beta cos), and k' of each pair."""
     x = angles[..., None, :] - angles[..., :, None]

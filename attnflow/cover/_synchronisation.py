@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ._ascent import stable_equilibrium, three_groups
+from ._ascent import at_corners, stable_equilibrium, three_groups
 from ._circle import MOST_ORDERS, MOST_TOKENS, Circle
 from ._file import contents, plain, write
 from ._pairs import MOST_BETA
@@ -223,7 +223,10 @@ def synchronisation(
     began = time.perf_counter()
     floats = np.array([float(w) for w in masses])
     for at in (ends[0], (ends[0] + ends[1]) / 2, ends[1]):
-        seen = stable_equilibrium(floats, float(at))
+        if groups is not None and at < Fraction(-2, 3):
+            seen = at_corners(groups)
+        else:
+            seen = stable_equilibrium(floats, float(at))
         if seen is not None:
             words = f"a stable equilibrium other than consensus is seen at beta = {float(at):.6g}"
             spent = time.perf_counter() - began
