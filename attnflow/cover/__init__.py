@@ -12,7 +12,6 @@ from ._synchronisation import (
     synchronisation as synchronisation,
 )
 from ._tree import (
-    OPEN as OPEN,
     UNDECIDED as UNDECIDED,
     AbstractProblem as AbstractProblem,
     Boxes as Boxes,

@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 
 from ._types import Codes
 
-UNDECIDED, OPEN = 65_535, 65_534
+UNDECIDED = 65_535
+"""The symbol of a leaf that is as small as leaves may be, and has no reason."""
+OPEN = 65_534
 Whole = NDArray[np.int64]
 
 
