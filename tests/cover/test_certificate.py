@@ -360,3 +360,53 @@ def test_a_search_that_is_wrong_on_purpose_is_found_out(kind):
     assert found.complete, "the mutant proves nothing"
     with pytest.raises(Refused):
         contents(weights, beta, found.symbols)
+
+
+# === a checker with one of its rules taken out
+
+SAYS = _checker.Meaning(3)
+RULES = {
+    "larger": ("return bool(self.gap(m)[0] > self.last()[1])", [SAYS.larger]),
+    "half": ("return bool(self.last()[0] > arb.pi())", [SAYS.half]),
+    "mirror": (
+        "return self.order == self.order[::-1] and self.lo[0] > self.hi[-1]",
+        [SAYS.mirror],
+    ),
+    "pulled": ("return bool(total > 0 if sign > 0 else total < 0)", [SAYS.arc]),
+    "a set grows": ("return bool(total < 0)", [SAYS.subset]),
+    "a direction grows": ("return bool(total < 0)", [SAYS.direction, 64, 0, 0]),
+    "three groups": (
+        "return self._concave(hull.lower(), hull.upper(), 6)",
+        "groups",
+    ),
+    "the end": ('demand(k == size, "a tree that ends where the file does")', "more"),
+    "the words": (
+        'demand(c["statement"] == words, "what it says in words: its tree proves something else")',
+        "words",
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_without_a_rule_a_forged_file_gets_through(rule, three):
+    old, symbols = RULES[rule]
+    text = Path(_checker.__file__).read_text()
+    assert text.count(old) == 1
+    new = "return True" if old.startswith("return") else "pass"
+    other = types.ModuleType("checker without a rule")
+    exec(compile(text.replace(old, new), "checker", "exec"), other.__dict__)
+    parts = {}
+    if symbols == "more":
+        symbols = [*symbols_of(three), 5]
+    elif symbols == "groups":  # wherever angles are between 1.2 and 3.1
+        wrong = mutant(_circle, "(third.hi < -0.2)", "(third.hi < 9e9)")(ONES3, NEAR)
+        symbols = prove(wrong, progress=False).symbols.tolist()
+    elif symbols == "words":
+        symbols, parts = None, {"statement": ["All is proved."]}
+    data = json.loads(forged(three, symbols, **parts))
+    with pytest.raises(Refused):
+        _checker.check(json.dumps(data))
+    if "statement" not in parts:
+        data["statement"] = other.prove(data)
+        data["digest"] = other.digest(data)
+    other.check(json.dumps(data))

@@ -40,7 +40,13 @@ def test_weights_are_proved_in_every_order_around_the_circle():
     assert found.problem.roots == 12
 
 
-STABLE = [(3, -0.9, -0.7), (3, -0.667, -0.6667), (5, -2.4, -2.0), (6, -0.75, -0.7), (4, -2.4, -0.16)]
+STABLE = [
+    (3, -0.9, -0.7),
+    (3, -0.667, -0.6667),
+    (5, -2.4, -2.0),
+    (6, -0.75, -0.7),
+    (4, -2.4, -0.16),
+]
 
 
 @pytest.mark.parametrize(("tokens", "lo", "hi"), STABLE)
