@@ -16,8 +16,10 @@ def certify(
     check: Annotated[Path | None, Parameter(negative="")] = None,
     out: Annotated[Path | None, Parameter(negative="")] = None,
     claim: str | None = None,
+    tokens: int | None = None,
+    beta: Annotated[str | None, Parameter(negative="")] = None,
 ) -> int:
-    """Prove a counterexample that `attnflow falsify` wrote, or check such a proof.
+    """Prove a counterexample that `attnflow falsify` wrote, or check such a proof; or prove what resists.
 
     What a search finds is shown by numbers that are rounded. Here it is proved, in ball arithmetic: an
     equilibrium at these tokens, the signs of its eigenvalues (so that an open set of starts goes
@@ -28,6 +30,10 @@ def certify(
     What is proved is printed, with all of its numbers, and written as a certificate: a file that
     anyone can check, with python-flint alone and without attnflow's solvers. --check also takes what
     `af.certify.synchronisation(...).save` wrote, a proof over all states, and goes through all of its leaves.
+
+    With --tokens and --beta a claim that resists is proved instead: almost every start on the circle (full
+    attention, U = I, P = beta I) comes to consensus, for every beta of a range. Within a second for 3 to 5
+    tokens above -2/3; nothing is written where it is not decided.
 
     Certificates are about fields that are constant in time, and counterexamples that come to rest or
     lie on a null set; others are "not decided", and nothing is written. Exit status: 0, proved, or
@@ -41,6 +47,7 @@ def certify(
     - `attnflow certify heads/counterexample.json` (writes heads/certificate.json)
     - `attnflow certify --check heads/certificate.json`
     - `attnflow certify mine/counterexample.json --claim mine.py:second --out proof.json`
+    - `attnflow certify --tokens 5 --beta=-2/3,-0.16` (writes synchronisation-5.json)
 
     Parameters
     ----------
@@ -53,9 +60,18 @@ def certify(
         counterexample.json, else its name with -certificate added.
     claim
         A claim of one's own, which the file is about: FILE.py or FILE.py:NAME, as in falsify.
+    tokens
+        How many, 2 to 9, for a proof that they synchronise on the circle.
+    beta
+        The range for that, LOW,HIGH: decimals or fractions.
     """
     if check is not None:
-        _none_of("--check", ["FILE"] * (file is not None) + ["--out"] * (out is not None))
+        extra = ["FILE"] * (file is not None) + ["--out"] * (out is not None)
+        extra += ["--tokens"] * (tokens is not None) + ["--beta"] * (beta is not None)
+        _none_of("--check", extra)
+    elif tokens is not None or beta is not None:
+        _none_of("--tokens", ["FILE"] * (file is not None) + ["--claim"] * (claim is not None))
+        return _synchronises(tokens, beta, out)
     elif file is None:
         raise ValueError("give FILE, a counterexample.json that falsify wrote, or --check FILE.")
 
@@ -69,6 +85,30 @@ def certify(
     if not bits:
         raise ValueError("certify needs 64-bit numbers: unset JAX_ENABLE_X64.")
     return _prove(file, _beside(file) if out is None else out, claim)
+
+
+def _synchronises(tokens: int | None, beta: str | None, out: Path | None) -> int:
+    """A proof of synchronisation, printed and written."""
+    ends = [] if beta is None else beta.split(",")
+    if tokens is None or len(ends) != 2:
+        raise ValueError("give both, as in --tokens 5 --beta=-2/3,-0.16.")
+    from ..cover import synchronisation
+    from ..records import writable_folder
+
+    target = Path(f"synchronisation-{tokens}.json") if out is None else out
+    if target.is_dir():
+        raise ValueError(f"--out must be a file; {target} is a folder.")
+    writable_folder(target.parent)
+    found = synchronisation(tokens, (ends[0].strip(), ends[1].strip()))
+    print(printable_lines(found))
+    if not found.proved:
+        return 1
+    try:
+        found.save(target)
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+    print(f"wrote {printable(target)}")
+    return 0
 
 
 def _library() -> Any:
