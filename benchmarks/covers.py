@@ -35,20 +35,20 @@ LOWEST = {
 SIDES = {4: (1, 1, 2), 5: (1, 2, 2), 7: (1, 3, 3), 8: (2, 3, 3)}
 
 
-def _row(found: Synchronisation, name: str) -> dict:
+def _row(result: Synchronisation, name: str) -> dict:
     """Figures of a proof, its certificate and its check."""
     row = {
-        "beta": [str(b) for b in found.beta],
-        "proved": found.proved,
-        "boxes": found.boxes,
-        "leaves": found.reasons,
-        "seconds": round(found.seconds, 2),
+        "beta": [str(b) for b in result.beta],
+        "proved": result.proved,
+        "boxes": result.boxes,
+        "leaves": result.reasons,
+        "seconds": round(result.seconds, 2),
     }
-    if found.proved:
+    if result.proved:
         path = FOLDER / f"{name}.json"
         FOLDER.mkdir(exist_ok=True, parents=True)
         begun = time.perf_counter()
-        found.save(path)
+        result.save(path)
         row["seconds to check and write"] = round(time.perf_counter() - begun, 2)
         row["bytes"] = path.stat().st_size
         row["statement"] = _checker.read(path.read_bytes())["statement"]
@@ -118,13 +118,13 @@ def sound() -> Rows:
     from attnflow.cover import Circle, prove
 
     for n, lo, hi in ((3, "-0.9", "-0.7"), (5, "-2.4", "-2.0"), (6, "-0.75", "-0.7")):
-        found = synchronisation(n, (lo, hi))
+        result = synchronisation(n, (lo, hi))
         boxes = prove(Circle((Fraction(1),) * n, (Fraction(lo), Fraction(hi))), boxes=200_000)
         yield (
             f"{n} tokens, {lo} to {hi}",
             {
-                "proved": found.proved,
-                "why": found.why,
+                "proved": result.proved,
+                "why": result.why,
                 "boxes alone": boxes.complete,
                 "covered after 200 000 boxes": boxes.covered,
             },
@@ -140,8 +140,8 @@ def main() -> None:
     parser.add_argument("--only", choices=SECTIONS)
     only = parser.parse_args().only
     path = RESULTS / "covers-cpu.json"
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    kept["where"] = {
+    results = json.loads(path.read_text()) if path.exists() else {}
+    results["where"] = {
         "attnflow": __version__,
         "numpy": np.__version__,
         "python-flint": flint.__version__,
@@ -152,8 +152,8 @@ def main() -> None:
     for name, section in SECTIONS.items():
         if only in (None, name):
             for row, figures in section():
-                kept.setdefault(name, {})[row] = figures
-                path.write_text(json.dumps(kept, indent=1) + "\n")
+                results.setdefault(name, {})[row] = figures
+                path.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

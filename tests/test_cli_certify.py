@@ -279,5 +279,5 @@ def test_without_python_flint_the_extra_is_named(capsys, monkeypatch, words):
 def test_the_readmes_triangle_is_certified():
     (text,) = re.findall(r"```pycon\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     example = doctest.DocTestParser().get_doctest(text, {"af": af, "jax": jax}, "README", None, 0)
-    assert len(example.examples) == 3
+    assert len(example.examples) == 4
     assert doctest.DocTestRunner(verbose=False).run(example).failed == 0

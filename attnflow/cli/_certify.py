@@ -99,12 +99,12 @@ def _synchronises(tokens: int | None, beta: str | None, out: Path | None) -> int
     if target.is_dir():
         raise ValueError(f"--out must be a file; {target} is a folder.")
     writable_folder(target.parent)
-    found = synchronisation(tokens, (ends[0].strip(), ends[1].strip()))
-    print(printable_lines(found))
-    if not found.proved:
+    result = synchronisation(tokens, (ends[0].strip(), ends[1].strip()))
+    print(printable_lines(result))
+    if not result.proved:
         return 1
     try:
-        found.save(target)
+        result.save(target)
     except ImportError as error:
         raise ValueError(str(error)) from error
     print(f"wrote {printable(target)}")

@@ -21,9 +21,9 @@ def stable_equilibrium(weights: Floats, beta: float, seed: int = 0) -> Floats | 
         if step % 50 == 49:  # those that came together are done with
             angles = angles[np.abs(np.sum(w * np.exp(1j * angles), axis=1)) < 0.999]
     for start in angles:
-        found = _polished(start, w, beta)
-        if found is not None:
-            return found
+        candidate = _polished(start, w, beta)
+        if candidate is not None:
+            return candidate
     return None
 
 

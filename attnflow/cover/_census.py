@@ -75,7 +75,7 @@ def census(
 
     Branch and bound over all angles, in intervals rounded outward: a box is discarded where a component of the
     gradient has no zero in it, and settled where Krawczyk's operator shows that one zero and no other is in a
-    box around it. What is left in the end would be said. Sign changes of the axes bring the first token into
+    box around it. A box that is left makes the count undecided. Sign changes of the axes bring the first token into
     one quadrant; permutations bring the others into order.
 
     **Arguments:**
@@ -95,8 +95,8 @@ def census(
     - `ValueError`: P not symmetric or a multiple of I, U no multiple of P, too many tokens, a budget below one box.
 
     ```python
-    found = af.certify.census(np.diag([3.0, -4.5]), np.diag([2.0, -3.0]), 2)
-    found.equilibria, found.stable
+    result = af.certify.census(np.diag([3.0, -4.5]), np.diag([2.0, -3.0]), 2)
+    result.equilibria, result.stable
     ```
     """
     # === check arguments
@@ -147,13 +147,13 @@ def census(
 
 def _matrices(P: ArrayLike, U: ArrayLike) -> tuple[Floats, float]:
     """P, and the sign of c in U = cP."""
-    found = []
+    result = []
     for name, M in (("P", P), ("U", U)):
         M = np.asarray(M, np.float64)
         if M.shape != (2, 2) or not np.all(np.isfinite(M)):
             raise ValueError(f"`{name}` must be a finite 2 by 2 matrix; got shape {M.shape}.")
-        found.append(M)
-    A, B = found
+        result.append(M)
+    A, B = result
     if A[0, 1] != A[1, 0]:
         raise ValueError(
             f"`P` must be symmetric, else there is no energy; P - P' is {abs(A[0, 1] - A[1, 0]):.3g}."
@@ -214,8 +214,8 @@ def _enclosed(problem: Planar, lo: Floats, hi: Floats) -> tuple[Interval, bool]:
             zeros.append((a, b))
     n = problem.tokens
     lows, highs = ([z[k] for z in zeros] for k in (0, 1))
-    found = Interval(np.array(lows).reshape(-1, n), np.array(highs).reshape(-1, n))
-    return found, apart
+    result = Interval(np.array(lows).reshape(-1, n), np.array(highs).reshape(-1, n))
+    return result, apart
 
 
 def _classes(zeros: Interval) -> list[int]:

@@ -204,15 +204,15 @@ class Beta:
 
     def at(self, a: "Angle") -> list[tuple[Any, Any]]:
         """k and k' at an angle, for each end of beta."""
-        found = self._known.get(a.whole)
-        if found is None:
+        known = self._known.get(a.whole)
+        if known is None:
             if len(self._known) > 20_000:
                 self._known.clear()
-            found = self._known[a.whole] = []
+            known = self._known[a.whole] = []
             for b in self.ends:
                 e = (b * a.cos).exp()
-                found.append((e * a.sin, e * (a.cos - b * a.sin * a.sin)))
-        return found
+                known.append((e * a.sin, e * (a.cos - b * a.sin * a.sin)))
+        return known
 
 
 def _ball(x: Fraction) -> Any:
@@ -283,12 +283,12 @@ class Leaf:
         self.n, self.weights, self.angles = len(order), weights, angles
 
     def _angle(self, whole: int) -> Angle:
-        found = self.angles.get(whole)
-        if found is None:
+        known = self.angles.get(whole)
+        if known is None:
             if len(self.angles) > 100_000:
                 self.angles.clear()
-            found = self.angles[whole] = Angle(whole)
-        return found
+            known = self.angles[whole] = Angle(whole)
+        return known
 
     def ahead(self, i: int, j: int) -> tuple[Angle, Angle]:
         """How far token j is ahead of token i < j."""
@@ -385,7 +385,7 @@ class Leaf:
 
 
 class Boxes:
-    """From whole numbers to boxes of a question, with what they share kept."""
+    """From whole numbers to boxes of a question, and what they share."""
 
     def __init__(self, question: Question):
         self.question = question

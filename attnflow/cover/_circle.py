@@ -75,8 +75,8 @@ def orders(weights: tuple[Fraction, ...]) -> list[tuple[Fraction, ...]]:
     """Every order of the weights around the circle from the largest gap on, one of each mirrored two."""
     if len(set(weights)) == 1:
         return [weights]
-    found = {max(order, order[::-1]) for order in itertools.permutations(sorted(weights))}
-    return sorted(found, reverse=True)
+    distinct = {max(order, order[::-1]) for order in itertools.permutations(sorted(weights))}
+    return sorted(distinct, reverse=True)
 
 
 def as_groups(order: tuple[Fraction, ...], cut: tuple[int, int]) -> bool:
@@ -170,10 +170,10 @@ class Circle:
         beta_lo, beta_hi = self.betas(boxes[k])
         s = self._sums
         x_lo, x_hi = g_lo[k] @ s.spans, g_hi[k] @ s.spans  # exact: few digits
-        found = ranges(x_lo, x_hi, beta_lo, beta_hi)
+        pulls = ranges(x_lo, x_hi, beta_lo, beta_hi)
         here = symbol[k]
         tolerance = unit(beta_lo, beta_hi) * s.total
-        weighted = Ranges(*(part * s.products[boxes.root[k]] for part in found))
+        weighted = Ranges(*(part * s.products[boxes.root[k]] for part in pulls))
         self._pulled(here, weighted, tolerance)
         self._apart(here, weighted, tolerance)
         self._three(here, boxes.root[k], x_lo, x_hi, beta_lo, beta_hi)
@@ -196,19 +196,19 @@ class Circle:
         mirror = same & (g_lo[:, 0] > g_hi[:, -1])
         symbol[mirror & ~half & ~any_] = self.layout.mirror
 
-    def _pulled(self, symbol: Codes, found: Ranges, tolerance: Floats) -> None:
+    def _pulled(self, symbol: Codes, pulls: Ranges, tolerance: Floats) -> None:
         """The pulls on an arc's tokens, each times its weight, add up to a number of one sign."""
         s = self._sums
-        least = np.hstack([found.k_lo, -found.k_hi]) @ s.crossing
-        most = -(np.hstack([-found.k_hi, found.k_lo]) @ s.crossing)
+        least = np.hstack([pulls.k_lo, -pulls.k_hi]) @ s.crossing
+        most = -(np.hstack([-pulls.k_hi, pulls.k_lo]) @ s.crossing)
         signs = np.stack([least > tolerance, most < -tolerance], axis=2).reshape(len(symbol), -1)
         yes = signs.any(axis=1)
         symbol[yes] = self.layout.arc + signs[yes].argmax(axis=1)
 
-    def _apart(self, symbol: Codes, found: Ranges, tolerance: Floats) -> None:
+    def _apart(self, symbol: Codes, pulls: Ranges, tolerance: Floats) -> None:
         """A set of tokens that is turned against the others raises the energy."""
         k = np.flatnonzero(symbol == UNDECIDED)
-        grows = found.slope_hi[k] @ self._sums.parted < -tolerance[k]
+        grows = pulls.slope_hi[k] @ self._sums.parted < -tolerance[k]
         yes = grows.any(axis=1)
         symbol[k[yes]] = self.layout.subset + grows[yes].argmax(axis=1)
 
@@ -231,24 +231,24 @@ class Circle:
         yes = good.any(axis=1)
         symbol[k[yes]] = self.layout.groups + good[yes].argmax(axis=1)
 
-    def _directed(self, symbol: Codes, found: Ranges, tolerance: Floats) -> Codes:
+    def _directed(self, symbol: Codes, pulls: Ranges, tolerance: Floats) -> Codes:
         """The direction of fastest growth at the middle is one of growth throughout."""
         k = np.flatnonzero(symbol == UNDECIDED)
-        v = self._sums.directions(0.5 * (found.slope_lo[k] + found.slope_hi[k]))
+        v = self._sums.directions(0.5 * (pulls.slope_lo[k] + pulls.slope_hi[k]))
         i, j = self._sums.ends
         # Squares of whole numbers, and the tolerance for numbers of size 1 times the largest.
-        grows = np.sum(found.slope_hi[k] * (v[:, i] - v[:, j]) ** 2, axis=1)
+        grows = np.sum(pulls.slope_hi[k] * (v[:, i] - v[:, j]) ** 2, axis=1)
         yes = grows < -tolerance[k, 0] * (2 * _STEPS) ** 2
         symbol[k[yes]] = self.layout.direction
         return (v[yes] + _STEPS).astype(np.uint16)
 
     def _widest(
-        self, boxes: Boxes, found: Ranges, left: np.ndarray, width: Floats, b1: Floats, b0: Floats
+        self, boxes: Boxes, pulls: Ranges, left: np.ndarray, width: Floats, b1: Floats, b0: Floats
     ) -> tuple[np.ndarray, np.ndarray]:
         """The axis along which the pulls change most, and whether the box is as small as boxes may be."""
         s = self._sums
-        steep = np.maximum(np.abs(found.slope_lo[left]), np.abs(found.slope_hi[left]))
-        pull = np.maximum(np.abs(found.k_lo[left]), np.abs(found.k_hi[left])).sum(axis=1)
+        steep = np.maximum(np.abs(pulls.slope_lo[left]), np.abs(pulls.slope_hi[left]))
+        pull = np.maximum(np.abs(pulls.k_lo[left]), np.abs(pulls.k_hi[left])).sum(axis=1)
         along = np.hstack([(steep @ s.spans.T) * width, (pull[:, None] * (b1 - b0)[left])])
         if self.tokens % 3 == 0 or len(boxes) == 0:
             # Where slopes vanish, at 120 degrees, their size says little: the width alone.

@@ -57,7 +57,7 @@ def ranges(x_lo: Floats, x_hi: Floats, beta_lo: Floats, beta_hi: Floats) -> Rang
     # Sides of pi, each on the side that admits more.
     left, right = x_lo <= 3.2, x_hi >= 3.1
     at_pi = (x_lo <= np.pi + 1e-9) & (x_hi >= np.pi - 1e-9)
-    found = []
+    by_end = []
     for beta in (beta_lo, beta_hi):
         e0, e1 = exponential(beta * c0), exponential(beta * c1)
         k0, k1 = e0 * s0, e1 * s1
@@ -77,8 +77,8 @@ def ranges(x_lo: Floats, x_hi: Floats, beta_lo: Floats, beta_hi: Floats) -> Rang
         extreme = np.where(
             there & (above | below), exponential(beta * c) * (c - beta * (1 - c**2)), d_lo
         )
-        found.append((k_lo, k_hi, np.minimum(d_lo, extreme), np.maximum(d_hi, extreme)))
-    one, two = found
+        by_end.append((k_lo, k_hi, np.minimum(d_lo, extreme), np.maximum(d_hi, extreme)))
+    one, two = by_end
     b = np.maximum(np.abs(beta_lo), np.abs(beta_hi))
     bend = exponential(b) * (2 + 0.4 * b) * (beta_hi - beta_lo) ** 2 / 8
     return Ranges(

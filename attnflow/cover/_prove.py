@@ -163,7 +163,7 @@ def _units(
         if known is not None:
             ready.append((name, known))
         elif executor is None:
-            ready.append((name, _kept(store, name, grow(problem, boxes, most))))
+            ready.append((name, _stored(store, name, grow(problem, boxes, most))))
         else:
             flying[executor.submit(grow, problem, boxes, most)] = name
         return True
@@ -175,7 +175,7 @@ def _units(
             return None
         first = next(iter(wait(flying, return_when=FIRST_COMPLETED).done))
         name = flying.pop(first)
-        return name, _kept(store, name, first.result())
+        return name, _stored(store, name, first.result())
 
     try:
         yield send, ended
@@ -184,7 +184,7 @@ def _units(
             future.cancel()
 
 
-def _kept(store: "_Store | None", name: tuple[int, ...], unit: Grown) -> Grown:
+def _stored(store: "_Store | None", name: tuple[int, ...], unit: Grown) -> Grown:
     if store is not None:
         store.write(name, unit)
     return unit

@@ -74,8 +74,8 @@ class Synchronisation:
         """How many leaves have which kind of reason."""
         if self.problem is None or self.symbols is None:
             return {}
-        _, found = leaves(self.problem, self.symbols)
-        return dict(Counter(reason_of(self.problem, int(s)) for s in found))
+        _, symbols = leaves(self.problem, self.symbols)
+        return dict(Counter(reason_of(self.problem, int(s)) for s in symbols))
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the certificate, once the independent checker has gone through every leaf.
@@ -295,22 +295,22 @@ def _range(beta: Any) -> tuple[Fraction, Fraction]:
 def _weights(weights: Sequence[Number] | None, tokens: int) -> tuple[Fraction, ...]:
     if weights is None:
         return (Fraction(1),) * tokens
-    found = tuple(_exact("weights", w) for w in weights)
-    if len(found) != tokens:
-        raise ValueError(f"`weights` must be {tokens} numbers, one a token; got {len(found)}.")
+    masses = tuple(_exact("weights", w) for w in weights)
+    if len(masses) != tokens:
+        raise ValueError(f"`weights` must be {tokens} numbers, one a token; got {len(masses)}.")
     if not (
-        min(found) > 0 and max(found) <= _MOST_RATIO and max(found) <= _MOST_RATIO * min(found)
+        min(masses) > 0 and max(masses) <= _MOST_RATIO and max(masses) <= _MOST_RATIO * min(masses)
     ):
         raise ValueError(
             f"`weights` must be positive, of at most {_MOST_RATIO}, and within that ratio; got "
-            f"{float(min(found)):g} to {float(max(found)):g}."
+            f"{float(min(masses)):g} to {float(max(masses)):g}."
         )
     many = np.prod(np.arange(1.0, tokens + 1))
-    for times in Counter(found).values():
+    for times in Counter(masses).values():
         many /= np.prod(np.arange(1.0, times + 1))
     if many > 2 * MOST_ORDERS:
         raise ValueError(
             f"`weights` must have at most {2 * MOST_ORDERS} orders; these have {int(many)}: make more of "
             "them equal."
         )
-    return found
+    return masses

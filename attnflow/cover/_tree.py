@@ -154,14 +154,14 @@ def grow(problem: AbstractProblem, boxes: Boxes, most: int) -> Grown:
     nodes, volume, undecided = 0, 0.0, []
     begun = len(boxes)
     while len(boxes) and (nodes < most or not levels):
-        found = problem.decide(boxes)
-        levels.append(found)
+        decision = problem.decide(boxes)
+        levels.append(decision)
         nodes += len(boxes)
-        split = found.symbol < problem.axes
-        lost = found.symbol == UNDECIDED
+        split = decision.symbol < problem.axes
+        lost = decision.symbol == UNDECIDED
         volume += boxes[~split & ~lost].volume
         undecided.append(boxes[lost])
-        boxes = halves(boxes[split], found.symbol[split].astype(np.int64))
+        boxes = halves(boxes[split], decision.symbol[split].astype(np.int64))
     symbols, starts = _in_order(problem, levels, begun)
     return Grown(symbols, starts, boxes, nodes, volume, Boxes.joined(undecided))
 
@@ -215,5 +215,5 @@ def leaves(problem: AbstractProblem, symbols: Codes) -> tuple[Boxes, Codes]:
         rows.append((root, at, depth))
         reasons.append(s)
         k += problem.numbers if s == problem.with_numbers else 0
-    found = Boxes(*(np.array(part, np.int64) for part in zip(*rows, strict=True)))
-    return found, np.array(reasons, np.uint16)
+    boxes = Boxes(*(np.array(part, np.int64) for part in zip(*rows, strict=True)))
+    return boxes, np.array(reasons, np.uint16)

@@ -19,7 +19,7 @@ _COLOURS = {
 
 
 def cover(
-    found: Synchronisation,
+    result: Synchronisation,
     ax: Axes | None = None,
     *,
     beta: float | None = None,
@@ -34,7 +34,7 @@ def cover(
 
     **Arguments:**
 
-    - `found`: of [`synchronisation`][attnflow.certify.synchronisation], proved, for 3 tokens or more.
+    - `result`: of [`synchronisation`][attnflow.certify.synchronisation], proved, for 3 tokens or more.
     - `ax`: axes to draw on; new ones if not given.
     - `beta`: where the tree is cut; the range's lower end unless given.
     - `gaps`: where it is cut along the third gap and later ones, `tokens - 3` numbers in radians; $2\pi$ over
@@ -50,28 +50,32 @@ def cover(
     - `ValueError`: nothing was proved, fewer than 3 tokens, or not as many gaps.
 
     ```python
-    found = af.certify.synchronisation(3, beta=("-2/3", -0.16))
-    af.plot.cover(found, beta=-0.6).figure.savefig("cover.png")
+    result = af.certify.synchronisation(3, beta=("-2/3", -0.16))
+    af.plot.cover(result, beta=-0.6).figure.savefig("cover.png")
     ```
     """
-    found = instance("found", found, Synchronisation, "what certify.synchronisation returns")
-    if found.problem is None or found.symbols is None:
-        raise ValueError(f"`found` must be proved, to have boxes; it is not decided: {found.why}.")
-    if found.tokens < 3:
-        raise ValueError(f"`found` must be of 3 tokens or more, two gaps; got {found.tokens}.")
-    others = np.full(found.tokens - 3, 2 * np.pi / found.tokens) if gaps is None else np.array(gaps)
-    if others.shape != (found.tokens - 3,):
-        raise ValueError(f"`gaps` must be {found.tokens - 3} numbers; got {others.size}.")
-    at = float(found.beta[0]) if beta is None else float(beta)
+    result = instance("result", result, Synchronisation, "what certify.synchronisation returns")
+    if result.problem is None or result.symbols is None:
+        raise ValueError(
+            f"`result` must be proved, to have boxes; it is not decided: {result.why}."
+        )
+    if result.tokens < 3:
+        raise ValueError(f"`result` must be of 3 tokens or more, two gaps; got {result.tokens}.")
+    others = (
+        np.full(result.tokens - 3, 2 * np.pi / result.tokens) if gaps is None else np.array(gaps)
+    )
+    if others.shape != (result.tokens - 3,):
+        raise ValueError(f"`gaps` must be {result.tokens - 3} numbers; got {others.size}.")
+    at = float(result.beta[0]) if beta is None else float(beta)
 
-    boxes, reasons = leaves(found.problem, found.symbols)
-    g_lo, g_hi = found.problem.gaps(boxes)
-    b_lo, b_hi = found.problem.betas(boxes)
+    boxes, reasons = leaves(result.problem, result.symbols)
+    g_lo, g_hi = result.problem.gaps(boxes)
+    b_lo, b_hi = result.problem.betas(boxes)
     cut = (boxes.root == 0) & (b_lo[:, 0] <= at) & (at <= b_hi[:, 0])
     cut &= np.all((g_lo[:, 2:] <= others) & (others <= g_hi[:, 2:]), axis=1)
 
     ax = axes_or_new(ax, (6.2, 5.2))
-    kinds = np.array([reason_of(found.problem, int(s)) for s in reasons])
+    kinds = np.array([reason_of(result.problem, int(s)) for s in reasons])
     shown = []
     for kind, colour in _COLOURS.items():
         these = np.flatnonzero(cut & (kinds == kind))

@@ -66,8 +66,8 @@ def cascade(s: Setting, assume: tuple[str, ...]) -> Verdict:
     if any(h.holds is False for h in hypotheses):
         return judge(_NAME, hypotheses, nothing, assume)
     each = [top(U, s.unit(s.field.U)) for U in s.U]
-    weakest = min(each, key=lambda found: found.gap)
-    lowest = min(each, key=lambda found: found.value)
+    weakest = min(each, key=lambda one: one.gap)
+    lowest = min(each, key=lambda one: one.value)
     whole = top(s.U_sum, s.unit(s.field.U))
     hypotheses += [simple_top(weakest), positive_top(lowest)]
     v = whole.vector

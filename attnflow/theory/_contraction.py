@@ -85,12 +85,12 @@ def contraction(s: Setting, assume: tuple[str, ...]) -> Verdict:
     ]
     if any(h.holds is False for h in hypotheses):
         return judge(_NAME, hypotheses, nothing, assume)
-    found = top(s.U_sum, s.unit(s.field.U))
-    kept, gaps = _common(s, found)
-    hypotheses += [simple_top(found), kept, _smaller(s, gaps)]
-    v = found.vector
+    leading = top(s.U_sum, s.unit(s.field.U))
+    common, gaps = _common(s, leading)
+    hypotheses += [simple_top(leading), common, _smaller(s, gaps)]
+    v = leading.vector
     if all(h.holds is True for h in hypotheses[-3:]):
-        inside, v = cap(s, found)
+        inside, v = cap(s, leading)
         hypotheses.append(inside)
 
     def predict() -> Prediction:
@@ -137,9 +137,9 @@ def _finite_scores(s: Setting) -> Hypothesis:
     )
 
 
-def _common(s: Setting, found: Top) -> tuple[Hypothesis, np.ndarray]:
+def _common(s: Setting, leading: Top) -> tuple[Hypothesis, np.ndarray]:
     """v as a left and right eigenvector of every U; lambda less mu of each head."""
-    v, U = found.vector, np.broadcast_to(s.U, (s.field.heads, s.dim, s.dim))
+    v, U = leading.vector, np.broadcast_to(s.U, (s.field.heads, s.dim, s.dim))
     values = U @ v @ v
     off = np.maximum(
         np.linalg.norm(U @ v - values[:, None] * v, axis=1),
@@ -148,7 +148,7 @@ def _common(s: Setting, found: Top) -> tuple[Hypothesis, np.ndarray]:
     others = np.eye(s.dim) - np.outer(v, v)
     norms = np.linalg.norm(others @ U @ others, ord=2, axis=(1, 2))
     size = max(np.abs(U).max(), 1e-300)
-    slack = 8 * s.rounding(s.field.U) * size * (1 + size / max(found.gap, 1e-300))
+    slack = 8 * s.rounding(s.field.U) * size * (1 + size / max(leading.gap, 1e-300))
     k = int(np.argmax(off))
     good = bool(off[k] <= slack)
     says = f"lambda = {np.array2string(values, precision=4)}"

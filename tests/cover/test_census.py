@@ -18,7 +18,7 @@ CASES = {
 
 def newton(P, starts):
     """Equilibria that Newton's method comes to, in floats, as tokens."""
-    found = []
+    result = []
     for x in starts:
         n = len(x)
         for _ in range(60):
@@ -33,28 +33,28 @@ def newton(P, starts):
             step = np.linalg.lstsq(J, F, rcond=1e-12)[0]
             x = x - step * min(1, 0.5 / max(np.abs(step).max(), 1e-300))
         if np.abs(F).max() < 1e-11 * np.abs(e).max():
-            found.append((np.stack([np.cos(x), np.sin(x)], 1), np.linalg.eigvalsh(J)[-1]))
-    return found
+            result.append((np.stack([np.cos(x), np.sin(x)], 1), np.linalg.eigvalsh(J)[-1]))
+    return result
 
 
-def classes(found):
-    kept = []
-    for y, top in found:
+def classes(result):
+    distinct = []
+    for y, top in result:
         images = [
             y[list(o)] * np.array(s)
             for o in itertools.permutations(range(len(y)))
             for s in itertools.product((1, -1), repeat=2)
         ]
-        if not any(np.abs(image - z).max() < 1e-6 for image in images for z, _ in kept):
-            kept.append((y, top))
-    return kept
+        if not any(np.abs(image - z).max() < 1e-6 for image in images for z, _ in distinct):
+            distinct.append((y, top))
+    return distinct
 
 
 @pytest.mark.parametrize("kind", CASES)
 def test_the_count_is_that_of_newton_s_method_from_many_starts(kind):
     P, tokens, equilibria, stable = CASES[kind]
-    found = census(P, P, tokens, progress=False)
-    assert (found.equilibria, found.stable) == (equilibria, stable)
+    result = census(P, P, tokens, progress=False)
+    assert (result.equilibria, result.stable) == (equilibria, stable)
     starts = np.random.default_rng(0).uniform(0, 2 * np.pi, (150, tokens))
     seen = classes(newton(P, starts))
     assert len(seen) == equilibria
@@ -64,8 +64,8 @@ def test_the_count_is_that_of_newton_s_method_from_many_starts(kind):
 @pytest.mark.slow
 def test_three_tokens_too():
     P = np.diag([4.5, 3.0])
-    found = census(P, P, 3, progress=False)
-    assert (found.equilibria, found.stable) == (12, 2)
+    result = census(P, P, 3, progress=False)
+    assert (result.equilibria, result.stable) == (12, 2)
     starts = np.random.default_rng(0).uniform(0, 2 * np.pi, (4_000, 3))
     assert len(classes(newton(P, starts))) == 12
 
@@ -107,9 +107,9 @@ def test_the_field_and_its_derivative_hold_the_exact_ones():
 
 
 def test_a_budget_that_is_too_small_counts_nothing():
-    found = census(np.diag([4.5, 3.0]), np.diag([4.5, 3.0]), 3, boxes=100, progress=False)
-    assert (found.equilibria, found.stable) == (None, None)
-    assert "boxes are left" in found.why
+    result = census(np.diag([4.5, 3.0]), np.diag([4.5, 3.0]), 3, boxes=100, progress=False)
+    assert (result.equilibria, result.stable) == (None, None)
+    assert "boxes are left" in result.why
 
 
 EYE = np.eye(2)

@@ -20,7 +20,7 @@ from attnflow.cover._checker import Refused
 from attnflow.cover._file import contents
 
 ROOT = Path(__file__).parents[2]
-KEPT = sorted((ROOT / "benchmarks" / "results" / "certificates" / "covers").glob("*.json"))
+FILES = sorted((ROOT / "benchmarks" / "results" / "certificates" / "covers").glob("*.json"))
 GAP = (Fraction(-2, 3), Fraction(-4, 25))
 
 
@@ -47,9 +47,9 @@ def forged(made, symbols=None, **parts):
 
 
 def test_a_certificate_says_the_theorem_and_is_written_whole(tmp_path):
-    found = synchronisation(4, ("-2/3", -0.16), progress=False)
+    result = synchronisation(4, ("-2/3", -0.16), progress=False)
     path = tmp_path / "four.json"
-    found.save(path)
+    result.save(path)
     words = certify.check(path).statement
     assert words.startswith("For every beta with -2/3 <= beta <= -0.16 and 4 tokens on the circle")
     assert "almost every start converges to consensus" in words.replace("\n", " ")
@@ -61,8 +61,8 @@ def test_near_the_degenerate_triangle_the_end_is_left_out(three):
 
 
 def test_weights_are_in_the_words():
-    found = synchronisation(3, (-0.6, -0.16), weights=[1, 2, 0.5], progress=False)
-    made = contents(found.weights, found.beta, found.symbols)
+    result = synchronisation(3, (-0.6, -0.16), weights=[1, 2, 0.5], progress=False)
+    made = contents(result.weights, result.beta, result.symbols)
     assert "3 tokens of the weights 1, 2, 0.5" in " ".join(made["statement"])
     with pytest.raises(Refused):
         _checker.check(forged(made, weights=["1", "2", "1"]))
@@ -83,7 +83,7 @@ def test_the_checker_needs_python_flint_alone(three, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in KEPT if p.stat().st_size < 60_000], ids=lambda p: p.stem
+    "path", [p for p in FILES if p.stat().st_size < 60_000], ids=lambda p: p.stem
 )
 def test_small_kept_certificates_hold(path):
     assert certify.check(path).proved
@@ -91,7 +91,7 @@ def test_small_kept_certificates_hold(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "path", [p for p in KEPT if p.stat().st_size >= 60_000], ids=lambda p: p.stem
+    "path", [p for p in FILES if p.stat().st_size >= 60_000], ids=lambda p: p.stem
 )
 def test_large_kept_certificates_hold(path):
     assert certify.check(path).proved
@@ -356,10 +356,10 @@ def mutant(module, old, new):
 @pytest.mark.parametrize("kind", MUTANTS)
 def test_a_search_that_is_wrong_on_purpose_is_found_out(kind):
     module, old, new, weights, beta = MUTANTS[kind]
-    found = prove(mutant(module, old, new)(weights, beta), boxes=20_000, progress=False)
-    assert found.complete, "the mutant proves nothing"
+    result = prove(mutant(module, old, new)(weights, beta), boxes=20_000, progress=False)
+    assert result.complete, "the mutant proves nothing"
     with pytest.raises(Refused):
-        contents(weights, beta, found.symbols)
+        contents(weights, beta, result.symbols)
 
 
 # === a checker with one of its rules taken out

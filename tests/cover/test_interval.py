@@ -50,24 +50,24 @@ def missed(rng, many):
         if kind == "sqrt":
             x = x.meet(Interval.of(np.full(many, -8.0), np.full(many, 8.0)))
             x = Interval(x.lo, np.maximum(x.lo, x.hi))
-        found = ours(x)
+        result = ours(x)
         points = (x.lo, x.hi, np.clip(x.lo + part * (x.hi - x.lo), x.lo, x.hi))
         for p in points:
-            bad += _outside(found, [theirs(arb(float(a))) for a in p])
+            bad += _outside(result, [theirs(arb(float(a))) for a in p])
     for f in TWO.values():
-        found = f(x, y)
+        result = f(x, y)
         for p, q in ((x.lo, y.hi), (x.hi, y.lo), (x.mid, y.mid)):
             keep = q != 0
             values = [
                 f(arb(float(a)), arb(float(b))) for a, b in zip(p[keep], q[keep], strict=True)
             ]
-            bad += _outside(Interval(found.lo[keep], found.hi[keep]), values)
+            bad += _outside(Interval(result.lo[keep], result.hi[keep]), values)
     return bad
 
 
-def _outside(found, values):
-    low = [not v >= arb(float(a)) for v, a in zip(values, found.lo, strict=True) if a > -np.inf]
-    high = [not v <= arb(float(b)) for v, b in zip(values, found.hi, strict=True) if b < np.inf]
+def _outside(result, values):
+    low = [not v >= arb(float(a)) for v, a in zip(values, result.lo, strict=True) if a > -np.inf]
+    high = [not v <= arb(float(b)) for v, b in zip(values, result.hi, strict=True) if b < np.inf]
     return sum(low) + sum(high)
 
 
@@ -99,8 +99,8 @@ def test_sine_cosine_and_exponential_are_within_their_bound():
 
 
 def test_a_divisor_that_holds_zero_gives_everything():
-    found = Interval.of([1.0], [2.0]) / Interval.of([-1.0], [1.0])
-    assert (found.lo, found.hi) == (-np.inf, np.inf)
+    result = Interval.of([1.0], [2.0]) / Interval.of([-1.0], [1.0])
+    assert (result.lo, result.hi) == (-np.inf, np.inf)
 
 
 def test_ends_in_the_wrong_order_are_refused():
@@ -120,7 +120,7 @@ def test_the_pull_and_its_slope_stay_within_their_ranges():
     hi = np.minimum(lo + 10.0 ** rng.uniform(-9, 0.5, (many, 1)), 2 * np.pi)
     b0 = rng.uniform(-4, 4, (many, 1))
     b1 = b0 + 10.0 ** rng.uniform(-9, -0.3, (many, 1))
-    found, slack = ranges(lo, hi, b0, b1), unit(b0, b1)
+    result, slack = ranges(lo, hi, b0, b1), unit(b0, b1)
     tight = 0
     for k in range(many):
         for _ in range(4):
@@ -129,10 +129,10 @@ def test_the_pull_and_its_slope_stay_within_their_ranges():
             e, s, c = (b * x.cos()).exp(), x.sin(), x.cos()
             margin = arb(float(slack[k, 0]))
             pull, slope = e * s, e * (c - b * s * s)
-            assert arb(float(found.k_lo[k, 0])) - margin <= pull
-            assert pull <= arb(float(found.k_hi[k, 0])) + margin
-            assert arb(float(found.slope_lo[k, 0])) - margin <= slope
-            assert slope <= arb(float(found.slope_hi[k, 0])) + margin
-            reach = found.k_hi[k, 0] - found.k_lo[k, 0]
-            tight += bool(pull > arb(float(found.k_hi[k, 0] - 0.3 * reach)))
+            assert arb(float(result.k_lo[k, 0])) - margin <= pull
+            assert pull <= arb(float(result.k_hi[k, 0])) + margin
+            assert arb(float(result.slope_lo[k, 0])) - margin <= slope
+            assert slope <= arb(float(result.slope_hi[k, 0])) + margin
+            reach = result.k_hi[k, 0] - result.k_lo[k, 0]
+            tight += bool(pull > arb(float(result.k_hi[k, 0] - 0.3 * reach)))
     assert tight > 0.1 * 4 * many  # bounds that are reached

@@ -35,10 +35,10 @@ class Disc:
 
 
 def test_what_has_a_reason_is_a_disc_and_what_is_left_its_edge():
-    found = prove(Disc(), progress=False)
-    assert not found.complete
-    assert 0.9 < found.covered < 1
-    lo, hi = found.undecided.at * 2.0**-6, (found.undecided.at + 1) * 2.0**-6
+    result = prove(Disc(), progress=False)
+    assert not result.complete
+    assert 0.9 < result.covered < 1
+    lo, hi = result.undecided.at * 2.0**-6, (result.undecided.at + 1) * 2.0**-6
     assert np.all(np.sum(lo**2, axis=1) <= 0.7)
     assert np.all(np.sum(hi**2, axis=1) >= 0.7)
 
@@ -70,8 +70,8 @@ def _whole():
 
 def test_other_hands_make_the_same_tree(small):
     with ThreadPoolExecutor(3) as pool:
-        found = prove(FOUR, executor=pool, progress=False)
-    assert np.array_equal(found.symbols, prove(FOUR, progress=False).symbols)
+        result = prove(FOUR, executor=pool, progress=False)
+    assert np.array_equal(result.symbols, prove(FOUR, progress=False).symbols)
 
 
 def test_a_proof_that_was_killed_goes_on_to_the_same_tree(small, tmp_path, monkeypatch):
@@ -90,8 +90,8 @@ def test_a_proof_that_was_killed_goes_on_to_the_same_tree(small, tmp_path, monke
     files = sorted((tmp_path / "begun").glob("*.unit"))
     assert len(files) == 11
     files[3].write_bytes(files[3].read_bytes()[:-5])  # damage is seen, and done again
-    found = prove(FOUR, folder=tmp_path / "begun", progress=False)
-    assert np.array_equal(found.symbols, expected.symbols)
+    result = prove(FOUR, folder=tmp_path / "begun", progress=False)
+    assert np.array_equal(result.symbols, expected.symbols)
     total = len(sorted((tmp_path / "begun").glob("*.unit")))
     assert len(calls) == 12 + total - 10
     prove(FOUR, folder=tmp_path / "begun", progress=False)
@@ -110,9 +110,9 @@ def test_few_units_wait_at_a_time(small, monkeypatch):
     real = _prove.grow
 
     def counted(problem, boxes, most):
-        found = real(problem, boxes, most)
-        seen.append(len(found.open))
-        return found
+        result = real(problem, boxes, most)
+        seen.append(len(result.open))
+        return result
 
     monkeypatch.setattr(_prove, "grow", counted)
     prove(FOUR, progress=False)
@@ -132,5 +132,5 @@ def test_processes_make_the_same_tree_too():
 
     six = Circle((Fraction(1),) * 6, (Fraction(-66, 100), Fraction(-4, 25)))
     with af.sweep.Pool(2) as pool:
-        found = prove(six, executor=pool, progress=False)
-    assert np.array_equal(found.symbols, prove(six, progress=False).symbols)
+        result = prove(six, executor=pool, progress=False)
+    assert np.array_equal(result.symbols, prove(six, progress=False).symbols)

@@ -18,9 +18,9 @@ def four():
     ("tokens", "lo"), [(2, "-4"), (3, "-2/3"), (3, -0.6666), (4, "-2/3"), (5, "-2/3"), (5, -1.4)]
 )
 def test_the_gap_is_proved(tokens, lo):
-    found = synchronisation(tokens, (lo, -0.16), progress=False)
-    assert found.proved is True
-    assert found.covered == 1.0
+    result = synchronisation(tokens, (lo, -0.16), progress=False)
+    assert result.proved is True
+    assert result.covered == 1.0
 
 
 def test_the_known_range_of_beta_is_proved_too():
@@ -34,10 +34,10 @@ def test_six_and_seven_tokens_are_proved_on_the_whole_gap():
 
 
 def test_weights_are_proved_in_every_order_around_the_circle():
-    found = synchronisation(4, (-0.6, -0.16), weights=[1, 2, 3, 4.5], progress=False)
-    assert found.proved is True
-    assert found.problem is not None
-    assert found.problem.roots == 12
+    result = synchronisation(4, (-0.6, -0.16), weights=[1, 2, 3, 4.5], progress=False)
+    assert result.proved is True
+    assert result.problem is not None
+    assert result.problem.roots == 12
 
 
 STABLE = [
@@ -51,31 +51,31 @@ STABLE = [
 
 @pytest.mark.parametrize(("tokens", "lo", "hi"), STABLE)
 def test_nothing_is_proved_beside_a_stable_equilibrium(tokens, lo, hi):
-    found = synchronisation(tokens, (lo, hi), progress=False)
-    assert found.proved is None
-    assert found.stable is not None
-    assert "stable equilibrium" in found.why
+    result = synchronisation(tokens, (lo, hi), progress=False)
+    assert result.proved is None
+    assert result.stable is not None
+    assert "stable equilibrium" in result.why
     with pytest.raises(ValueError, match="no certificate to save"):
-        found.save("nowhere.json")
+        result.save("nowhere.json")
 
 
 @pytest.mark.parametrize(("tokens", "lo", "hi"), STABLE)
 def test_nor_by_the_boxes_alone_and_what_is_left_is_there(tokens, lo, hi):
     problem = Circle((Fraction(1),) * tokens, (Fraction(str(lo)), Fraction(str(hi))))
-    found = prove(problem, boxes=60_000, progress=False)
-    assert not found.complete
-    assert found.symbols is None
-    assert found.covered < 1
-    g_lo, g_hi = problem.gaps(found.undecided[:1])
+    result = prove(problem, boxes=60_000, progress=False)
+    assert not result.complete
+    assert result.symbols is None
+    assert result.covered < 1
+    g_lo, g_hi = problem.gaps(result.undecided[:1])
     assert np.all(g_hi - g_lo < 1)
 
 
 def test_a_budget_that_is_too_small_leaves_it_undecided_with_its_boxes():
-    found = synchronisation(5, (-0.66, -0.16), boxes=50, progress=False)
-    assert found.proved is None
-    assert "larger budget" in found.why
-    assert len(found.undecided) > 0
-    assert np.all(found.undecided[0].gaps[:, 0] <= found.undecided[0].gaps[:, 1])
+    result = synchronisation(5, (-0.66, -0.16), boxes=50, progress=False)
+    assert result.proved is None
+    assert "larger budget" in result.why
+    assert len(result.undecided) > 0
+    assert np.all(result.undecided[0].gaps[:, 0] <= result.undecided[0].gaps[:, 1])
 
 
 def test_leaves_fill_the_domain_and_have_reasons(four):

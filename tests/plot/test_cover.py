@@ -32,10 +32,10 @@ def test_the_boxes_of_a_cut_fill_the_square_and_the_legend_says_why(three, beta)
 
 
 def test_more_tokens_are_cut_along_the_other_gaps():
-    found = synchronisation(4, ("-2/3", -0.16), progress=False)
-    assert sum(areas(plot.cover(found, gaps=(1.6,)))) == pytest.approx(3.25**2)
+    result = synchronisation(4, ("-2/3", -0.16), progress=False)
+    assert sum(areas(plot.cover(result, gaps=(1.6,)))) == pytest.approx(3.25**2)
     with pytest.raises(ValueError, match="`gaps` must be 1 numbers"):
-        plot.cover(found, gaps=(1.6, 1.0))
+        plot.cover(result, gaps=(1.6, 1.0))
 
 
 def test_what_has_no_boxes_is_refused(three):

@@ -154,9 +154,9 @@ def top_heavy(seed, lowest):
 def test_causal_heads_with_one_top_eigenvector_come_to_it_however_negative_the_rest():
     U = np.stack([top_heavy(0, -6.0), top_heavy(1, -3.0)])
     field = af.AttentionField(SPHERE, moving(np.random.default_rng(0)), U=U, mask="causal")
-    found = af.theory.verdicts(field, NEAR)
-    assert found["one v"].applies is True, found["one v"].reason
-    assert found["contraction"].applies is False
+    verdicts = af.theory.verdicts(field, NEAR)
+    assert verdicts["one v"].applies is True, verdicts["one v"].reason
+    assert verdicts["contraction"].applies is False
     watch = af.theory.monitor(field, NEAR)
     ts = jnp.linspace(0.0, 60.0, 61)
     report = watch.check(af.simulate(field, NEAR, t1=60.0, ts=ts, observe=watch.observe))
@@ -175,9 +175,9 @@ def test_causal_heads_with_one_top_eigenvector_come_to_it_however_negative_the_r
 def test_a_P_that_jumps_is_no_obstacle_to_consensus_in_a_hemisphere():
     P = af.Piecewise(jnp.array([0.7, 1.9]), np.random.default_rng(5).normal(size=(3, 3, 3)))
     field = af.AttentionField(SPHERE, P)
-    found = af.theory.verdicts(field, NEAR)
-    assert found["3.2"].applies is False
-    assert found["linear consensus"].applies is True, found["linear consensus"].reason
+    verdicts = af.theory.verdicts(field, NEAR)
+    assert verdicts["3.2"].applies is False
+    assert verdicts["linear consensus"].applies is True, verdicts["linear consensus"].reason
     watch = af.theory.monitor(field, NEAR)
     report = watch.check(af.simulate(field, NEAR, t1=4.0, ts=TS, observe=watch.observe))
     assert report.holds, str(report)
@@ -213,11 +213,11 @@ SPREAD = np.stack([np.cos([0.1, 2.0, 4.3]), np.sin([0.1, 2.0, 4.3])], axis=1)
 def test_the_gap_is_known_by_computer(beta, applies):
     for kernel in ("softmax", "exp"):
         field = af.AttentionField(CIRCLE, beta * np.eye(2), kernel=kernel)
-        found = af.theory.verdicts(field, SPREAD)
-        assert found["by computer"].applies is applies, found["by computer"].reason
+        verdicts = af.theory.verdicts(field, SPREAD)
+        assert verdicts["by computer"].applies is applies, verdicts["by computer"].reason
         if applies:
-            assert found["synchronisation"].applies is False
-            assert "certificate gap-3" in found["by computer"].theorem
+            assert verdicts["synchronisation"].applies is False
+            assert "certificate gap-3" in verdicts["by computer"].theorem
 
 
 def test_it_is_about_certificates_that_are_kept():
@@ -237,5 +237,5 @@ def test_other_numbers_of_tokens_or_dimensions_are_not_known_by_computer():
     assert af.theory.verdicts(field, y)["by computer"].applies is False
     a = np.linspace(0, 6, 12)
     many = np.stack([np.cos(a), np.sin(a)], axis=1)
-    found = af.theory.verdicts(af.AttentionField(CIRCLE, -0.3 * np.eye(2)), many)["by computer"]
-    assert "no certificate for 12 tokens" in found.reason
+    verdicts = af.theory.verdicts(af.AttentionField(CIRCLE, -0.3 * np.eye(2)), many)["by computer"]
+    assert "no certificate for 12 tokens" in verdicts.reason
