@@ -719,7 +719,7 @@ CLAIMS = {
         "not consensus",
         "On the circle, full attention with the exponential kernel, U = I and P = beta I, "
         "-2/3 <= beta < -0.16, takes almost every start to consensus.",
-        "open; arXiv:2507.22857 has -0.16 <= beta",
+        "open for 9 tokens and more; 3 to 8 by certify.synchronisation; arXiv:2507.22857 has -0.16 <= beta",
     ),
 }  # fmt: skip
 _UNSAID = ("two heads", "exponential", "circle")  # in the words for the model already

@@ -138,7 +138,7 @@ STATED: tuple[Stated, ...] = (
         name="several heads, one v",
         statement="Causal attention on the sphere, two heads, each with its own symmetric U, all with "
         "the same simple top eigenvector v and positive top eigenvalues, takes tokens with v'y_i > 0 to v.",
-        source=f"Theorem 4.5, {_PAPER}, h = 2, v the top of every head",
+        source=f"Theorem 4.5, {_PAPER}, h = 2, v the top of every head; proved, the verdict 'one v'",
     ),
     Stated(
         name="heads that cancel",
@@ -186,7 +186,7 @@ STATED: tuple[Stated, ...] = (
         name="circle",
         statement="On the circle, full attention with the exponential kernel, U = I and P = beta I, "
         "-2/3 <= beta < -0.16, takes almost every start to consensus.",
-        source="open; arXiv:2507.22857 has -0.16 <= beta",
+        source="open for 9 tokens and more; 3 to 8 by certify.synchronisation; arXiv:2507.22857 has -0.16 <= beta",
     ),
 )
 """The words of the library's claims, in the order of [`CLAIMS`][attnflow.search.CLAIMS]."""
