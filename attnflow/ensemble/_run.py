@@ -22,7 +22,8 @@ from ._sink import Sink
 from ._stages import Stepper
 from ._starts import gather_starts
 from ._summaries import Summary
-from ._workers import Workers, cores
+from .._machine import cores
+from ._workers import Workers
 
 _BLOCK, _BLOCK_BYTES = 4096, 2**20
 _ACCELERATOR_LANES, _ACCELERATOR_BYTES = 2**15, 2**31

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool
 
 from .._checks import floating, random_key, shown, whole
 from .._recognised import recognised
-from ..flow._simulate import cast_floats
+from .._arrays import cast_floats
 from ..model import AttentionField
 
 

@@ -12,7 +12,7 @@ from .._checks import boolean, check, is_concrete, real, room, whole
 from ..model import AttentionLayers
 from ..model._reductions import Identity
 from ._observe import Lifted, as_observers
-from ._simulate import cast_floats
+from .._arrays import cast_floats
 from ._solution import NONFINITE, Solution
 
 

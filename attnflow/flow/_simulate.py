@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Real
 
+from .._arrays import cast_floats
 from .._checks import boolean, check, is_concrete, nan_with, real
 from ..model import AttentionField
 from ._options import Options, make_options
@@ -155,17 +156,6 @@ def forward_mode_named(adjoint: Any) -> Iterator[None]:
                 "reverse mode alone."
             ) from error
         raise
-
-
-def cast_floats(tree: Any, dtype) -> Any:
-    """Every floating-point array of a pytree in one dtype."""
-
-    def cast(leaf):
-        if eqx.is_inexact_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.floating):
-            return jnp.asarray(leaf, dtype)
-        return leaf
-
-    return jax.tree.map(cast, tree)
 
 
 def _raise_failures(solution: Solution, max_steps: int) -> Solution:

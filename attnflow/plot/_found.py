@@ -101,7 +101,7 @@ def attention(found: Any, y0: ArrayLike, times: np.ndarray) -> np.ndarray:
     """`(heads, times, tokens, tokens)`, over the scale."""
     import jax.numpy as jnp
 
-    from ..flow._simulate import cast_floats
+    from .._arrays import cast_floats
 
     t0, _ = ends(found)
     dtype = found.task.options.t1.dtype

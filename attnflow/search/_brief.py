@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from .._words import check_nesting
 from ..spec._case import Attention, Case, Manifold, Solver, Time, Tokens, at_table
-from ..spec._files import _placed
+from ..spec._files import with_place
 from ..spec._schedules import Table
 from . import _ready
 from ._brief_tables import Given, Search
@@ -242,5 +242,5 @@ def _decode(text: bytes, name: str) -> Brief:
         # What a brief says of its own parts begins with the place already.
         message = str(error)
         own, _, _ = message.rpartition(" - at `")
-        placed = own if own.startswith("$") else message if message[0] == "$" else _placed(message)
+        placed = own if own.startswith("$") else message if message[0] == "$" else with_place(message)
         raise ValueError(f"{name}: {placed}".replace("\n", " ")) from error

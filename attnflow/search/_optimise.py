@@ -15,7 +15,7 @@ from jaxtyping import Array, Key
 
 from .._checks import boolean, check, choose, floating, instance, random_key, whole
 from .._recognised import recognised
-from ..flow._simulate import cast_floats
+from .._arrays import cast_floats
 from ..model import AttentionField
 from ..records import progress as bar
 from ._descent import Problem, Task, descent

@@ -14,7 +14,7 @@ from jaxtyping import Array, Key
 
 from .. import theory
 from .._checks import floating
-from ..flow._simulate import cast_floats
+from .._arrays import cast_floats
 from ..model import AttentionField
 from ..observables import Misalignment
 from ..records import progress as bar

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from .._checks import floating
 from ..flow._options import Options, make_options
 from ..flow._problem import assemble
-from ..flow._simulate import cast_floats
+from .._arrays import cast_floats
 from ..model import AttentionField
 from ._objectives import AbstractObjective
 

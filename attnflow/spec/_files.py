@@ -87,10 +87,10 @@ def _decode(text: bytes, name: str) -> Case:
             loads(text)  # for keys that are there twice, of which msgspec takes the last
         return case
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{name}: {_placed(str(error))}") from error
+        raise ValueError(f"{name}: {with_place(str(error))}") from error
 
 
-def _placed(message: str) -> str:
+def with_place(message: str) -> str:
     """`what - at `$.where`` of msgspec as `$.where: what`."""
     what, where = placed(message)
     line = f"${where}: {what}" if " - at `$" in message else message

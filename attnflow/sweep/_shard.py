@@ -18,7 +18,7 @@ import xarray as xr
 
 from .. import ensemble
 from ..ensemble import OfField, Outcome
-from ..ensemble._workers import cores
+from .._machine import cores
 from ..flow import consensus
 from ..model import AttentionField
 from ..observables import Energy, Residual

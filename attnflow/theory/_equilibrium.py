@@ -12,7 +12,7 @@ import optimistix as optx
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import boolean, number, whole
-from ..flow._simulate import cast_floats
+from .._arrays import cast_floats
 from ..model import AttentionField
 from ._family import family_directions, moving_complement
 from ._jacobian import Frame, chart, frame_of, tangent_basis, velocity_in

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from .._checks import finite, floating
-from ..flow._simulate import cast_floats
+from .._arrays import cast_floats
 from ..model import AttentionField
 
 
