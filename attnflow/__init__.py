@@ -7,7 +7,7 @@ asked for, so that `import attnflow` takes milliseconds and does not import JAX.
 
 from typing import TYPE_CHECKING
 
-from ._lazy import lazily as _lazily
+from .core.lazy import lazily as _lazily
 
 __version__ = "0.9.0"
 

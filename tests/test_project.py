@@ -34,7 +34,7 @@ def test_every_public_name_resolves(name):
     assert name in dir(af)
 
 
-@pytest.mark.parametrize("module", [af, af.search], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [af, af.claims, af.design, af.search], ids=lambda m: m.__name__)
 def test_the_type_checkers_names_and_the_lazy_ones_are_the_same(module):
     tree = ast.parse(Path(module.__file__).read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If))
@@ -43,8 +43,8 @@ def test_the_type_checkers_names_and_the_lazy_ones_are_the_same(module):
         assert isinstance(node, ast.ImportFrom)
         for alias in node.names:
             assert alias.asname == alias.name
-            seen[alias.name] = node.module
-    lazy = module._HOME if module is af.search else dict.fromkeys(af._NAMESPACES) | af._HOME
+            seen[alias.name] = "." * node.level + (node.module or "")
+    lazy = module._HOME if module is not af else dict.fromkeys(af._NAMESPACES) | af._HOME
     assert seen == lazy
 
 

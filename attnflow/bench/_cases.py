@@ -9,8 +9,7 @@ import numpy as np
 
 from ..geometry import Sphere
 from ..model import AttentionField
-from ..paper._theorem_3_2 import field_theorem_3_2
-from ..paper._theorem_4_2 import field_theorem_4_2, starts as cube_starts
+from ..paper import field_theorem_3_2, field_theorem_4_2, starts as cube_starts
 from ..schedules import Modulated, Sinusoid
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from .._words import loads
+from ..core.words import loads
 from ..records import atomic_write, provenance
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Real
 
 from .. import __version__
-from .._checks import floating
+from ..core.checks import floating
 from ..model import AttentionField
 from ..records import atomic_write
 from ..search import CLAIMS, AbstractRate, Claim, Counterexample

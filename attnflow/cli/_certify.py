@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from .._words import printable, printable_lines
+from ..core.words import printable, printable_lines
 from ._falsify import _claim, _none_of
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt, PositiveFloat
 
-from .._words import printable, printable_lines
+from ..core.words import printable, printable_lines
 
 if TYPE_CHECKING:
     from ..search import Claim, Counterexample, Findings

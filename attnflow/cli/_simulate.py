@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from .._words import printable, printable_lines
+from ..core.words import printable, printable_lines
 from ._said import said
 
 if TYPE_CHECKING:

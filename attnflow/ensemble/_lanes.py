@@ -9,9 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._callables import adapt
-from ..flow._events import FirstOf
-from ..flow._problem import Options, Problem, assemble
+from ..core.callables import adapt
+from ..flow import FirstOf, Options, Problem, assemble
 from ..model import AttentionField
 from ._starts import Recipe, start_is_good
 

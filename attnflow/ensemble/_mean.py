@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from .._callables import as_module
-from .._checks import floating, whole
-from .._recognised import recognised
+from ..core.callables import as_module
+from ..core.checks import floating, whole
+from ..core.recognised import recognised
 from ..flow import Solution, forward_mode_named, make_options, simulate
 from ..model import AttentionField
 from ._starts import Recipe, Starts, gather_starts

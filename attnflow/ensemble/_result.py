@@ -27,12 +27,17 @@ class Outcome(enum.IntEnum):
     EVENT_NAN = 7
 
     @property
+    def words(self) -> str:
+        """The same as the end of a sentence: "... came to t1"."""
+        return _WORDS[self]
+
+    @property
     def failed(self) -> bool:
         """Whether the trajectory has no end that means anything."""
         return self > Outcome.TIME_UP
 
 
-WORDS = {
+_WORDS = {
     Outcome.REACHED: "reached an event",
     Outcome.TIME_UP: "came to t1",
     Outcome.NOT_FINITE: "stopped being finite",
@@ -119,7 +124,7 @@ class Ensemble:
 
     def __str__(self) -> str:
         lines = [f"{self.trajectories} trajectories"]
-        lines += [f"  {count:>10}  {WORDS[how]}" for how, count in self.outcomes.items() if count]
+        lines += [f"  {count:>10}  {how.words}" for how, count in self.outcomes.items() if count]
         if self.records is not None and len(self.records):
             steps = self.records.stats["num_steps"]
             lines.append(

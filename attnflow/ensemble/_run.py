@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Key, Real
 
-from .._checks import boolean, instance, shown, whole
-from ..flow import make_options
-from ..flow._problem import Problem
+from ..core.checks import boolean, instance, shown, whole
+from ..core.machine import cores
+from ..flow import Problem, make_options
 from ..model import AttentionField
-from ..model._many import fits_columns
+from ..model.many import fits_columns
 from ..records import progress as bar
 from ._advance import Crew
 from ._hosts import share_of
@@ -22,7 +22,6 @@ from ._sink import Sink
 from ._stages import Stepper
 from ._starts import gather_starts
 from ._summaries import Summary
-from .._machine import cores
 from ._workers import Workers
 
 _BLOCK, _BLOCK_BYTES = 4096, 2**20

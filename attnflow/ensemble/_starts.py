@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from .._checks import floating, random_key, shown, whole
-from .._recognised import recognised
-from .._arrays import cast_floats
+from ..core.arrays import cast_floats
+from ..core.checks import floating, random_key, shown, whole
+from ..core.recognised import recognised
 from ..model import AttentionField
 
 

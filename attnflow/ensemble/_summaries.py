@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._checks import shown
+from ..core.checks import shown
 from ._result import Outcome, Records
 
 

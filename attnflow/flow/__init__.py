@@ -1,7 +1,12 @@
 """Running the model: assembled problems, projected solvers, events, observers, layers."""
 
 from ._control import ResumableController as ResumableController, TokenNorm as TokenNorm
-from ._events import Consensus as Consensus, consensus as consensus, how_ended as how_ended
+from ._events import (
+    Consensus as Consensus,
+    FirstOf as FirstOf,
+    consensus as consensus,
+    how_ended as how_ended,
+)
 from ._iterate import iterate as iterate
 from ._observe import missing as missing, observed as observed
 from ._options import make_options as make_options

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import optimistix as optx
 from jaxtyping import Array, Bool, Float
 
-from .._callables import adapt
-from .._checks import check, floating, instance
+from ..core.callables import adapt
+from ..core.checks import check, floating, instance
 from ..geometry import AbstractManifold
-from ..model._reductions import AbstractLift, Identity
+from ..model.reductions import AbstractLift, Identity
 from ..observables import misalignment
 from ._observe import check_scalar
 

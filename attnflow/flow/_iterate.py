@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Real
 
-from .._checks import boolean, check, is_concrete, real, room, whole
+from ..core.arrays import cast_floats
+from ..core.checks import boolean, check, is_concrete, real, room, whole
 from ..model import AttentionLayers
-from ..model._reductions import Identity
+from ..model.reductions import Identity
 from ._observe import Lifted, as_observers
-from .._arrays import cast_floats
 from ._solution import NONFINITE, Solution
 
 

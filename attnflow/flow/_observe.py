@@ -7,9 +7,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._callables import adapt
-from .._checks import floating
-from ..model._reductions import AbstractLift, Identity
+from ..core.callables import adapt
+from ..core.checks import floating
+from ..model.reductions import AbstractLift, Identity
 
 
 class Tokens(eqx.Module):

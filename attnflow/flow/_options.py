@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._checks import boolean, check, choose, floating, instance, is_concrete, whole
+from ..core.checks import boolean, check, choose, floating, instance, is_concrete, whole
 from ..model import AttentionField
 from ._control import default_solver, default_tolerances
 from ._events import Events, as_events

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..model import AttentionField
-from ..model._reductions import AbstractLift
+from ..model.reductions import AbstractLift
 from ._control import adaptive, with_breaks
 from ._events import FirstOf, build_event, how_ended
 from ._observe import Lifted, Tokens, mark_missing

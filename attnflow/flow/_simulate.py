@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Real
 
-from .._arrays import cast_floats
-from .._checks import boolean, check, is_concrete, nan_with, real
+from ..core.arrays import cast_floats
+from ..core.checks import boolean, check, is_concrete, nan_with, real
 from ..model import AttentionField
 from ._options import Options, make_options
 from ._problem import assemble

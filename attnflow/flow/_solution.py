@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
-from .._checks import is_concrete
-from ..model._reductions import AbstractLift
+from ..core.checks import is_concrete
+from ..model.reductions import AbstractLift
 
 # Of a run whose tokens, or an event, stopped being finite. Older optimistix has no word for it.
 NONFINITE: Any = getattr(diffrax.RESULTS, "nonfinite", diffrax.RESULTS.nonlinear_divergence)

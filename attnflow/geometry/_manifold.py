@@ -10,8 +10,8 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Key, Real
 
-from .._checks import check, floating, is_concrete, random_key, real, sizes
-from .._eager import one_program
+from ..core.checks import check, floating, is_concrete, random_key, real, sizes
+from ..core.eager import one_program
 
 
 def safe_norm(squared: Array) -> Array:

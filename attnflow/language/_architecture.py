@@ -8,8 +8,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from .._checks import shown
-from .._words import loads
+from ..core.checks import shown
+from ..core.words import loads
 from ._activations import ACTIVATIONS
 
 FAMILIES = ("gpt2", "gpt_neo")

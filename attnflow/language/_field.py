@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from .._checks import choose, is_concrete
+from ..core.checks import choose, is_concrete
 from ..geometry import Sphere
 from ..model import AttentionField, AttentionLayers, LayerNorm
 from ..schedules import AbstractSchedule, Factored

@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key
 
-from .._checks import choose
+from ..core.checks import choose
 from ..records import progress as bar
 from ._architecture import Architecture
 from ._draw import (

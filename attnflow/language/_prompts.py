@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from .._checks import shown
-from .._words import loads, printable, read_bytes
+from ..core.checks import shown
+from ..core.words import loads, printable, read_bytes
 from ._architecture import Architecture
 
 _SEED, _LAST = 42, 50256

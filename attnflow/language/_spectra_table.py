@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from ..theorems import PAPER, judge
+from ..theorems.parameters import Top, positive_top, simple_top
 from ..theory import Hypothesis, Prediction, Verdict
-from ..theory._paper import PAPER
-from ..theory._parameters import Top, positive_top, simple_top
-from ..theory._verdict import judge
 from ._architecture import Architecture
 
 Numbers = Float[np.ndarray, "layers heads"]

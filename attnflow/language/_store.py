@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .._words import loads
+from ..core.words import loads
 from ..records import atomic_write, provenance, writable_folder
 from ._architecture import Architecture
 from ._result import Looped

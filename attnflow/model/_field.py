@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
-from .._callables import adapt
-from .._checks import check, choose, finite, floating, room, scalar_time
-from .._eager import one_program
+from ..core.callables import adapt
+from ..core.checks import check, choose, finite, floating, room, scalar_time
+from ..core.eager import one_program
 from ..geometry import AbstractManifold
 from ..schedules import (
     AbstractSchedule,
@@ -24,7 +24,7 @@ from ..schedules import (
 from ._kernels import AbstractKernel, as_kernel
 from ._masks import AbstractMask, as_mask
 from ._normalisations import AbstractNormalisation, as_normalisation
-from ._reductions import AbstractField, Reduction, reduce
+from .reductions import AbstractField, Reduction, reduce
 
 
 class AttentionField(AbstractField):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._checks import check, choose, finite
+from ..core.checks import check, choose, finite
 
 
 class AbstractKernel(eqx.Module):

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from .._callables import OfTimeAndTokens, as_module
-from .._checks import boolean, check, finite
+from ..core.callables import OfTimeAndTokens, as_module
+from ..core.checks import boolean, check, finite
 from ._field import AttentionField
 
 

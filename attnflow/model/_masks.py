@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from .._checks import check, choose, floating, is_concrete
+from ..core.checks import check, choose, floating, is_concrete
 
 
 class AbstractMask(eqx.Module):

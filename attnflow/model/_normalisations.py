@@ -12,7 +12,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import choose, finite
+from ..core.checks import choose, finite
 from ..geometry import AbstractManifold
 from ..schedules import AbstractSchedule, as_schedule
 

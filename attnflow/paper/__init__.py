@@ -6,10 +6,7 @@
 
 from ..theory import wendel as wendel
 from ._claims import Claim as Claim, FigureData as FigureData, Report as Report
-from ._exception_4_2 import (
-    draw_exception_4_2 as draw_exception_4_2,
-    exception_4_2 as exception_4_2,
-)
+from ._exception_4_2 import draw_exception_4_2 as draw_exception_4_2, exception_4_2 as exception_4_2
 from ._looped import (
     draw_figure7 as draw_figure7,
     draw_figure8 as draw_figure8,

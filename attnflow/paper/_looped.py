@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from .. import language
 from ..language import SIZES, Architecture, Looped, paper_prompts
-from ..plot._looped import draw_looped
+from ..plot import draw_looped
 from ._claims import Claim, FigureData
 
 # The paper's section 5.2; how many passes its figures show is not published.

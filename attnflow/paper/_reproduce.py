@@ -26,14 +26,7 @@ from ._looped import (
     figure10,
 )
 from ._remark_3_4 import remark_3_4
-from ._theorem_3_2 import (
-    draw_figure1,
-    draw_figure2,
-    draw_figure3,
-    figure1,
-    figure2,
-    figure3,
-)
+from ._theorem_3_2 import draw_figure1, draw_figure2, draw_figure3, figure1, figure2, figure3
 from ._theorem_4_2 import CHUNK, TRAJECTORIES, draw_figure4, figure4
 from ._theorem_4_5 import draw_figure5, draw_figure6, figure5, figure6
 

@@ -82,9 +82,9 @@ def _run(found: "Counterexample") -> _Run:
     import diffrax
     import jax.numpy as jnp
 
+    from ..claims import rest_of
     from ..flow import simulate
     from ..search import AbstractRate, Margin
-    from ..search._cycle import rest_of
 
     field, y0 = found.build()
     since = rest_of(field).since
@@ -183,8 +183,8 @@ def _numbers(ax: Axes, angles: np.ndarray, radius: float, colour: str) -> None:
 
 
 def _margin(ax: Axes, found: "Counterexample", run: _Run) -> None:
+    from ..claims import LEAST
     from ..search import AbstractRate
-    from ..search._evidence import LEAST
 
     ts, margins = run.ts, run.margins
     ax.plot(ts, margins, color=BLUE, linewidth=1.6, label="this start")

@@ -18,7 +18,7 @@ def ends(found: Any) -> tuple[float, float]:
 
 def before(found: Any) -> Any:
     """The field with the schedule that the search began with."""
-    from ..search._trainable import with_schedule
+    from ..design import with_schedule
 
     return with_schedule(found.task.model.field, found.initial)
 
@@ -101,7 +101,7 @@ def attention(found: Any, y0: ArrayLike, times: np.ndarray) -> np.ndarray:
     """`(heads, times, tokens, tokens)`, over the scale."""
     import jax.numpy as jnp
 
-    from .._arrays import cast_floats
+    from ..core.arrays import cast_floats
 
     t0, _ = ends(found)
     dtype = found.task.options.t1.dtype

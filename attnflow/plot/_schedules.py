@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from .._arguments import numbers
+from ..core.arguments import numbers
 from ._curves import curves
 from ._figure import BLUE, GREY, ORANGE, PALETTE, axes_or_new, dress, with_parts
 from ._found import (

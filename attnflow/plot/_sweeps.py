@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
-from .._arguments import numbers, shown
+from ..core.arguments import numbers, shown
 from ._figure import axes_or_new
 from ._labelled import (
     along,

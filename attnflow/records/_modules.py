@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import shown
-from .._words import loads
+from ..core.checks import shown
+from ..core.words import loads
 from ._atomic import atomic_write
 from ._decode import decode, restore
 from ._encode import encode

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import check, finite, floating, is_concrete
+from ..core.checks import check, finite, floating, is_concrete
 from ._in_file import InFile
 from ._knowledge import AbstractTimed
 from ._lists import all_jumps, fastest, of_product

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import check, choose, finite
-from .._lapack import eigh
+from ..core.checks import check, choose, finite
+from ..core.lapack import eigh
 from ._base import AbstractPointwise, AbstractSchedule, Constant, Scaled, as_schedule
 from ._in_file import InFile
 from ._range import Range, float64, frobenius

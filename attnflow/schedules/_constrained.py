@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import finite
-from .._lapack import inverse
+from ..core.checks import finite
+from ..core.lapack import inverse
 from ._base import AbstractPointwise, AbstractSchedule, as_schedule
 from ._factored import Factored, on_the_right
 from ._in_file import InFile

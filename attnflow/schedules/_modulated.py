@@ -5,7 +5,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import finite
+from ..core.checks import finite
 from ._base import AbstractSchedule, as_schedule
 from ._in_file import InFile
 from ._products import materialise, pair, rows_times, times

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import boolean, finite, is_concrete, scalar_time
+from ..core.checks import boolean, finite, is_concrete, scalar_time
 from ._base import AbstractSchedule
 from ._in_file import InFile
 from ._range import Range, float64, same_transposed

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import check, finite, scalar_time, whole
+from ..core.checks import check, finite, scalar_time, whole
 from ._base import AbstractSchedule, Constant, as_schedule
 from ._in_file import InFile
 from ._knowledge import kinked_parts

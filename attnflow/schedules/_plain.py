@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._callables import as_module
-from .._checks import boolean, check_now, finite, is_concrete, room, whole
+from ..core.callables import as_module
+from ..core.checks import boolean, check_now, finite, is_concrete, room, whole
 from ._base import AbstractSchedule, Constant, as_schedule
 from ._in_file import InFile
 from ._range import Range

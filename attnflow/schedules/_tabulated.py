@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import check, choose, finite, scalar_time
+from ..core.checks import check, choose, finite, scalar_time
 from ._base import AbstractSchedule, Constant
 from ._in_file import InFile
 from ._range import Range, float64, hull, same_transposed

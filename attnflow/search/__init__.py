@@ -1,103 +1,118 @@
-"""Search: claims, what breaks them, and how hard it was tried."""
+"""Search: claims, what breaks them, and how hard it was tried; schedules by gradient."""
 
 from typing import TYPE_CHECKING
 
-from .._lazy import lazily as _lazily
+from ..core.lazy import lazily as _lazily
 
 if TYPE_CHECKING:
-    from ._baselines import baselines as baselines, best_constant as best_constant
-    from ._brief import Brief as Brief
-    from ._claim import Claim as Claim
-    from ._conclusions import (
+    from ..claims import (
+        CLAIMS as CLAIMS,
+        STATED as STATED,
+        STATUSES as STATUSES,
         AbstractConclusion as AbstractConclusion,
         AbstractRate as AbstractRate,
         AroundTop as AroundTop,
+        Claim as Claim,
         Consensus as Consensus,
+        Counterexample as Counterexample,
+        Evidence as Evidence,
         Falls as Falls,
+        Findings as Findings,
         Margin as Margin,
         Polarisation as Polarisation,
         ToTheFirst as ToTheFirst,
         ToTheTop as ToTheTop,
-    )
-    from ._counterexample import Counterexample as Counterexample, check as check, read as read
-    from ._domain import (
         between as between,
+        case_of as case_of,
+        check as check,
+        earn as earn,
+        earn_null as earn_null,
+        falsify as falsify,
         in_ball as in_ball,
         in_cap as in_cap,
         on_sphere as on_sphere,
         positive as positive,
         positive_definite as positive_definite,
+        read as read,
+        shrink as shrink,
         symmetric as symmetric,
         with_top as with_top,
     )
-    from ._earn import earn as earn
-    from ._evidence import STATUSES as STATUSES, Evidence as Evidence
-    from ._evolve import Evolution as Evolution
-    from ._exact import case_of as case_of
-    from ._falsify import falsify as falsify
-    from ._findings import Findings as Findings
-    from ._library import CLAIMS as CLAIMS
-    from ._objectives import (
+    from ..design import (
         AbstractObjective as AbstractObjective,
+        Brief as Brief,
         ConsensusTime as ConsensusTime,
         CVaR as CVaR,
+        Evolution as Evolution,
         Final as Final,
+        History as History,
         Integral as Integral,
         OfRun as OfRun,
+        Optimised as Optimised,
+        Standing as Standing,
+        baselines as baselines,
+        best_constant as best_constant,
+        brief_titles as brief_titles,
+        optimise as optimise,
+        standing as standing,
+        trainable as trainable,
     )
-    from ._optimise import optimise as optimise
-    from ._optimised import History as History, Optimised as Optimised
-    from ._ready import brief_titles as brief_titles
-    from ._shoot import earn_null as earn_null
-    from ._shrink import shrink as shrink
-    from ._standing import Standing as Standing, standing as standing
-    from ._statements import STATED as STATED
-    from ._trainable import trainable as trainable
 
 # Which module has each name; nothing is imported until it is asked for, so that what is listed without
 # computing needs no JAX. A test holds this table and the imports above to each other.
 _MODULES = {
-    "_baselines": ("baselines", "best_constant"),
-    "_brief": ("Brief",),
-    "_claim": ("Claim",),
-    "_conclusions": (
+    "..claims": (
         "AbstractConclusion",
         "AbstractRate",
         "AroundTop",
+        "CLAIMS",
+        "Claim",
         "Consensus",
+        "Counterexample",
+        "Evidence",
         "Falls",
+        "Findings",
         "Margin",
         "Polarisation",
+        "STATED",
+        "STATUSES",
         "ToTheFirst",
         "ToTheTop",
-    ),
-    "_counterexample": ("Counterexample", "check", "read"),
-    "_domain": (
         "between",
+        "case_of",
+        "check",
+        "earn",
+        "earn_null",
+        "falsify",
         "in_ball",
         "in_cap",
         "on_sphere",
         "positive",
         "positive_definite",
+        "read",
+        "shrink",
         "symmetric",
         "with_top",
     ),
-    "_earn": ("earn",),
-    "_evidence": ("STATUSES", "Evidence"),
-    "_evolve": ("Evolution",),
-    "_exact": ("case_of",),
-    "_falsify": ("falsify",),
-    "_findings": ("Findings",),
-    "_library": ("CLAIMS",),
-    "_objectives": ("AbstractObjective", "ConsensusTime", "CVaR", "Final", "Integral", "OfRun"),
-    "_optimise": ("optimise",),
-    "_optimised": ("History", "Optimised"),
-    "_ready": ("brief_titles",),
-    "_shoot": ("earn_null",),
-    "_shrink": ("shrink",),
-    "_standing": ("Standing", "standing"),
-    "_statements": ("STATED",),
-    "_trainable": ("trainable",),
+    "..design": (
+        "AbstractObjective",
+        "Brief",
+        "CVaR",
+        "ConsensusTime",
+        "Evolution",
+        "Final",
+        "History",
+        "Integral",
+        "OfRun",
+        "Optimised",
+        "Standing",
+        "baselines",
+        "best_constant",
+        "brief_titles",
+        "optimise",
+        "standing",
+        "trainable",
+    ),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

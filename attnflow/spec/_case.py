@@ -1,8 +1,7 @@
 """A case: where tokens live and start, how they attend, for how long, and what to look at."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 
 import jax
@@ -12,12 +11,10 @@ from jaxtyping import Array, Float, Key
 from msgspec import UNSET, Meta, UnsetType
 
 from .. import observables
-from .._checks import room
+from ..core.checks import room
 from ..geometry import AbstractManifold, Ellipsoid, Sphere
 from ..model import NGPT, AttentionField, Hardmax, Mix
-from ._schedules import Table, Values, built, check_most, matrices
-
-Positive = Annotated[float, Meta(gt=0)]
+from .tables import Positive, Table, Values, at_table, built, check_most, matrices
 
 
 class Manifold(Table, frozen=True):
@@ -280,12 +277,3 @@ class Case(Table, frozen=True, kw_only=True):
             asked = [name for name in Observable.__args__ if name not in skip]
         with at_table("$.output"):
             return {name: self.output.make(name, field) for name in asked}
-
-
-@contextmanager
-def at_table(place: str) -> Iterator[None]:
-    """A `ValueError` raised inside gets the table's name before its message."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{place}: {error}") from error

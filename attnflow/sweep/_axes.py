@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from ..spec._schedules import Table, placed as spec_placed
+from ..spec.tables import Table, placed as spec_placed
 
 # Names that a dataset gives to other things.
 TAKEN = ("trial", "time", "trajectory", "ended", "outcome", "steps", "t")

@@ -11,7 +11,7 @@ from typing import Any
 
 import xarray as xr
 
-from .._words import loads
+from ..core.words import loads
 from ..records import atomic_write
 from ._dataset import from_shards
 from ._folder import SCRATCH, Local

@@ -12,8 +12,8 @@ from jaxtyping import Array, Key
 from msgspec.structs import force_setattr
 
 from ..model import AttentionField
-from ..spec._case import Attention, Manifold, Tokens
-from ..spec._schedules import Table, Uniform, check_rectangular
+from ..spec import Attention, Manifold, Tokens
+from ..spec.tables import Table, Uniform, check_rectangular
 from ._study import Point, show_path
 
 # Lists that choose shapes or structure, and are no numbers of the field.

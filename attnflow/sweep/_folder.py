@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from .._words import loads
+from ..core.words import loads
 from ..records import atomic_write
 
 SCRATCH = ".scratch-"  # how folders begin that are of no use once their process is gone

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
-from .._machine import cores
+from ..core.machine import cores
 
 _WATCH = 0.5  # seconds between two looks at whether the parent is still there
 

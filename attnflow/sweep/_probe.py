@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._machine import cores
+from ..core.machine import cores
 from ..records import progress as bar
 from ._plan import Block
 from ._shard import compute, trajectory, wide

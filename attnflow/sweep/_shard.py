@@ -17,8 +17,8 @@ import numpy as np
 import xarray as xr
 
 from .. import ensemble
+from ..core.machine import cores
 from ..ensemble import OfField, Outcome
-from .._machine import cores
 from ..flow import consensus
 from ..model import AttentionField
 from ..observables import Energy, Residual

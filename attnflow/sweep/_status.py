@@ -3,7 +3,6 @@
 from typing import Any
 
 from ..ensemble import Outcome
-from ..ensemble._result import WORDS
 from ._compact import damaged_dataset
 from ._probe import shard_bytes
 from ._store import Store
@@ -57,7 +56,7 @@ class Status:
             f"{'trajectories':<14}{self.trajectories_done} of {self.trajectories} ({part:.0%})",
         ]
         for how, count in sorted(self.outcomes.items()):
-            lines.append(f"  {count:>10}  {WORDS[how]}")
+            lines.append(f"  {count:>10}  {how.words}")
         if not self.complete:
             lines.append(
                 f"{'time left':<14}{in_words(self.seconds_left)} on a machine like the first"

@@ -18,8 +18,8 @@ from typing import Any
 
 import msgspec
 
-from .._checks import shown
-from .._words import loads
+from ..core.checks import shown
+from ..core.words import loads
 from ..records import versions
 from ._folder import Folder, open_folder
 from ._pack import checksum

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, UnsetType
 
-from .._words import check_nesting
-from ..spec._case import Attention, Manifold, Output, Solver, Time, Tokens
-from ..spec._schedules import Table
+from ..core.words import check_nesting
+from ..spec import Attention, Manifold, Output, Solver, Time, Tokens
+from ..spec.tables import Table
 from ._axes import Axis, check_precision, placed, point_id, read_axis
 
 _READY = files("attnflow.sweep") / "studies"

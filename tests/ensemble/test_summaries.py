@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from attnflow._quantiles import quantile
+from attnflow.core.quantiles import quantile
 from attnflow.ensemble import Histogram, Mean, Outcome, Quantiles, Records, Survival
 from attnflow.ensemble._sink import CHUNK, Sink
 

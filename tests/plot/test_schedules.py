@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 
 import attnflow as af
 from attnflow import plot
+from attnflow.design._descent import Task
+from attnflow.design._trainable import Ball, Model, with_schedule
 from attnflow.flow._options import make_options
 from attnflow.schedules import Bounded, Constant, Piecewise, Symmetric
 from attnflow.search import ConsensusTime, Final, History, Optimised
-from attnflow.search._descent import Task
-from attnflow.search._trainable import Ball, Model, with_schedule
 
 SPHERE = af.Sphere(3)
 Y0 = SPHERE.random_hemisphere(jr.key(3), (4,))

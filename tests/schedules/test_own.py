@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import attnflow as af
-from attnflow.model._many import columns as many
+from attnflow.model.many import columns as many
 from tests.systems._studies import fixed_probe
 
 SPHERE = af.Sphere(3)

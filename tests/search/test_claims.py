@@ -11,7 +11,7 @@ import pytest
 
 import attnflow as af
 from attnflow import search
-from attnflow.search._library import claim_named
+from attnflow.claims._library import claim_named
 
 NAMES = list(search.CLAIMS)
 

@@ -11,7 +11,7 @@ import pytest
 
 import attnflow as af
 from attnflow import search
-from attnflow.search._counterexample import _digest
+from attnflow.claims._counterexample import _digest
 
 CLAIM = search.CLAIMS["symmetric U, causal, no hemisphere"]
 

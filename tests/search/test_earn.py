@@ -11,8 +11,8 @@ import pytest
 
 import attnflow as af
 from attnflow import search
-from attnflow.search._counterexample import counts
-from attnflow.search._cycle import Rest, cycle, rest_of
+from attnflow.claims._counterexample import counts
+from attnflow.claims._cycle import Rest, cycle, rest_of
 
 CIRCLE = af.Sphere(2)
 KEY = jr.key(0)

@@ -11,8 +11,8 @@ from scipy.integrate import solve_ivp
 
 import attnflow as af
 from attnflow import search
-from attnflow.search import _falsify
-from attnflow.search._ascend import ascend, mutate
+from attnflow.claims import _falsify
+from attnflow.claims._ascend import ascend, mutate
 
 TINY = ((2, 2),)
 

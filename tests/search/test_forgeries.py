@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from attnflow.claims._counterexample import _digest
 from attnflow.search import CLAIMS
-from attnflow.search._counterexample import _digest
 from tests.test_cli import in_process
 
 KEPT = Path(__file__).parents[2] / "benchmarks/results/counterexamples"

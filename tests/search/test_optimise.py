@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import attnflow as af
-from attnflow.search import _resume
+from attnflow.design import _resume
 
 SPHERE = af.Sphere(3)
 FIELD = af.AttentionField(SPHERE, P=jnp.zeros((3, 3)), mask="causal")

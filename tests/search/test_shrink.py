@@ -9,8 +9,8 @@ import pytest
 
 import attnflow as af
 from attnflow import search
-from attnflow.search._exact import shortened
-from attnflow.search._shrink import _simpler
+from attnflow.claims._exact import shortened
+from attnflow.claims._shrink import _simpler
 
 CLAIM = search.CLAIMS["no hemisphere"]
 

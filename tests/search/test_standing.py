@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import attnflow as af
-from attnflow.search._standing import of_curve
+from attnflow.design._standing import of_curve
 
 SPHERE = af.Sphere(3)
 FIELD = af.AttentionField(SPHERE, P=jnp.zeros((3, 3)), mask="causal")

@@ -46,7 +46,7 @@ def _raise(_):
 
 
 def _threads(_):
-    from attnflow._machine import cores
+    from attnflow.core.machine import cores
 
     return cores(), os.environ["NPROC"]
 
@@ -110,7 +110,7 @@ def test_a_pool_of_nothing_is_refused(name):
 
 
 def test_a_number_of_threads_that_is_none_is_refused(monkeypatch):
-    from attnflow._machine import cores
+    from attnflow.core.machine import cores
 
     monkeypatch.setenv("ATTNFLOW_THREADS", "many")
     with pytest.raises(ValueError, match="ATTNFLOW_THREADS must be a positive whole number"):

@@ -230,7 +230,7 @@ def test_angles_that_token_2_cannot_have_are_refused(as_user):
 
 @pytest.mark.slow
 def test_a_token_2_that_is_all_but_held_is_refused(monkeypatch):
-    monkeypatch.setattr("attnflow.theory._exception._STEPS", 2000)
+    monkeypatch.setattr("attnflow.closed_forms._exception._STEPS", 2000)
     P = np.broadcast_to(
         np.diag([8.0, -8.0]), (5, 2, 2)
     )  # a number of heads compiled for here alone

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import attnflow as af
-from attnflow.search._cycle import rest_of
-from attnflow.theory import _ranges
+from attnflow.claims._cycle import rest_of
+from attnflow.schedules import ranges as _ranges
 
 _K = jr.split(jr.key(5), 6)
 _H, _M = jr.normal(_K[0], (2, 3, 3)), jr.normal(_K[1], (3, 3))

@@ -1,0 +1,97 @@
+"""The paper's theorems as claims: as stated, as printed, on ellipsoids, and with P that jumps."""
+
+from ..theorems.hypotheses import causal, full, hemisphere, not_opposite, one_head, sphere
+from ..theorems.parameters import (
+    bounded_scores,
+    constant_scores,
+    constant_values,
+    continuous_scores,
+    identity_values,
+)
+from ..theory import exceptional_start
+from . import _builders as builders
+from ._claim import Claim
+from ._conclusions import Consensus, Falls, ToTheFirst, ToTheTop
+from ._draws import JUMPING, MOVING, draws, jumping_scores, moving_scores
+from ._inside import first_axis, inside, inside_top_cap
+from ._statements import stated
+
+SQUARE = (-1, -1)
+
+
+def _third(field, y0):
+    return exceptional_start(field, y0[:2])
+
+
+THEOREMS = (
+    Claim(
+        **stated("3.2"),
+        draw=draws(2, W=SQUARE, **MOVING),
+        build=builders.identity(cap=True, P=moving_scores),
+        domain=inside(full, identity_values, bounded_scores, continuous_scores, hemisphere),
+        conclusion=Consensus(),
+        almost=False,
+    ),
+    Claim(
+        **stated("3.2, V falls"),
+        draw=draws(2),
+        build=builders.identity(cap=True),
+        domain=inside(full, sphere, identity_values, bounded_scores, first_axis),
+        conclusion=Falls(),
+        almost=False,
+    ),
+    Claim(
+        **stated("3.2 with jumps"),
+        draw=draws(1, **JUMPING),
+        build=builders.identity(cap=True, P=jumping_scores),
+        domain=inside(full, identity_values, bounded_scores, hemisphere),
+        conclusion=Consensus(),
+        almost=False,
+    ),
+    Claim(
+        **stated("4.2"),
+        draw=draws(2, **MOVING),
+        build=builders.identity("causal", P=moving_scores),
+        domain=inside(causal, sphere, identity_values, bounded_scores, not_opposite),
+        conclusion=ToTheFirst(),
+    ),
+    Claim(
+        **stated("4.2 as printed"),
+        draw=draws(1),
+        build=builders.identity("causal"),
+        domain=inside(causal, sphere, identity_values, bounded_scores, not_opposite),
+        conclusion=ToTheFirst(),
+        sizes=((3, 2),),
+        almost=False,
+        shoot=_third,
+    ),
+    Claim(
+        **stated("4.2 on ellipsoids"),
+        draw=draws(2, W=SQUARE),
+        build=builders.identity("causal"),
+        domain=inside(causal, identity_values, bounded_scores, not_opposite),
+        conclusion=ToTheFirst(),
+    ),
+    Claim(
+        **stated("4.5"),
+        draw=draws(1, 1, **MOVING),
+        build=builders.symmetric("causal", cap=True, P=moving_scores),
+        domain=inside_top_cap(causal, sphere, one_head, bounded_scores, constant_values),
+        conclusion=ToTheTop(),
+        almost=False,
+    ),
+    Claim(
+        **stated("4.5 on ellipsoids"),
+        draw=draws(1, 1, W=SQUARE),
+        build=builders.symmetric("causal", cap=True),
+        domain=inside_top_cap(causal, one_head, bounded_scores, constant_values),
+        conclusion=ToTheTop(),
+    ),
+    Claim(
+        **stated("4.5, V falls"),
+        draw=draws(1, 1),
+        build=builders.symmetric("causal", cap=True),
+        domain=inside_top_cap(causal, sphere, one_head, constant_scores, constant_values),
+        conclusion=Falls(top=True),
+    ),
+)
