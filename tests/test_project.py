@@ -11,6 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import attnflow as af
+from attnflow import claims, design
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -34,7 +35,7 @@ def test_every_public_name_resolves(name):
     assert name in dir(af)
 
 
-@pytest.mark.parametrize("module", [af, af.claims, af.design, af.search], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [af, claims, design, af.search], ids=lambda m: m.__name__)
 def test_the_type_checkers_names_and_the_lazy_ones_are_the_same(module):
     tree = ast.parse(Path(module.__file__).read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If))
@@ -43,7 +44,8 @@ def test_the_type_checkers_names_and_the_lazy_ones_are_the_same(module):
         assert isinstance(node, ast.ImportFrom)
         for alias in node.names:
             assert alias.asname == alias.name
-            seen[alias.name] = "." * node.level + (node.module or "")
+            home = "." * node.level * (node.level > 1) + (node.module or "")
+            seen[alias.name] = home if node.module else None
     lazy = module._HOME if module is not af else dict.fromkeys(af._NAMESPACES) | af._HOME
     assert seen == lazy
 

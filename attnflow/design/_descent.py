@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from ..flow import Options
 from ._objectives import AbstractObjective, collected
-from ._resume import Store
+from ._resume import Checkpoint
 from ._trainable import Model
 from ._values import values
 
@@ -118,7 +118,7 @@ class Problem(eqx.Module):
 
 
 def descent(
-    problem: Problem, optimiser: Any, free: Any, store: Store, tell: Callable[[Any], None]
+    problem: Problem, optimiser: Any, free: Any, store: Checkpoint, tell: Callable[[Any], None]
 ) -> tuple[Any, np.ndarray, str]:
     """All the steps: the best numbers of each restart, their losses, and why it ended."""
     task, history = problem.task, store.history

@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from ..core.checks import check, floating
 from ._descent import Problem, Task
-from ._resume import Store
+from ._resume import Checkpoint
 
 _SEEDS = 3  # what the key is folded with
 
@@ -51,7 +51,11 @@ class Evolution:
 
 
 def evolve(
-    problem: Problem, evolution: Evolution, free: Any, store: Store, tell: Callable[[Any], None]
+    problem: Problem,
+    evolution: Evolution,
+    free: Any,
+    store: Checkpoint,
+    tell: Callable[[Any], None],
 ) -> tuple[Any, np.ndarray, str]:
     """All the steps: the best numbers, their loss, and why it ended."""
     cma = _cma()

@@ -17,12 +17,12 @@ from ..core.arrays import cast_floats
 from ..core.checks import boolean, check, choose, floating, instance, random_key, whole
 from ..core.recognised import recognised
 from ..model import AttentionField
-from ..records import progress as bar
+from ..records import digest_of, progress as bar
 from ._descent import Problem, Task, descent
 from ._evolve import Evolution, evolve
 from ._objectives import as_objective, as_risk
 from ._optimised import History, Optimised
-from ._resume import Store, digest_of
+from ._resume import Checkpoint
 from ._trainable import Model, as_bounds, as_searched, names_of, trainable as free_numbers
 from ._values import CHUNK, options_for
 
@@ -185,7 +185,7 @@ def optimise(
         (repr(engine) if isinstance(engine, Evolution) else "optax", first_rate, steps),
     )
     history = History(restarts)
-    place = Store(store, digest, history)
+    place = Checkpoint(store, digest, history)
     run: Any = evolve if isinstance(engine, Evolution) else descent
     with bar(total=steps, description="search", unit="step", show=progress) as shown:
         try:

@@ -10,7 +10,8 @@ import optax
 import pytest
 
 import attnflow as af
-from attnflow.design import _resume
+from attnflow.design import _objectives
+from attnflow.records import _resumable
 
 SPHERE = af.Sphere(3)
 FIELD = af.AttentionField(SPHERE, P=jnp.zeros((3, 3)), mask="causal")
@@ -133,7 +134,7 @@ def test_evolution_needs_no_gradient():
 def test_risks_are_means_of_the_worst():
     values = jnp.asarray([3.0, 1.0, jnp.nan, 4.0, 2.0])
     counts = jnp.isfinite(values)
-    of = lambda risk: float(af.search._objectives.collected(risk, values, counts))  # noqa: E731
+    of = lambda risk: float(_objectives.collected(risk, values, counts))  # noqa: E731
     assert of("mean") == 2.5
     assert of("worst") == 4.0
     assert of(af.search.CVaR(0.5)) == 3.5
@@ -141,7 +142,7 @@ def test_risks_are_means_of_the_worst():
     assert of(af.search.CVaR(1.0)) == 2.5
     nothing = jnp.zeros(5, bool)
     for risk in ("mean", "worst", af.search.CVaR(0.5)):
-        assert np.isnan(float(af.search._objectives.collected(risk, values, nothing)))
+        assert np.isnan(float(_objectives.collected(risk, values, nothing)))
 
 
 @pytest.mark.slow
@@ -448,7 +449,7 @@ def test_evolution_goes_on_to_the_same_bits(tmp_path):
 
 
 def test_a_store_of_another_search_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(_resume, "_EVERY", 0.0)
+    monkeypatch.setattr(_resumable, "_EVERY", 0.0)
     store = tmp_path / "search.af"
     search(store=store, steps=2)
     for other in ({"bounds": 7.0}, {"key": jr.key(9)}, {"goal": "maximise"}, {"starts": -FOUR}):
