@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import attnflow as af
+from attnflow.claims import _falsify as searching
 from attnflow.claims._counterexample import judge
-from attnflow.search import CLAIMS, Counterexample, _falsify as searching
+from attnflow.search import CLAIMS, Counterexample
 from attnflow.spec import Attention, Case, Manifold, Tokens
 from tests.test_cli import PROGRAM, in_process, refused
 

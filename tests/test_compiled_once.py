@@ -19,7 +19,7 @@ SPHERE = af.Sphere(3)
 Y = SPHERE.random(jr.key(0), (4,))
 V = jnp.array([1.0, 0.0, 0.0])
 SQUARE = theory.polygon(4, dim=3)
-CASE = bench.figure2(t1=0.5)
+CASE = bench.figure2_workload(t1=0.5)
 POINTS = [bench.Point(1e-3, 1e-3, 1.0), bench.Point(1e-6, 1e-6, 2.0)]
 
 
@@ -113,12 +113,12 @@ CALLS: dict[str, Callable[[], Any]] = {
     "attnflow.bench.table": lambda: bench.table({"a": POINTS}, [1e-4]),
     "attnflow.bench.clock": lambda: bench.clock(lambda: None),
     "attnflow.bench.distance": lambda: bench.distance(CASE.starts(1)[None], CASE.starts(1)[None]),
-    "attnflow.bench.figure2": lambda: bench.figure2(),
-    "attnflow.bench.figure4": lambda: bench.figure4(8),
+    "attnflow.bench.figure2_workload": lambda: bench.figure2_workload(),
+    "attnflow.bench.figure4_workload": lambda: bench.figure4_workload(8),
     "attnflow.bench.peak_mb": lambda: bench.peak_mb(),
     "attnflow.bench.peers": lambda: bench.peers(),
     "attnflow.bench.ours": lambda: bench.ours()(CASE, CASE.starts(1), 1e-3),
-    "attnflow.bench.compare": lambda: bench.compare(
+    "attnflow.bench.compare_solvers": lambda: bench.compare_solvers(
         CASE,
         CASE.starts(1),
         np.zeros((1, 4, 10, 3)),
@@ -136,7 +136,7 @@ SPARED = {
     "attnflow.save": "writes a file",
     "attnflow.cache": "says where compiled programs are kept",
     "attnflow.raise_under_jit": "lets compiled programs go",
-    "attnflow.bench.start": "runs commands in processes of their own",
+    "attnflow.bench.start_times": "runs commands in processes of their own",
     "attnflow.bench.report": "writes a file",
     "attnflow.bench.torchode": "runs another Python",
     "attnflow.bench.diffrax_run": "gives a function that is compiled by whom it is for",

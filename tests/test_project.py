@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import types
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,45 @@ def test_ci_installs_and_tests_as_the_readme_says():
 
 def test_ci_can_be_executed():
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
+
+
+_RENAMED = [
+    ("search", "Consensus", "ToConsensus"),
+    ("search", "read", "read_counterexample"),
+    ("search", "check", "check_counterexample"),
+    ("sweep", "read", "read_study"),
+    ("sweep", "names", "study_names"),
+    ("spec", "Attention", "AttentionTable"),
+    ("bench", "compare", "compare_solvers"),
+    ("paper", "Claim", "PaperClaim"),
+]
+
+
+@pytest.mark.parametrize(("space", "old", "new"), _RENAMED)
+def test_old_names_go_on_and_say_what_they_are_called_now(space, old, new):
+    room = getattr(af, space)
+    with pytest.warns(
+        DeprecationWarning, match=f"{old} is called attnflow.{space}.{new} now"
+    ) as all_:
+        assert getattr(room, old) is getattr(room, new)
+    assert old not in dir(room)
+    with pytest.raises(AttributeError, match="nothing_of_that_name"):
+        _ = room.nothing_of_that_name
+
+
+# A picture of something is called as what it shows; `certify` proves what `theory` computes; `run`, `load`
+# and `save` do to one kind of thing what they do to another.
+_TWICE = {"counterexample", "equilibrium", "heads", "looped", "run", "load", "save"}
+
+
+def test_a_public_name_means_one_thing():
+    homes = {}
+    for space in af._NAMESPACES:
+        room = getattr(af, space)
+        for name in vars(room):
+            value = getattr(room, name)
+            if not name.startswith("_") and not isinstance(value, types.ModuleType):
+                homes.setdefault(name, set()).add(
+                    f"{value.__module__}.{name}" if callable(value) else id(value)
+                )
+    assert {name for name, values in homes.items() if len(values) > 1} - {"TYPE_CHECKING"} == _TWICE

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from ..flow import simulate
 from ..observables import misalignment
-from ._cases import Case
+from ._cases import Workload
 from ._compare import at_errors, table
 from ._jax import diffrax_run
 from ._measure import Point, clock
@@ -45,7 +45,7 @@ class Gradients(eqx.Module):
 
 
 def gradients(
-    case: Case,
+    case: Workload,
     place: Callable[[Any], Any],
     rtols: Sequence[float],
     *,

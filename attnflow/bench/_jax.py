@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._cases import Case
+from ._cases import Workload
 
 
-def velocity(case: Case) -> Callable[..., Any]:
+def velocity(case: Workload) -> Callable[..., Any]:
     """Eq. (6) of one system `(tokens, dim)`; `args` is P'."""
     amplitude, omega, phase = (jnp.asarray(x) for x in (case.amplitude, case.omega, case.phase))
     below = jnp.tril(jnp.ones((case.tokens, case.tokens), bool))
@@ -30,7 +30,9 @@ def velocity(case: Case) -> Callable[..., Any]:
     return field
 
 
-def diffrax_run(case: Case, solver: diffrax.AbstractSolver, **options: Any) -> Callable[..., Any]:
+def diffrax_run(
+    case: Workload, solver: diffrax.AbstractSolver, **options: Any
+) -> Callable[..., Any]:
     """`diffeqsolve` of one start as a function of `(y0, matrix, rtol)`; tokens at the case's times."""
     field = velocity(case)
 
@@ -53,11 +55,11 @@ def diffrax_run(case: Case, solver: diffrax.AbstractSolver, **options: Any) -> C
 
 def vmapped(
     solver: type[diffrax.AbstractSolver],
-) -> Callable[[Case, np.ndarray, float], np.ndarray]:
+) -> Callable[[Workload, np.ndarray, float], np.ndarray]:
     """`jax.jit(jax.vmap(...))` of `diffrax.diffeqsolve`."""
     compiled: dict[str, Any] = {}
 
-    def solve(case: Case, starts: np.ndarray, rtol: float) -> np.ndarray:
+    def solve(case: Workload, starts: np.ndarray, rtol: float) -> np.ndarray:
         if case.title not in compiled:
             many = jax.vmap(diffrax_run(case, solver()), in_axes=(0, None, None))
             compiled[case.title] = jax.jit(many)
@@ -66,13 +68,13 @@ def vmapped(
     return solve
 
 
-def odeint() -> Callable[[Case, np.ndarray, float], np.ndarray]:
+def odeint() -> Callable[[Workload, np.ndarray, float], np.ndarray]:
     """`jax.experimental.ode.odeint` (Dormand-Prince), vmapped; its tolerances are compiled in."""
     from jax.experimental.ode import odeint
 
     compiled: dict[tuple[str, float], Any] = {}
 
-    def solve(case: Case, starts: np.ndarray, rtol: float) -> np.ndarray:
+    def solve(case: Workload, starts: np.ndarray, rtol: float) -> np.ndarray:
         which = (case.title, rtol)
         if which not in compiled:
             field, ts = velocity(case), jnp.append(0.0, jnp.asarray(case.ts))

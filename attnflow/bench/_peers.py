@@ -15,9 +15,9 @@ import numpy as np
 
 from ..ensemble import run
 from . import _jax, _numba, _numpy, _torch
-from ._cases import Case
+from ._cases import Workload
 
-Solve = Callable[[Case, np.ndarray, float], np.ndarray]
+Solve = Callable[[Workload, np.ndarray, float], np.ndarray]
 
 
 class Peer(NamedTuple):
@@ -46,7 +46,7 @@ def _tokens(y):
 def ours(solver: diffrax.AbstractSolver | None = None, **options: Any) -> Solve:
     """attnflow's ensembles, on all cores."""
 
-    def solve(case: Case, starts: np.ndarray, rtol: float) -> np.ndarray:
+    def solve(case: Workload, starts: np.ndarray, rtol: float) -> np.ndarray:
         result = run(
             case.field,
             starts,
@@ -64,7 +64,7 @@ def ours(solver: diffrax.AbstractSolver | None = None, **options: Any) -> Solve:
     return solve
 
 
-def torchode(python: str) -> Callable[[Case, np.ndarray, list[float], int], Any]:
+def torchode(python: str) -> Callable[[Workload, np.ndarray, list[float], int], Any]:
     """torchode, by another Python: it needs an older typeguard than the rest.
 
     **Returns:**
@@ -72,7 +72,7 @@ def torchode(python: str) -> Callable[[Case, np.ndarray, list[float], int], Any]
     A function of case, starts, tolerances and repeats that gives `(tokens, seconds)` for each tolerance.
     """
 
-    def solve(case: Case, starts: np.ndarray, rtols: list[float], repeats: int):
+    def solve(case: Workload, starts: np.ndarray, rtols: list[float], repeats: int):
         numbers = {
             name: value for name, value in vars(case).items() if name not in ("field", "title")
         }

@@ -175,7 +175,7 @@ def counterexample(
     - `ValueError`: a bad `within` or `bits`.
 
     ```python
-    found = af.search.read("counterexample.json")
+    found = af.search.read_counterexample("counterexample.json")
     certificate = af.certify.counterexample(found)
     certificate.write("certificate.json")
     ```

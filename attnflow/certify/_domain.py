@@ -6,7 +6,7 @@ import numpy as np
 
 from ..geometry import hemisphere_margin
 from ..model import AttentionField
-from ..search import AroundTop, Claim, Consensus, Polarisation, ToTheFirst, ToTheTop
+from ..search import AroundTop, Claim, Polarisation, ToConsensus, ToTheFirst, ToTheTop
 from ._attractor import Refuted, Undecided
 from ._plain import decimal
 
@@ -83,7 +83,7 @@ def facts(claim: Claim, field: AttentionField, y: Any) -> dict[str, Any]:
 def _conclusion(claim: Claim) -> tuple[str, bool]:
     """The fact that breaks it, and whether it is about the top eigenvector."""
     match claim.conclusion:
-        case Consensus() | ToTheFirst():
+        case ToConsensus() | ToTheFirst():
             return "not consensus", False
         case ToTheTop():
             return "not v", True

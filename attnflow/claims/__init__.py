@@ -10,14 +10,18 @@ if TYPE_CHECKING:
         AbstractConclusion as AbstractConclusion,
         AbstractRate as AbstractRate,
         AroundTop as AroundTop,
-        Consensus as Consensus,
         Falls as Falls,
         Margin as Margin,
         Polarisation as Polarisation,
+        ToConsensus as ToConsensus,
         ToTheFirst as ToTheFirst,
         ToTheTop as ToTheTop,
     )
-    from ._counterexample import Counterexample as Counterexample, check as check, read as read
+    from ._counterexample import (
+        Counterexample as Counterexample,
+        check_counterexample as check_counterexample,
+        read_counterexample as read_counterexample,
+    )
     from ._cycle import rest_of as rest_of
     from ._domain import (
         between as between,
@@ -47,7 +51,7 @@ _MODULES = {
         "AbstractConclusion",
         "AbstractRate",
         "AroundTop",
-        "Consensus",
+        "ToConsensus",
         "Falls",
         "Margin",
         "Polarisation",
@@ -56,8 +60,8 @@ _MODULES = {
     ),
     "_counterexample": (
         "Counterexample",
-        "check",
-        "read",
+        "check_counterexample",
+        "read_counterexample",
     ),
     "_cycle": ("rest_of",),
     "_domain": (

@@ -57,7 +57,7 @@ class Claim:
     claim = search.Claim(
         name="scores that repel",
         statement="Full attention with U = I and P = -beta I takes almost every start to consensus.",
-        draw=draw, build=build, domain=domain, conclusion=search.Consensus(),
+        draw=draw, build=build, domain=domain, conclusion=search.ToConsensus(),
     )
     print(search.falsify(claim, key=jax.random.key(0), budget=60.0))
     ```

@@ -52,7 +52,7 @@ class Margin(eqx.Module):
         return self.conclusion.margin(self.field, t, y)
 
 
-class Consensus(AbstractConclusion):
+class ToConsensus(AbstractConclusion):
     r"""All tokens come to one point: $\frac{1}{\ell^2}\sum_{ij} (1 - \cos\angle_W(y_i, y_j)) \to 0$."""
 
     @property

@@ -116,7 +116,7 @@ def judge(claim: Claim, field: AttentionField, y0: Any, status: str = "open", *,
     return earn(claim, field, y0, key=key)
 
 
-def read(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexample:
+def read_counterexample(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexample:
     """A counterexample as its file has it; nothing is run.
 
     **Raises:**
@@ -163,7 +163,7 @@ def read(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexamp
     return Counterexample(claim, case, evidence, contents["stage"])
 
 
-def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexample:
+def check_counterexample(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexample:
     """Verify a counterexample from scratch: its digits, its domain, and all of its evidence again.
 
     **Arguments:**
@@ -181,7 +181,7 @@ def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexam
     - `ValueError`: as [`read`][]; its kind of evidence cannot refute the claim; or what the file says
       does not come out again.
     """
-    said = read(path, claim=claim)
+    said = read_counterexample(path, claim=claim)
     check_kind(said.claim, said.evidence.status, path)
     field, y0 = said.build()
     check_length(field, path)

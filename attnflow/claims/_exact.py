@@ -10,7 +10,7 @@ from ..core.checks import instance, number
 from ..geometry import Sphere
 from ..model import AttentionField, Causal, Exponential, Full, Hardmax, Post, Softmax
 from ..schedules import AbstractSchedule
-from ..spec import Attention, Case, Manifold, Time, Tokens
+from ..spec import AttentionTable, Case, Manifold, Time, Tokens
 
 _KERNELS = {Softmax: "softmax", Exponential: "exp", Hardmax: "hardmax"}
 
@@ -39,7 +39,7 @@ def case_of(field: AttentionField, y0: Any, *, title: str = "", t1: float = 20.0
         if isinstance(manifold, Sphere)
         else Manifold(W=_numbers(manifold.W)),
         tokens=Tokens(rows=_numbers(y0), project=True),
-        attention=Attention(
+        attention=AttentionTable(
             P=_table("P", field.P),
             U=None if field.U is None else _table("U", field.U),
             mask=mask,

@@ -12,7 +12,7 @@ from ..theorems.parameters import (
 from ..theory import Hypothesis
 from . import _builders as builders
 from ._claim import Claim
-from ._conclusions import AroundTop, Consensus, Polarisation, ToTheTop
+from ._conclusions import AroundTop, Polarisation, ToConsensus, ToTheTop
 from ._draws import draws
 from ._inside import (
     always_simple_top,
@@ -55,14 +55,14 @@ NO_HEMISPHERE = (
         draw=draws(1),
         build=builders.identity(),
         domain=inside(full, sphere, identity_values, bounded_scores, constant_scores),
-        conclusion=Consensus(),
+        conclusion=ToConsensus(),
     ),
     Claim(
         **stated("no hemisphere, positive P"),
         draw=draws(1, skew=(1, *SQUARE)),
         build=builders.identity(P=builders.positive_definite_scores),
         domain=inside(full, sphere, identity_values, constant_scores, positive_scores),
-        conclusion=Consensus(),
+        conclusion=ToConsensus(),
     ),
     Claim(
         **stated("no hemisphere, symmetric positive P"),
@@ -71,7 +71,7 @@ NO_HEMISPHERE = (
         domain=inside(
             full, sphere, identity_values, constant_scores, positive_scores, symmetric_scores
         ),
-        conclusion=Consensus(),
+        conclusion=ToConsensus(),
     ),
     Claim(
         **stated("symmetric U, full, no hemisphere"),
@@ -81,7 +81,7 @@ NO_HEMISPHERE = (
             full, sphere, one_head, bounded_scores, constant_values,
             each_symmetric, sum_simple, sum_positive,
         ),
-        conclusion=Consensus(),
+        conclusion=ToConsensus(),
     ),
     Claim(
         **stated("symmetric U, causal, no hemisphere"),
@@ -91,7 +91,7 @@ NO_HEMISPHERE = (
             causal, sphere, one_head, bounded_scores, constant_values,
             each_symmetric, sum_simple, sum_positive,
         ),
-        conclusion=Consensus(),
+        conclusion=ToConsensus(),
     ),
 )  # fmt: skip
 
@@ -149,14 +149,14 @@ VALUES = (
         draw=draws(2, 1),
         build=builders.opposite_heads,
         domain=inside(full, sphere, two_heads, bounded_scores, constant_values, sum_zero),
-        conclusion=Consensus(),
+        conclusion=ToConsensus(),
     ),
     Claim(
         **stated("U that turns"),
         draw=draws(1, 0, gap=(), turn=(), below=(-1,)),
         build=builders.turning_values,
         domain=inside(causal, sphere, one_head, bounded_scores, always_simple_top, in_first_cap),
-        conclusion=Consensus(),
+        conclusion=ToConsensus(),
     ),
 )
 
@@ -186,7 +186,7 @@ LITERATURE = (
             causal, sphere, one_head, constant_scores, constant_values,
             each_symmetric, sum_double, sum_positive,
         ),
-        conclusion=Consensus(),
+        conclusion=ToConsensus(),
         sizes=((2, 3), (3, 3), (4, 4), (6, 4)),
     ),
     Claim(
@@ -217,7 +217,7 @@ LITERATURE = (
         domain=inside(
             full, sphere, circle, exponential, one_head, identity_values, _beta, kernel=False
         ),
-        conclusion=Consensus(),
+        conclusion=ToConsensus(),
         sizes=((3, 2), (4, 2), (5, 2), (7, 2), (12, 2)),
     ),
 )  # fmt: skip

@@ -21,7 +21,7 @@ from ..model import AttentionField
 from ..records import progress as bar
 from ._ascend import ascend, mutate
 from ._claim import Claim
-from ._conclusions import AbstractRate, Consensus, Margin, ToTheFirst
+from ._conclusions import AbstractRate, Margin, ToConsensus, ToTheFirst
 from ._counterexample import Counterexample, counts, judge
 from ._evidence import CHECK_SEED, LEAST, Evidence
 from ._findings import Findings, seed_of
@@ -161,7 +161,7 @@ def _run(found: Findings, numbers) -> np.ndarray:
     """The margin of each row at the horizon, counted; a run that failed has the margin zero."""
     claim = found.claim
     rate = isinstance(claim.conclusion, AbstractRate)
-    to_one = isinstance(claim.conclusion, Consensus | ToTheFirst)
+    to_one = isinstance(claim.conclusion, ToConsensus | ToTheFirst)
     field, _ = jax.eval_shape(claim.build, _rows(numbers, 0))
     result = ensemble.run(
         _placeholder(field),

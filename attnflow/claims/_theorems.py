@@ -11,7 +11,7 @@ from ..theorems.parameters import (
 from ..theory import exceptional_start
 from . import _builders as builders
 from ._claim import Claim
-from ._conclusions import Consensus, Falls, ToTheFirst, ToTheTop
+from ._conclusions import Falls, ToConsensus, ToTheFirst, ToTheTop
 from ._draws import JUMPING, MOVING, draws, jumping_scores, moving_scores
 from ._inside import first_axis, inside, inside_top_cap
 from ._statements import stated
@@ -29,7 +29,7 @@ THEOREMS = (
         draw=draws(2, W=SQUARE, **MOVING),
         build=builders.identity(cap=True, P=moving_scores),
         domain=inside(full, identity_values, bounded_scores, continuous_scores, hemisphere),
-        conclusion=Consensus(),
+        conclusion=ToConsensus(),
         almost=False,
     ),
     Claim(
@@ -45,7 +45,7 @@ THEOREMS = (
         draw=draws(1, **JUMPING),
         build=builders.identity(cap=True, P=jumping_scores),
         domain=inside(full, identity_values, bounded_scores, hemisphere),
-        conclusion=Consensus(),
+        conclusion=ToConsensus(),
         almost=False,
     ),
     Claim(

@@ -188,7 +188,7 @@ def _check(path: Path, words: str | None) -> "Counterexample":
 
     own = None if words is None else _claim(words)
     try:
-        return search.check(path, claim=own)
+        return search.check_counterexample(path, claim=own)
     except ValueError as error:
         said = str(error)
         raise RuntimeError(said if str(path) in said else f"{path}: {said}") from error

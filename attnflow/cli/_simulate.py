@@ -132,9 +132,9 @@ def simulate(
 
 
 def _default() -> "Case":
-    from ..spec import Attention, Case, Manifold, Tokens
+    from ..spec import AttentionTable, Case, Manifold, Tokens
 
-    return Case(manifold=Manifold(dim=3), tokens=Tokens(count=10), attention=Attention(P=1.0))
+    return Case(manifold=Manifold(dim=3), tokens=Tokens(count=10), attention=AttentionTable(P=1.0))
 
 
 def _with_flags(case: "Case", flags: dict[str, Any]) -> "Case":

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Key
 from msgspec.structs import replace
 
 from ..core.words import check_nesting
-from ..spec import Attention, Case, Manifold, Solver, Time, Tokens
+from ..spec import AttentionTable, Case, Manifold, Solver, Time, Tokens
 from ..spec.tables import Table, at_table, with_place
 from . import _ready
 from ._brief_tables import Given, Search
@@ -117,7 +117,7 @@ class Brief(Table, frozen=True, kw_only=True):
             title=self.title,
             manifold=self.manifold,
             tokens=self.tokens,
-            attention=Attention(**attention),
+            attention=AttentionTable(**attention),
             time=self.time,
             solver=self.solver,
             dtype=self.dtype,

@@ -11,7 +11,7 @@ from jaxtyping import Array, Key
 from msgspec import Meta
 
 from .. import schedules
-from ..spec import Attention, Time
+from ..spec import AttentionTable, Time
 from ..spec.tables import Positive, Table, Values, check_most
 from ._evolve import Evolution
 from ._objectives import AbstractObjective, ConsensusTime, Final, Integral
@@ -20,7 +20,7 @@ Count = Annotated[int, Meta(ge=1)]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 
 
-class Given(Attention, frozen=True):
+class Given(AttentionTable, frozen=True):
     """`[attention]` of a brief: what is not searched over, so that `P` may be left out."""
 
     P: Values | None = None

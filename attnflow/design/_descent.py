@@ -81,7 +81,7 @@ def begin(optimiser: optax.GradientTransformation, free: Any) -> State:
     return State(free, memory, free, worst, jnp.full(leaf.shape[0], 2**30, jnp.int32))
 
 
-class Problem(eqx.Module):
+class SearchProblem(eqx.Module):
     """A task, its starts, and for how long: all that a search is but its optimiser."""
 
     task: Task
@@ -118,7 +118,11 @@ class Problem(eqx.Module):
 
 
 def descent(
-    problem: Problem, optimiser: Any, free: Any, store: Checkpoint, tell: Callable[[Any], None]
+    problem: SearchProblem,
+    optimiser: Any,
+    free: Any,
+    store: Checkpoint,
+    tell: Callable[[Any], None],
 ) -> tuple[Any, np.ndarray, str]:
     """All the steps: the best numbers of each restart, their losses, and why it ended."""
     task, history = problem.task, store.history

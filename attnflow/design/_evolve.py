@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from ..core.checks import check, floating
-from ._descent import Problem, Task
+from ._descent import SearchProblem, Task
 from ._resume import Checkpoint
 
 _SEEDS = 3  # what the key is folded with
@@ -51,7 +51,7 @@ class Evolution:
 
 
 def evolve(
-    problem: Problem,
+    problem: SearchProblem,
     evolution: Evolution,
     free: Any,
     store: Checkpoint,

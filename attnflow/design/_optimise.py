@@ -18,7 +18,7 @@ from ..core.checks import boolean, check, choose, floating, instance, random_key
 from ..core.recognised import recognised
 from ..model import AttentionField
 from ..records import digest_of, progress as bar
-from ._descent import Problem, Task, descent
+from ._descent import SearchProblem, Task, descent
 from ._evolve import Evolution, evolve
 from ._objectives import as_objective, as_risk
 from ._optimised import History, Optimised
@@ -174,7 +174,7 @@ def optimise(
     sign = jnp.asarray(1.0 if goal == "minimise" else -1.0, shape.dtype)
     task = Task(objective, model, jax.tree.map(jnp.asarray, rest), given, risk, sign, chunk)
     first_rate = None if optimiser is not None else rate.astype(shape.dtype)
-    problem = Problem(task, starts, sampler, number, key, steps, patience, first_rate)
+    problem = SearchProblem(task, starts, sampler, number, key, steps, patience, first_rate)
     engine = _ADAM if optimiser is None else optimiser
 
     # === run

@@ -92,7 +92,7 @@ class Store:
         return self.folder / f"tokens-{number:05d}.npz"
 
 
-def read(folder: str | PathLike) -> Looped:
+def read_run(folder: str | PathLike) -> Looped:
     """The passes of a run that a folder holds, finished or not.
 
     **Raises:**

@@ -11,7 +11,7 @@ import jax.random as jr
 import numpy as np
 
 from ..records import atomic_write, progress, writable_folder
-from ._claims import Claim, FigureData, Report
+from ._claims import FigureData, PaperClaim, PaperReport
 from ._exception_4_2 import draw_exception_4_2, exception_4_2
 from ._looped import (
     NAMES,
@@ -69,7 +69,7 @@ def reproduce(
     passes: int | None = None,
     gpt2: str | PathLike[str] | None = None,
     gpt_neo: str | PathLike[str] | None = None,
-) -> Report:
+) -> PaperReport:
     """The paper's figures, drawn and measured.
 
     For each figure a PNG (`figure1.png`, ...) and its numbers (`figure1.npz`, ...) are written to
@@ -89,7 +89,7 @@ def reproduce(
 
     **Returns:**
 
-    A [`Report`][]: `.claims`, `.table()`, `.holds`, `.files`.
+    A [`PaperReport`][]: `.claims`, `.table()`, `.holds`, `.files`.
 
     **Raises:**
 
@@ -120,7 +120,7 @@ def reproduce(
     # === run
     given = {"full": full, "passes": passes, "store": folder if full else None, **folders}
     parts = [part for part in _PARTS if part.figure in wanted]
-    claims: list[Claim] = []
+    claims: list[PaperClaim] = []
     files: list[Path] = []
     with progress(total=sum(part.size for part in parts), unit="part") as bar:
         for part in parts:
@@ -132,7 +132,7 @@ def reproduce(
                 files.append(_write_png(folder / f"{part.name}.png", part.draw(data)))
             if part.size == 1:
                 bar.update()
-    report = Report(tuple(claims), (*files, folder / "claims.txt"))
+    report = PaperReport(tuple(claims), (*files, folder / "claims.txt"))
     with atomic_write(folder / "claims.txt") as file:
         file.write((report.table() + "\n").encode())
     return report

@@ -36,7 +36,7 @@ def counterexample(
 
     **Arguments:**
 
-    - `found`: what [`attnflow.search.falsify`][] found, or [`attnflow.search.check`][] read.
+    - `found`: what [`attnflow.search.falsify`][] found, or [`attnflow.search.check_counterexample`][] read.
     - `axes`: three axes to draw on; those of a new figure, which has a title, unless given.
 
     **Returns:**
@@ -48,7 +48,7 @@ def counterexample(
     - `ValueError`: not three axes.
 
     ```python
-    axes = af.plot.counterexample(af.search.check("heads/counterexample.json"))
+    axes = af.plot.counterexample(af.search.check_counterexample("heads/counterexample.json"))
     af.plot.save(axes[0], "counterexample.png")
     ```
     """

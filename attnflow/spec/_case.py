@@ -95,7 +95,7 @@ class NGPTTable(Table, frozen=True, tag_field="type", tag="ngpt"):
     alpha: Values = 1.0
 
 
-class Attention(Table, frozen=True):
+class AttentionTable(Table, frozen=True):
     """`[attention]`: the arguments of `AttentionField`, under their own names.
 
     `P` and `U` are matrices, (heads, d, d) or (d, d); tables of schedules; or numbers, one or one a
@@ -226,7 +226,7 @@ class Case(Table, frozen=True, kw_only=True):
     title: str = ""
     manifold: Manifold
     tokens: Tokens
-    attention: Attention
+    attention: AttentionTable
     time: Time = Time()
     solver: Solver = Solver()
     output: Output = Output()

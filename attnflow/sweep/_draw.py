@@ -12,7 +12,7 @@ from jaxtyping import Array, Key
 from msgspec.structs import force_setattr
 
 from ..model import AttentionField
-from ..spec import Attention, Manifold, Tokens
+from ..spec import AttentionTable, Manifold, Tokens
 from ..spec.tables import Table, Uniform, check_rectangular
 from ._study import Point, show_path
 
@@ -25,7 +25,7 @@ class _Model(Table, frozen=True):
 
     manifold: Manifold
     tokens: Tokens
-    attention: Attention
+    attention: AttentionTable
 
 
 class Mould(NamedTuple):

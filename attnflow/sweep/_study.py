@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, UnsetType
 
 from ..core.words import check_nesting
-from ..spec import Attention, Manifold, Output, Solver, Time, Tokens
+from ..spec import AttentionTable, Manifold, Output, Solver, Time, Tokens
 from ..spec.tables import Table
 from ._axes import Axis, check_precision, placed, point_id, read_axis
 
@@ -35,7 +35,7 @@ class Point(Table, frozen=True, kw_only=True):
 
     manifold: Manifold
     tokens: Tokens
-    attention: Attention
+    attention: AttentionTable
     time: Horizon = Horizon()
     solver: Solver = Solver()
     output: Output = Output()
@@ -218,19 +218,19 @@ def _list(names: Any) -> str:
 # === files
 
 
-def names() -> tuple[str, ...]:
+def study_names() -> tuple[str, ...]:
     """The names of the ready studies, such as `"phase-diagram"`."""
     return tuple(sorted(entry.name.removesuffix(".toml") for entry in _READY.iterdir()))
 
 
 def text(name: str) -> str:
     """The file of a ready study; a `ValueError` for a name that is not one."""
-    if name not in names():
-        raise ValueError(f"`{name}` is not one of the ready studies {', '.join(names())}.")
+    if name not in study_names():
+        raise ValueError(f"`{name}` is not one of the ready studies {', '.join(study_names())}.")
     return (_READY / f"{name}.toml").read_text()
 
 
-def read(source: str | os.PathLike) -> Study:
+def read_study(source: str | os.PathLike) -> Study:
     """A study from a `.toml` file, or a ready one by name.
 
     **Raises:**
@@ -239,11 +239,11 @@ def read(source: str | os.PathLike) -> Study:
     """
     name = os.fspath(source)
     path: Any = Path(name)
-    if name in names():
+    if name in study_names():
         path, name = _READY / f"{name}.toml", f"{name}.toml"
     elif path.suffix != ".toml":
         raise ValueError(
-            f"`{name}` is neither a .toml file nor one of the ready studies {', '.join(names())}."
+            f"`{name}` is neither a .toml file nor one of the ready studies {', '.join(study_names())}."
         )
     try:
         text = path.read_bytes()
@@ -267,5 +267,5 @@ def as_study(spec: Any) -> Study:
     if isinstance(spec, Study):
         return spec
     if isinstance(spec, str | os.PathLike):
-        return read(spec)
+        return read_study(spec)
     raise ValueError(f"`spec` must be a Study, a path or a name; got {type(spec).__name__}.")

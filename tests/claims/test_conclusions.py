@@ -19,9 +19,9 @@ def rows(*tokens):
 @pytest.mark.parametrize(
     ("conclusion", "tokens", "margin"),
     [
-        (search.Consensus(), rows(E2, E2, E2), 0.0),
-        (search.Consensus(), rows(E1, -E1), 1.0),  # the mean of 0, 2, 2, 0
-        (search.Consensus(), rows(E1, E2), 0.5),
+        (search.ToConsensus(), rows(E2, E2, E2), 0.0),
+        (search.ToConsensus(), rows(E1, -E1), 1.0),  # the mean of 0, 2, 2, 0
+        (search.ToConsensus(), rows(E1, E2), 0.5),
         (search.ToTheFirst(), rows(E2, E2), 0.0),
         (search.ToTheFirst(), rows(E1, -E1), 1.0),
         (search.ToTheTop(), rows(-E1, -E1), 0.0),  # on the first token's side
@@ -42,7 +42,7 @@ def test_on_an_ellipsoid_consensus_is_of_directions():
     W = jnp.diag(jnp.array([4.0, 1.0]))
     field = af.AttentionField(af.Ellipsoid(W), P=jnp.zeros((2, 2)))
     opposite = field.manifold.project(rows(E1, -E1))
-    assert float(search.Consensus().margin(field, 0.0, opposite)) == pytest.approx(1.0)
+    assert float(search.ToConsensus().margin(field, 0.0, opposite)) == pytest.approx(1.0)
     top = af.AttentionField(field.manifold, P=jnp.zeros((2, 2)), U=jnp.diag(jnp.array([2.0, 1.0])))
     here = field.manifold.project(rows(E1, E1))  # of length 1/2, in the direction of v
     assert float(search.ToTheTop().margin(top, 0.0, here)) == pytest.approx(0.0, abs=1e-15)
@@ -68,7 +68,7 @@ def test_margins_are_differentiable_by_tokens_and_values(getkey):
     U = jax.random.normal(getkey(), (2, 3, 3))
     P = jax.random.normal(getkey(), (2, 3, 3))
     directions = (jax.random.normal(getkey(), U.shape), jax.random.normal(getkey(), y.shape))
-    conclusions = [search.Consensus(), search.ToTheFirst(), search.ToTheTop()]
+    conclusions = [search.ToConsensus(), search.ToTheFirst(), search.ToTheTop()]
     conclusions += [search.Polarisation(), search.AroundTop(), search.Falls(top=True)]
 
     def margins(U, y):

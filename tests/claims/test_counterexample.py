@@ -40,7 +40,7 @@ def test_a_file_says_what_it_breaks_and_is_verified_from_scratch(found, file):
     assert contents["claim"]["statement"] == CLAIM.statement
     assert contents["evidence"]["status"] == "open"
     assert contents["provenance"]["versions"]["attnflow"] == af.__version__
-    checked = search.check(file)
+    checked = search.check_counterexample(file)
     assert checked.evidence.status == "open"
     assert checked.evidence.margin == pytest.approx(1.0)
     assert "2.0" not in str(checked)
@@ -79,7 +79,7 @@ def test_any_digit_that_is_altered_is_noticed(file, tmp_path):
         other = tmp_path / "altered.json"
         other.write_text(json.dumps(altered))
         with pytest.raises(ValueError, match="altered after it was written"):
-            search.check(other)
+            search.check_counterexample(other)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_forged_digest_does_not_help(file, tmp_path, path, value, says):
     other = tmp_path / "forged.json"
     other.write_text(json.dumps(contents))
     with pytest.raises(ValueError, match=says):
-        search.check(other)
+        search.check_counterexample(other)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"digest": ""}', "\x00"])
@@ -122,9 +122,9 @@ def test_other_files_are_refused(tmp_path, text):
     path = tmp_path / "other.json"
     path.write_text(text)
     with pytest.raises(ValueError, match="is no counterexample"):
-        search.check(path)
+        search.check_counterexample(path)
     with pytest.raises(OSError, match="nowhere"):
-        search.check(tmp_path / "nowhere.json")
+        search.check_counterexample(tmp_path / "nowhere.json")
 
 
 def test_another_format_is_refused(file, tmp_path):
@@ -132,7 +132,7 @@ def test_another_format_is_refused(file, tmp_path):
     other = tmp_path / "other.json"
     other.write_text(json.dumps(contents))
     with pytest.raises(ValueError, match="is of the format 'attnflow counterexample 9'"):
-        search.check(other)
+        search.check_counterexample(other)
 
 
 def test_a_claim_of_ones_own_is_checked_when_it_is_given(found, tmp_path):
@@ -140,10 +140,10 @@ def test_a_claim_of_ones_own_is_checked_when_it_is_given(found, tmp_path):
     path = tmp_path / "mine.json"
     search.Counterexample(own, found.case, found.evidence).write(path)
     with pytest.raises(ValueError, match="about 'mine', no claim of the library"):
-        search.check(path)
-    assert search.check(path, claim=own).claim.name == "mine"
+        search.check_counterexample(path)
+    assert search.check_counterexample(path, claim=own).claim.name == "mine"
     with pytest.raises(ValueError, match="another claim"):
-        search.check(path, claim=CLAIM)
+        search.check_counterexample(path, claim=CLAIM)
 
 
 KEPT = sorted((Path(__file__).parents[2] / "benchmarks/results/counterexamples").glob("*.json"))
@@ -152,7 +152,7 @@ KEPT = sorted((Path(__file__).parents[2] / "benchmarks/results/counterexamples")
 @pytest.mark.slow
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
 def test_the_counterexamples_that_are_kept_hold(path):
-    assert search.check(path).evidence.breaks
+    assert search.check_counterexample(path).evidence.breaks
 
 
 def test_three_extensions_to_several_heads_have_a_counterexample_that_is_kept():

@@ -255,7 +255,10 @@ def test_false_claims_are_broken_and_the_files_hold(tmp_path, name, sizes):
         assert found.broken, str(found)
         path = tmp_path / f"{seed}.json"
         found.counterexample.write(path)
-        assert search.check(path).evidence.status == found.counterexample.evidence.status
+        assert (
+            search.check_counterexample(path).evidence.status
+            == found.counterexample.evidence.status
+        )
 
 
 @pytest.mark.slow

@@ -9,7 +9,8 @@ import pytest
 
 import attnflow as af
 from attnflow import schedules
-from attnflow.search import Brief, ConsensusTime, CVaR, Evolution, Final, Integral, _brief
+from attnflow.design import _brief
+from attnflow.search import Brief, ConsensusTime, CVaR, Evolution, Final, Integral
 
 SMALL = """
 title = "small"

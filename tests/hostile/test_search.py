@@ -61,7 +61,7 @@ _ARGUMENTS = {
     "earn_null y0": (lambda x: search.earn_null(_CLAIM, _FIELD, x), "`y0`"),
     "shrink claim": (lambda x: search.shrink(x, _FIELD, _Y, _EVIDENCE, key=_KEY), "`claim`"),
     "shrink evidence": (lambda x: search.shrink(_CLAIM, _FIELD, _Y, x, key=_KEY), "`evidence`"),
-    "read claim": (lambda x: search.read("nowhere", claim=x), "`claim`"),
+    "read claim": (lambda x: search.read_counterexample("nowhere", claim=x), "`claim`"),
     "standing found": (lambda x: search.standing(x, _Y), "`found`"),
     "baselines found": (lambda x: search.baselines(x, _KEY), "`found`"),
     "best_constant found": (lambda x: search.best_constant(x, _KEY), "`found`"),

@@ -141,7 +141,7 @@ def test_it_is_saved_and_stated_in_a_file(tmp_path, as_user):
     case = af.spec.Case(
         manifold=af.spec.Manifold(dim=3),
         tokens=af.spec.Tokens(rows=Y0.tolist()),
-        attention=af.spec.Attention(P=made.as_table()),
+        attention=af.spec.AttentionTable(P=made.as_table()),
     )
     for name in ("case.toml", "case.json"):
         af.spec.write(tmp_path / name, case)
@@ -279,10 +279,10 @@ def test_a_word_that_two_classes_have_is_refused():
         return type(name, (af.schedules.AbstractSchedule,), members)
 
     first, again = another("First"), another("First")
-    assert type(af.spec.Attention(P={"type": "twofold"}).build(SPHERE).P) is again
+    assert type(af.spec.AttentionTable(P={"type": "twofold"}).build(SPHERE).P) is again
     second = another("Second")
     with pytest.raises(ValueError, match=r"type 'twofold' is that of .*First and .*Second"):
-        af.spec.Attention(P={"type": "twofold"})
+        af.spec.AttentionTable(P={"type": "twofold"})
     del first, second
 
 

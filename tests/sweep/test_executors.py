@@ -241,7 +241,7 @@ def test_several_devices_work_a_shard_to_the_same_bytes(whole, tmp_path):
     code = (
         "import sys, jax, msgspec, attnflow as af\n"
         "assert jax.local_device_count() == 2\n"
-        "study = af.sweep.read(sys.argv[1])\n"
+        "study = af.sweep.read_study(sys.argv[1])\n"
         "print(af.sweep.run(study, sys.argv[2]).complete)\n"
     )
     spec = tmp_path / "study.toml"

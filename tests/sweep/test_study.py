@@ -175,19 +175,19 @@ def test_a_file_is_named_when_it_is_wrong(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("trials = 3\n[manifold]\ndim = 3\n")
     with pytest.raises(ValueError, match=r"mine\.toml: \$: Object missing required field `tokens`"):
-        af.sweep.read(path)
+        af.sweep.read_study(path)
     path.write_text("trials = = 3\n")
     with pytest.raises(ValueError, match=r"mine\.toml: .*line 1"):
-        af.sweep.read(path)
+        af.sweep.read_study(path)
     with pytest.raises(
         ValueError, match=r"neither a \.toml file nor one of the ready studies basin"
     ):
-        af.sweep.read("phase")
+        af.sweep.read_study("phase")
 
 
-@pytest.mark.parametrize("name", af.sweep.names())
+@pytest.mark.parametrize("name", af.sweep.study_names())
 def test_ready_studies_are_read_and_shown(name):
-    assert af.sweep.read(name).title
+    assert af.sweep.read_study(name).title
     assert af.sweep.text(name).startswith("#")
 
 
