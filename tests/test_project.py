@@ -139,9 +139,7 @@ _RENAMED = [
 @pytest.mark.parametrize(("space", "old", "new"), _RENAMED)
 def test_old_names_go_on_and_say_what_they_are_called_now(space, old, new):
     room = getattr(af, space)
-    with pytest.warns(
-        DeprecationWarning, match=f"{old} is called attnflow.{space}.{new} now"
-    ) as all_:
+    with pytest.warns(DeprecationWarning, match=f"{old} is called attnflow.{space}.{new} now"):
         assert getattr(room, old) is getattr(room, new)
     assert old not in dir(room)
     with pytest.raises(AttributeError, match="nothing_of_that_name"):

@@ -9,7 +9,7 @@ import pytest
 from attnflow.cli import main
 from attnflow.sweep._plan import Plan
 from attnflow.sweep._store import Store, _line, checksum
-from attnflow.sweep._study import from_builtins, read
+from attnflow.sweep._study import from_builtins, read_study
 
 _STUDY = (
     'title = "t"\ntrials = 2\n[manifold]\ndim = 3\n[tokens]\ncount = 3\n[attention]\nP = "$a"\n'
@@ -25,7 +25,7 @@ def record(tmp_path_factory):
     """What an honest store keeps of a study."""
     folder = tmp_path_factory.mktemp("store")
     (folder / "s.toml").write_text(_STUDY)
-    study = read(str(folder / "s.toml"))
+    study = read_study(str(folder / "s.toml"))
     again = from_builtins(msgspec.to_builtins(study))  # as a store gives it back
     sizes = {block.key: 4 for block in Plan([again], [{}]).blocks[0]}
     Store(str(folder / "store")).add_study(study, sizes, dict.fromkeys(sizes, _PROBE))
