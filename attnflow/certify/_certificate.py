@@ -253,7 +253,11 @@ def _contents(
         "bits": bits,
         "case": case,
         "proof": proof,
-        "claim": {**wanted, **named},
+        "claim": {
+            **wanted,
+            **named,
+            "facts": [_checker._OLD.get(n, n) for n in wanted["facts"]],
+        },
         "made by": {"attnflow": __version__, "python-flint": flint.__version__},
     }
     refuted = None if claim is None else _as_checked(claim, wanted)

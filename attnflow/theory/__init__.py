@@ -1,5 +1,6 @@
 """What is known without a run: which theorem applies, what it predicts, equilibria, spectra, closed forms."""
 
+from . import conditions as conditions
 from ._configurations import (
     consensus_state as consensus_state,
     cross_polytope as cross_polytope,
@@ -22,7 +23,12 @@ from ._exception import (
     exceptional_curve as exceptional_curve,
     exceptional_start as exceptional_start,
 )
-from ._hypothesis import Hypothesis as Hypothesis
+from ._hypothesis import (
+    Condition as Condition,
+    Exact as Exact,
+    Hypothesis as Hypothesis,
+    condition as condition,
+)
 from ._identities import cross_ratios as cross_ratios, energy_rate as energy_rate
 from ._jacobian import jacobian as jacobian
 from ._modes import first_clusters as first_clusters, mode_growth as mode_growth

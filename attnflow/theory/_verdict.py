@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -83,7 +83,7 @@ def judge(
 ) -> Verdict:
     """The verdict that hypotheses lead to; `predict` is called only where none of them is broken."""
     known = tuple(
-        Hypothesis(h.name, True, "assumed") if h.holds is None and h.name in assume else h
+        replace(h, holds=True, says="assumed") if h.holds is None and h.id in assume else h
         for h in hypotheses
     )
     broken = [h for h in known if h.holds is False]
