@@ -136,6 +136,7 @@ SPARED = {
     "attnflow.save": "writes a file",
     "attnflow.cache": "says where compiled programs are kept",
     "attnflow.raise_under_jit": "lets compiled programs go",
+    "attnflow.theory.condition": "makes a condition of a check, with nothing to compile",
     "attnflow.bench.start": "runs commands in processes of their own",
     "attnflow.bench.report": "writes a file",
     "attnflow.bench.torchode": "runs another Python",

@@ -4,6 +4,18 @@ A condition is a [`Condition`][attnflow.theory.Condition]: an id, a check in flo
 certificates, and words. [`checked`][attnflow.theory.conditions.checked] holds a field and start to some of them.
 `CONDITIONS` has them by id.
 
+- The model: `softmax`, `exponential`, `softmax_or_exp`, `post`, `known_tail`, `equal_masses`, `moving`, `no_drift`,
+  `positive_scale`; `EQUATION_6`, what the paper takes for granted.
+- Attention: `full`, `causal`, `one_head`, `two_heads`.
+- The space and the start: `sphere`, `circle`, `hemisphere`, `cap`, `in_first_cap`, `not_opposite`, `first_axis`,
+  `one_cosine`, `separate_caps`, `pair`, `part_along`.
+- P: `bounded_scores`, `continuous_scores`, `constant_scores`, `multiple_scores`, `beta_in_the_gap`, `known_range`,
+  `no_scores`, `positive_scores`, `symmetric_scores`.
+- U: `identity_values`, `constant_values`, `symmetric_values`, `each_symmetric`, `each_positive`, `same_values`,
+  `shared_top`, `one_top`, `always_simple_top`, `slow`, `turning_values`.
+- The sum of U: `sum_symmetric`, `sum_simple`, `sum_positive`, `sum_negative`, `sum_double`, `sum_zero`, `real_simple_top`,
+  `simple_leader`; of a `Top`: `simple_top`, `positive_top`, `negative_top`.
+
 ```python
 given = af.theory.conditions
 print(*given.checked(field, y0, [*given.EQUATION_6, given.causal, given.identity_values]), sep="\\n")
@@ -13,7 +25,7 @@ print(*given.checked(field, y0, [*given.EQUATION_6, given.causal, given.identity
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from jaxtyping import Array, Real
+from jaxtyping import ArrayLike, Real
 
 from ..model import AttentionField
 from ._closed_forms import (
@@ -54,6 +66,7 @@ from ._parameters import (
     GAP as GAP,
     Top as Top,
     beta_in_the_gap as beta_in_the_gap,
+    beta_of as beta_of,
     bounded_scores as bounded_scores,
     constant_scores as constant_scores,
     constant_values as constant_values,
@@ -96,7 +109,7 @@ CONDITIONS: dict[str, Condition] = {
 
 def checked(
     field: AttentionField,
-    y0: Real[Array, "tokens dim"],
+    y0: Real[ArrayLike, "tokens dim"],
     conditions: Iterable[Check],
     *,
     t0: Any = 0.0,
