@@ -1,4 +1,4 @@
-"""A claim's hypotheses and conclusion as facts that the checker knows."""
+"""A claim's hypotheses and conclusion as facts that the checker decides: each says by which."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from ..geometry import hemisphere_margin
 from ..model import AttentionField
-from ..search import AroundTop, Claim, Consensus, Polarisation, ToTheFirst, ToTheTop
+from ..search import Claim
 from ._attractor import Refuted, Undecided
 from ._plain import decimal
 
@@ -14,7 +14,7 @@ from ._plain import decimal
 def facts(claim: Claim, field: AttentionField, y: Any) -> dict[str, Any]:
     """What a certificate has to show, by the checker's ids: a claim's hypotheses on y, and that its conclusion fails.
 
-    A hypothesis knows how it is shown: [`Exact`][attnflow.theory.Exact].
+    Hypotheses know how they are shown, and a conclusion how it is broken: [`Exact`][attnflow.theory.Exact].
 
     **Raises:**
 
@@ -30,8 +30,10 @@ def facts(claim: Claim, field: AttentionField, y: Any) -> dict[str, Any]:
         raise Undecided(f"no exact check is known of the hypothesis {unknown[0].name!r}")
     exact = [h.exact for h in hypotheses if h.exact is not None and h.exact.fact is not None]
     wanted = list(dict.fromkeys(e.fact for e in exact))
-    fact, about_top = _conclusion(claim)
-    top = about_top or any(e.top for e in exact)
+    broken = claim.conclusion.broken_by
+    if broken is None or broken.fact is None:
+        raise Undecided(f"no certificate is known against the conclusion: {claim.conclusion.says}")
+    top = any(e.top for e in (*exact, broken))
     v = np.zeros(field.dim)
     if "hemisphere" in wanted:
         if top:
@@ -39,18 +41,4 @@ def facts(claim: Claim, field: AttentionField, y: Any) -> dict[str, Any]:
                 "a hemisphere of its own, and one of the top eigenvector of U, are not both checked"
             )
         v = np.round(np.asarray(hemisphere_margin(y)[1], float), 4)
-    return {"facts": [*wanted, fact], "top": bool(top), "v": [decimal(x) for x in v]}
-
-
-def _conclusion(claim: Claim) -> tuple[str, bool]:
-    """The fact that breaks it, and whether it is about the top eigenvector."""
-    match claim.conclusion:
-        case Consensus() | ToTheFirst():
-            return "not consensus", False
-        case ToTheTop():
-            return "not v", True
-        case Polarisation():
-            return "not a line", False
-        case AroundTop(dimension=1):
-            return "not around v", True
-    raise Undecided(f"no certificate is known against the conclusion: {claim.conclusion.says}")
+    return {"facts": [*wanted, broken.fact], "top": top, "v": [decimal(x) for x in v]}

@@ -68,7 +68,7 @@ class Spectra:
             np.zeros(0),
             slack * size,
         )
-        says = "U = U' to rounding" if symmetric else says
+        says = given.Plain("U = U' to rounding") if symmetric else says
         hypotheses = [given.symmetric_values.answer(symmetric, says)]
         if symmetric:
             hypotheses += [given.simple_top(found), given.positive_top(found)]

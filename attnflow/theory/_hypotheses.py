@@ -5,7 +5,7 @@ import numpy as np
 
 from ..model import Exponential, Post, Softmax
 from ._facts import all_pairs, causal_pairs, other_pattern
-from ._hypothesis import ALWAYS, Answer, Exact, Hypothesis, condition
+from ._hypothesis import ALWAYS, Answer, Exact, Hypothesis, Plain, condition
 from ._parameters import Top
 from ._setting import Setting
 
@@ -16,7 +16,7 @@ from ._setting import Setting
 def softmax(s: Setting) -> Answer:
     """Rows of attention that sum to one number whatever the tokens are."""
     if isinstance(s.field.kernel, Softmax):
-        return True, "'softmax'"
+        return True, Plain("'softmax'")
     rows = np.asarray(s.field.attention(s.t0, jnp.asarray(s.y0)), np.float64).sum(axis=-1)
     sums = rows / float(s.field.scale)
     return False, (
@@ -36,14 +36,14 @@ def softmax_or_exp(s: Setting) -> Answer:
     """Either of the two."""
     good = isinstance(s.field.kernel, Softmax | Exponential)
     name = type(s.field.kernel).__name__
-    return good, name if good else f"the kernel is {name}"
+    return good, Plain(name) if good else f"the kernel is {name}"
 
 
 @condition("post", "post-normalisation", exact=ALWAYS)
 def post(s: Setting) -> Answer:
     """Tokens move on the manifold, by what is tangent to it."""
     if isinstance(s.field.normalisation, Post):
-        return True, "'post'"
+        return True, Plain("'post'")
     return (
         False,
         f"the normalisation is {type(s.field.normalisation).__name__}, not that of eq. (6)",
@@ -54,7 +54,7 @@ def post(s: Setting) -> Answer:
 def equal_masses(s: Setting) -> Answer:
     """Every token weighs the same."""
     if s.field.weights is None:
-        return True, "no masses are given"
+        return True, Plain("no masses are given")
     w = np.asarray(s.field.weights, np.float64)
     same = bool(np.ptp(w) <= 8 * s.eps * w.max())
     return (
@@ -67,14 +67,14 @@ def equal_masses(s: Setting) -> Answer:
 def moving(s: Setting) -> Answer:
     """No token is held fast."""
     frozen = 0 if s.field.frozen is None else int(np.sum(np.asarray(s.field.frozen)))
-    return frozen == 0, "all" if not frozen else f"{frozen} of {s.tokens} tokens are frozen"
+    return frozen == 0, Plain("all") if not frozen else f"{frozen} of {s.tokens} tokens are frozen"
 
 
 @condition("no drift", exact=ALWAYS)
 def no_drift(s: Setting) -> Answer:
     """Nothing but attention moves tokens."""
     if s.field.drift is None:
-        return True, "none is given"
+        return True, Plain("none is given")
     size = float(jnp.max(jnp.abs(s.field.drift(jnp.asarray(s.t0), jnp.asarray(s.y0), None))))
     if size > 0:
         return False, f"the field has a drift, up to {size:.3g} at the start"
@@ -139,7 +139,7 @@ def sphere(s: Setting) -> Answer:
     """W = I."""
     off = float(np.abs(s.W - np.eye(s.dim)).max())
     if off <= 8 * s.dim**0.5 * s.eps:
-        return True, "W = I"
+        return True, Plain("W = I")
     return False, f"an entry of W differs from I's by {off:.3g}"
 
 

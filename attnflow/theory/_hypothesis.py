@@ -5,6 +5,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+
+class Plain(str):
+    """What was found where there is no number to it: a verdict that applies does not give it as a reason."""
+
+
 Answer = tuple[bool | np.bool_ | None, str]
 
 

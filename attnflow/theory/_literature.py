@@ -19,7 +19,7 @@ from ._hypotheses import (
     softmax_or_exp,
     sphere,
 )
-from ._hypothesis import Answer, condition
+from ._hypothesis import Answer, Plain, condition
 from ._paper import to_the_first
 from ._parameters import (
     GAP,
@@ -49,7 +49,7 @@ _TAILS = {
 def known_tail(s: Setting) -> Answer:
     """How fast the last of the way to consensus is gone is known of the normalisation."""
     kind = s.field.normalisation
-    return isinstance(kind, Post | Pre | Peri | NGPT | SquareRoot), type(kind).__name__
+    return isinstance(kind, Post | Pre | Peri | NGPT | SquareRoot), Plain(type(kind).__name__)
 
 
 def equiangular(s: Setting, assume: tuple[str, ...]) -> Verdict:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._facts import is_identity
-from ._hypothesis import ALWAYS, Answer, Exact, condition
+from ._hypothesis import ALWAYS, Answer, Exact, Plain, condition
 from ._ranges import finite, first_jump
 from ._setting import Changes, Setting
 
@@ -58,7 +58,7 @@ def _still(letter: str, changes: Changes) -> Answer:
         return None, f"{letter} did not change at {changes.times} times, which proves nothing"
     if changes.seen:
         return False, f"{letter} changes by {changes.size:.3g} until t = {changes.when:.4g}"
-    return True, "by its type"
+    return True, Plain("by its type")
 
 
 @condition("P = beta I", "P = beta I, constant")
@@ -122,10 +122,10 @@ def symmetric_scores(s: Setting) -> Answer:
 def identity_values(s: Setting) -> Answer:
     """U_eta(t) = I in every head and at all times."""
     if s.field.U is None or s.U_range is None:
-        return True, "U = I"
+        return True, Plain("U = I")
     slack, eye = s.rounding(s.field.U), np.eye(s.dim)
     if is_identity(s.U_range, slack):
-        return True, "U = I to rounding"
+        return True, Plain("U = I to rounding")
     off = np.abs(s.U_values - eye[None, None]).max(axis=(1, 2, 3))
     k = int(np.argmax(off))
     if off[k] <= slack:
@@ -157,7 +157,7 @@ def symmetric_values(s: Setting, U: np.ndarray | None = None) -> Answer:
     off = asymmetry(U)
     slack = s.rounding(s.field.U)
     if off <= slack:
-        return True, "U = U' to rounding"
+        return True, Plain("U = U' to rounding")
     return False, f"|U - U'| is {off:.3g} of |U|, and rounding explains {slack:.1g}"
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..schedules import AbstractSchedule
-from ._hypothesis import Answer, Hypothesis, condition
+from ._hypothesis import Answer, Hypothesis, Plain, condition
 from ._parameters import (
     asymmetry,
     positive_top,
@@ -67,7 +67,7 @@ def slow_values(s: Setting) -> tuple[list[Hypothesis], Course | None]:
         return [symmetric_values(s, values[k])], None
     proved = U.is_symmetric()
     where = f"at {len(times)} times"
-    says = "by its type" if proved else f"{where}; at all times it is not known"
+    says = Plain("by its type") if proved else f"{where}; at all times it is not known"
     about = [symmetric_values.answer(True if proved else None, says)]
 
     worst, gaps, speeds = None, [], []

@@ -13,8 +13,8 @@ certificates, and words. [`checked`][attnflow.theory.conditions.checked] holds a
   `no_scores`, `positive_scores`, `symmetric_scores`.
 - U: `identity_values`, `constant_values`, `symmetric_values`, `each_symmetric`, `each_positive`, `same_values`,
   `shared_top`, `one_top`, `always_simple_top`, `slow`, `turning_values`.
-- The sum of U: `sum_symmetric`, `sum_simple`, `sum_positive`, `sum_negative`, `sum_double`, `sum_zero`, `real_simple_top`,
-  `simple_leader`; of a `Top`: `simple_top`, `positive_top`, `negative_top`.
+- The sum of U: `sum_symmetric`, `sum_simple`, `sum_positive`, `sum_negative`, `sum_double`, `sum_zero`,
+  `real_simple_top`, `simple_leader`; of a `Top`: `simple_top`, `positive_top`, `negative_top`.
 
 ```python
 given = af.theory.conditions
@@ -55,7 +55,7 @@ from ._hypotheses import (
     sphere as sphere,
     two_heads as two_heads,
 )
-from ._hypothesis import Condition, Hypothesis
+from ._hypothesis import Condition, Hypothesis, Plain as Plain
 from ._literature import (
     known_range as known_range,
     known_tail as known_tail,
