@@ -137,6 +137,7 @@ SPARED = {
     "attnflow.cache": "says where compiled programs are kept",
     "attnflow.raise_under_jit": "lets compiled programs go",
     "attnflow.bench.start_times": "runs commands in processes of their own",
+    "attnflow.theory.condition": "makes a condition of a check, with nothing to compile",
     "attnflow.bench.report": "writes a file",
     "attnflow.bench.torchode": "runs another Python",
     "attnflow.bench.diffrax_run": "gives a function that is compiled by whom it is for",

@@ -207,7 +207,8 @@ def counterexample(
         where = field.manifold.project(jnp.asarray(there.tokens))
         if claim.outside(field, where):
             there = with_start(there, case, claim, field, y0, many)
-            where = y0
+            start = np.array(there.proof["basin"]["start"], float)
+            where = field.manifold.project(jnp.asarray(start))
         return _about(there, _contents(case, there.proof, facts(claim, field, where), many, claim))
 
     return _tried(prove, bits)
@@ -253,7 +254,11 @@ def _contents(
         "bits": bits,
         "case": case,
         "proof": proof,
-        "claim": {**wanted, **named},
+        "claim": {
+            **wanted,
+            **named,
+            "facts": [_checker._OLD.get(n, n) for n in wanted["facts"]],
+        },
         "made by": {"attnflow": __version__, "python-flint": flint.__version__},
     }
     refuted = None if claim is None else _as_checked(claim, wanted)

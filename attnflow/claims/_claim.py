@@ -31,7 +31,8 @@ class Claim:
     - `build`: the field and start that free numbers stand for, `build(numbers)`: differentiable, and
       in the domain of the claim whatever the numbers are.
     - `domain`: the claim's hypotheses, `domain(field, y0)`, looked at on the objects themselves: a list
-      of [`Hypothesis`][attnflow.theory.Hypothesis]. A counterexample has to satisfy every one.
+      of [`Hypothesis`][attnflow.theory.Hypothesis]. A counterexample has to satisfy every one. Those of
+      [`conditions`][attnflow.theory.conditions] can be shown exactly, where a certificate is made.
     - `conclusion`: what is said to become of the tokens, as a margin.
     - `sizes`: `(tokens, dim)` to search, the smallest first.
     - `almost`: whether it speaks of almost every start only. Then a violation counts that survives a

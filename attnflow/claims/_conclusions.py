@@ -9,6 +9,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 from ..core.lapack import eigh
 from ..model import AttentionField
 from ..observables.directions import directions
+from ..theory import Exact
 
 
 class AbstractConclusion(eqx.Module):
@@ -27,6 +28,11 @@ class AbstractConclusion(eqx.Module):
         self, field: AttentionField, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]
     ) -> Float[Array, ""]:
         """How far the tokens are from it: a smooth number, positive where it does not hold."""
+
+    @property
+    def broken_by(self) -> Exact | None:
+        """How a certificate shows that it fails; `None` where it cannot."""
+        return None
 
 
 class AbstractRate(AbstractConclusion):
@@ -59,6 +65,10 @@ class ToConsensus(AbstractConclusion):
     def says(self) -> str:
         return "all tokens converge to one point"
 
+    @property
+    def broken_by(self) -> Exact:
+        return Exact("not consensus")
+
     def margin(self, field, t, y):
         x = directions(y, field.manifold)
         return jnp.mean(jnp.sum((x[:, None] - x[None]) ** 2, axis=-1)) / 2
@@ -70,6 +80,10 @@ class ToTheFirst(AbstractConclusion):
     @property
     def says(self) -> str:
         return "all tokens converge to the first"
+
+    @property
+    def broken_by(self) -> Exact:
+        return Exact("not consensus")
 
     def margin(self, field, t, y):
         x = directions(y, field.manifold)
@@ -83,6 +97,10 @@ class ToTheTop(AbstractConclusion):
     def says(self) -> str:
         return "all tokens converge to the top eigenvector of the sum of U, on their side"
 
+    @property
+    def broken_by(self) -> Exact:
+        return Exact("not v", top=True)
+
     def margin(self, field, t, y):
         v = top_vector(field, t, y)
         v = v * jnp.where(jnp.dot(v, y[0]) < 0, -1, 1).astype(y.dtype)
@@ -95,6 +113,10 @@ class Polarisation(AbstractConclusion):
     @property
     def says(self) -> str:
         return "all tokens converge to one point or its antipode"
+
+    @property
+    def broken_by(self) -> Exact:
+        return Exact("not a line")
 
     def margin(self, field, t, y):
         x = directions(y, field.manifold)
@@ -113,6 +135,10 @@ class AroundTop(AbstractConclusion):
     @property
     def says(self) -> str:
         return "tokens gather about the top eigenspace"
+
+    @property
+    def broken_by(self) -> Exact | None:
+        return Exact("not around v", top=True) if self.dimension == 1 else None
 
     def margin(self, field, t, y):
         L = eigh(_values(field, t, y))[1][:, -self.dimension :]

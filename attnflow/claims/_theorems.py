@@ -1,19 +1,11 @@
 """The paper's theorems as claims: as stated, as printed, on ellipsoids, and with P that jumps."""
 
-from ..theorems.hypotheses import causal, full, hemisphere, not_opposite, one_head, sphere
-from ..theorems.parameters import (
-    bounded_scores,
-    constant_scores,
-    constant_values,
-    continuous_scores,
-    identity_values,
-)
-from ..theory import exceptional_start
+from ..theory import conditions as given, exceptional_start
 from . import _builders as builders
 from ._claim import Claim
 from ._conclusions import Falls, ToConsensus, ToTheFirst, ToTheTop
 from ._draws import JUMPING, MOVING, draws, jumping_scores, moving_scores
-from ._inside import first_axis, inside, inside_top_cap
+from ._inside import inside, inside_top_cap
 from ._statements import stated
 
 SQUARE = (-1, -1)
@@ -28,7 +20,13 @@ THEOREMS = (
         **stated("3.2"),
         draw=draws(2, W=SQUARE, **MOVING),
         build=builders.identity(cap=True, P=moving_scores),
-        domain=inside(full, identity_values, bounded_scores, continuous_scores, hemisphere),
+        domain=inside(
+            given.full,
+            given.identity_values,
+            given.bounded_scores,
+            given.continuous_scores,
+            given.hemisphere,
+        ),
         conclusion=ToConsensus(),
         almost=False,
     ),
@@ -36,7 +34,9 @@ THEOREMS = (
         **stated("3.2, V falls"),
         draw=draws(2),
         build=builders.identity(cap=True),
-        domain=inside(full, sphere, identity_values, bounded_scores, first_axis),
+        domain=inside(
+            given.full, given.sphere, given.identity_values, given.bounded_scores, given.first_axis
+        ),
         conclusion=Falls(),
         almost=False,
     ),
@@ -44,7 +44,7 @@ THEOREMS = (
         **stated("3.2 with jumps"),
         draw=draws(1, **JUMPING),
         build=builders.identity(cap=True, P=jumping_scores),
-        domain=inside(full, identity_values, bounded_scores, hemisphere),
+        domain=inside(given.full, given.identity_values, given.bounded_scores, given.hemisphere),
         conclusion=ToConsensus(),
         almost=False,
     ),
@@ -52,14 +52,26 @@ THEOREMS = (
         **stated("4.2"),
         draw=draws(2, **MOVING),
         build=builders.identity("causal", P=moving_scores),
-        domain=inside(causal, sphere, identity_values, bounded_scores, not_opposite),
+        domain=inside(
+            given.causal,
+            given.sphere,
+            given.identity_values,
+            given.bounded_scores,
+            given.not_opposite,
+        ),
         conclusion=ToTheFirst(),
     ),
     Claim(
         **stated("4.2 as printed"),
         draw=draws(1),
         build=builders.identity("causal"),
-        domain=inside(causal, sphere, identity_values, bounded_scores, not_opposite),
+        domain=inside(
+            given.causal,
+            given.sphere,
+            given.identity_values,
+            given.bounded_scores,
+            given.not_opposite,
+        ),
         conclusion=ToTheFirst(),
         sizes=((3, 2),),
         almost=False,
@@ -69,14 +81,18 @@ THEOREMS = (
         **stated("4.2 on ellipsoids"),
         draw=draws(2, W=SQUARE),
         build=builders.identity("causal"),
-        domain=inside(causal, identity_values, bounded_scores, not_opposite),
+        domain=inside(
+            given.causal, given.identity_values, given.bounded_scores, given.not_opposite
+        ),
         conclusion=ToTheFirst(),
     ),
     Claim(
         **stated("4.5"),
         draw=draws(1, 1, **MOVING),
         build=builders.symmetric("causal", cap=True, P=moving_scores),
-        domain=inside_top_cap(causal, sphere, one_head, bounded_scores, constant_values),
+        domain=inside_top_cap(
+            given.causal, given.sphere, given.one_head, given.bounded_scores, given.constant_values
+        ),
         conclusion=ToTheTop(),
         almost=False,
     ),
@@ -84,14 +100,18 @@ THEOREMS = (
         **stated("4.5 on ellipsoids"),
         draw=draws(1, 1, W=SQUARE),
         build=builders.symmetric("causal", cap=True),
-        domain=inside_top_cap(causal, one_head, bounded_scores, constant_values),
+        domain=inside_top_cap(
+            given.causal, given.one_head, given.bounded_scores, given.constant_values
+        ),
         conclusion=ToTheTop(),
     ),
     Claim(
         **stated("4.5, V falls"),
         draw=draws(1, 1),
         build=builders.symmetric("causal", cap=True),
-        domain=inside_top_cap(causal, sphere, one_head, constant_scores, constant_values),
+        domain=inside_top_cap(
+            given.causal, given.sphere, given.one_head, given.constant_scores, given.constant_values
+        ),
         conclusion=Falls(top=True),
     ),
 )

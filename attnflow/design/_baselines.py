@@ -10,6 +10,7 @@ from jaxtyping import Array, Key
 from ..core.checks import instance
 from ..model import AttentionField
 from ..schedules import Constant, Modulated, Sinusoid
+from ._evolve import Evolution
 from ._optimised import Optimised
 from ._trainable import Ball
 
@@ -97,7 +98,7 @@ def best_constant(found: Optimised, key: Key[Array, ""]) -> Optimised:
         return {"P": value} if two else value
 
     bounds = {"P": ball["P"]} if two else ball
-    restarts = 1 if found.settings["optimiser"].startswith("Evolution") else 3
+    restarts = 1 if isinstance(found.optimiser, Evolution) else 3
     return found.again(begin, bounds=bounds, restarts=restarts, progress=False)
 
 

@@ -227,6 +227,7 @@ def optimise(
         },
         task=task,
         again=again,
+        optimiser=optimiser,
     )
 
 

@@ -83,7 +83,7 @@ class Optimised:
     - `field`: the [`AttentionField`][] with it.
     - `value`: the objective of it, on the search's own starts. `values`: that of each restart's best.
     - `initial`: the (first) schedule that the search began with, within its bounds.
-    - `objective`, `goal`, `settings`: what was asked.
+    - `objective`, `goal`, `optimiser`, `settings`: what was asked; `optimiser` is `None` for Adam.
     - `history`: [`History`][attnflow.search.History], by step.
     - `reason`: why the search ended. `seconds`: taken, over all runs.
     - `again`: `optimise` with the same arguments but those it is given; nothing is stored.
@@ -102,6 +102,7 @@ class Optimised:
     settings: dict[str, Any]
     task: Any = dataclasses.field(repr=False)
     again: Any = dataclasses.field(repr=False)
+    optimiser: Any = dataclasses.field(default=None, repr=False)
 
     @property
     def sign(self) -> float:

@@ -1,6 +1,12 @@
 """Which theorem applies to a field, and what it predicts for a run."""
 
-from ._hypothesis import Hypothesis as Hypothesis
+from . import conditions as conditions
+from ._hypothesis import (
+    Condition as Condition,
+    Exact as Exact,
+    Hypothesis as Hypothesis,
+    condition as condition,
+)
 from ._monitor import Check as Check, Monitor as Monitor, Report as Report, monitor as monitor
 from ._paper import PAPER as PAPER
 from ._quantities import Quantity as Quantity

@@ -6,25 +6,35 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..closed_forms import LARGEST, equiangular_gap
-from ..model import NGPT, Exponential, Peri, Post, Pre, Softmax, SquareRoot
+from ..model import NGPT, Exponential, Peri, Post, Pre, SquareRoot
 from ..observables import Energy
-from ._caps import caps
-from ._hypothesis import Hypothesis
+from ._caps import Caps, caps
+from ._hypotheses import (
+    causal,
+    equation_6,
+    full,
+    not_opposite,
+    one_head,
+    softmax_or_exp,
+    sphere,
+)
+from ._hypothesis import Answer, Plain, condition
 from ._paper import to_the_first
-from ._quantities import Gap, InCaps, Quantity, Spread
-from ._setting import Setting
-from ._verdict import Prediction, Verdict, judge, nothing
-from .hypotheses import causal, equation_6, full, not_opposite, one_head, sphere
-from .parameters import (
-    asymmetry,
+from ._parameters import (
+    GAP,
+    beta_of,
     constant_scores,
     constant_values,
     identity_values,
+    multiple_scores,
     positive_top,
-    scores_beta,
     simple_top,
     top,
 )
+from ._quantities import Gap, InCaps, Quantity, Spread
+from ._setting import Setting
+from ._values import sum_symmetric
+from ._verdict import Prediction, Verdict, judge, nothing
 
 _TAILS = {
     Pre: "1 - cosine falls as t^-2",
@@ -34,26 +44,25 @@ _TAILS = {
 }
 
 
-def _softmax_or_exp(s: Setting) -> Hypothesis:
-    good = isinstance(s.field.kernel, Softmax | Exponential)
-    name = type(s.field.kernel).__name__
-    return Hypothesis("softmax or exp", good, name if good else f"the kernel is {name}")
+@condition("known tail", "a normalisation with a known tail")
+def known_tail(s: Setting) -> Answer:
+    """How fast the last of the way to consensus is gone is known of the normalisation."""
+    kind = s.field.normalisation
+    return isinstance(kind, Post | Pre | Peri | NGPT | SquareRoot), Plain(type(kind).__name__)
 
 
 def equiangular(s: Setting, assume: tuple[str, ...]) -> Verdict:
     """Tokens with one cosine keep one, and it goes to 1."""
-    scores, beta = scores_beta(s)
-    kind = s.field.normalisation
-    known = isinstance(kind, Post | Pre | Peri | NGPT | SquareRoot)
+    beta, kind = beta_of(s), s.field.normalisation
     hypotheses = [
-        _softmax_or_exp(s),
-        Hypothesis("a normalisation with a known tail", known, type(kind).__name__),
+        softmax_or_exp(s),
+        known_tail(s),
         *equation_6(s, kernel=False, normalisation=False),
         full(s),
         one_head(s),
-        scores,
+        multiple_scores(s),
         identity_values(s),
-        _one_cosine(s),
+        one_cosine(s),
     ]
 
     def predict() -> Prediction:
@@ -89,45 +98,34 @@ def equiangular(s: Setting, assume: tuple[str, ...]) -> Verdict:
     return judge("Equiangular tokens (arXiv:2312.10794)", hypotheses, predict, assume)
 
 
-def _one_cosine(s: Setting) -> Hypothesis:
-    name = "tokens with one cosine"
+@condition("one cosine", "tokens with one cosine")
+def one_cosine(s: Setting) -> Answer:
+    """All pairs of tokens have one cosine: neither a simplex's nor that of one point."""
     if s.tokens < 2:
-        return Hypothesis(name, False, "there is one token")
+        return False, "there is one token"
     g = s.cosines[np.triu_indices(s.tokens, 1)]
     spread, slack = float(np.ptp(g)), 64 * s.dim**0.5 * s.eps
     if spread > slack:
-        return Hypothesis(name, False, f"cosines go from {g.min():.4g} to {g.max():.4g}")
+        return False, f"cosines go from {g.min():.4g} to {g.max():.4g}"
     edge = -1 / (s.tokens - 1)
     if g.min() <= edge + slack:
-        return Hypothesis(name, False, f"the cosine {g[0]:.6g} is that of a simplex, which rests")
+        return False, f"the cosine {g[0]:.6g} is that of a simplex, which rests"
     if g.max() >= 1 - slack:
-        return Hypothesis(name, False, "the tokens are at one point already")
-    return Hypothesis(name, True, f"every cosine is {g[0]:.6g}")
+        return False, "the tokens are at one point already"
+    return True, f"every cosine is {g[0]:.6g}"
 
 
 def synchronisation(s: Setting, assume: tuple[str, ...]) -> Verdict:
     """Full attention, U = I, P = beta I: almost every start, for beta in a range."""
-    scores, beta = scores_beta(s)
-    range_ = Hypothesis("beta in the known range", True, f"beta = {beta:.6g}, d = {s.dim}")
-    lowest = -0.16 if s.dim == 2 else 0.0
-    if beta < lowest - 1e-12:
-        if s.dim > 2:
-            why = "for beta < 0 and d >= 3 it is not known, and false at beta = -8 for 6 tokens on S^2"
-        elif beta < -2 / 3:
-            why = "below -2/3 it is false: three tokens at 120 degrees are stable"
-        else:
-            why = "from -2/3 to -0.16 on the circle it is open"
-        range_ = Hypothesis(range_.name, False, f"beta = {beta:.6g} with d = {s.dim}: {why}")
-    if s.dim == 1:
-        range_ = Hypothesis(range_.name, False, "d = 1: two points, on which no token moves")
+    beta = beta_of(s)
     hypotheses = [
-        _softmax_or_exp(s),
+        softmax_or_exp(s),
         *equation_6(s, kernel=False),
         full(s),
         one_head(s),
-        scores,
+        multiple_scores(s),
         identity_values(s),
-        range_,
+        known_range(s),
     ]
 
     def predict() -> Prediction:
@@ -142,6 +140,23 @@ def synchronisation(s: Setting, assume: tuple[str, ...]) -> Verdict:
 
     source = "arXiv:2405.18273 for d >= 3, arXiv:2507.22857 on the circle"
     return judge(f"Synchronisation ({source})", hypotheses, predict, assume)
+
+
+@condition("beta in the known range")
+def known_range(s: Setting) -> Answer:
+    """Of the multiples of the identity, the ones for which synchronisation is proved."""
+    beta = beta_of(s)
+    if s.dim == 1:
+        return False, "d = 1: two points, on which no token moves"
+    if beta >= (GAP[1] if s.dim == 2 else 0.0) - 1e-12:
+        return True, f"beta = {beta:.6g}, d = {s.dim}"
+    if s.dim > 2:
+        why = "for beta < 0 and d >= 3 it is not known, and false at beta = -8 for 6 tokens on S^2"
+    elif beta < GAP[0]:
+        why = "below -2/3 it is false: three tokens at 120 degrees are stable"
+    else:
+        why = "from -2/3 to -0.16 on the circle it is open"
+    return False, f"beta = {beta:.6g} with d = {s.dim}: {why}"
 
 
 def causal_identity(s: Setting, assume: tuple[str, ...]) -> Verdict:
@@ -165,16 +180,10 @@ def local(s: Setting, assume: tuple[str, ...]) -> Verdict:
     causal_, full_ = causal(s), full(s)
     is_causal = causal_.holds is True and s.tokens > 1
     pattern = causal_ if is_causal else full_
-    hypotheses = [*equation_6(s), pattern, sphere(s), constant_values(s)]
-    U = s.U_sum
-    off, slack = asymmetry(U), s.rounding(s.field.U)
-    symmetric = off <= slack
-    hypotheses.append(
-        Hypothesis("sum U symmetric", symmetric, f"|sum U - its transpose| is {off:.2g} of it")
-    )
+    hypotheses = [*equation_6(s), pattern, sphere(s), constant_values(s), sum_symmetric(s)]
     if any(h.holds is False for h in hypotheses):
         return judge(name, hypotheses, nothing, assume)
-    found = top(U, s.unit(s.field.U))
+    found = top(s.U_sum, s.unit(s.field.U))
     hypotheses += [simple_top(found), positive_top(found)]
 
     def predict() -> Prediction:
@@ -193,21 +202,16 @@ def local(s: Setting, assume: tuple[str, ...]) -> Verdict:
 
 def metastable(s: Setting, assume: tuple[str, ...]) -> Verdict:
     """Tokens in separate caps stay in them for a time that is exponential in beta."""
-    scores, beta = scores_beta(s)
+    beta = beta_of(s)
+    found = caps(s, beta)
     hypotheses = [
         *equation_6(s),
         full(s),
         one_head(s),
-        scores,
+        multiple_scores(s),
         identity_values(s),
+        separate_caps(found, beta),
     ]
-    found = caps(s, beta)
-    if found is None:
-        says = f"no caps of these tokens are far enough apart for beta = {beta:.4g}"
-        hypotheses.append(Hypothesis("tokens in separate caps", False, says))
-    else:
-        says = f"{len(found.centres)} caps, eps = {found.eps:.3g}, slack {found.slack:.3g}"
-        hypotheses.append(Hypothesis("tokens in separate caps", True, says))
 
     def predict() -> Prediction:
         assert found is not None
@@ -227,3 +231,11 @@ def metastable(s: Setting, assume: tuple[str, ...]) -> Verdict:
         )
 
     return judge("Metastable caps (arXiv:2410.06833)", hypotheses, predict, assume)
+
+
+@condition("separate caps", "tokens in separate caps")
+def separate_caps(found: Caps | None, beta: float) -> Answer:
+    """Caps hold the tokens, and are far enough apart."""
+    if found is None:
+        return False, f"no caps of these tokens are far enough apart for beta = {beta:.4g}"
+    return True, f"{len(found.centres)} caps, eps = {found.eps:.3g}, slack {found.slack:.3g}"

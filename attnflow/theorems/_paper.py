@@ -6,12 +6,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..observables import Lyapunov
-from ._quantities import AngleToTop, Height, Moved, OneLyapunov, Quantity
-from ._setting import Setting
-from ._slow import slow_values
-from ._verdict import Prediction, Verdict, judge, nothing
-from .hypotheses import cap, causal, equation_6, full, hemisphere, not_opposite, one_head, sphere
-from .parameters import (
+from ._hypotheses import (
+    cap,
+    causal,
+    equation_6,
+    full,
+    hemisphere,
+    not_opposite,
+    on_their_side,
+    one_head,
+    sphere,
+)
+from ._parameters import (
     bounded_scores,
     constant_values,
     continuous_scores,
@@ -21,6 +27,10 @@ from .parameters import (
     symmetric_values,
     top,
 )
+from ._quantities import AngleToTop, Height, Moved, OneLyapunov, Quantity
+from ._setting import Setting
+from ._slow import slow_values
+from ._verdict import Prediction, Verdict, judge, nothing
 
 PAPER = "arXiv:2412.02682"
 
@@ -101,8 +111,8 @@ def theorem_4_5(s: Setting, assume: tuple[str, ...]) -> Verdict:
     hypotheses += [simple, positive]
     v = found.vector
     if simple.holds is True:
-        inside, v = cap(s, found)
-        hypotheses.append(inside)
+        v = on_their_side(s, found)
+        hypotheses.append(cap(s, found))
 
     def predict() -> Prediction:
         axis = jnp.asarray(v)
@@ -125,8 +135,9 @@ def theorem_4_5(s: Setting, assume: tuple[str, ...]) -> Verdict:
 def remark_4_7(s: Setting, assume: tuple[str, ...]) -> Verdict:
     """Theorem 4.5 with a slowly varying U(t): a ball around v(t)."""
     name = f"Remark 4.7 ({PAPER})"
-    hypotheses = [*equation_6(s), causal(s), sphere(s), one_head(s), bounded_scores(s)]
-    if any(h.holds is False and h.name == "one head" for h in hypotheses):
+    alone = one_head(s)
+    hypotheses = [*equation_6(s), causal(s), sphere(s), alone, bounded_scores(s)]
+    if alone.holds is False:
         return judge(name, hypotheses, nothing, assume)
     about, course = slow_values(s)
     hypotheses += about
@@ -134,8 +145,8 @@ def remark_4_7(s: Setting, assume: tuple[str, ...]) -> Verdict:
     if course is not None:
         found = top(s.U[0], s.unit(s.field.U))
         if simple_top(found).holds is True:
-            inside, v = cap(s, found)
-            hypotheses.append(inside)
+            v = on_their_side(s, found)
+            hypotheses.append(cap(s, found))
 
     def predict() -> Prediction:
         assert course is not None

@@ -9,9 +9,15 @@ import numpy as np
 
 from ..schedules import AbstractSchedule
 from ..schedules.ranges import first_jump, recurrence, some_times, values_at
-from ._hypothesis import Hypothesis
+from ._hypothesis import Answer, Hypothesis, Plain, condition
+from ._parameters import (
+    asymmetry,
+    positive_top,
+    simple_top,
+    symmetric_values,
+    top,
+)
 from ._setting import Setting
-from .parameters import asymmetry, positive_top, simple_top, symmetric_values, top
 
 
 @dataclass(frozen=True)
@@ -34,21 +40,19 @@ class Course:
 def slow_values(s: Setting) -> tuple[list[Hypothesis], Course | None]:
     """U(t) symmetric, its top eigenvalue simple and positive, v(t) slow: at all times; and its course."""
     U, slack, eps = s.field.U, s.rounding(s.field.U), s.unit(s.field.U)
-    name = "U slowly varying"
     if U is None or s.U_changes.seen is False:
         symmetric = symmetric_values(s)
         if symmetric.holds is False:
             return [symmetric], None
         found = top(s.U[0], eps)
         about = [symmetric, simple_top(found), positive_top(found)]
-        return [*about, Hypothesis(name, True, "U is constant, v' = 0")], Course(
-            0.0, found.gap, 0.0
-        )
+        still = slow.answer(True, "U is constant, v' = 0")
+        return [*about, still], Course(0.0, found.gap, 0.0)
 
     # === at the times that are looked at, which may stand for all
     jump = first_jump(U, s.t0)
     if jump is not None:
-        return [Hypothesis(name, False, f"U jumps by {jump[1]:.3g} at t = {jump[0]:.6g}")], None
+        return [slow.answer(False, f"U jumps by {jump[1]:.3g} at t = {jump[0]:.6g}")], None
     assert s.U_range is not None
     slope = float(np.linalg.norm(s.U_range.slope))
     end = recurrence(U, s.t0) if math.isfinite(slope) else None
@@ -63,8 +67,8 @@ def slow_values(s: Setting) -> tuple[list[Hypothesis], Course | None]:
         return [symmetric_values(s, values[k])], None
     proved = U.is_symmetric()
     where = f"at {len(times)} times"
-    says = "by its type" if proved else f"{where}; at all times it is not known"
-    about = [Hypothesis("U symmetric", True if proved else None, says)]
+    says = Plain("by its type") if proved else f"{where}; at all times it is not known"
+    about = [symmetric_values.answer(True if proved else None, says)]
 
     worst, gaps, speeds = None, [], []
     rate = _derivative(U, times).reshape(-1, s.dim, s.dim)
@@ -84,25 +88,31 @@ def slow_values(s: Setting) -> tuple[list[Hypothesis], Course | None]:
         return [*about, simple_top(worst)], None
     lowest = min(top(u, eps).value for u in values)
     centre, reach = _around(s)
-    for label, least, sure in (
-        ("top eigenvalue simple", min(gaps), max(min(gaps) - between, centre.gap - 2 * reach)),
-        ("lambda > 0", lowest, max(lowest - between / 2, centre.value - reach)),
+    for supposed, least, sure in (
+        (simple_top, min(gaps), max(min(gaps) - between, centre.gap - 2 * reach)),
+        (positive_top, lowest, max(lowest - between / 2, centre.value - reach)),
     ):
         says = f"at least {least:.4g} {where}"
         more = f", at least {sure:.4g} between them" if sure > 0 else "; between them not known"
-        about.append(Hypothesis(label, True if sure > 0 else None, says + more))
+        about.append(supposed.answer(True if sure > 0 else None, says + more))
 
     # === how fast v turns, beside how fast tokens follow
     speed, gap = max(speeds), min(gaps)
     follow = float(s.field.scale) * gap / 2
+    enough = slow(speed, follow, where, math.isfinite(slope))
+    if enough.holds is False:
+        return [*about, enough], None
+    return [*about, enough], Course(speed, gap, math.asin(speed / follow) / 2)
+
+
+@condition("U slowly varying")
+def slow(speed: float, follow: float, where: str, known: bool) -> Answer:
+    """The top eigenvector turns more slowly than tokens follow."""
     if speed >= follow:
         says = f"v turns at up to {speed:.3g}, and tokens follow at scale * gap / 2 = {follow:.3g}"
-        return [*about, Hypothesis(name, False, says)], None
+        return False, says
     says = f"v turns at up to {speed:.3g} {where}, below scale * gap / 2 = {follow:.3g}"
-    known = True if math.isfinite(slope) else None
-    return [*about, Hypothesis(name, known, says)], Course(
-        speed, gap, math.asin(speed / follow) / 2
-    )
+    return True if known else None, says
 
 
 def _derivative(U: AbstractSchedule, times: np.ndarray) -> np.ndarray:

@@ -2,11 +2,11 @@
 
 import re
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ._hypothesis import Hypothesis
+from ._hypothesis import Hypothesis, Plain
 from ._quantities import Quantity
 
 
@@ -83,7 +83,7 @@ def judge(
 ) -> Verdict:
     """The verdict that hypotheses lead to; `predict` is called only where none of them is broken."""
     known = tuple(
-        Hypothesis(h.name, True, "assumed") if h.holds is None and h.name in assume else h
+        replace(h, holds=True, says=Plain("assumed")) if h.holds is None and h.id in assume else h
         for h in hypotheses
     )
     broken = [h for h in known if h.holds is False]
@@ -91,7 +91,7 @@ def judge(
     if broken:
         return Verdict(theorem, False, "; ".join(h.says for h in broken), known)
     applies = None if open_ else True
-    told = open_ or [h for h in known if any(c.isdigit() for c in h.says)] or known
+    told = open_ or [h for h in known if not isinstance(h.says, Plain)] or known
     reason = "; ".join(h.says if open_ else str(h) for h in told)
     return Verdict(theorem, applies, reason, known, predict())
 

@@ -7,6 +7,8 @@ from jaxtyping import ArrayLike, Real
 from ..core.checks import instance, shown
 from ..model import AttentionField
 from . import _closed_forms, _literature, _paper
+from ._hypotheses import no_drift
+from ._parameters import bounded_scores, constant_values, continuous_scores, identity_values
 from ._setting import Setting
 from ._verdict import Verdicts
 
@@ -24,7 +26,10 @@ _THEOREMS = {
     "local": _literature.local,
     "metastable": _literature.metastable,
 }
-_ASSUMABLE = ("P bounded", "P uniformly continuous", "no drift", "U = I", "U constant")
+_ASSUMABLE = tuple(
+    supposed.id
+    for supposed in (bounded_scores, continuous_scores, no_drift, identity_values, constant_values)
+)
 
 
 def verdicts(
@@ -61,7 +66,7 @@ def verdicts(
     - `field`: the flow.
     - `y0`: its start, shape `(tokens, dim)`, on the manifold.
     - `t0`: the time of the start; schedules are judged from there on.
-    - `assume`: hypotheses to take for granted where they cannot be decided: `"P bounded"`,
+    - `assume`: hypotheses, by their ids, to take for granted where they cannot be decided: `"P bounded"`,
       `"P uniformly continuous"`, `"no drift"`, `"U = I"`, `"U constant"`. One that is broken stays so.
 
     **Returns:**
@@ -80,7 +85,7 @@ def verdicts(
     found["4.2"].applies, found["4.2"].reason
     ```
     """
-    instance("assume", assume, tuple | list | set, "a tuple of names")
+    instance("assume", assume, tuple | list | set, "a tuple of ids")
     unknown = [name for name in assume if name not in _ASSUMABLE]
     if unknown:
         allowed = ", ".join(repr(name) for name in _ASSUMABLE)

@@ -34,6 +34,8 @@ from ..linearisation import (
 )
 from ..theorems import (
     Check as Check,
+    Condition as Condition,
+    Exact as Exact,
     Hypothesis as Hypothesis,
     Monitor as Monitor,
     Prediction as Prediction,
@@ -41,6 +43,8 @@ from ..theorems import (
     Report as Report,
     Verdict as Verdict,
     Verdicts as Verdicts,
+    condition as condition,
+    conditions as conditions,
     monitor as monitor,
     verdicts as verdicts,
 )

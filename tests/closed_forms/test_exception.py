@@ -250,8 +250,8 @@ def test_it_calls_causal_constant_and_the_identity_what_verdicts_do():
         found = exceptional_start(field, Y2)
         np.testing.assert_allclose(found, expected, atol=1e-12)
         verdict = af.theory.verdicts(field, found)["causal"]
-        said = {hypothesis.name: hypothesis.holds for hypothesis in verdict.hypotheses}
-        assert said["causal attention"] is said["P constant"] is said["U = I"] is True
+        said = {hypothesis.id: hypothesis.holds for hypothesis in verdict.hypotheses}
+        assert said["causal"] is said["P constant"] is said["U = I"] is True
 
 
 @pytest.mark.parametrize(

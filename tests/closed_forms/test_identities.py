@@ -155,9 +155,9 @@ def test_energy_rate_and_verdicts_agree_on_what_is_constant_and_full():
     for mask in (None, np.ones((2, 2), bool)):
         field = af.AttentionField(af.Sphere(2), still, mask=mask)
         assert float(energy_rate(field, 0.0, Y)) == pytest.approx(expected, rel=1e-12)
-        said = {h.name: h for v in af.theory.verdicts(field, Y).values() for h in v.hypotheses}
-        assert said["full attention"].holds is True
-        assert said["P = beta I, constant"].holds is True
+        said = {h.id: h for v in af.theory.verdicts(field, Y).values() for h in v.hypotheses}
+        assert said["full"].holds is True
+        assert said["P = beta I"].holds is True
     # What is traced has no numbers: constant is what its type makes so.
     with pytest.raises(ValueError, match="a P that time does not change"):
         eqx.filter_jit(energy_rate)(af.AttentionField(af.Sphere(2), still), 0.0, Y)

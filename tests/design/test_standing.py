@@ -1,5 +1,6 @@
 """Where a found schedule stands: the table, what theory knows, the baselines, and the other solver."""
 
+import dataclasses
 import json
 
 import jax
@@ -106,6 +107,18 @@ def test_the_best_constant_is_searched_for_as_the_schedule_was(found):
     assert best.value < 1.05 * found.value  # judged by the same starts
 
 
+def test_the_best_constant_has_the_restarts_that_its_optimiser_allows(found):
+    """Asked of the optimiser: what is printed of it says nothing."""
+
+    def again(schedule, **options):
+        return dataclasses.replace(found, settings=options)
+
+    other = {**found.settings, "optimiser": "Evolution of my own, by optax"}
+    for optimiser, restarts in ((None, 3), (af.search.Evolution(), 1)):
+        asked = dataclasses.replace(found, optimiser=optimiser, settings=other, again=again)
+        assert af.search.best_constant(asked, jr.key(0)).settings["restarts"] == restarts
+
+
 @pytest.mark.slow
 def test_a_longer_horizon_and_another_solver_take_the_place_of_the_search_s(found):
     y0 = sampler(jr.key(5))
@@ -144,8 +157,6 @@ def test_bad_input_is_one_line_that_names_it(found, as_user):
 
 
 def test_baselines_need_a_bound_of_their_own(found, as_user):
-    import dataclasses
-
     import equinox as eqx
 
     free = eqx.tree_at(lambda t: t.model.bounds, found.task, None)

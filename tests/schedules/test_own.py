@@ -99,7 +99,7 @@ def test_verdicts_decide_by_what_it_says_and_leave_open_what_it_does_not():
     assert said.applies is True
     quiet = af.theory.verdicts(field(Quiet(M, jnp.asarray(0.5))), Y0)["3.2"]
     assert quiet.applies is None
-    assert {h.name for h in quiet.hypotheses if h.holds is None} == {
+    assert {h.id for h in quiet.hypotheses if h.holds is None} == {
         "P bounded",
         "P uniformly continuous",
     }
@@ -107,7 +107,7 @@ def test_verdicts_decide_by_what_it_says_and_leave_open_what_it_does_not():
     assert af.theory.verdicts(field(Fading(M, 0.5) + M), Y0)["3.2"].applies is True
     bounded = af.Bounded(Quiet(M, jnp.asarray(0.5)), 2.0)
     open_ = [
-        h.name for h in af.theory.verdicts(field(bounded), Y0)["3.2"].hypotheses if h.holds is None
+        h.id for h in af.theory.verdicts(field(bounded), Y0)["3.2"].hypotheses if h.holds is None
     ]
     assert open_ == ["P uniformly continuous"]
     for P in (Fading(M, 0.5), Quiet(M, jnp.asarray(0.5))):

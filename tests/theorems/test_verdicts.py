@@ -342,7 +342,7 @@ def test_what_cannot_be_decided_may_be_assumed_and_what_is_broken_may_not():
     both = ("P bounded", "P uniformly continuous")
     found = af.theory.verdicts(field(P=UNKNOWN), start, assume=both)
     assert found["3.2"].applies is True
-    assumed = [h.name for h in found["3.2"].hypotheses if h.says == "assumed"]
+    assumed = [h.id for h in found["3.2"].hypotheses if h.says == "assumed"]
     assert assumed == list(both)
     jumps = af.theory.verdicts(field(P=STEPS), start, assume=both)
     assert jumps["3.2"].applies is False
