@@ -506,7 +506,7 @@ def test_bad_input_is_one_line_that_names_it(name, as_user):
         (lambda: af.search.ConsensusTime(0.0), "`threshold` must be positive"),
         (lambda: af.search.CVaR(1.5), r"`fraction` must be in \]0, 1\]"),
         (lambda: af.search.Evolution(sigma=0.0), "`sigma` must be positive"),
-        (lambda: af.search.Evolution(population=2), "`population` must be an integer of at least"),
+        (lambda: af.search.Evolution(population=2), "`population` must be an integer, 4 or more"),
     ],
 )
 def test_bad_parts_are_refused(make, message, as_user):
