@@ -60,10 +60,6 @@ class Periodic(AbstractSchedule):
             period, lambda p: ~(p > 0), "`period` must be positive; got zero or less."
         )
         # The jumps of all periods are listed, and steps end at each.
-        if not hasattr(periods, "__index__"):
-            raise ValueError(f"`periods` must be a whole number; got {type(periods).__name__}.")
-        if isinstance(periods, int) and periods < 1:
-            raise ValueError(f"`periods` must be at least one; got {periods}.")
         self.periods = whole("periods", periods, most=10**7)
 
     def _phase(self, t) -> Array:

@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from typing import Any
 
+from .._checks import whole
 from ..ensemble import Outcome
 from ..records import progress as bar, versions
 from ._compact import compact as compact_store
@@ -86,8 +87,7 @@ def run(
     """
     # === check arguments
     study = as_study(spec)
-    if isinstance(retries, bool) or not hasattr(retries, "__index__") or retries < 0:
-        raise ValueError(f"`retries` must be a whole number, zero or more; got {retries!r}.")
+    retries = whole("retries", retries, least=0)
     if not shard_seconds > 0:
         raise ValueError(f"`shard_seconds` must be positive; got {shard_seconds!r}.")
     if executor is not None and not hasattr(executor, "submit"):

@@ -236,8 +236,14 @@ def test_square_norms_that_are_known_otherwise_are_the_same(M):
         (lambda: af.FixedSpectrum(jnp.ones((3, 3)), _H), r"`eigenvalues` .* \(3,\) or \(2, 3\)"),
         (lambda: af.Periodic(_M, 0.0, 1), "`period` must be positive"),
         (lambda: af.Periodic(_M, _VALUES, 1), "`period` must be a scalar"),
-        (lambda: af.Periodic(_M, 1.0, 0), "`periods` must be at least one; got 0"),
-        (lambda: af.Periodic(_M, 1.0, 1.5), "`periods` must be a whole number; got float"),
+        (
+            lambda: af.Periodic(_M, 1.0, 0),
+            "`periods` must be a positive integer and at most 10000000; got 0",
+        ),
+        (
+            lambda: af.Periodic(_M, 1.0, 1.5),
+            "`periods` must be a positive integer and at most 10000000; got 1.5",
+        ),
     ],
 )
 def test_bad_schedules_are_refused_in_one_line(as_user, build, message):
