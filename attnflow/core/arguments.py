@@ -1,6 +1,7 @@
 """Kinds of arguments, known now and without JAX: each is refused in the same words wherever it is one."""
 
 import math
+import operator
 from typing import TypeVar
 
 import numpy as np
@@ -30,6 +31,20 @@ def number(name: str, value, *, above: float = -math.inf, least: float = -math.i
     kind = {(0.0, -math.inf): "a positive number", (-math.inf, 0.0): "a number, zero or more"}
     what = kind.get((above, least), "a finite number")
     raise ValueError(f"`{name}` must be {what}; got {shown(value)}.")
+
+
+def whole(name: str, value, *, least: int = 1, most: int = 2**31 - 1) -> int:
+    """`value` as a whole number from `least` to `most`."""
+    known = not isinstance(value, bool | np.bool_) and hasattr(value, "__index__")
+    try:
+        number = operator.index(value) if known else None  # pyright: ignore[reportArgumentType]
+    except TypeError:  # an array, which has the method and not the number
+        number = None
+    if number is None or not least <= number <= most:
+        kind = "a positive integer" if least == 1 else f"an integer, {least} or more"
+        bound = "" if most == 2**31 - 1 and (number or 0) <= most else f" and at most {most}"
+        raise ValueError(f"`{name}` must be {kind}{bound}; got {shown(value)}.")
+    return number
 
 
 def boolean(name: str, value) -> bool:

@@ -7,7 +7,6 @@ and under a `jit` of the caller's the refused values become NaN: see [`raise_und
 """
 
 import math
-import operator
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -24,6 +23,7 @@ from .arguments import (
     number as number,
     numbers as numbers,
     shown as shown,
+    whole as whole,
 )
 
 _T = TypeVar("_T")
@@ -139,20 +139,6 @@ def floating(name: str, value) -> jax.Array:
 
 # One array beyond this is a slip of the pen on any machine that these flows run on.
 _MOST_BYTES = 2**35
-
-
-def whole(name: str, value, *, least: int = 1, most: int = 2**31 - 1) -> int:
-    """`value` as a whole number from `least` to `most`."""
-    known = not isinstance(value, bool | np.bool_) and hasattr(value, "__index__")
-    try:
-        number = operator.index(value) if known else None  # pyright: ignore[reportArgumentType]
-    except TypeError:  # an array, which has the method and not the number
-        number = None
-    if number is None or not least <= number <= most:
-        kind = "a positive integer" if least == 1 else f"an integer, {least} or more"
-        bound = "" if most == 2**31 - 1 and (number or 0) <= most else f" and at most {most}"
-        raise ValueError(f"`{name}` must be {kind}{bound}; got {shown(value)}.")
-    return number
 
 
 def check_now(value: _T, bad, message: str) -> _T:

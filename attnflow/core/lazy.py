@@ -1,36 +1,45 @@
-"""Packages whose names are imported when they are asked for, so that importing the package costs nothing."""
+"""Names imported when they are asked for from the rooms beside, and names that have another now.
 
+A package whose names are of its own modules uses lazy_loader, which takes them from nowhere else.
+"""
+
+import ast
 import sys
 import warnings
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 
-def lazily(
-    package: str, homes: Mapping[str, str], old: Mapping[str, str] | None = None
-) -> tuple[Callable[[str], Any], Callable[[], Any]]:
-    """`__getattr__` and `__dir__` of a package, from the module inside it that each name lives in.
+def from_rooms(
+    package: str, file: str, old: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """`__getattr__`, `__dir__` and `__all__` of a package that offers names of the packages beside it.
 
-    A name that is its own module stands for that module; a home `"..room"` is the package beside.
-    `old` names are passed on as [`renamed`][] does.
+    **Arguments:**
+
+    - `package`, `file`: its `__name__` and `__file__`. The stub beside the file, `from ..room import Name as Name`,
+      says which names there are.
+    - `old`: passed on to [`renamed`][].
     """
-
-    of_old = renamed(package, old or {}, above=3)
+    stub = ast.parse(Path(file).with_suffix(".pyi").read_text())
+    homes = {
+        alias.name: "." * node.level + (node.module or "")
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    of_old = renamed(package, old, above=3)
 
     def get(name: str) -> Any:
         if name not in homes:
             return of_old(name)
-        home = homes[name]
-        module = import_module(home if home.startswith("..") else f".{home}", package)
-        value = module if home == name else getattr(module, name)
+        value = getattr(import_module(homes[name], package), name)
         setattr(sys.modules[package], name, value)
         return value
 
-    def names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *homes})
-
-    return get, names
+    return get, lambda: sorted({*vars(sys.modules[package]), *homes}), [*homes]
 
 
 def renamed(package: str, names: Mapping[str, str], above: int = 2) -> Callable[[str], Any]:

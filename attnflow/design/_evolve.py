@@ -11,9 +11,11 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-from ..core.checks import check, floating
+from ..core.checks import check, floating, whole
 from ._descent import SearchProblem, Task
 from ._resume import Checkpoint
+
+_MOST_TRIES = 10**6  # of a step: all of them run side by side
 
 _SEEDS = 3  # what the key is folded with
 
@@ -36,13 +38,9 @@ class Evolution:
         self.sigma = float(
             check(sigma, lambda s: ~(s > 0), "`sigma` must be positive; got zero or less.")
         )
-        if population is not None and (
-            isinstance(population, bool | np.ndarray)
-            or not hasattr(population, "__index__")
-            or population < 4
-        ):
-            raise ValueError(f"`population` must be an integer of at least 4; got {population!r}.")
-        self.population = None if population is None else int(population)
+        if population is not None:
+            population = whole("population", population, least=4, most=_MOST_TRIES)
+        self.population = population
 
     def __repr__(self) -> str:
         return f"Evolution(sigma={self.sigma:g}, population={self.population})"

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..core.callables import adapt, as_module
-from ..core.checks import boolean, check, floating
+from ..core.checks import boolean, check, floating, whole
 from ..flow import Consensus, Solution, consensus
 from ..geometry import AbstractManifold
 from ..observables import Misalignment, misalignment
@@ -87,11 +87,9 @@ class Integral(AbstractObjective):
 
     def __init__(self, observe: Any = None, points: int = 65):
         self.observe = adapt("observe", Misalignment() if observe is None else observe)
-        if not _is_whole(points) or points < 3:
-            raise ValueError(f"`points` must be an odd number of at least 3; got {points!r}.")
-        if int(points) % 2 == 0:
+        self.points = whole("points", points, least=3)
+        if self.points % 2 == 0:
             raise ValueError(f"`points` must be odd for Simpson's rule; got {points}: add one.")
-        self.points = int(points)
 
     @property
     def title(self) -> str:
@@ -195,9 +193,7 @@ class OfRun(AbstractObjective):
     ):
         self.function = as_module("function", function)
         self.observe, self.event, self.name = observe, event, name
-        if points is not None and (not _is_whole(points) or points < 2):
-            raise ValueError(f"`points` must be at least 2, or None for the end; got {points!r}.")
-        self.points = points
+        self.points = None if points is None else whole("points", points, least=2)
 
     @property
     def title(self) -> str:
@@ -274,7 +270,3 @@ def _name(observe: Any) -> str:
     inner = getattr(inner, "function", inner)
     name = getattr(inner, "__name__", type(inner).__name__)
     return "E" if name.lower() == "misalignment" else name
-
-
-def _is_whole(value: Any) -> bool:
-    return not isinstance(value, bool | np.ndarray) and hasattr(value, "__index__")

@@ -11,7 +11,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..geometry import AbstractManifold
 from ..model import AttentionField
-from ._kinks import kinks_of, stops_at_kinks
+from ._kinks import has_many_kinks, kinks_of
 from ._sides import breaks_of, jumps_of
 from ._steady import SteadySteps, felt_frequency
 from ._stops import GridStops, MarkedJumps, Stops
@@ -146,11 +146,6 @@ def adaptive(
     if breaks is not None or kinks is not None:
         controller = Stops(controller, breaks, kinks)  # pyright: ignore
     return ResumableController(controller)  # pyright: ignore[reportCallIssue]
-
-
-def has_many_kinks(field: AttentionField) -> bool:
-    """Whether the schedules have kinks that steps cannot end at."""
-    return bool(field.kinked) and not stops_at_kinks(field)
 
 
 def default_solver(field: AttentionField) -> diffrax.AbstractSolver:

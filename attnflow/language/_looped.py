@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key
 
-from ..core.checks import choose
+from ..core.checks import choose, whole
 from ..records import progress as bar
 from ._architecture import Architecture
 from ._draw import (
@@ -104,9 +104,7 @@ def looped(
     weights = _weights(model, weights)
     arch = as_architecture(model)
     ids = as_ids(arch, token_ids)
-    for name, value in (("passes", passes), ("chunk", chunk)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"`{name}` must be a whole number, one or more; got {value!r}.")
+    passes, chunk = whole("passes", passes), whole("chunk", chunk)
     choose("control", control, CONTROLS)
     choose("precision", precision, ("default", "high", "highest"))
     if isinstance(model, GPT) and weights == "trained":
@@ -161,7 +159,7 @@ def looped(
     if tokens is None:
         tokens = _embedded(model, arch, ids, key, dtype)
     h = jax.device_put(_in_chunks(tokens, chunk), shared)
-    whole = all(bool(np.isfinite(before["E"]).all()) for before in done)
+    finite = all(bool(np.isfinite(before["E"]).all()) for before in done)
     start = {name: np.asarray(x) for name, x in measure(jnp.asarray(tokens)).items()}
     with bar(total=passes, initial=len(done), unit="pass", show=progress) as ticks:
         for number in range(len(done) + 1, passes + 1):
@@ -174,7 +172,7 @@ def looped(
             found["seconds"] = np.asarray(time.perf_counter() - began)
             if number == 1:
                 found |= {f"start_{name}": x for name, x in start.items()}
-            if whole and not (whole := bool(np.isfinite(found["E"]).all())):
+            if finite and not (finite := bool(np.isfinite(found["E"]).all())):
                 _warn(number, found["E"])
             done.append(found)
             if kept is not None:

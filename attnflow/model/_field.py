@@ -14,10 +14,11 @@ from ..core.eager import one_program
 from ..geometry import AbstractManifold
 from ..schedules import (
     AbstractSchedule,
+    KnownKinks,
     all_breaks,
     all_jumps,
+    all_kinks,
     as_schedule,
-    kinked_parts,
     of_matrix_alone,
     of_product,
 )
@@ -206,9 +207,9 @@ class AttentionField(AbstractField):
         return of_matrix_alone(self.P)
 
     @property
-    def kinked(self) -> list[AbstractSchedule]:
-        """The schedules whose slope jumps at times no list holds (rectified sinusoids)."""
-        return kinked_parts(self._schedules)
+    def kinks(self) -> KnownKinks:
+        """Where the schedules' slopes jump at times that no list holds, as they say themselves."""
+        return all_kinks(*self._schedules)
 
     def logits(
         self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]

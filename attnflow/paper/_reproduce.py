@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
+from ..core.checks import whole
 from ..records import atomic_write, progress, writable_folder
 from ._claims import FigureData, PaperClaim, PaperReport
 from ._exception_4_2 import draw_exception_4_2, exception_4_2
@@ -108,8 +109,7 @@ def reproduce(
     # === check arguments
     folders = {"gpt2": gpt2, "gpt_neo": gpt_neo}
     wanted = _wanted(figures, folders)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"`seed` must be an integer of 0 or more; got {seed!r}.")
+    seed = whole("seed", seed, least=0)
     if jnp.zeros(()).dtype != jnp.float64:
         raise RuntimeError(
             "The paper's figures need 64-bit numbers; call jax.config.update('jax_enable_x64', True) "

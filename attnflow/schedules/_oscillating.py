@@ -11,6 +11,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 from ..core.checks import boolean, finite, is_concrete, scalar_time
 from ._base import AbstractSchedule
 from ._in_file import InFile
+from ._kinks import Kinks
 from ._range import Range, float64, same_transposed
 
 
@@ -76,10 +77,9 @@ class Sinusoid(AbstractSchedule):
         value = amplitude * jnp.sin(omega * scalar_time(t, dtype) + phase)
         return jnp.abs(value) if self.rectified else value
 
-    @property
-    def kinked(self) -> bool:
+    def kinks(self) -> tuple[Kinks, ...]:
         """A rectified sinusoid has a kink at each zero."""
-        return self.rectified
+        return (Kinks(self.omega, self.phase),) if self.rectified else ()
 
     @property
     def frequency(self) -> Float[Array, ""]:

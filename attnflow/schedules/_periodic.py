@@ -12,7 +12,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 from ..core.checks import check, finite, scalar_time, whole
 from ._base import AbstractSchedule, Constant, as_schedule
 from ._in_file import InFile
-from ._knowledge import kinked_parts
+from ._kinks import KnownKinks
 from ._lists import fastest
 from ._range import Range, float64
 
@@ -60,10 +60,6 @@ class Periodic(AbstractSchedule):
             period, lambda p: ~(p > 0), "`period` must be positive; got zero or less."
         )
         # The jumps of all periods are listed, and steps end at each.
-        if not hasattr(periods, "__index__"):
-            raise ValueError(f"`periods` must be a whole number; got {type(periods).__name__}.")
-        if isinstance(periods, int) and periods < 1:
-            raise ValueError(f"`periods` must be at least one; got {periods}.")
         self.periods = whole("periods", periods, most=10**7)
 
     def _phase(self, t) -> Array:
@@ -72,10 +68,9 @@ class Periodic(AbstractSchedule):
     def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         return self.schedule(self._phase(t))
 
-    @property
-    def kinked(self) -> bool:
-        """Whether the slope of $S$ jumps at times that no list holds."""
-        return bool(kinked_parts(self.schedule))
+    def kinks(self) -> KnownKinks:
+        """None where $S$ has none; else those of $S$ in one period, again and again, which is no rule."""
+        return "anywhere" if self.schedule.kinks() else ()
 
     @property
     def frequency(self) -> Float[Array, ""] | None:

@@ -12,6 +12,7 @@ from ..core.callables import as_module
 from ..core.checks import boolean, check_now, finite, is_concrete, room, whole
 from ._base import AbstractSchedule, Constant, as_schedule
 from ._in_file import InFile
+from ._kinks import KnownKinks
 from ._range import Range
 
 
@@ -117,6 +118,9 @@ class Function(AbstractSchedule):
     @property
     def jump_times(self) -> Float[Array, " jumps"] | None:
         return self._jump_times
+
+    def kinks(self) -> KnownKinks:
+        return "anywhere" if self.kinked else ()
 
 
 def _frequency(value) -> Array:

@@ -1,125 +1,13 @@
-"""Search: claims, what breaks them, and how hard it was tried; schedules by gradient."""
+"""Search: claims, what breaks them, and how hard it was tried; schedules by gradient.
 
-from typing import TYPE_CHECKING
+Nothing is imported until it is asked for, so that what is listed without computing needs no JAX: the
+names are those of the stub beside this file, `__init__.pyi`.
+"""
 
-from ..core.lazy import lazily as _lazily
+from ..core.lazy import from_rooms as _from_rooms
 
-if TYPE_CHECKING:
-    from ..claims import (
-        CLAIMS as CLAIMS,
-        STATED as STATED,
-        STATUSES as STATUSES,
-        AbstractConclusion as AbstractConclusion,
-        AbstractRate as AbstractRate,
-        AroundTop as AroundTop,
-        Claim as Claim,
-        Counterexample as Counterexample,
-        Evidence as Evidence,
-        Falls as Falls,
-        Findings as Findings,
-        Margin as Margin,
-        Polarisation as Polarisation,
-        ToConsensus as ToConsensus,
-        ToTheFirst as ToTheFirst,
-        ToTheTop as ToTheTop,
-        between as between,
-        case_of as case_of,
-        check_counterexample as check_counterexample,
-        earn as earn,
-        earn_null as earn_null,
-        falsify as falsify,
-        in_ball as in_ball,
-        in_cap as in_cap,
-        on_sphere as on_sphere,
-        positive as positive,
-        positive_definite as positive_definite,
-        read_counterexample as read_counterexample,
-        shrink as shrink,
-        symmetric as symmetric,
-        with_top as with_top,
-    )
-    from ..design import (
-        AbstractObjective as AbstractObjective,
-        Brief as Brief,
-        ConsensusTime as ConsensusTime,
-        CVaR as CVaR,
-        Evolution as Evolution,
-        Final as Final,
-        History as History,
-        Integral as Integral,
-        OfRun as OfRun,
-        Optimised as Optimised,
-        Standing as Standing,
-        baselines as baselines,
-        best_constant as best_constant,
-        brief_titles as brief_titles,
-        optimise as optimise,
-        standing as standing,
-        trainable as trainable,
-    )
-
-# Which module has each name; nothing is imported until it is asked for, so that what is listed without
-# computing needs no JAX. A test holds this table and the imports above to each other.
-_MODULES = {
-    "..claims": (
-        "AbstractConclusion",
-        "AbstractRate",
-        "AroundTop",
-        "CLAIMS",
-        "Claim",
-        "ToConsensus",
-        "Counterexample",
-        "Evidence",
-        "Falls",
-        "Findings",
-        "Margin",
-        "Polarisation",
-        "STATED",
-        "STATUSES",
-        "ToTheFirst",
-        "ToTheTop",
-        "between",
-        "case_of",
-        "check_counterexample",
-        "earn",
-        "earn_null",
-        "falsify",
-        "in_ball",
-        "in_cap",
-        "on_sphere",
-        "positive",
-        "positive_definite",
-        "read_counterexample",
-        "shrink",
-        "symmetric",
-        "with_top",
-    ),
-    "..design": (
-        "AbstractObjective",
-        "Brief",
-        "CVaR",
-        "ConsensusTime",
-        "Evolution",
-        "Final",
-        "History",
-        "Integral",
-        "OfRun",
-        "Optimised",
-        "Standing",
-        "baselines",
-        "best_constant",
-        "brief_titles",
-        "optimise",
-        "standing",
-        "trainable",
-    ),
-}
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
-
-__all__ = [*_HOME]  # pyright: ignore[reportUnsupportedDunderAll]
-
-__getattr__, __dir__ = _lazily(
+__getattr__, __dir__, __all__ = _from_rooms(
     __name__,
-    _HOME,
+    __file__,
     {"Consensus": "ToConsensus", "check": "check_counterexample", "read": "read_counterexample"},
 )

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Key
 from msgspec.structs import force_setattr
 
 from .. import schedules
+from ..core.checks import is_concrete
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -91,6 +92,8 @@ def built(value: Any) -> Any:
 
 def array_of(value: list) -> Array:
     """A list of a file as an array: floats; Booleans stay what they are, and whom it is for refuses them."""
+    if not is_concrete(value):  # an axis of a sweep put numbers in it
+        return jnp.asarray(value, float)
     array = np.asarray(value)
     if array.dtype == bool:
         return jnp.asarray(array)

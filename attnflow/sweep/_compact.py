@@ -43,10 +43,10 @@ def compact(store: Any) -> str:
     """
     home = Store(store)
     plan = home.plan()
-    missing = home.missing(plan)
+    missing = plan.shard_count - len(home.present(plan))
     if missing:
         raise ValueError(
-            f"`{home.address}` lacks {len(missing)} shards; run the sweep to its end, then compact it."
+            f"`{home.address}` lacks {missing} shards; run the sweep to its end, then compact it."
         )
     state = _state(home, plan)
     found = _record(home)
@@ -66,11 +66,12 @@ def compact(store: Any) -> str:
     return file
 
 
-def _state(home: Store, plan: Plan) -> str:
-    # All that the dataset follows from: its shards' names hold their checksums.
-    there = home.files()
-    words = "\n".join(there.get(shard.name, shard.name) for shard in plan.shards())
-    return hashlib.sha256(words.encode()).hexdigest()
+def _state(home: Store, plan: Plan) -> str | None:
+    """All that the dataset follows from: its shards' names hold their checksums. `None`: not all are there."""
+    there = home.present(plan)
+    if len(there) < plan.shard_count:
+        return None
+    return hashlib.sha256("\n".join(file for _, file in there).encode()).hexdigest()
 
 
 def _record(home: Store) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from ..spec.tables import Table, Uniform, check_rectangular
 from ._study import Point, show_path
 
 # Lists that choose shapes or structure, and are no numbers of the field.
-_STRUCTURAL = ("shape", "mask", "frozen")
+_STRUCTURAL = ("type", "shape", "mask", "frozen")
 
 
 class _Model(Table, frozen=True):

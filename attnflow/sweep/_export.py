@@ -21,7 +21,8 @@ def export(store: Any, path: str | os.PathLike) -> Path:
     """Write what a store holds as one file: `.nc` (netCDF) or `.parquet` (a table).
 
     The table has a row for each trajectory and time that is there, columns for axes, trial, time and
-    each variable. What is missing is left out of it, and NaN (or -1, or outcome 0) in netCDF.
+    each variable. What is missing is left out of it, and NaN (or -1, or outcome 0) in netCDF, which is
+    refused for a large grid of which hardly anything is there.
 
     **Arguments:**
 
@@ -71,11 +72,8 @@ def _write_parquet(home: Store, plan: Plan, path: Path) -> None:
 
 
 def _tables(home: Store, plan: Plan) -> Iterator[dict[str, np.ndarray]]:
-    there = home.files()
-    for shard in plan.shards():
-        if shard.name not in there:
-            continue
-        data = unpack(home.read(there[shard.name])).load()
+    for _, file in home.present(plan):
+        data = unpack(home.read(file)).load()
         count, times = data.sizes["trajectory"], data.sizes.get("time", 1)
         columns = {}
         for name in (*plan.study.axes, "trial"):

@@ -14,7 +14,8 @@ def open(store: Any) -> xr.Dataset:
 
     Dimensions are the axes of the grid, `trial`, and `time` where times were asked for. What is not
     there yet is missing: NaN, -1 for counts, 0 for `outcome`. It may be opened while the sweep runs;
-    what is there then is what is seen. `.chunk()` makes it a dataset of dask's.
+    what is there then is what is seen. `.chunk()` makes it a dataset of dask's. A grid may be of any size: to
+    read a large part of it of which hardly anything is there is refused.
 
     **Arguments:**
 

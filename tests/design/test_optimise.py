@@ -503,11 +503,11 @@ def test_bad_input_is_one_line_that_names_it(name, as_user):
     ("make", "message"),
     [
         (lambda: af.search.Integral(points=4), "`points` must be odd"),
-        (lambda: af.search.Integral(points=1), "`points` must be an odd number"),
+        (lambda: af.search.Integral(points=1), "`points` must be an integer, 3 or more; got 1"),
         (lambda: af.search.ConsensusTime(0.0), "`threshold` must be positive"),
         (lambda: af.search.CVaR(1.5), r"`fraction` must be in \]0, 1\]"),
         (lambda: af.search.Evolution(sigma=0.0), "`sigma` must be positive"),
-        (lambda: af.search.Evolution(population=2), "`population` must be an integer of at least"),
+        (lambda: af.search.Evolution(population=2), "`population` must be an integer, 4 or more"),
     ],
 )
 def test_bad_parts_are_refused(make, message, as_user):

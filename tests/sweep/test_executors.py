@@ -105,7 +105,7 @@ def _alive(pid: int) -> bool:
 
 @pytest.mark.parametrize("name", ["workers", "threads"])
 def test_a_pool_of_nothing_is_refused(name):
-    with pytest.raises(ValueError, match=f"`{name}` must be a positive whole number; got 0"):
+    with pytest.raises(ValueError, match=f"`{name}` must be a positive integer; got 0"):
         af.sweep.Pool(**{name: 0})
 
 
