@@ -22,6 +22,7 @@ from . import (
     theory as theory,
 )
 from .flow import (
+    Integrator as Integrator,
     ProjectedSolver as ProjectedSolver,
     ResumableController as ResumableController,
     consensus as consensus,

@@ -1,6 +1,7 @@
 """No public function compiles anew when it is called again: in a loop, or cell by cell in a notebook."""
 
 import inspect
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ Y = SPHERE.random(jr.key(0), (4,))
 V = jnp.array([1.0, 0.0, 0.0])
 SQUARE = theory.polygon(4, dim=3)
 CASE = bench.figure2_workload(t1=0.5)
+TOLERANCES = itertools.count(6.0, 0.5)
 POINTS = [bench.Point(1e-3, 1e-3, 1.0), bench.Point(1e-6, 1e-6, 2.0)]
 
 
@@ -39,6 +41,12 @@ CALLS: dict[str, Callable[[], Any]] = {
     "attnflow.iterate": lambda: af.iterate(af.AttentionLayers(field()), Y, depth=2),
     "attnflow.simulate": lambda: af.simulate(
         field(), Y, t1=1.0, observe={"E": lambda y: af.misalignment(y)}, event=lambda t, y: t - 0.5
+    ),
+    "attnflow.Integrator": lambda: af.simulate(
+        field(),
+        Y,
+        t1=1.0,
+        integrator=af.Integrator(rtol=10 ** -next(TOLERANCES), atol=1e-9, dt0=0.1),
     ),
     "attnflow.hemisphere_margin": lambda: af.hemisphere_margin(Y),
     "attnflow.pad": lambda: af.pad([Y, Y[:3]]),
@@ -75,6 +83,14 @@ CALLS: dict[str, Callable[[], Any]] = {
     ),
     "attnflow.ensemble.mean": lambda: af.ensemble.mean(
         lambda sol: sol.ys["E"][-1], field(), Y[None], t1=1.0, observe={"E": lambda y: y[0, 0]}
+    ),
+    "attnflow.ensemble.mean, with an Integrator": lambda: af.ensemble.mean(
+        lambda sol: sol.ys["E"][-1],
+        field(),
+        Y[None],
+        t1=1.0,
+        observe={"E": lambda y: y[0, 0]},
+        integrator=af.Integrator(rtol=10 ** -next(TOLERANCES), atol=1e-9),
     ),
     "attnflow.theory.angle_bound": lambda: theory.angle_bound(field(), Y, 0.5),
     "attnflow.theory.misalignment_bound": lambda: theory.misalignment_bound(field(), Y, 0.5),

@@ -7,6 +7,7 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from ..flow import simulate
 from ..observables import misalignment
@@ -46,7 +47,7 @@ class Gradients(eqx.Module):
 
 def gradients(
     case: Workload,
-    place: Callable[[Any], Any],
+    place: Callable[..., Array],
     rtols: Sequence[float],
     *,
     tight: float,

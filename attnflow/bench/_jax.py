@@ -7,6 +7,8 @@ import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from jaxtyping import PyTree
 
 from ._cases import Workload
 
@@ -31,8 +33,8 @@ def velocity(case: Workload) -> Callable[..., Any]:
 
 
 def diffrax_run(
-    case: Workload, solver: diffrax.AbstractSolver, **options: Any
-) -> Callable[..., Any]:
+    case: Workload, solver: diffrax.AbstractSolver, **options: object
+) -> Callable[..., PyTree[Array]]:
     """`diffeqsolve` of one start as a function of `(y0, matrix, rtol)`; tokens at the case's times."""
     field = velocity(case)
 
@@ -47,7 +49,7 @@ def diffrax_run(
             matrix,
             saveat=diffrax.SaveAt(ts=jnp.asarray(case.ts)),
             stepsize_controller=diffrax.PIDController(rtol=rtol, atol=rtol * case.dim**-0.5),
-            **{"max_steps": 2**20, **options},
+            **{"max_steps": 2**20, **options},  # pyright: ignore[reportArgumentType]
         ).ys
 
     return run

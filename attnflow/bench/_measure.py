@@ -33,7 +33,7 @@ class Point(NamedTuple):
     seconds: float
 
 
-def clock(run: Callable[[], Any], repeats: int = 3) -> Timing:
+def clock(run: Callable[[], object], repeats: int = 3) -> Timing:
     """Times `run` once, and then `repeats` times."""
     took = []
     for _ in range(repeats + 1):

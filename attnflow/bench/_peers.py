@@ -43,10 +43,11 @@ def _tokens(y):
     return y
 
 
-def ours(solver: diffrax.AbstractSolver | None = None, **options: Any) -> Solve:
+def ours(solver: diffrax.AbstractSolver | None = None, **options: object) -> Solve:
     """attnflow's ensembles, on all cores."""
 
     def solve(case: Workload, starts: np.ndarray, rtol: float) -> np.ndarray:
+        how: dict[str, Any] = options
         result = run(
             case.field,
             starts,
@@ -57,7 +58,7 @@ def ours(solver: diffrax.AbstractSolver | None = None, **options: Any) -> Solve:
             solver=solver,
             observe=_tokens,
             progress=False,
-            **options,
+            **how,
         )
         return np.asarray(result.ys)
 

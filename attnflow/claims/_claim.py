@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, PyTree
 
 from ..core.checks import instance, random_key
 from ..model import AttentionField
@@ -66,14 +66,14 @@ class Claim:
 
     name: str
     statement: str
-    draw: Callable[[Key[Array, ""], int, int], Any]
-    build: Callable[[Any], tuple[AttentionField, Float[Array, "tokens dim"]]]
+    draw: Callable[[Key[Array, ""], int, int], PyTree[Array]]
+    build: Callable[[PyTree[Array]], tuple[AttentionField, Float[Array, "tokens dim"]]]
     domain: Callable[[AttentionField, Float[Array, "tokens dim"]], list[Hypothesis]]
     conclusion: AbstractConclusion
     sizes: tuple[tuple[int, int], ...] = ((2, 2), (3, 2), (3, 3), (4, 3), (6, 3))
     source: str = ""
     almost: bool = True
-    shoot: Callable[..., Any] | None = None
+    shoot: Callable[..., object] | None = None
 
     def __post_init__(self):
         if not self.sizes or any(tokens < 2 or dim < 2 for tokens, dim in self.sizes):

@@ -4,9 +4,10 @@ import abc
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Real
+from jaxtyping import Array, Float
 
 from ..core.lapack import eigh
+from ..core.types import Scalar, Tokens
 from ..model import AttentionField
 from ..observables.directions import directions
 from ..theory import Exact
@@ -24,9 +25,7 @@ class AbstractConclusion(eqx.Module):
         """The conclusion in words."""
 
     @abc.abstractmethod
-    def margin(
-        self, field: AttentionField, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]
-    ) -> Float[Array, ""]:
+    def margin(self, field: AttentionField, t: Scalar, y: Tokens) -> Float[Array, ""]:
         """How far the tokens are from it: a smooth number, positive where it does not hold."""
 
     @property
@@ -42,9 +41,7 @@ class AbstractRate(AbstractConclusion):
     """
 
     @abc.abstractmethod
-    def value(
-        self, field: AttentionField, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]
-    ) -> Float[Array, ""]:
+    def value(self, field: AttentionField, t: Scalar, y: Tokens) -> Float[Array, ""]:
         """The quantity."""
 
 
@@ -54,7 +51,7 @@ class Margin(eqx.Module):
     field: AttentionField
     conclusion: AbstractConclusion
 
-    def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
+    def __call__(self, t: Scalar, y: Tokens) -> Float[Array, ""]:
         return self.conclusion.margin(self.field, t, y)
 
 
@@ -69,7 +66,7 @@ class ToConsensus(AbstractConclusion):
     def broken_by(self) -> Exact:
         return Exact("not consensus")
 
-    def margin(self, field, t, y):
+    def margin(self, field: AttentionField, t: Scalar, y: Tokens) -> Float[Array, ""]:
         x = directions(y, field.manifold)
         return jnp.mean(jnp.sum((x[:, None] - x[None]) ** 2, axis=-1)) / 2
 
@@ -85,7 +82,7 @@ class ToTheFirst(AbstractConclusion):
     def broken_by(self) -> Exact:
         return Exact("not consensus")
 
-    def margin(self, field, t, y):
+    def margin(self, field: AttentionField, t: Scalar, y: Tokens) -> Float[Array, ""]:
         x = directions(y, field.manifold)
         return jnp.mean(jnp.sum((x - x[:1]) ** 2, axis=-1)) / 2
 
@@ -101,7 +98,7 @@ class ToTheTop(AbstractConclusion):
     def broken_by(self) -> Exact:
         return Exact("not v", top=True)
 
-    def margin(self, field, t, y):
+    def margin(self, field: AttentionField, t: Scalar, y: Tokens) -> Float[Array, ""]:
         v = top_vector(field, t, y)
         v = v * jnp.where(jnp.dot(v, y[0]) < 0, -1, 1).astype(y.dtype)
         return jnp.mean(jnp.sum((directions(y) - v[None]) ** 2, axis=-1)) / 2
@@ -118,7 +115,7 @@ class Polarisation(AbstractConclusion):
     def broken_by(self) -> Exact:
         return Exact("not a line")
 
-    def margin(self, field, t, y):
+    def margin(self, field: AttentionField, t: Scalar, y: Tokens) -> Float[Array, ""]:
         x = directions(y, field.manifold)
         return 1 - eigh(x.T @ x / x.shape[0])[0][-1]
 
@@ -140,7 +137,7 @@ class AroundTop(AbstractConclusion):
     def broken_by(self) -> Exact | None:
         return Exact("not around v", top=True) if self.dimension == 1 else None
 
-    def margin(self, field, t, y):
+    def margin(self, field: AttentionField, t: Scalar, y: Tokens) -> Float[Array, ""]:
         L = eigh(_values(field, t, y))[1][:, -self.dimension :]
         inside = jnp.sum((directions(y) @ L) ** 2, axis=1)
         return self.dimension / y.shape[1] - jnp.mean(inside)
@@ -163,11 +160,11 @@ class Falls(AbstractRate):
         v = top_vector(field, t, y) if self.top else jnp.eye(y.shape[1], dtype=y.dtype)[0]
         return v * jnp.where(jnp.dot(v, y[0]) < 0, -1, 1).astype(y.dtype)
 
-    def margin(self, field, t, y):
+    def margin(self, field: AttentionField, t: Scalar, y: Tokens) -> Float[Array, ""]:
         v = self._vector(field, t, y)
         return -(field(t, y) @ v)[jnp.argmin(y @ v)]
 
-    def value(self, field, t, y):
+    def value(self, field: AttentionField, t: Scalar, y: Tokens) -> Float[Array, ""]:
         return 1 - jnp.min(y @ self._vector(field, t, y))
 
 

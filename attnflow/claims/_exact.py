@@ -4,6 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 from msgspec.structs import replace
 
 from ..core.checks import instance, number
@@ -15,7 +16,9 @@ from ..spec import AttentionTable, Case, Manifold, Time, Tokens
 _KERNELS = {Softmax: "softmax", Exponential: "exp", Hardmax: "hardmax"}
 
 
-def case_of(field: AttentionField, y0: Any, *, title: str = "", t1: float = 20.0) -> Case:
+def case_of(
+    field: AttentionField, y0: Float[Array, "tokens dim"], *, title: str = "", t1: float = 20.0
+) -> Case:
     """The case whose `build()` gives this field and start: every number is kept to its last digit.
 
     **Raises:**

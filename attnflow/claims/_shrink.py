@@ -120,8 +120,9 @@ def _flat(found: _Found) -> tuple[AttentionField | None, Any]:
     end = found.evidence.equilibrium
     rows = y0 if end is None else jnp.concatenate([y0, 4 * end])
     B = np.linalg.svd(np.asarray(rows), full_matrices=False)[2][: y0.shape[1] - 1]
+    P: Any = _compressed(field.P, B)
     smaller = AttentionField(
-        Sphere(y0.shape[1] - 1), P=_compressed(field.P, B), U=_compressed(field.U, B),
+        Sphere(y0.shape[1] - 1), P=P, U=_compressed(field.U, B),
         mask=field.mask, kernel=field.kernel, scale=field.scale,
     )  # fmt: skip
     return smaller, y0 @ jnp.asarray(B.T)

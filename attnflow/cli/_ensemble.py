@@ -112,6 +112,7 @@ def _run(
     def sample(key):
         return case.tokens.draw(field.manifold, key).astype(y0.dtype)
 
+    how: dict[str, Any] = {**options, "ts": ts}
     result = ensemble.run(
         field,
         sample,
@@ -120,7 +121,7 @@ def _run(
         until=None if until is None else consensus(until),
         observe={"misalignment": misalignment},
         slots=slots,
-        **{**options, "ts": ts},
+        **how,
     )
     return result, np.asarray(ts)
 

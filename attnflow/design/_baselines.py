@@ -12,14 +12,16 @@ from ..model import AttentionField
 from ..schedules import Constant, Modulated, Sinusoid
 from ._evolve import Evolution
 from ._optimised import Optimised
-from ._trainable import Ball
+from ._trainable import Ball, Searched
 
 _INSIDE = 0.9999  # of the bound
 _MULTIPLES = (-1.0, -0.25, 0.25, 0.5, 1.0)
 _RANDOM = 3
 
 
-def baselines(found: Optimised, key: Key[Array, ""], *, constant: bool = True) -> dict[str, Any]:
+def baselines(
+    found: Optimised, key: Key[Array, ""], *, constant: bool = True
+) -> dict[str, Searched]:
     """Schedules within the same bound that a search should beat, by name.
 
     `P = 0`; multiples of the identity up to the bound, either sign; random constants at the bound; the

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,8 @@ from ._brief_tables import Given, Search
 from ._objectives import CVaR
 from ._optimise import optimise
 from ._optimised import Optimised
+from ._trainable import Searched
+from ._values import SearchStarts
 
 if TYPE_CHECKING:
     from ._standing import Standing
@@ -123,7 +125,7 @@ class Brief(Table, frozen=True, kw_only=True):
             dtype=self.dtype,
         )
 
-    def begin(self, key: Key[Array, ""]) -> Any:
+    def begin(self, key: Key[Array, ""]) -> Searched:
         """The schedule to begin with: of P alone, or by name."""
         dim, dtype = self.manifold.build().dim, jnp.dtype(self.dtype)
         made = {}
@@ -138,7 +140,7 @@ class Brief(Table, frozen=True, kw_only=True):
         manifold, tokens, dtype = self.manifold.build(), self.tokens, jnp.dtype(self.dtype)
         return lambda key: tokens.draw(manifold, key).astype(dtype)
 
-    def starts(self) -> Any:
+    def starts(self) -> SearchStarts:
         """As `optimise` takes them: one start, a fixed set, or the sampler."""
         if self.search.number is not None:
             return self.sampler()
@@ -149,7 +151,7 @@ class Brief(Table, frozen=True, kw_only=True):
     def held_back(self) -> Float[Array, "n tokens dim"]:
         """The starts of the report: others than the search had, but for a search from one start."""
         if self.search.single:
-            return self.starts()[None]
+            return self.case().build()[1][None]
         return self._drawn(_HELD, self.search.held_back or _DRAWN)
 
     def _drawn(self, fold: int, count: int) -> Array:
@@ -165,7 +167,7 @@ class Brief(Table, frozen=True, kw_only=True):
         self,
         store: str | os.PathLike | None = None,
         progress: bool = True,
-        report: Callable[[dict[str, Any]], Any] | None = None,
+        report: Callable[[dict[str, float]], object] | None = None,
     ) -> Optimised:
         """Do the search.
 

@@ -12,6 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from ..core.checks import check, floating, whole
+from ..core.types import Scalar
 from ._descent import SearchProblem, Task
 from ._resume import Checkpoint
 
@@ -33,10 +34,10 @@ class Evolution:
     - `population`: tries a step, run side by side; `4 + 3 log n` unless given.
     """
 
-    def __init__(self, sigma: Any = 0.5, population: int | None = None):
-        sigma = floating("sigma", sigma)
+    def __init__(self, sigma: Scalar = 0.5, population: int | None = None):
+        first = floating("sigma", sigma)
         self.sigma = float(
-            check(sigma, lambda s: ~(s > 0), "`sigma` must be positive; got zero or less.")
+            check(first, lambda s: ~(s > 0), "`sigma` must be positive; got zero or less.")
         )
         if population is not None:
             population = whole("population", population, least=4, most=_MOST_TRIES)

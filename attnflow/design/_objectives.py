@@ -2,15 +2,17 @@
 
 import abc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
+import diffrax
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from ..core.callables import adapt, as_module
 from ..core.checks import boolean, check, floating, whole
+from ..core.types import Functions, Scalar
 from ..flow import Consensus, Solution, consensus
 from ..geometry import AbstractManifold
 from ..observables import Misalignment, misalignment
@@ -51,10 +53,10 @@ class Final(AbstractObjective):
     ```
     """
 
-    observe: Callable[..., Any]
+    observe: Callable[..., object]
     log: bool = eqx.field(static=True)
 
-    def __init__(self, observe: Any = None, log: bool = False):
+    def __init__(self, observe: Callable[..., object] | None = None, log: bool = False):
         self.observe = adapt("observe", Misalignment() if observe is None else observe)
         self.log = boolean("log", log)
 
@@ -82,10 +84,10 @@ class Integral(AbstractObjective):
     - `points`: equidistant times of the rule, odd, at least 3.
     """
 
-    observe: Callable[..., Any]
+    observe: Callable[..., object]
     points: int = eqx.field(static=True)
 
-    def __init__(self, observe: Any = None, points: int = 65):
+    def __init__(self, observe: Callable[..., object] | None = None, points: int = 65):
         self.observe = adapt("observe", Misalignment() if observe is None else observe)
         self.points = whole("points", points, least=3)
         if self.points % 2 == 0:
@@ -133,7 +135,7 @@ class ConsensusTime(AbstractObjective):
     manifold: AbstractManifold | None
 
     def __init__(
-        self, threshold: Any = 0.01, log: bool = True, manifold: AbstractManifold | None = None
+        self, threshold: Scalar = 0.01, log: bool = True, manifold: AbstractManifold | None = None
     ):
         event: Consensus = consensus(threshold, manifold)
         self.threshold, self.log, self.manifold = event.threshold, boolean("log", log), manifold
@@ -176,22 +178,22 @@ class OfRun(AbstractObjective):
     ```
     """
 
-    function: Any
-    observe: Any
-    event: Any
+    function: Callable[[Solution], ArrayLike]
+    observe: Functions | None
+    event: Functions | diffrax.Event | None
     points: int | None = eqx.field(static=True)
     name: str = eqx.field(static=True)
 
     def __init__(
         self,
-        function: Callable[[Solution], Any],
+        function: Callable[[Solution], ArrayLike],
         *,
-        observe: Any = None,
+        observe: Functions | None = None,
         points: int | None = None,
-        event: Any = None,
+        event: Functions | diffrax.Event | None = None,
         name: str = "objective",
     ):
-        self.function = as_module("function", function)
+        self.function = cast(Callable[[Solution], ArrayLike], as_module("function", function))
         self.observe, self.event, self.name = observe, event, name
         self.points = None if points is None else whole("points", points, least=2)
 
@@ -210,7 +212,9 @@ class OfRun(AbstractObjective):
         return jnp.asarray(self.function(solution))
 
 
-def as_objective(objective: Any) -> AbstractObjective:
+def as_objective(
+    objective: AbstractObjective | Callable[[Solution], ArrayLike],
+) -> AbstractObjective:
     """An objective as it is; a function of a solution as one."""
     if isinstance(objective, AbstractObjective):
         return objective
@@ -219,7 +223,8 @@ def as_objective(objective: Any) -> AbstractObjective:
             "`objective` must be Final, Integral, ConsensusTime, OfRun or a function of a solution; "
             f"got {type(objective).__name__}."
         )
-    return OfRun(objective, name=getattr(objective, "__name__", "objective"))
+    function: Any = objective
+    return OfRun(function, name=getattr(objective, "__name__", "objective"))
 
 
 class CVaR(eqx.Module):
@@ -235,10 +240,10 @@ class CVaR(eqx.Module):
 
     fraction: Float[Array, ""]
 
-    def __init__(self, fraction: Any):
-        fraction = floating("fraction", fraction)
+    def __init__(self, fraction: Scalar):
+        part = floating("fraction", fraction)
         message = "`fraction` must be in ]0, 1]; got a value outside."
-        self.fraction = check(fraction, lambda f: ~((f > 0) & (f <= 1)), message)
+        self.fraction = check(part, lambda f: ~((f > 0) & (f <= 1)), message)
 
 
 def collected(risk: Any, values: Float[Array, " n"], counts: Array) -> Float[Array, ""]:

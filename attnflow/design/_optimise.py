@@ -3,7 +3,7 @@
 import functools
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import equinox as eqx
 import jax
@@ -16,44 +16,65 @@ from jaxtyping import Array, Key
 from ..core.arrays import cast_floats
 from ..core.checks import boolean, check, choose, floating, instance, random_key, whole
 from ..core.recognised import recognised
+from ..core.types import Scalar
+from ..flow import Integrator, IntegratorOptions, Solution, merged
 from ..model import AttentionField
 from ..records import digest_of, progress as bar
 from ._descent import SearchProblem, Task, descent
 from ._evolve import Evolution, evolve
-from ._objectives import as_objective, as_risk
+from ._objectives import AbstractObjective, CVaR, as_objective, as_risk
 from ._optimised import History, Optimised
 from ._resume import Checkpoint
-from ._trainable import Model, as_bounds, as_searched, names_of, trainable as free_numbers
-from ._values import CHUNK, options_for
+from ._trainable import (
+    Bounds,
+    Model,
+    Searched,
+    Trainable,
+    as_bounds,
+    as_searched,
+    names_of,
+    trainable as free_numbers,
+)
+from ._values import CHUNK, SearchStarts, options_for, sort_keywords
 
 # One object for all searches: an optimiser is compiled into its program. The rate is data.
 _ADAM = optax.chain(optax.scale_by_adam(), optax.scale(-1.0))
+_RATE = 0.05
+_OF_ONE_CALL = ("trainable", "restarts", "store", "progress", "report")  # not of one made again
 _INIT = 0  # what the key is folded with, as in _descent
 
 
+class OptimiseOptions(IntegratorOptions, total=False):
+    """The keywords of [`optimise`][attnflow.search.optimise] that have a default for most searches."""
+
+    trainable: Trainable | None
+    rate: Scalar
+    number: int | None
+    risk: str | CVaR
+    restarts: int
+    chunk: int
+    patience: int | None
+    store: str | os.PathLike[str] | None
+    progress: bool
+    report: Callable[[dict[str, float]], object] | None
+    t0: Scalar
+    args: object
+
+
 def optimise(
-    objective: Any,
-    schedule: Any,
+    objective: AbstractObjective | Callable[[Solution], Scalar],
+    schedule: Searched | Callable[[Key[Array, ""]], Searched],
     *,
-    field: AttentionField | Callable[[Any], AttentionField],
-    starts: Any,
-    t1: Any,
+    field: AttentionField | Callable[..., AttentionField],
+    starts: SearchStarts,
+    t1: Scalar,
     key: Key[Array, ""],
     goal: str = "minimise",
-    bounds: Any = None,
-    trainable: Any = None,
-    optimiser: Any = None,
-    rate: Any = 0.05,
+    bounds: Bounds = None,
+    optimiser: optax.GradientTransformation | Evolution | None = None,
     steps: int = 200,
-    number: int | None = None,
-    risk: Any = "mean",
-    restarts: int = 1,
-    chunk: int = CHUNK,
-    patience: int | None = None,
-    store: str | os.PathLike | None = None,
-    progress: bool = True,
-    report: Callable[[dict[str, Any]], Any] | None = None,
-    **options: Any,
+    integrator: Integrator | None = None,
+    **options: Unpack[OptimiseOptions],
 ) -> Optimised:
     r"""Search over schedules $P(t)$, $U(t)$ with the gradient of an objective through the solver.
 
@@ -78,20 +99,27 @@ def optimise(
     - `goal`: `"minimise"` or `"maximise"`.
     - `bounds`: `b` for $\|M(t)\|_F < b$ at every time and head, `(b, "spectral")`, or a function from
       schedule to schedule; for a dictionary of schedules, a dictionary of these.
-    - `trainable`: what is free, as in [`trainable`][attnflow.search.trainable].
     - `optimiser`: any optax optimiser (L-BFGS with its line search included); Adam at `rate`, falling
       to zero along a cosine, unless given; or [`Evolution`][attnflow.search.Evolution] (CMA-ES), which
       needs no gradient: for hardmax and objectives that jump.
     - `steps`: at most so many.
-    - `risk`: over starts: `"mean"`, `"worst"`, or [`CVaR`][attnflow.search.CVaR]`(fraction)`.
+    - `integrator`: how the runs are integrated, an [`Integrator`][]; or by keyword: `rtol`, `atol`,
+      `solver`, `controller`, `dt0`, `adjoint`, `reduce`, `max_steps`, each described there. A keyword
+      beside an integrator replaces what that has.
+
+    Further `options`:
+
+    - `trainable`: what is free, as in [`trainable`][attnflow.search.trainable].
+    - `rate`: of Adam, 0.05 unless given.
+    - `number`: how many starts a sampler draws.
+    - `risk`: over starts: `"mean"` (the default), `"worst"`, or [`CVaR`][attnflow.search.CVaR]`(fraction)`.
     - `restarts`: searches side by side, from so many schedules drawn by `schedule`, on the same starts.
     - `chunk`: starts worked at a time: memory is that of one chunk.
     - `patience`: stop after so many steps without a new best.
     - `store`: a file to go on from. Written aside and renamed every few seconds; a search that was
       killed and is started again with the same arguments ends with the same bits as one left alone.
-    - `progress`: a bar on a terminal. `report`: called after each step with its numbers.
-    - `options`: as in [`simulate`][]: `t0`, `rtol`, `atol`, `solver`, `controller`, `dt0`, `adjoint`,
-      `reduce`, `max_steps`, `args`.
+    - `progress`: `False` for no bar on a terminal. `report`: called after each step with its numbers.
+    - `t0`, `args`: as in [`simulate`][].
 
     The best of a search is taken by its own starts where these are fixed. With fresh ones it is taken
     by a further set of `number` starts, drawn once, which no gradient sees, every twentieth of the way.
@@ -106,7 +134,8 @@ def optimise(
 
     **Raises:**
 
-    `ValueError` for bad arguments; `RuntimeError` where no step could be taken.
+    `ValueError` for bad arguments and for a keyword that is none; `RuntimeError` where no step could be
+    taken.
 
     ```python
     sphere = af.Sphere(3)
@@ -119,6 +148,8 @@ def optimise(
     ```
     """
     # === check arguments
+    own, rest = sort_keywords("optimise, nor of simulate", options, OptimiseOptions)
+    integrator = merged(integrator, own)
     again = functools.partial(
         optimise,
         objective,
@@ -129,27 +160,26 @@ def optimise(
         goal=goal,
         bounds=bounds,
         optimiser=optimiser,
-        rate=rate,
         steps=steps,
-        number=number,
-        risk=risk,
-        chunk=chunk,
-        patience=patience,
-        **options,
+        integrator=integrator,
+        **{name: value for name, value in rest.items() if name not in _OF_ONE_CALL},
     )
-    key, progress = random_key("key", key), boolean("progress", progress)
+    key, progress = random_key("key", key), boolean("progress", rest.get("progress", True))
+    report, patience = rest.get("report"), rest.get("patience")
     if not callable(field):
         instance("field", field, AttentionField, "an AttentionField, or a function of the schedule")
     if not (optimiser is None or isinstance(optimiser, Evolution) or hasattr(optimiser, "init")):
         instance("optimiser", optimiser, Evolution, "an optimiser of optax, or an Evolution")
     if report is not None:
         instance("report", report, Callable, "a function of the step, or None")
-    field, starts = (recognised(f) if callable(f) else f for f in (field, starts))
-    objective, risk = as_objective(objective), as_risk(risk)
+    if not isinstance(field, AttentionField):
+        field = recognised(field)
+    given_starts = recognised(starts) if callable(starts) else starts
+    objective, risk = as_objective(objective), as_risk(rest.get("risk", "mean"))
     goal = choose("goal", goal, ("minimise", "maximise"))
-    steps, restarts = _count("steps", steps), _count("restarts", restarts)
-    chunk = _count("chunk", chunk)
-    rate = floating("rate", rate)
+    steps, restarts = _count("steps", steps), _count("restarts", rest.get("restarts", 1))
+    chunk = _count("chunk", rest.get("chunk", CHUNK))
+    rate = floating("rate", rest.get("rate", _RATE))
     if rate.ndim:
         raise ValueError(f"`rate` must be one positive number; got shape {rate.shape}.")
     message = "`rate` must be one positive number; got another."
@@ -160,32 +190,33 @@ def optimise(
     first, many = _schedules(schedule, key, restarts)
     names = names_of(first, field)
     model = Model(field, as_bounds(bounds, names))
-    spec = free_numbers(first, trainable)
-    free, rest = eqx.partition(many, spec)
+    spec = free_numbers(first, rest.get("trainable"))
+    free, others = eqx.partition(many, spec)
     if not jax.tree.leaves(free):
         raise ValueError("`trainable` leaves nothing to change; choose an array of the schedule.")
     example = model(first)
 
     # === where runs start
-    starts, sampler, number = _starts(starts, number, example)
-    shape = jax.eval_shape(sampler, key) if sampler is not None else starts[0]
-    free, rest, model = (cast_floats(x, shape.dtype) for x in (free, rest, model))
-    given = options_for(objective, example, shape.shape, shape.dtype, t1, options)
+    fixed, sampler, number = _starts(given_starts, rest.get("number"), example)
+    shape = jax.eval_shape(sampler, key) if sampler is not None else fixed[0]
+    free, others, model = (cast_floats(x, shape.dtype) for x in (free, others, model))
+    when = {name: rest[name] for name in ("t0", "args") if name in rest}
+    given = options_for(objective, example, shape, integrator, t1=t1, **when)
     sign = jnp.asarray(1.0 if goal == "minimise" else -1.0, shape.dtype)
-    task = Task(objective, model, jax.tree.map(jnp.asarray, rest), given, risk, sign, chunk)
+    task = Task(objective, model, jax.tree.map(jnp.asarray, others), given, risk, sign, chunk)
     first_rate = None if optimiser is not None else rate.astype(shape.dtype)
-    problem = SearchProblem(task, starts, sampler, number, key, steps, patience, first_rate)
+    problem = SearchProblem(task, fixed, sampler, number, key, steps, patience, first_rate)
     engine = _ADAM if optimiser is None else optimiser
 
     # === run
     digest = digest_of(
-        (free, rest, model, given, objective, risk, problem.starts(0), jr.key_data(key)),
+        (free, others, model, given, objective, risk, problem.starts(0), jr.key_data(key)),
         (goal, risk if isinstance(risk, str) else "CVaR", restarts, number, chunk),
         (type(objective).__name__, type(given.solver).__name__, type(given.adjoint).__name__),
         (repr(engine) if isinstance(engine, Evolution) else "optax", first_rate, steps),
     )
     history = History(restarts)
-    place = Checkpoint(store, digest, history)
+    place = Checkpoint(rest.get("store"), digest, history)
     run: Any = evolve if isinstance(engine, Evolution) else descent
     with bar(total=steps, description="search", unit="step", show=progress) as shown:
         try:

@@ -5,6 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from ..model import AttentionField
+from ._objectives import AbstractObjective
+from ._trainable import Searched
+
 _KINDS = {"loss": float, "norm": float, "least": float, "failed": int, "skipped": bool}
 
 
@@ -89,12 +93,12 @@ class Optimised:
     - `again`: `optimise` with the same arguments but those it is given; nothing is stored.
     """
 
-    schedule: Any
-    field: Any
+    schedule: Searched
+    field: AttentionField
     value: float
     values: np.ndarray
-    initial: Any
-    objective: Any
+    initial: Searched
+    objective: AbstractObjective
     goal: str
     history: History
     reason: str

@@ -1,8 +1,8 @@
 """Where a found schedule stands: against baselines, reference and limit, on starts that nothing was tuned on."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Unpack
 
 import diffrax
 import equinox as eqx
@@ -15,6 +15,8 @@ from jaxtyping import Array, Key
 from .. import theory
 from ..core.arrays import cast_floats
 from ..core.checks import floating
+from ..core.types import Scalar
+from ..flow import Integrator, IntegratorOptions, merged
 from ..model import AttentionField
 from ..observables import Misalignment
 from ..records import progress as bar
@@ -22,12 +24,11 @@ from ._baselines import baselines as own_baselines
 from ._descent import Task
 from ._objectives import AbstractObjective, ConsensusTime, Final, Integral, simpson
 from ._optimised import Optimised
-from ._trainable import as_searched, with_schedule
-from ._values import options_for, values
+from ._trainable import Searched, as_searched, with_schedule
+from ._values import SearchStarts, options_for, sort_keywords, values
 
 _CHECKED = 8  # starts that are integrated again
 _TIGHTER, _IMPLICIT = 1e-3, 0.1
-_SIMULATE = ("t0", "rtol", "atol", "solver", "controller", "dt0", "reduce", "max_steps", "args")
 
 
 @dataclasses.dataclass
@@ -117,17 +118,25 @@ class Standing:
         return "\n".join(lines)
 
 
+class StandingOptions(IntegratorOptions, total=False):
+    """Keywords of [`standing`][attnflow.search.standing] that take the place of the search's."""
+
+    t0: Scalar
+    args: object
+
+
 def standing(
     found: Optimised,
-    starts: Any,
+    starts: SearchStarts,
     *,
-    baselines: dict[str, Any] | None = None,
+    baselines: Mapping[str, Searched] | None = None,
     key: Key[Array, ""] | None = None,
     number: int | None = None,
-    t1: Any = None,
+    t1: Scalar | None = None,
     chunk: int | None = None,
     progress: bool = True,
-    **options: Any,
+    integrator: Integrator | None = None,
+    **options: Unpack[StandingOptions],
 ) -> Standing:
     r"""The objective of a found schedule beside what can be known and what is easily had.
 
@@ -144,8 +153,11 @@ def standing(
     - `baselines`: schedules by name; those of [`baselines`][attnflow.search.baselines] with `key` unless
       given. `{}` for none.
     - `key`: of a sampler, and of what is random in baselines.
-    - `t1`, `chunk`, `options`: in place of the search's, for every contender: a longer horizon, or a
-      solver for stiff flows where what was found holds tokens apart for long.
+    - `t1`, `chunk`: in place of the search's, for every contender: a longer horizon, say.
+    - `integrator`: in place of the search's [`Integrator`][], for every contender; or by keyword what is
+      to replace a part of it, such as `solver` for stiff flows, where what was found holds tokens apart
+      for long: `rtol`, `atol`, `solver`, `controller`, `dt0`, `adjoint`, `reduce`, `max_steps`.
+    - `t0`, `args`: in place of the search's.
 
     **Raises:**
 
@@ -157,16 +169,19 @@ def standing(
     """
     if not isinstance(found, Optimised):
         raise ValueError(f"`found` must come from optimise; got {type(found).__name__}.")
+    own, rest = sort_keywords("standing, nor of simulate", options, StandingOptions)
     starts = _starts(found, starts, key, number)
     if baselines is None:
         baselines = own_baselines(found, jr.key(0) if key is None else jr.fold_in(key, 1))
     task = found.task
-    if t1 is not None or options:
-        kept = found.again.keywords | {"t1": task.options.t1 if t1 is None else t1} | options
-        given = {k: v for k, v in kept.items() if k in options or k in _SIMULATE}
-        new = options_for(
-            found.objective, found.field, starts.shape[1:], starts.dtype, kept["t1"], given
-        )
+    if t1 is not None or integrator is not None or options:
+        kept = found.again.keywords
+        if integrator is None:  # an adjoint is not asked for here
+            integrator = dataclasses.replace(kept["integrator"], adjoint=None)
+        when = {name: kept[name] for name in ("t0", "args") if name in kept} | rest
+        when["t1"] = task.options.t1 if t1 is None else t1
+        how = merged(integrator, own)
+        new = options_for(found.objective, found.field, starts[0], how, **when)
         task = eqx.tree_at(lambda x: x.options, task, new)
     if chunk is not None:
         task = dataclasses.replace(task, chunk=chunk)

@@ -1,19 +1,29 @@
 """Which numbers of a schedule a search may change, and how what it changes is kept within bounds."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, PyTree, Real
 
 from .. import schedules
 from ..core.checks import check, choose, finite, is_concrete
+from ..core.types import Scalar
 from ..model import AttentionField
 from ..schedules import AbstractSchedule, Bounded
 
+# What a search is over: a schedule or array, a dictionary of these, or a module that a function makes a field of.
+OneSchedule: TypeAlias = eqx.Module | Real[ArrayLike, "..."]
+Searched: TypeAlias = OneSchedule | Mapping[str, OneSchedule]
+# Of one schedule, or by name: a number, a number and a norm, a function from schedule to schedule.
+OneBound: TypeAlias = Scalar | tuple[Scalar, str] | Callable[..., object] | None
+Bounds: TypeAlias = OneBound | Mapping[str, OneBound]
+# A function of a leaf, or a tree of Booleans like the schedule.
+Trainable: TypeAlias = Callable[[Array], bool] | eqx.Module | Mapping[str, eqx.Module]
 
-def trainable(schedule: Any, where: Any = None) -> Any:
+
+def trainable(schedule: PyTree, where: Trainable | None = None) -> PyTree[bool]:
     """A pytree of Booleans like `schedule`: which of its arrays a search changes.
 
     All floating-point arrays but what a schedule says is never trained (`never_trained`: times, and what

@@ -1,51 +1,61 @@
 """The objective of each of many starts, in the memory of one chunk of them."""
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..core.arrays import cast_floats
 from ..core.checks import floating
-from ..flow import Options, assemble, make_options
+from ..core.types import Scalar
+from ..flow import Integrator, Options, assemble, make_options, sort_options
 from ..model import AttentionField
 from ._objectives import AbstractObjective
 
 CHUNK = 16
-_OPTIONS = ("rtol", "atol", "dt0", "solver", "controller", "adjoint", "max_steps", "args")
+
+# Tokens of one start, of many, or a function of a key that draws one.
+SearchStarts: TypeAlias = (
+    Real[ArrayLike, "*starts tokens dim"] | Callable[..., Float[Array, "tokens dim"]]
+)
 
 
 def options_for(
-    objective: AbstractObjective, field: AttentionField, shape: Any, dtype: Any, t1: Any, given: Any
+    objective: AbstractObjective,
+    field: AttentionField,
+    starts: jax.ShapeDtypeStruct | Array,
+    integrator: Integrator,
+    *,
+    t1: Scalar,
+    t0: Scalar = 0.0,
+    args: object = None,
 ) -> Options:
-    """The options of the runs that an objective is of, from what `simulate` takes.
+    """The options of the runs that an objective is of, for starts of one shape and dtype."""
+    begin, end = floating("t0", t0), floating("t1", t1)
+    asked = objective.asks(begin, end)
+    shape = tuple(starts.shape)
+    return make_options(
+        field, shape, starts.dtype, integrator, t0=begin, t1=end, args=args, **asked
+    )
+
+
+def sort_keywords(
+    function: str, options: Mapping[str, Any], allowed: type
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Keywords that are an integrator's, and the others.
 
     **Raises:**
 
-    `ValueError` for what `simulate` does not take, and for what the objective asks for itself.
+    `ValueError` for a keyword that is none, and for what the objective asks for itself.
     """
     for name in ("ts", "observe", "event", "dense", "throw"):
-        if name in given:
+        if name in options:
             raise ValueError(f"`{name}` is asked for by the objective; give it to OfRun instead.")
-    unknown = set(given) - {*_OPTIONS, "t0", "reduce"}
-    if unknown:
-        raise ValueError(f"`{min(unknown)}` is no argument of optimise, nor of simulate.")
-    t0, t1 = floating("t0", given.get("t0", 0.0)), floating("t1", t1)
-    asked = {"ts": None, "observe": None, "event": None} | objective.asks(t0, t1)
-    return make_options(
-        field,
-        tuple(shape),
-        jnp.dtype(dtype),
-        t0=t0,
-        t1=t1,
-        **asked,
-        **{name: given.get(name) for name in _OPTIONS},
-        dense=False,
-        reduce=given.get("reduce", True),
-    )
+    return sort_options(function, options, allowed, ValueError)
 
 
 def values(

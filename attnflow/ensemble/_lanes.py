@@ -7,9 +7,10 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ..core.callables import adapt
+from ..core.types import Scalar, Tokens
 from ..flow import FirstOf, Options, Problem, assemble
 from ..model import AttentionField
 from ._starts import Recipe, start_is_good
@@ -61,9 +62,9 @@ class OfField(eqx.Module):
     - `make`: a function of the field, or an observer's class: `OfField(af.Energy)`.
     """
 
-    make: Callable[[AttentionField], Callable[..., Any]] = eqx.field(static=True)
+    make: Callable[[AttentionField], Callable[..., PyTree[Array]]] = eqx.field(static=True)
 
-    def __call__(self, t, y, args):
+    def __call__(self, t: Scalar, y: Tokens, args: object) -> PyTree[Array]:
         raise TypeError("OfField is an observer of ensembles; elsewhere make it of the field.")
 
 

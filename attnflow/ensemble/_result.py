@@ -4,6 +4,7 @@ import enum
 from typing import Any
 
 import numpy as np
+from jaxtyping import PyTree
 
 
 class Outcome(enum.IntEnum):
@@ -65,7 +66,18 @@ class Records:
     - `stats`: `num_steps`, `num_accepted_steps`, `num_rejected_steps`.
     """
 
-    def __init__(self, *, number, ts, ys, saved, t1, outcome, event, stats):
+    def __init__(
+        self,
+        *,
+        number: np.ndarray,
+        ts: np.ndarray | None,
+        ys: PyTree[np.ndarray],
+        saved: np.ndarray,
+        t1: np.ndarray,
+        outcome: np.ndarray,
+        event: PyTree[np.ndarray] | None,
+        stats: dict[str, np.ndarray],
+    ):
         self.number = number
         self.ts = ts
         self.ys = ys
@@ -105,7 +117,15 @@ class Ensemble:
       (`None` for solvers whose evaluations are not fixed).
     """
 
-    def __init__(self, *, records, summaries, outcomes, reduction, work):
+    def __init__(
+        self,
+        *,
+        records: Records | None,
+        summaries: dict[str, Any],
+        outcomes: dict[Outcome, int],
+        reduction: str,
+        work: dict[str, Any],
+    ):
         self.records = records
         self.summaries = summaries
         self.outcomes = outcomes

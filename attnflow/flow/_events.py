@@ -7,10 +7,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optimistix as optx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PyTree
 
 from ..core.callables import adapt
 from ..core.checks import check, floating, instance
+from ..core.types import Scalar, Tokens
 from ..geometry import AbstractManifold
 from ..model.reductions import AbstractLift, Identity
 from ..observables import misalignment
@@ -26,11 +27,11 @@ class Consensus(eqx.Module):
     threshold: Float[Array, ""]
     manifold: AbstractManifold | None = None
 
-    def __call__(self, t, y, args=None) -> Float[Array, ""]:
+    def __call__(self, t: Scalar, y: Tokens, args: object = None) -> Float[Array, ""]:
         return misalignment(y, self.manifold) - self.threshold.astype(y.dtype)
 
 
-def consensus(threshold, manifold: AbstractManifold | None = None) -> Consensus:
+def consensus(threshold: Scalar, manifold: AbstractManifold | None = None) -> Consensus:
     r"""The event that ends a run at consensus: $E(y) \le$ `threshold`.
 
     **Arguments:**
@@ -201,13 +202,19 @@ def build_event(events: Events, lift: AbstractLift, t0, y0, args) -> diffrax.Eve
 
 
 def how_ended(
-    event: diffrax.Event, mask: Any, t, y, args, ended: Bool[Array, ""]
-) -> tuple[Any, Any]:
+    event: diffrax.Event,
+    mask: PyTree[Array] | None,
+    t: Array,
+    y: Tokens,
+    args: PyTree,
+    ended: Bool[Array, ""],
+) -> tuple[PyTree[Array], PyTree[Array]]:
     """Which event ended a run at `(t, y)`, tokens, and which were NaN there while none happened."""
     if isinstance(event.cond_fn, FirstOf):
         return event.cond_fn.on_tokens().which(t, y, args, ended)
     any_nan, functions = event.cond_fn
-    lost, own = mask
+    both: Any = mask
+    lost, own = both
     structure = jax.tree.structure(functions, is_leaf=callable)
     each = jnp.stack(any_nan.each(t, y, args))
     undefined = list(ended & lost & (each | ~jnp.any(each)))

@@ -10,6 +10,7 @@ from jaxtyping import Array, ArrayLike, Real
 
 from ..core.arrays import cast_floats
 from ..core.checks import boolean, check, is_concrete, real, room, whole
+from ..core.types import Functions
 from ..model import AttentionLayers
 from ..model.reductions import Identity
 from ._observe import Lifted, as_observers
@@ -21,9 +22,9 @@ def iterate(
     y0: Real[ArrayLike, "tokens dim"],
     *,
     depth: int,
-    observe: Any = None,
+    observe: Functions | None = None,
     throw: bool = True,
-    args: Any = None,
+    args: object = None,
 ) -> Solution:
     r"""Tokens through `depth` layers of eq. (1), the start included: `depth + 1` saves.
 

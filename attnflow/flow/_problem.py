@@ -1,6 +1,6 @@
 """One flow problem assembled: reduction, controller, solver, events, observers; the one place for it."""
 
-from typing import Any
+from typing import Any, cast
 
 import diffrax
 import equinox as eqx
@@ -139,7 +139,8 @@ def assemble(field: AttentionField, y0: Float[Array, "tokens dim"], options: Opt
     if field.normalisation.starts_on_manifold:
         y0 = field.manifold.project(y0)
     whole = field
-    field, x0, lift = field.reduce(y0, how=o.reduce)
+    reduced, x0, lift = field.reduce(y0, how=o.reduce)
+    field = cast(AttentionField, reduced)  # of the kind that it was
     if o.controller is None:
         controller: Any = adaptive(field, o.rtol, o.atol, o.t0, o.t1, whole)
     else:

@@ -13,9 +13,11 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Key
+from jax.typing import DTypeLike
+from jaxtyping import Array, ArrayLike, Int, Key
 
 from ..core.checks import choose, whole
+from ..core.types import Device
 from ..records import progress as bar
 from ._architecture import Architecture
 from ._draw import (
@@ -39,7 +41,7 @@ _CHUNK = 10
 
 def looped(
     model: GPT | Architecture | str,
-    token_ids: Any,
+    token_ids: Int[ArrayLike, "..."] | Sequence[Sequence[int]],
     *,
     passes: int,
     feed_forward: bool = True,
@@ -49,9 +51,9 @@ def looped(
     store: str | PathLike | None = None,
     hold: bool = True,
     chunk: int = _CHUNK,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     precision: str = "highest",
-    devices: Sequence[Any] | None = None,
+    devices: Sequence[Device] | None = None,
     progress: bool = True,
 ) -> Looped:
     r"""Passes through a model one after the other, and the misalignment of its tokens after every block.
@@ -130,7 +132,7 @@ def looped(
         "weights": weights,
         "feed_forward": bool(feed_forward),
         "control": control,
-        "dtype": dtype.name,
+        "dtype": jnp.dtype(dtype).name,
         "precision": precision,
         "prompts": len(ids),
         "length": ids.shape[1],
@@ -152,7 +154,7 @@ def looped(
     mesh = Mesh(np.asarray(devices), ("prompts",))
     everywhere = NamedSharding(mesh, PartitionSpec())
     shared = NamedSharding(mesh, PartitionSpec(None, "prompts"))
-    plan = Plan(arch, bool(feed_forward), control, dtype.name, precision)
+    plan = Plan(arch, bool(feed_forward), control, jnp.dtype(dtype).name, precision)
     source, norm = jax.device_put(
         _source(model, arch, weights, key, bool(feed_forward), dtype, hold), everywhere
     )

@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -84,7 +83,7 @@ class Branch:
 
 
 def continuation(
-    family: Callable[[Any], AttentionField],
+    family: Callable[..., AttentionField],
     y: Float[Array, "tokens dim"],
     values: Real[ArrayLike, " values"] | Sequence[float],
     *,

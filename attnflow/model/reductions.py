@@ -7,7 +7,7 @@ shapes, never from values, so the decision is the same under `jit` and `vmap`.
 import abc
 import copy
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -26,7 +26,7 @@ class AbstractField(eqx.Module):
     manifold: eqx.AbstractVar[AbstractManifold]
     P: eqx.AbstractVar[AbstractSchedule]
     U: eqx.AbstractVar[AbstractSchedule | None]
-    drift: eqx.AbstractVar[Callable[..., Any] | None]
+    drift: eqx.AbstractVar[Callable[..., Array] | None]
 
 
 _Field = TypeVar("_Field", bound=AbstractField)
@@ -74,7 +74,7 @@ class Combine(AbstractLift):
 class Reduction(NamedTuple):
     """A field and start in reduced coordinates, and the lift back."""
 
-    field: Any  # of the kind that was reduced
+    field: AbstractField  # of the kind that was reduced
     y0: Float[Array, "tokens reduced"]
     lift: AbstractLift
 

@@ -4,6 +4,7 @@ from ._base import (
     AbstractSchedule as AbstractSchedule,
     Congruent as Congruent,
     Constant as Constant,
+    GivenSchedule as GivenSchedule,
     Scaled as Scaled,
     Sum as Sum,
     as_schedule as as_schedule,

@@ -35,7 +35,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Real
+from jaxtyping import Array, ArrayLike, Float, PyTree, Real
 
 from ._in_file import InFile, plain
 from ._kinks import KnownKinks, all_kinks
@@ -284,7 +284,7 @@ def _forget(cls: type[AbstractTimed]) -> None:
             setattr(cls, name, vars(next(filter(general, owners)))[name])
 
 
-def of_matrix_alone(tree: Any) -> bool:
+def of_matrix_alone(tree: PyTree) -> bool:
     r"""Whether the scores of the schedules inside are $x_i^\top M(t)\, y_j$ and nothing more."""
     is_leaf = lambda x: isinstance(x, AbstractTimed) and x.adds_to_scores  # noqa: E731
     return not any(is_leaf(leaf) for leaf in jax.tree.leaves(tree, is_leaf=is_leaf))

@@ -1,6 +1,7 @@
 """Schedules that oscillate: entrywise sinusoids and Fourier sums."""
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..core.checks import boolean, finite, is_concrete, scalar_time
+from ..core.types import Numbers
 from ._base import AbstractSchedule
 from ._in_file import InFile
 from ._kinks import Kinks
@@ -54,7 +56,9 @@ class Sinusoid(AbstractSchedule):
         rectified=(bool, False),
     )
 
-    def __init__(self, amplitude, omega, phase: Any = 0.0, rectified: bool = False):
+    def __init__(
+        self, amplitude: Numbers, omega: Numbers, phase: Numbers = 0.0, rectified: bool = False
+    ):
         self.amplitude = finite("amplitude", amplitude)
         self.omega = finite("omega", omega)
         self.phase = finite("phase", phase)
@@ -89,7 +93,7 @@ class Sinusoid(AbstractSchedule):
     def jump_times(self) -> None:
         return None
 
-    def congruence(self, left, right) -> AbstractSchedule:
+    def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         if self.rectified or self.omega.ndim or self.phase.ndim:
             return super().congruence(left, right)
         return Sinusoid(left @ (self.amplitude @ right), self.omega, self.phase)
@@ -137,7 +141,7 @@ class Fourier(AbstractSchedule):
         "fourier", constant="numbers", cosine="array", sine="array", omega=float
     )
 
-    def __init__(self, constant, cosine, sine, omega):
+    def __init__(self, constant: Numbers, cosine: Numbers, sine: Numbers, omega: Numbers):
         self.constant = finite("constant", constant)
         self.cosine = finite("cosine", cosine)
         self.sine = finite("sine", sine)
@@ -168,11 +172,11 @@ class Fourier(AbstractSchedule):
     def jump_times(self) -> None:
         return None
 
-    def congruence(self, left, right) -> AbstractSchedule:
+    def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         fold = lambda m: left @ (m @ right)  # noqa: E731
         return Fourier(fold(self.constant), fold(self.cosine), fold(self.sine), self.omega)
 
-    def mapped(self, f, linear: bool = False) -> "Fourier | None":
+    def mapped(self, f: Callable[[Array], Array], linear: bool = False) -> "Fourier | None":
         if not linear:
             return None
         cosine, sine = jax.vmap(f)(self.cosine), jax.vmap(f)(self.sine)

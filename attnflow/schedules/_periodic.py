@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..core.checks import check, finite, scalar_time, whole
-from ._base import AbstractSchedule, Constant, as_schedule
+from ..core.types import Scalar
+from ._base import AbstractSchedule, Constant, GivenSchedule, as_schedule
 from ._in_file import InFile
 from ._kinks import KnownKinks
 from ._lists import fastest
@@ -51,7 +52,7 @@ class Periodic(AbstractSchedule):
     never_trained: ClassVar = ("period",)
     in_file: ClassVar = InFile("periodic", schedule="schedule", period=float, periods=int)
 
-    def __init__(self, schedule, period, periods):
+    def __init__(self, schedule: GivenSchedule, period: Scalar, periods: int):
         self.schedule = as_schedule("schedule", schedule)
         period = finite("period", period)
         if period.ndim:
@@ -96,16 +97,16 @@ class Periodic(AbstractSchedule):
         begins = jnp.arange(self.periods + 1).astype(period.dtype) * period
         return (begins[:, None] + inside[None, :]).ravel()
 
-    def apply(self, t, y):
+    def apply(self, t: Real[ArrayLike, ""], y: Array) -> Array:
         return self.schedule.apply(self._phase(t), y)
 
-    def bilinear(self, t, x, y):
+    def bilinear(self, t: Real[ArrayLike, ""], x: Array, y: Array) -> Array:
         return self.schedule.bilinear(self._phase(t), x, y)
 
-    def square_norm(self, t):
+    def square_norm(self, t: Real[ArrayLike, ""]) -> Array:
         return self.schedule.square_norm(self._phase(t))
 
-    def congruence(self, left, right) -> AbstractSchedule:
+    def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         inner = self.schedule.congruence(left, right)
         return Periodic(inner, self.period, self.periods)
 

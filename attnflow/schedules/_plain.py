@@ -10,7 +10,8 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..core.callables import as_module
 from ..core.checks import boolean, check_now, finite, is_concrete, room, whole
-from ._base import AbstractSchedule, Constant, as_schedule
+from ..core.types import Numbers, Scalar
+from ._base import AbstractSchedule, Constant, GivenSchedule, as_schedule
 from ._in_file import InFile
 from ._kinks import KnownKinks
 from ._range import Range
@@ -35,7 +36,7 @@ class ScaledIdentity(AbstractSchedule):
     never_trained: ClassVar = ()
     in_file: ClassVar = InFile("scaled-identity", coefficient="schedule", dim=int)
 
-    def __init__(self, coefficient, dim: int):
+    def __init__(self, coefficient: GivenSchedule, dim: int):
         self.coefficient = as_schedule("coefficient", coefficient)
         if len(self.coefficient.shape) > 1:
             raise ValueError(
@@ -59,11 +60,11 @@ class ScaledIdentity(AbstractSchedule):
     def jump_times(self) -> Float[Array, " jumps"] | None:
         return self.coefficient.jump_times
 
-    def apply(self, t, y):
+    def apply(self, t: Real[ArrayLike, ""], y: Array) -> Array:
         c = self.coefficient(t).astype(y.dtype)
         return c * y if c.ndim == 0 else c[:, None, None] * y[None]
 
-    def congruence(self, left, right) -> AbstractSchedule:
+    def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         return self.coefficient * Constant(left @ right)
 
     def range_from(self, t0: float) -> Range:
@@ -98,7 +99,14 @@ class Function(AbstractSchedule):
 
     never_trained: ClassVar = ("_frequency", "_jump_times")
 
-    def __init__(self, function: Callable, *, frequency=None, jump_times=None, kinked=False):
+    def __init__(
+        self,
+        function: Callable,
+        *,
+        frequency: Scalar | None = None,
+        jump_times: Numbers | None = None,
+        kinked: bool = False,
+    ):
         self.kinked = boolean("kinked", kinked)
         self.function = as_module("function", function)
         self._frequency = None if frequency is None else _frequency(frequency)

@@ -195,8 +195,9 @@ class Output(Table, frozen=True):
         if ("lyapunov" in asked) != (self.v is not None):
             raise ValueError("`v` and the observable lyapunov go together; give both or neither")
 
-    def make(self, name: str, field: Any) -> Callable[..., Any]:
-        """The observable of that name; energy and residual are made of the field."""
+    def make(self, name: str, field: AttentionField | None) -> Callable[..., object]:
+        """The observable of that name; energy and residual are made of the field, others need none."""
+        of: Any = field
         make: dict[str, Callable[[], Any]] = {
             "misalignment": observables.Misalignment,
             "aligned_pairs": lambda: observables.AlignedPairs(self.threshold),
@@ -205,8 +206,8 @@ class Output(Table, frozen=True):
             "effective_rank": observables.EffectiveRank,
             "hemisphere_margin": observables.HemisphereMargin,
             "lyapunov": lambda: observables.Lyapunov(built(self.v)),
-            "energy": lambda: observables.Energy(field),
-            "residual": lambda: observables.Residual(field.manifold),
+            "energy": lambda: observables.Energy(of),
+            "residual": lambda: observables.Residual(of.manifold),
         }
         return make[name]()
 
@@ -264,7 +265,7 @@ class Case(Table, frozen=True, kw_only=True):
         ts = jnp.linspace(time.t0, time.t1, time.points, dtype=dtype)
         return field, y0, {"t0": time.t0, "t1": time.t1, "ts": ts, **solver}
 
-    def observers(self, field: AttentionField) -> dict[str, Callable[..., Any]]:
+    def observers(self, field: AttentionField) -> dict[str, Callable[..., object]]:
         """The observables of `[output]` by name, ready for `simulate(observe=...)`.
 
         Unless the file names them: misalignment, order parameter, clusters, effective rank,

@@ -14,7 +14,7 @@ import xarray as xr
 from ..core.words import loads
 from ..records import atomic_write
 from ._dataset import from_shards
-from ._folder import SCRATCH, Local
+from ._folder import SCRATCH, Address, Local
 from ._pack import COMPRESSED, add_entry
 from ._plan import Plan
 from ._store import Damaged, Store
@@ -22,7 +22,7 @@ from ._store import Damaged, Store
 _CHUNK = 2**24  # bytes, of a compacted dataset
 
 
-def compact(store: Any) -> str:
+def compact(store: Address) -> str:
     """Put all shards of a complete store into one dataset, which `open` reads from then on.
 
     The shards stay: they are what a study is extended from and checked by. The file can be read

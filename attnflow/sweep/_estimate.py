@@ -3,11 +3,12 @@
 from collections import Counter
 from typing import Any, NamedTuple
 
+from ._folder import Address
 from ._plan import Plan, differences
 from ._probe import probe, shard_bytes, shard_size
 from ._status import in_bytes, in_words
 from ._store import Store
-from ._study import Study, as_study
+from ._study import Spec, Study, as_study
 
 
 class Estimate(NamedTuple):
@@ -56,7 +57,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(
-    spec: Any, store: Any = None, *, shard_seconds: float = 10.0, progress: bool = True
+    spec: Spec, store: Address | None = None, *, shard_seconds: float = 10.0, progress: bool = True
 ) -> Estimate:
     """Time a few trajectories of each shape and say what the study would take; nothing is written.
 

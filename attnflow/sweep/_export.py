@@ -6,18 +6,18 @@ import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..records import atomic_write
 from ._dataset import from_shards
+from ._folder import Address
 from ._pack import unpack
 from ._plan import Plan
 from ._store import Store
 
 
-def export(store: Any, path: str | os.PathLike) -> Path:
+def export(store: Address, path: str | os.PathLike) -> Path:
     """Write what a store holds as one file: `.nc` (netCDF) or `.parquet` (a table).
 
     The table has a row for each trajectory and time that is there, columns for axes, trial, time and

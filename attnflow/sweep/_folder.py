@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from ..core.words import loads
 from ..records import atomic_write
@@ -54,7 +54,11 @@ class Folder(Protocol):
         ...
 
 
-def open_folder(address: Any) -> Folder:
+# A folder: its path, or an address with `://`.
+Address: TypeAlias = str | os.PathLike
+
+
+def open_folder(address: Address) -> Folder:
     """A folder on this machine, or an address with `://`, such as `s3://bucket/sweep`."""
     address = os.fspath(address)
     if "://" not in address:

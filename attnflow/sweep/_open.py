@@ -1,15 +1,14 @@
 """`open`: a store as one lazy dataset, complete or not."""
 
-from typing import Any
-
 import xarray as xr
 
 from ._compact import read_compact
 from ._dataset import from_shards
+from ._folder import Address
 from ._store import Store
 
 
-def open(store: Any) -> xr.Dataset:
+def open(store: Address) -> xr.Dataset:
     """The results of a sweep as a dataset that reads what is asked for, when it is asked for.
 
     Dimensions are the axes of the grid, `trial`, and `time` where times were asked for. What is not

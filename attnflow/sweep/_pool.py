@@ -56,7 +56,7 @@ class Pool(Executor):
         with self._guard:
             return [pid for worker in self._all if (pid := worker.process.pid) is not None]
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+    def submit(self, fn: Callable[..., object], /, *args: object, **kwargs: object) -> Future:
         """As in `concurrent.futures`."""
         return self._hands.submit(self._work, fn, args, kwargs)
 

@@ -5,22 +5,23 @@ import logging
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from ..core.checks import whole
 from ..ensemble import Outcome
 from ..records import progress as bar, versions
 from ._compact import compact as compact_store
 from ._estimate import check_extends
+from ._folder import Address
 from ._plan import Plan, Shard, is_same
 from ._probe import probe, shard_size
 from ._shard import make
 from ._status import Status, status
 from ._store import Store
-from ._study import Study, as_study
+from ._study import Spec, Study, as_study
 
 logger = logging.getLogger("attnflow.sweep")
 
@@ -29,10 +30,19 @@ _IN_FLIGHT = 4096  # tasks that an executor is given at a time
 _HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
+@runtime_checkable
+class Submits(Protocol):
+    """What computes elsewhere: executors of `concurrent.futures`, clients of dask."""
+
+    def submit(self, fn: Callable[..., object], /, *args: object) -> Future:
+        """The promise of `fn(*args)`."""
+        ...
+
+
 def run(
-    spec: Any,
-    store: Any,
-    executor: Any = None,
+    spec: Spec,
+    store: Address,
+    executor: Submits | None = None,
     *,
     shard_seconds: float = 10.0,
     retries: int = 2,

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..ensemble import Outcome
 from ._compact import damaged_dataset
+from ._folder import Address
 from ._probe import shard_bytes
 from ._store import Store
 
@@ -73,7 +74,7 @@ class Status:
         return "\n".join(lines)
 
 
-def status(store: Any, *, verify: bool = False) -> Status:
+def status(store: Address, *, verify: bool = False) -> Status:
     """What is in a store now; a running sweep is not disturbed.
 
     **Arguments:**

@@ -21,7 +21,7 @@ import msgspec
 from ..core.checks import shown
 from ..core.words import loads
 from ..records import versions
-from ._folder import Folder, open_folder
+from ._folder import Address, Folder, open_folder
 from ._pack import checksum
 from ._plan import Plan, Shard, is_shard_name
 from ._study import Study, from_builtins
@@ -53,7 +53,7 @@ def _measured(one: Any) -> list[Any]:
 class Store:
     """A store at an address; nothing is kept in memory, so that what is there counts."""
 
-    def __init__(self, address: Any):
+    def __init__(self, address: Address):
         self.folder: Folder = open_folder(address)
         self.address = self.folder.address
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, UnsetType
@@ -291,7 +291,11 @@ def from_builtins(raw: Any) -> Study:
         raise ValueError(what if what.startswith("$") else f"${where}: {what}") from error
 
 
-def as_study(spec: Any) -> Study:
+# A study, the path of its file, or the name of a ready one.
+Spec: TypeAlias = Study | str | os.PathLike
+
+
+def as_study(spec: Spec) -> Study:
     """What `spec=` may be: a study, a path, a ready name."""
     if isinstance(spec, Study):
         return spec

@@ -8,11 +8,11 @@ from ..model import AttentionField
 from ._axes import canonical
 from ._blocks import blocks
 from ._shard import run_options, trajectory as draw, wide
-from ._study import as_study
+from ._study import Spec, as_study
 
 
 def trajectory(
-    spec: Any, coordinates: dict[str, Any] | None = None, *, trial: int = 0
+    spec: Spec, coordinates: dict[str, Any] | None = None, *, trial: int = 0
 ) -> tuple[AttentionField, jax.Array, dict[str, Any]]:
     """Field, start and options of one trajectory of a study, to look at it more closely.
 

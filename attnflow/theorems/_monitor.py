@@ -1,12 +1,13 @@
 """`monitor`: what theorems predict, watched along a run; the first violation is found."""
 
 from dataclasses import dataclass
-from typing import Any
 
+import equinox as eqx
 import numpy as np
 from jaxtyping import ArrayLike, Real
 
 from ..core.checks import instance
+from ..core.types import Scalar
 from ..flow import Solution
 from ..model import AttentionField
 from ..observables import Misalignment
@@ -85,7 +86,7 @@ class Monitor:
                     self._watched[f"{key}: {quantity.name}"] = (key, quantity)
 
     @property
-    def observe(self) -> dict[str, Any]:
+    def observe(self) -> dict[str, eqx.Module]:
         """Observers by name, for `simulate(..., observe=monitor.observe)`; misalignment among them."""
         watched = {name: quantity.observer for name, (_, quantity) in self._watched.items()}
         return {"E": Misalignment(), **watched}
@@ -143,7 +144,7 @@ def monitor(
     field: AttentionField,
     y0: Real[ArrayLike, "tokens dim"],
     *,
-    t0: Any = 0.0,
+    t0: Scalar = 0.0,
     found: Verdicts | None = None,
 ) -> Monitor:
     """The predictions for a field and a start as observables, and a judge of the run.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ class Quantity:
     observer: eqx.Module
     rule: Literal["falls", "grows", "zero", "above", "below", "equals"]
     bound: float = 0.0
-    expected: Callable[[np.ndarray], Any] | None = None
+    expected: Callable[[np.ndarray], ArrayLike] | None = None
     until: float = np.inf
 
     def excess(self, ts: np.ndarray, values: np.ndarray) -> np.ndarray:

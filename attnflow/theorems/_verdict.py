@@ -4,6 +4,7 @@ import re
 import textwrap
 from dataclasses import dataclass, field, replace
 
+import equinox as eqx
 import numpy as np
 
 from ._hypothesis import Hypothesis, Plain
@@ -33,7 +34,7 @@ class Prediction:
     quantities: tuple[Quantity, ...] = ()
 
     @property
-    def lyapunov(self):
+    def lyapunov(self) -> eqx.Module | None:
         """The first quantity that never rises."""
         falling = (q.observer for q in self.quantities if q.rule == "falls")
         return next(falling, None)

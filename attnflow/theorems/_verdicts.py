@@ -5,6 +5,7 @@ from typing import Any
 from jaxtyping import ArrayLike, Real
 
 from ..core.checks import instance, shown
+from ..core.types import Scalar
 from ..model import AttentionField
 from . import _closed_forms, _literature, _paper
 from ._hypotheses import no_drift
@@ -36,7 +37,7 @@ def verdicts(
     field: AttentionField,
     y0: Real[ArrayLike, "tokens dim"],
     *,
-    t0: Any = 0.0,
+    t0: Scalar = 0.0,
     assume: tuple[str, ...] = (),
 ) -> Verdicts:
     r"""Which theorems apply to a field and a start, why or why not, and what they predict.
@@ -90,5 +91,6 @@ def verdicts(
     if unknown:
         allowed = ", ".join(repr(name) for name in _ASSUMABLE)
         raise ValueError(f"`assume` must be a tuple of {allowed}; got {shown(unknown[0])}.")
-    setting = Setting(field, y0, t0)
+    begin: Any = t0  # made a number there
+    setting = Setting(field, y0, begin)
     return Verdicts({name: judge(setting, tuple(assume)) for name, judge in _THEOREMS.items()})

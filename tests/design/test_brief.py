@@ -262,8 +262,9 @@ def asked(monkeypatch):
 
     def optimise(objective, schedule, **options):
         calls.append(SimpleNamespace(objective=objective, schedule=schedule, **options))
+        field = af.AttentionField(af.Sphere(3), P=jnp.eye(3))
         return af.search.Optimised(
-            *([None] * 2), 0.0, np.zeros(1), *([None] * 2), "minimise", af.search.History(1), "",
+            field.P, field, 0.0, np.zeros(1), field.P, Final(), "minimise", af.search.History(1), "",
             0.0, {}, None, None,
         )  # fmt: skip
 
