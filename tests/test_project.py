@@ -84,10 +84,13 @@ def _readme_commands() -> list[str]:
 
 def test_the_readmes_examples_run_and_end_in_consensus():
     text = (ROOT / "README.md").read_text()
-    one, many, theory, search = re.findall(r"```python\n(.*?)```", text, re.S)
+    one, precise, many, theory, search = re.findall(r"```python\n(.*?)```", text, re.S)
     names = {}
     exec(one, names)
     assert names["sol"].ys["E"][-1] < 1e-6
+    exec(precise, names)
+    assert names["sol"].y1.shape == names["y0"].shape
+    assert af.misalignment(names["sol"].y1) < 1e-9
     exec(many.replace("100_000", "70"), names)
     assert names["result"].reached.all()
     exec(theory, names)

@@ -106,7 +106,7 @@ class Optimised:
     settings: dict[str, Any]
     task: Any = dataclasses.field(repr=False)
     again: Any = dataclasses.field(repr=False)
-    optimiser: Any = dataclasses.field(default=None, repr=False)
+    optimiser: object = dataclasses.field(default=None, repr=False)
 
     @property
     def sign(self) -> float:

@@ -11,7 +11,8 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ..core.callables import adapt
 from ..core.types import Scalar, Tokens
-from ..flow import FirstOf, Options, Problem, assemble
+from ..flow import Options, Problem, assemble
+from ..flow.events import FirstOf
 from ..model import AttentionField
 from ._starts import Recipe, start_is_good
 

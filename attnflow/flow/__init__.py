@@ -1,12 +1,6 @@
 """Running the model: assembled problems, projected solvers, events, observers, layers."""
 
 from ._control import ResumableController as ResumableController, TokenNorm as TokenNorm
-from ._events import (
-    Consensus as Consensus,
-    FirstOf as FirstOf,
-    consensus as consensus,
-    how_ended as how_ended,
-)
 from ._integrator import (
     Integrator as Integrator,
     IntegratorOptions as IntegratorOptions,
@@ -26,3 +20,8 @@ from ._simulate import (
     simulate as simulate,
 )
 from ._solution import Solution as Solution
+from .events import (
+    Consensus as Consensus,
+    consensus as consensus,
+    how_ended as how_ended,
+)

@@ -18,9 +18,9 @@ from ..core.checks import boolean, check, floating, is_concrete
 from ..core.types import Functions, Scalar
 from ..model import AttentionField
 from ._control import default_solver, default_tolerances
-from ._events import Events, as_events
 from ._integrator import Integrator, check_first_step, check_tolerances
 from ._observe import as_observers
+from .events import Events, as_events
 
 _DENSE_BYTES = 2**31
 _CHECKPOINTS, _MOST_CHECKPOINTS, _CHECKPOINT_VALUES = 256, 1024, 2**15

@@ -11,13 +11,13 @@ from jaxtyping import Array, Float
 from ..model import AttentionField
 from ..model.reductions import AbstractLift
 from ._control import adaptive, with_breaks
-from ._events import FirstOf, build_event, how_ended
 from ._observe import Lifted, Tokens, mark_missing
 from ._options import Options
 from ._projected import ProjectedSolver
 from ._quiet import without_callbacks
 from ._sides import SidedSolver, breaks_of
 from ._solution import NONFINITE, Dense, Solution
+from .events import FirstOf, build_event, how_ended
 
 
 class Problem(eqx.Module):

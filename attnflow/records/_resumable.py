@@ -60,7 +60,7 @@ class Resumable:
             self.written = time.monotonic()
 
 
-def digest_of(*parts: Any) -> str:
+def digest_of(*parts: object) -> str:
     """SHA-256 of the arrays of pytrees, where they are in them, and of everything else as text."""
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_flatten_with_path(parts)[0]:

@@ -1,7 +1,7 @@
 r"""The kinks of a schedule by a rule: at the zeros of a sine, followed as a run goes and never listed."""
 
 import math
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -54,9 +54,19 @@ class Kinks(eqx.Module):
 KnownKinks = tuple[Kinks, ...] | Literal["anywhere"]
 
 
-def all_kinks(*schedules) -> KnownKinks:
+@runtime_checkable
+class HasKinks(Protocol):
+    """What answers for its kinks: a schedule, or a part of one."""
+
+    def kinks(self) -> KnownKinks: ...
+
+
+def all_kinks(*schedules: HasKinks) -> KnownKinks:
     """The kinks of all the schedules together."""
-    found = [schedule.kinks() for schedule in schedules]
-    if "anywhere" in found:
-        return "anywhere"
-    return tuple(kinks for each in found for kinks in each)
+    rules: list[Kinks] = []
+    for schedule in schedules:
+        kinks = schedule.kinks()
+        if kinks == "anywhere":
+            return "anywhere"
+        rules += kinks
+    return tuple(rules)

@@ -51,7 +51,7 @@ class Condition:
     check: Callable[..., Answer] = field(repr=False)
     exact: Exact | None = None
 
-    def __call__(self, *args) -> "Hypothesis":
+    def __call__(self, *args: object) -> "Hypothesis":
         """The condition, checked."""
         return self.answer(*self.check(*args))
 
