@@ -35,7 +35,7 @@ def kept() -> dict:
     folder, out = RESULTS / "certificates", {}
     folder.mkdir(exist_ok=True)
     for path in KEPT:
-        found = search.read(path)
+        found = search.read_counterexample(path)
         begun = time.perf_counter()
         made = certify.counterexample(found)
         proving = time.perf_counter() - begun
@@ -119,7 +119,7 @@ def wrong() -> dict:
         row[made.verdict] += 1
 
     for k in range(100):
-        found = search.read(paths[k % len(paths)])
+        found = search.read_counterexample(paths[k % len(paths)])
         y = np.asarray(found.evidence.equilibrium) + 1e-3 * rng.normal(
             size=found.evidence.equilibrium.shape
         )

@@ -23,7 +23,7 @@ import numpy as np
 
 import attnflow as af
 from attnflow import bench, ensemble
-from attnflow.model._many import columns
+from attnflow.model.many import columns
 from attnflow.paper._theorem_3_2 import field_theorem_3_2
 from attnflow.paper._theorem_4_2 import field_theorem_4_2, starts
 

@@ -27,13 +27,13 @@ RESULTS = Path(__file__).parent / "results"
 def figures_1_to_3():
     """10 tokens on S^2, T = 10: E falls from 1.2 to 2e-5."""
     rtols = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
-    return bench.figure2(t1=10.0), lambda f: f.P.matrix, rtols, 1e-12, diffrax.Dopri8()
+    return bench.figure2_workload(t1=10.0), lambda f: f.P.matrix, rtols, 1e-12, diffrax.Dopri8()
 
 
 def figure_4():
     """50 causal tokens on S^499, T = 50."""
     rtols = (1e-2, 1e-3, 1e-4, 1e-5)
-    return bench.figure4(t1=50.0), lambda f: f.P.matrix, rtols, 1e-8, diffrax.Tsit5()
+    return bench.figure4_workload(t1=50.0), lambda f: f.P.matrix, rtols, 1e-8, diffrax.Tsit5()
 
 
 PROBLEMS = {f.__name__: f for f in (figures_1_to_3, figure_4)}
@@ -52,7 +52,7 @@ def gradient(name: str, quick: bool) -> dict:
 
 def memory(quick: bool) -> dict:
     """Temporary memory of the compiled gradient of Fig. 4 and the steps taken, by horizon."""
-    case = bench.figure4(t1=10.0)
+    case = bench.figure4_workload(t1=10.0)
     y0, matrix = jnp.asarray(case.starts(1)[0]), jnp.asarray(case.matrix)
     out = {}
     for t1 in (10.0, 40.0) if quick else (10.0, 40.0, 160.0):

@@ -21,15 +21,15 @@ from attnflow import bench
 
 RESULTS = Path(__file__).parent / "results"
 CASES = {
-    "W1": (bench.figure4, (1e-2, 1e-3, 1e-4, 1e-5, 1e-6), 8, (1e-3, 3e-4, 1e-4)),
+    "W1": (bench.figure4_workload, (1e-2, 1e-3, 1e-4, 1e-5, 1e-6), 8, (1e-3, 3e-4, 1e-4)),
     "W1s": (
-        lambda: bench.figure4(separable=True),
+        lambda: bench.figure4_workload(separable=True),
         (1e-3, 1e-4, 1e-5, 1e-6),
         8,
         (1e-3, 1e-4, 1e-5),
     ),
     "W2": (
-        bench.figure2,
+        bench.figure2_workload,
         tuple(10.0**-k for k in range(3, 10)),
         2048,
         (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8),
@@ -51,7 +51,7 @@ def versus(name: str, quick: bool, torchode: str | None) -> dict:
     if name != "W1":
         contenders["attnflow Dopri8"] = bench.Peer(bench.ours(diffrax.Dopri8()), "attnflow")
     contenders |= {k: p for k, p in bench.peers().items() if p.installed}
-    found = bench.compare(
+    found = bench.compare_solvers(
         case, starts, reference, contenders, rtols, few=1 if case.dim > 3 else 4, patience=8.0
     )
     if torchode is not None:
@@ -74,7 +74,7 @@ def versus(name: str, quick: bool, torchode: str | None) -> dict:
 
 def sizes(quick: bool) -> dict:
     """W2 with more and more systems, at rtol 1e-6: trajectories a second of attnflow and of numba."""
-    case, out = bench.figure2(), {}
+    case, out = bench.figure2_workload(), {}
     contenders = {
         "attnflow": bench.ours(),
         "numba, by hand": bench.peers()["numba, by hand, parallel"].solve,

@@ -355,7 +355,7 @@ import jax
 jax.config.update("jax_enable_x64", True)
 import jax.numpy as jnp, jax.random as jr
 import attnflow as af
-from attnflow.search import _resume
+from attnflow.design import _resume
 _resume._EVERY = 0.3
 sphere = af.Sphere(4)
 af.search.optimise(

@@ -55,19 +55,19 @@ def clusters():
 
 def figures_1_to_3():
     """10 tokens on S^2, P(t) with five cycles a unit of time."""
-    case = bench.figure2()
+    case = bench.figure2_workload()
     return case.field, case.starts(4), case.t1
 
 
 def few_kinks():
     """50 causal tokens on S^499, two rectified sines: steps end at their kinks."""
-    case = bench.figure4(separable=True, t1=50.0)
+    case = bench.figure4_workload(separable=True, t1=50.0)
     return case.field, case.starts(2), case.t1
 
 
 def many_kinks():
     """Fig. 4: 50 causal tokens on S^499, a thousand rectified sines, 160 kinks a unit of time."""
-    case = bench.figure4(t1=50.0)
+    case = bench.figure4_workload(t1=50.0)
     return case.field, case.starts(2), case.t1
 
 

@@ -125,7 +125,7 @@ def crossings(pairs: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 def phase(quick: bool) -> dict:
     """The ready study at d = 2, 8, 32, 128, and d = 1024 with fewer starts; time, and K1's curve."""
-    ready = af.sweep.read("phase-diagram")
+    ready = af.sweep.read_study("phase-diagram")
     out: dict = {}
     wanted = {"64 starts": ([2, 8, 32, 128], 64), "8 starts": ([1024], 8)}
     for name, (dims, trials) in wanted.items():
@@ -175,7 +175,7 @@ def plan(quick: bool) -> dict:
     """What 10^9 trajectories would take, from the probe: the ready studies, trials scaled up."""
     out = {}
     for name in ("phase-diagram", "basin"):
-        ready = af.sweep.read(name)
+        ready = af.sweep.read_study(name)
         trials = ready.trials if quick else -(-(10**9) // _points(ready))
         out[name] = af.sweep.estimate(replace(ready, trials=trials))._asdict()
     return out

@@ -26,29 +26,31 @@ _CODE = re.compile(r"^( *)(```+)[^`].*?^\1\2 *$|(?<!`)(`+)(?!`).+?(?<!`)\3(?!`)"
 
 
 def namespaces() -> list[str]:
-    """The public sub-namespaces, from `attnflow/__init__.py`."""
-    return list(_literal("_NAMESPACES"))
+    """The public sub-namespaces, from `attnflow/__init__.pyi`."""
+    return [alias.name for node in _imports(PACKAGE) if not node.module for alias in node.names]
 
 
 def flat_names() -> dict[str, str]:
     """The names in `attnflow` itself, each with the namespace it lives in."""
-    return {name: space for space, names in _literal("_FLAT").items() for name in names}
+    flat = [node for node in _imports(PACKAGE) if node.module]
+    return {alias.name: str(node.module) for node in flat for alias in node.names}
 
 
 def names_of(namespace: str) -> list[str]:
-    """What a namespace offers: the names its `__init__.py` imports as themselves, in that order.
-
-    Those of a namespace that imports nothing until it is asked stand under `if TYPE_CHECKING:`.
-    """
-    body = ast.parse((PACKAGE / namespace / "__init__.py").read_text()).body
-    lazy = [inner for node in body if isinstance(node, ast.If) for inner in node.body]
+    """What a namespace offers: the names it imports as themselves, in that order."""
     return [
         alias.name
-        for node in [*body, *lazy]
-        if isinstance(node, ast.ImportFrom)
+        for node in _imports(PACKAGE / namespace)
         for alias in node.names
         if alias.name == alias.asname and not alias.name.startswith("_")
     ]
+
+
+def _imports(package: Path) -> list[ast.ImportFrom]:
+    """The imports of a package's `__init__.py`, or of the stub beside one that imports when it is asked."""
+    stub = package / "__init__.pyi"
+    text = (stub if stub.exists() else package / "__init__.py").read_text()
+    return [node for node in ast.parse(text).body if isinstance(node, ast.ImportFrom)]
 
 
 def reference(namespace: str) -> str:
@@ -158,12 +160,3 @@ def _page_of(file: str) -> str:
     if file.endswith(".ipynb"):
         return str(PurePosixPath(file).with_suffix(".md"))
     return file if file.endswith((".png", ".svg")) else f"files/{file}.txt"
-
-
-def _literal(name: str):
-    """A table in `attnflow/__init__.py`, by name."""
-    tree = ast.parse((PACKAGE / "__init__.py").read_text())
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == name:
-            return ast.literal_eval(node.value)
-    raise LookupError(f"attnflow/__init__.py has no table `{name}`.")

@@ -39,7 +39,7 @@ def found(tmp_path):
 @pytest.fixture(scope="module")
 def proved():
     """The text of a certificate, and its statement."""
-    certificate = af.certify.counterexample(af.search.read(KEPT))
+    certificate = af.certify.counterexample(af.search.read_counterexample(KEPT))
     return json.dumps(certificate.contents), certificate.statement
 
 
@@ -102,7 +102,7 @@ def test_a_certificate_goes_where_it_is_asked_to(
 
 def test_a_counterexample_to_ones_own_claim_is_proved_with_its_file(capsys, tmp_path, found):
     (tmp_path / "mine.py").write_text(OWN)
-    kept = af.search.read(found)
+    kept = af.search.read_counterexample(found)
     claim = dataclasses.replace(kept.claim, name="mine")
     dataclasses.replace(kept, claim=claim).write(found)
     assert "is about 'mine', no claim of the library" in refused(capsys, "certify", found)
@@ -130,7 +130,7 @@ def test_what_is_refuted_is_written_and_ends_with_status_1(capsys, monkeypatch, 
 
 def test_what_is_not_decided_says_why_and_writes_nothing(capsys, found):
     """A conclusion about a rate is not what certificates are about."""
-    kept = af.search.read(found)
+    kept = af.search.read_counterexample(found)
     dataclasses.replace(kept, claim=CLAIMS["4.5, V falls"]).write(found)
     status, out, err = in_process(capsys, "certify", found)
     assert status == 1

@@ -14,16 +14,17 @@ import numpy as np
 import pytest
 
 import attnflow as af
-from attnflow.search import CLAIMS, Counterexample, _falsify as searching
-from attnflow.search._counterexample import judge
-from attnflow.spec import Attention, Case, Manifold, Tokens
+from attnflow.claims import _falsify as searching
+from attnflow.claims._counterexample import judge
+from attnflow.search import CLAIMS, Counterexample
+from attnflow.spec import AttentionTable, Case, Manifold, Tokens
 from tests.test_cli import PROGRAM, in_process, refused
 
 # V grows at the start: U turns the second token away from the top eigenvector.
 CASE = Case(
     manifold=Manifold(dim=2),
     tokens=Tokens(rows=[[0.0, -1.0], [-1.0, 0.0]], project=True),
-    attention=Attention(
+    attention=AttentionTable(
         P=[[-1.0, 0.0], [0.0, 3.0]], U=[[-1.9, 1.8], [1.8, -1.6]], mask="causal", scale=1.0
     ),
 )

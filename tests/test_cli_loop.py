@@ -45,7 +45,7 @@ def test_a_run_prints_its_curve_writes_its_files_and_goes_on(capsys, tiny, tmp_p
     alone = af.language.looped(SMALL, ids, passes=4, feed_forward=False, progress=False)
     status, out, _ = program(capsys, *words, "--passes", 4, "--out", tmp_path)
     assert status == 0
-    np.testing.assert_array_equal(af.language.read(tmp_path).E, alone.E)
+    np.testing.assert_array_equal(af.language.read_run(tmp_path).E, alone.E)
     assert f"{alone.E[:, -1].mean():.3e}" in out
     assert "another 'prompts'" in refused(
         capsys, "--model", "gpt2", "--prompts", 2, "--chunk", 3, "--length", 12,

@@ -85,7 +85,7 @@ def test_a_ready_study_is_shown_and_read_back(capsys, tmp_path):
     status, out, _ = in_process(capsys, "sweep", "show", "basin")
     assert status == 0
     (tmp_path / "basin.toml").write_text(out)
-    assert af.sweep.read(tmp_path / "basin.toml") == af.sweep.read("basin")
+    assert af.sweep.read_study(tmp_path / "basin.toml") == af.sweep.read_study("basin")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """No public function compiles anew when it is called again: in a loop, or cell by cell in a notebook."""
 
 import inspect
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,8 @@ SPHERE = af.Sphere(3)
 Y = SPHERE.random(jr.key(0), (4,))
 V = jnp.array([1.0, 0.0, 0.0])
 SQUARE = theory.polygon(4, dim=3)
-CASE = bench.figure2(t1=0.5)
+CASE = bench.figure2_workload(t1=0.5)
+TOLERANCES = itertools.count(6.0, 0.5)
 POINTS = [bench.Point(1e-3, 1e-3, 1.0), bench.Point(1e-6, 1e-6, 2.0)]
 
 
@@ -39,6 +41,12 @@ CALLS: dict[str, Callable[[], Any]] = {
     "attnflow.iterate": lambda: af.iterate(af.AttentionLayers(field()), Y, depth=2),
     "attnflow.simulate": lambda: af.simulate(
         field(), Y, t1=1.0, observe={"E": lambda y: af.misalignment(y)}, event=lambda t, y: t - 0.5
+    ),
+    "attnflow.Integrator": lambda: af.simulate(
+        field(),
+        Y,
+        t1=1.0,
+        integrator=af.Integrator(rtol=10 ** -next(TOLERANCES), atol=1e-9, dt0=0.1),
     ),
     "attnflow.hemisphere_margin": lambda: af.hemisphere_margin(Y),
     "attnflow.pad": lambda: af.pad([Y, Y[:3]]),
@@ -75,6 +83,14 @@ CALLS: dict[str, Callable[[], Any]] = {
     ),
     "attnflow.ensemble.mean": lambda: af.ensemble.mean(
         lambda sol: sol.ys["E"][-1], field(), Y[None], t1=1.0, observe={"E": lambda y: y[0, 0]}
+    ),
+    "attnflow.ensemble.mean, with an Integrator": lambda: af.ensemble.mean(
+        lambda sol: sol.ys["E"][-1],
+        field(),
+        Y[None],
+        t1=1.0,
+        observe={"E": lambda y: y[0, 0]},
+        integrator=af.Integrator(rtol=10 ** -next(TOLERANCES), atol=1e-9),
     ),
     "attnflow.theory.angle_bound": lambda: theory.angle_bound(field(), Y, 0.5),
     "attnflow.theory.misalignment_bound": lambda: theory.misalignment_bound(field(), Y, 0.5),
@@ -113,12 +129,12 @@ CALLS: dict[str, Callable[[], Any]] = {
     "attnflow.bench.table": lambda: bench.table({"a": POINTS}, [1e-4]),
     "attnflow.bench.clock": lambda: bench.clock(lambda: None),
     "attnflow.bench.distance": lambda: bench.distance(CASE.starts(1)[None], CASE.starts(1)[None]),
-    "attnflow.bench.figure2": lambda: bench.figure2(),
-    "attnflow.bench.figure4": lambda: bench.figure4(8),
+    "attnflow.bench.figure2_workload": lambda: bench.figure2_workload(),
+    "attnflow.bench.figure4_workload": lambda: bench.figure4_workload(8),
     "attnflow.bench.peak_mb": lambda: bench.peak_mb(),
     "attnflow.bench.peers": lambda: bench.peers(),
     "attnflow.bench.ours": lambda: bench.ours()(CASE, CASE.starts(1), 1e-3),
-    "attnflow.bench.compare": lambda: bench.compare(
+    "attnflow.bench.compare_solvers": lambda: bench.compare_solvers(
         CASE,
         CASE.starts(1),
         np.zeros((1, 4, 10, 3)),
@@ -136,7 +152,8 @@ SPARED = {
     "attnflow.save": "writes a file",
     "attnflow.cache": "says where compiled programs are kept",
     "attnflow.raise_under_jit": "lets compiled programs go",
-    "attnflow.bench.start": "runs commands in processes of their own",
+    "attnflow.bench.start_times": "runs commands in processes of their own",
+    "attnflow.theory.condition": "makes a condition of a check, with nothing to compile",
     "attnflow.bench.report": "writes a file",
     "attnflow.bench.torchode": "runs another Python",
     "attnflow.bench.diffrax_run": "gives a function that is compiled by whom it is for",

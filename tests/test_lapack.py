@@ -9,7 +9,7 @@ import jax.scipy.linalg as jsl
 import pytest
 from jax.test_util import check_grads
 
-from attnflow import _lapack
+from attnflow.core import lapack as _lapack
 
 
 def _spd(key, batch, n):

@@ -5,12 +5,14 @@ import re
 import subprocess
 import sys
 import tomllib
+import types
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
 import attnflow as af
+from attnflow import claims, design
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -34,35 +36,28 @@ def test_every_public_name_resolves(name):
     assert name in dir(af)
 
 
-@pytest.mark.parametrize("module", [af, af.search], ids=lambda m: m.__name__)
-def test_the_type_checkers_names_and_the_lazy_ones_are_the_same(module):
-    tree = ast.parse(Path(module.__file__).read_text())
-    block = next(node for node in tree.body if isinstance(node, ast.If))
-    seen = {}
-    for node in block.body:
-        assert isinstance(node, ast.ImportFrom)
-        for alias in node.names:
-            assert alias.asname == alias.name
-            seen[alias.name] = node.module
-    lazy = module._HOME if module is af.search else dict.fromkeys(af._NAMESPACES) | af._HOME
-    assert seen == lazy
+@pytest.mark.parametrize("module", [af, claims, design, af.search], ids=lambda m: m.__name__)
+def test_a_stub_imports_each_name_as_itself_and_once(module):
+    names = []
+    for node in ast.parse(Path(module.__file__).with_suffix(".pyi").read_text()).body:
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == (2 if module is af.search else 1)
+            assert all(alias.asname == alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
+    assert len(set(names)) == len(names)
+    assert {*names, "__version__"} == {*module.__all__, "__version__"}
 
 
 def test_every_name_of_a_lazy_namespace_is_there():
     for name in af.search.__all__:
         assert getattr(af.search, name) is not None
         assert name in dir(af.search)
-    with pytest.raises(AttributeError, match="'attnflow.search' has no attribute 'falsfy'"):
+    with pytest.raises(AttributeError, match="attnflow.search.*attribute .falsfy"):
         af.search.falsfy  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_a_lazy_name_is_the_one_of_its_namespace():
-    for name, namespace in af._HOME.items():
-        assert getattr(af, name) is getattr(getattr(af, namespace), name)
-
-
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'simulat'"):
+    with pytest.raises(AttributeError, match="attnflow attribute simulat"):
         af.simulat  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -89,10 +84,13 @@ def _readme_commands() -> list[str]:
 
 def test_the_readmes_examples_run_and_end_in_consensus():
     text = (ROOT / "README.md").read_text()
-    one, many, theory, search = re.findall(r"```python\n(.*?)```", text, re.S)
+    one, precise, many, theory, search = re.findall(r"```python\n(.*?)```", text, re.S)
     names = {}
     exec(one, names)
     assert names["sol"].ys["E"][-1] < 1e-6
+    exec(precise, names)
+    assert names["sol"].y1.shape == names["y0"].shape
+    assert af.misalignment(names["sol"].y1) < 1e-9
     exec(many.replace("100_000", "70"), names)
     assert names["result"].reached.all()
     exec(theory, names)
@@ -119,3 +117,43 @@ def test_ci_installs_and_tests_as_the_readme_says():
 
 def test_ci_can_be_executed():
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
+
+
+_RENAMED = [
+    ("search", "Consensus", "ToConsensus"),
+    ("search", "read", "read_counterexample"),
+    ("search", "check", "check_counterexample"),
+    ("sweep", "read", "read_study"),
+    ("sweep", "names", "study_names"),
+    ("spec", "Attention", "AttentionTable"),
+    ("bench", "compare", "compare_solvers"),
+    ("paper", "Claim", "PaperClaim"),
+]
+
+
+@pytest.mark.parametrize(("space", "old", "new"), _RENAMED)
+def test_old_names_go_on_and_say_what_they_are_called_now(space, old, new):
+    room = getattr(af, space)
+    with pytest.warns(DeprecationWarning, match=f"{old} is called attnflow.{space}.{new} now"):
+        assert getattr(room, old) is getattr(room, new)
+    assert old not in dir(room)
+    with pytest.raises(AttributeError, match="nothing_of_that_name"):
+        _ = room.nothing_of_that_name
+
+
+# A picture of something is called as what it shows; `certify` proves what `theory` computes; `run`, `load`
+# and `save` do to one kind of thing what they do to another.
+_TWICE = {"counterexample", "equilibrium", "heads", "looped", "run", "load", "save"}
+
+
+def test_a_public_name_means_one_thing():
+    homes = {}
+    rooms = {n: getattr(af, n) for n in af.__all__}
+    for room in (r for r in rooms.values() if isinstance(r, types.ModuleType)):
+        for name in vars(room):
+            value = getattr(room, name)
+            if not name.startswith("_") and not isinstance(value, types.ModuleType):
+                homes.setdefault(name, set()).add(
+                    f"{value.__module__}.{name}" if callable(value) else id(value)
+                )
+    assert {name for name, values in homes.items() if len(values) > 1} - {"TYPE_CHECKING"} == _TWICE

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 import attnflow as af
-from attnflow.theory import _verdicts
+from attnflow.theorems import _verdicts
 
 ROOT = Path(__file__).parent.parent
 RECIPES = (ROOT / "CONTRIBUTING.md").read_text().partition("\n## Recipes\n")[2]

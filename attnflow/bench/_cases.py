@@ -9,13 +9,12 @@ import numpy as np
 
 from ..geometry import Sphere
 from ..model import AttentionField
-from ..paper._theorem_3_2 import field_theorem_3_2
-from ..paper._theorem_4_2 import field_theorem_4_2, starts as cube_starts
+from ..paper import field_theorem_3_2, field_theorem_4_2, starts as cube_starts
 from ..schedules import Modulated, Sinusoid
 
 
 @dataclasses.dataclass(frozen=True)
-class Case:
+class Workload:
     r"""Attention on a sphere with $P_\eta(t) = D_\eta(t) P'_\eta$, $U = I$, and how long it runs.
 
     **Attributes:**
@@ -64,7 +63,7 @@ class Case:
 
 def _case(
     name: str, title: str, field: AttentionField, *, rectified: bool, tokens: int, t1: float
-) -> Case:
+) -> Workload:
     P: Any = field.P
     if isinstance(P, Modulated):
         sine, matrix = P.diagonal, P.matrix
@@ -78,7 +77,7 @@ def _case(
         value = value[:, None] if value.ndim == 1 else value
         return np.broadcast_to(value, (heads, dim)).copy()
 
-    return Case(
+    return Workload(
         name=name,
         title=title,
         field=field,
@@ -94,7 +93,7 @@ def _case(
     )
 
 
-def figure4(dim: int = 500, *, separable: bool = False, t1: float = 200.0) -> Case:
+def figure4_workload(dim: int = 500, *, separable: bool = False, t1: float = 200.0) -> Workload:
     """W1: 50 causal tokens on S^499, the paper's Figure 4; `separable` (W1s): one frequency a head."""
     name = "W1s" if separable else "W1"
     what = "one frequency a head" if separable else "1000 frequencies"
@@ -108,7 +107,7 @@ def figure4(dim: int = 500, *, separable: bool = False, t1: float = 200.0) -> Ca
     )
 
 
-def figure2(t1: float = 20.0) -> Case:
+def figure2_workload(t1: float = 20.0) -> Workload:
     """W2: 10 tokens on S^2, full attention, the field of the paper's Figures 1-3."""
     title = f"10 tokens on S^2, 2 heads, full attention, T = {t1:g} (Figs. 1-3)"
     return _case("W2", title, field_theorem_3_2(), rectified=False, tokens=10, t1=t1)

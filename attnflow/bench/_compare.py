@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ._cases import Case
+from ._cases import Workload
 from ._measure import Point, at_error, clock, distance
 from ._peers import Peer
 
 
-def compare(
-    case: Case,
+def compare_solvers(
+    case: Workload,
     starts: np.ndarray,
     reference: np.ndarray,
     contenders: Mapping[str, Peer],

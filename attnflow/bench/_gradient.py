@@ -7,10 +7,11 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from ..flow import simulate
 from ..observables import misalignment
-from ._cases import Case
+from ._cases import Workload
 from ._compare import at_errors, table
 from ._jax import diffrax_run
 from ._measure import Point, clock
@@ -45,8 +46,8 @@ class Gradients(eqx.Module):
 
 
 def gradients(
-    case: Case,
-    place: Callable[[Any], Any],
+    case: Workload,
+    place: Callable[..., Array],
     rtols: Sequence[float],
     *,
     tight: float,

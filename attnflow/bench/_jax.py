@@ -7,11 +7,13 @@ import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from jaxtyping import PyTree
 
-from ._cases import Case
+from ._cases import Workload
 
 
-def velocity(case: Case) -> Callable[..., Any]:
+def velocity(case: Workload) -> Callable[..., Any]:
     """Eq. (6) of one system `(tokens, dim)`; `args` is P'."""
     amplitude, omega, phase = (jnp.asarray(x) for x in (case.amplitude, case.omega, case.phase))
     below = jnp.tril(jnp.ones((case.tokens, case.tokens), bool))
@@ -30,7 +32,9 @@ def velocity(case: Case) -> Callable[..., Any]:
     return field
 
 
-def diffrax_run(case: Case, solver: diffrax.AbstractSolver, **options: Any) -> Callable[..., Any]:
+def diffrax_run(
+    case: Workload, solver: diffrax.AbstractSolver, **options: object
+) -> Callable[..., PyTree[Array]]:
     """`diffeqsolve` of one start as a function of `(y0, matrix, rtol)`; tokens at the case's times."""
     field = velocity(case)
 
@@ -45,7 +49,7 @@ def diffrax_run(case: Case, solver: diffrax.AbstractSolver, **options: Any) -> C
             matrix,
             saveat=diffrax.SaveAt(ts=jnp.asarray(case.ts)),
             stepsize_controller=diffrax.PIDController(rtol=rtol, atol=rtol * case.dim**-0.5),
-            **{"max_steps": 2**20, **options},
+            **{"max_steps": 2**20, **options},  # pyright: ignore[reportArgumentType]
         ).ys
 
     return run
@@ -53,11 +57,11 @@ def diffrax_run(case: Case, solver: diffrax.AbstractSolver, **options: Any) -> C
 
 def vmapped(
     solver: type[diffrax.AbstractSolver],
-) -> Callable[[Case, np.ndarray, float], np.ndarray]:
+) -> Callable[[Workload, np.ndarray, float], np.ndarray]:
     """`jax.jit(jax.vmap(...))` of `diffrax.diffeqsolve`."""
     compiled: dict[str, Any] = {}
 
-    def solve(case: Case, starts: np.ndarray, rtol: float) -> np.ndarray:
+    def solve(case: Workload, starts: np.ndarray, rtol: float) -> np.ndarray:
         if case.title not in compiled:
             many = jax.vmap(diffrax_run(case, solver()), in_axes=(0, None, None))
             compiled[case.title] = jax.jit(many)
@@ -66,13 +70,13 @@ def vmapped(
     return solve
 
 
-def odeint() -> Callable[[Case, np.ndarray, float], np.ndarray]:
+def odeint() -> Callable[[Workload, np.ndarray, float], np.ndarray]:
     """`jax.experimental.ode.odeint` (Dormand-Prince), vmapped; its tolerances are compiled in."""
     from jax.experimental.ode import odeint
 
     compiled: dict[tuple[str, float], Any] = {}
 
-    def solve(case: Case, starts: np.ndarray, rtol: float) -> np.ndarray:
+    def solve(case: Workload, starts: np.ndarray, rtol: float) -> np.ndarray:
         which = (case.title, rtol)
         if which not in compiled:
             field, ts = velocity(case), jnp.append(0.0, jnp.asarray(case.ts))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from .._words import loads
+from ..core.words import loads
 from ..records import atomic_write, provenance
 
 
@@ -33,7 +33,7 @@ class Point(NamedTuple):
     seconds: float
 
 
-def clock(run: Callable[[], Any], repeats: int = 3) -> Timing:
+def clock(run: Callable[[], object], repeats: int = 3) -> Timing:
     """Times `run` once, and then `repeats` times."""
     took = []
     for _ in range(repeats + 1):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ._cases import Case
+from ._cases import Workload
 
 # Dormand & Prince (1980): nodes, stages, error weights (fifth minus fourth order).
 C = np.array([0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1, 1])
@@ -19,7 +19,7 @@ A[6, :6] = 35 / 384, 0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84
 E = np.array([71 / 57600, 0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40])
 
 
-def _field(case: Case) -> Any:
+def _field(case: Workload) -> Any:
     """Eq. (6) of one system for small d: loops over tokens, every size a constant of the compiler."""
     import numba  # pyright: ignore[reportMissingImports]
 
@@ -77,7 +77,7 @@ def _field(case: Case) -> Any:
     return field
 
 
-def _wide_field(case: Case) -> Any:
+def _wide_field(case: Workload) -> Any:
     """Eq. (6) of one system for large d: its products by BLAS."""
     import numba  # pyright: ignore[reportMissingImports]
 
@@ -106,11 +106,11 @@ def _wide_field(case: Case) -> Any:
     return field
 
 
-def parallel() -> Callable[[Case, np.ndarray, float], np.ndarray]:
+def parallel() -> Callable[[Workload, np.ndarray, float], np.ndarray]:
     """All trajectories in a parallel loop, each with its own steps, first-same-as-last."""
     compiled: dict[str, Any] = {}
 
-    def solve(case: Case, starts: np.ndarray, rtol: float) -> np.ndarray:
+    def solve(case: Workload, starts: np.ndarray, rtol: float) -> np.ndarray:
         if case.title not in compiled:
             compiled[case.title] = _integrator(case)
         return compiled[case.title](np.ascontiguousarray(starts), case.ts, rtol)
@@ -118,7 +118,7 @@ def parallel() -> Callable[[Case, np.ndarray, float], np.ndarray]:
     return solve
 
 
-def _integrator(case: Case) -> Any:
+def _integrator(case: Workload) -> Any:
     import numba  # pyright: ignore[reportMissingImports]
 
     field = _field(case) if case.dim <= 8 else _wide_field(case)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ._cases import Case
+from ._cases import Workload
 
 
-def velocity(case: Case) -> Callable[[float, np.ndarray], np.ndarray]:
+def velocity(case: Workload) -> Callable[[float, np.ndarray], np.ndarray]:
     """Eq. (6) of the case for a flat state, as one writes it in NumPy."""
     tokens, dim, transposed = case.tokens, case.dim, np.swapaxes(case.matrix, 1, 2).copy()
     above = ~np.tri(tokens, dtype=bool)
@@ -29,10 +29,10 @@ def velocity(case: Case) -> Callable[[float, np.ndarray], np.ndarray]:
     return field
 
 
-def scipy(method: str) -> Callable[[Case, np.ndarray, float], np.ndarray]:
+def scipy(method: str) -> Callable[[Workload, np.ndarray, float], np.ndarray]:
     """`scipy.integrate.solve_ivp`, one trajectory after the other."""
 
-    def solve(case: Case, starts: np.ndarray, rtol: float) -> np.ndarray:
+    def solve(case: Workload, starts: np.ndarray, rtol: float) -> np.ndarray:
         from scipy.integrate import solve_ivp
 
         field, out = velocity(case), []
@@ -52,7 +52,7 @@ def scipy(method: str) -> Callable[[Case, np.ndarray, float], np.ndarray]:
     return solve
 
 
-def cvode(case: Case, starts: np.ndarray, rtol: float) -> np.ndarray:
+def cvode(case: Workload, starts: np.ndarray, rtol: float) -> np.ndarray:
     """CVODE of SUNDIALS by scikit-sundae: Adams' method, Krylov iterations where there are many unknowns."""
     from sksundae.cvode import CVODE  # pyright: ignore[reportMissingImports]
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from ..ensemble import run
 from . import _jax, _numba, _numpy, _torch
-from ._cases import Case
+from ._cases import Workload
 
-Solve = Callable[[Case, np.ndarray, float], np.ndarray]
+Solve = Callable[[Workload, np.ndarray, float], np.ndarray]
 
 
 class Peer(NamedTuple):
@@ -43,10 +43,11 @@ def _tokens(y):
     return y
 
 
-def ours(solver: diffrax.AbstractSolver | None = None, **options: Any) -> Solve:
+def ours(solver: diffrax.AbstractSolver | None = None, **options: object) -> Solve:
     """attnflow's ensembles, on all cores."""
 
-    def solve(case: Case, starts: np.ndarray, rtol: float) -> np.ndarray:
+    def solve(case: Workload, starts: np.ndarray, rtol: float) -> np.ndarray:
+        how: dict[str, Any] = options
         result = run(
             case.field,
             starts,
@@ -57,14 +58,14 @@ def ours(solver: diffrax.AbstractSolver | None = None, **options: Any) -> Solve:
             solver=solver,
             observe=_tokens,
             progress=False,
-            **options,
+            **how,
         )
         return np.asarray(result.ys)
 
     return solve
 
 
-def torchode(python: str) -> Callable[[Case, np.ndarray, list[float], int], Any]:
+def torchode(python: str) -> Callable[[Workload, np.ndarray, list[float], int], Any]:
     """torchode, by another Python: it needs an older typeguard than the rest.
 
     **Returns:**
@@ -72,7 +73,7 @@ def torchode(python: str) -> Callable[[Case, np.ndarray, list[float], int], Any]
     A function of case, starts, tolerances and repeats that gives `(tokens, seconds)` for each tolerance.
     """
 
-    def solve(case: Case, starts: np.ndarray, rtols: list[float], repeats: int):
+    def solve(case: Workload, starts: np.ndarray, rtols: list[float], repeats: int):
         numbers = {
             name: value for name, value in vars(case).items() if name not in ("field", "title")
         }

@@ -27,7 +27,7 @@ class Start(NamedTuple):
     programs: int
 
 
-def start(commands: Sequence[Sequence[str]] = COMMANDS, *, again: int = 2) -> list[Start]:
+def start_times(commands: Sequence[Sequence[str]] = COMMANDS, *, again: int = 2) -> list[Start]:
     """Run commands of `attnflow` in processes of their own, beginning with an empty cache.
 
     **Arguments:**

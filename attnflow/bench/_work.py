@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import ArrayLike, Real
 
 from ..flow import simulate
 from ..model import AttentionField
@@ -16,7 +17,7 @@ from ._measure import Point, clock, distance
 
 def solver_points(
     field: AttentionField,
-    starts: Any,
+    starts: Real[ArrayLike, "starts tokens dim"],
     numbers: Sequence[float],
     *,
     t1: float,

@@ -24,7 +24,7 @@ class Refuted(Exception):
 def reason(error: Exception) -> str:
     """Why nothing was shown: the checker's words, or that balls became too wide to divide by."""
     said = str(error)
-    ours = isinstance(error, Undecided) or said.startswith("not shown")
+    ours = isinstance(error, Undecided | _checker.Refused)
     return said if ours else f"the enclosures are too wide ({said.split(' (')[0]})"
 
 

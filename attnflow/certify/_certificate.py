@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Array, Real
 
 from .. import __version__
-from .._checks import floating
-from ..cover import check as check_cover, is_cover, most_bytes
+from ..core.checks import floating
+from ..cover import check_cover, is_cover, most_bytes
 from ..model import AttentionField
 from ..records import atomic_write
 from ..search import CLAIMS, AbstractRate, Claim, Counterexample
@@ -176,7 +176,7 @@ def counterexample(
     - `ValueError`: a bad `within` or `bits`.
 
     ```python
-    found = af.search.read("counterexample.json")
+    found = af.search.read_counterexample("counterexample.json")
     certificate = af.certify.counterexample(found)
     certificate.write("certificate.json")
     ```
@@ -208,7 +208,8 @@ def counterexample(
         where = field.manifold.project(jnp.asarray(there.tokens))
         if claim.outside(field, where):
             there = with_start(there, case, claim, field, y0, many)
-            where = y0
+            start = np.array(there.proof["basin"]["start"], float)
+            where = field.manifold.project(jnp.asarray(start))
         return _about(there, _contents(case, there.proof, facts(claim, field, where), many, claim))
 
     return _tried(prove, bits)
@@ -254,7 +255,11 @@ def _contents(
         "bits": bits,
         "case": case,
         "proof": proof,
-        "claim": {**wanted, **named},
+        "claim": {
+            **wanted,
+            **named,
+            "facts": [_checker._OLD.get(n, n) for n in wanted["facts"]],
+        },
         "made by": {"attnflow": __version__, "python-flint": flint.__version__},
     }
     refuted = None if claim is None else _as_checked(claim, wanted)

@@ -6,9 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..geometry import AbstractManifold, Ellipsoid, Sphere
-from ..model import AttentionField
-from ..model._kernels import Exponential, Softmax
-from ..model._normalisations import Post
+from ..model import AttentionField, Exponential, Post, Softmax
 from ..schedules import AbstractSchedule, Constant
 
 Rows = list[list[str]]

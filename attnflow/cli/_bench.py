@@ -76,9 +76,9 @@ def bench(
 
 
 def _starts() -> list[dict[str, Any]]:
-    from ..bench import start
+    from ..bench import start_times
 
-    rows = start()
+    rows = start_times()
     print(f"{'seconds of processor time':<46} {'first':>7} {'later':>7} {'programs':>9}")
     for row in rows:
         print(f"{row.command:<46} {row.first:>7.2f} {row.later:>7.2f} {row.programs:>9}")
@@ -92,15 +92,15 @@ def _versus(name: str, trajectories: int | None, peers: bool) -> dict[str, Any]:
     from ..records import progress
 
     make, count, rtols, errors, tight = {
-        "W1": (lambda: bench.figure4(t1=50.0), 4, (1e-3, 1e-4, 1e-5), (1e-3, 1e-4), 1e-7),
+        "W1": (lambda: bench.figure4_workload(t1=50.0), 4, (1e-3, 1e-4, 1e-5), (1e-3, 1e-4), 1e-7),
         "W1s": (
-            lambda: bench.figure4(separable=True, t1=50.0),
+            lambda: bench.figure4_workload(separable=True, t1=50.0),
             4,
             (1e-3, 1e-4, 1e-5, 1e-6),
             (1e-3, 1e-4),
             1e-8,
         ),
-        "W2": (bench.figure2, 512, (1e-4, 1e-6, 1e-8), (1e-4, 1e-5, 1e-6), 1e-11),
+        "W2": (bench.figure2_workload, 512, (1e-4, 1e-6, 1e-8), (1e-4, 1e-5, 1e-6), 1e-11),
     }[name]
     case = make()
     print(f"{name}: {case.title}")
@@ -114,7 +114,7 @@ def _versus(name: str, trajectories: int | None, peers: bool) -> dict[str, Any]:
     with progress(total=len(contenders), description=name, unit="solver") as bar:
         for label, peer in contenders.items():
             bar.set_postfix_str(label)
-            found |= bench.compare(
+            found |= bench.compare_solvers(
                 case, starts, reference, {label: peer}, rtols, few=1, patience=10.0
             )
             bar.update(1)
@@ -143,7 +143,7 @@ def _gradient(name: str, trajectories: int | None, peers: bool) -> dict[str, Any
 
     from .. import bench
 
-    case = bench.figure2(t1=10.0)
+    case = bench.figure2_workload(t1=10.0)
     print(f"{name}: gradient of E(T) in P', one trajectory, {case.title}")
     found = bench.gradients(
         case, lambda f: f.P.matrix, (1e-5, 1e-7), tight=1e-11, solver=diffrax.Dopri8()

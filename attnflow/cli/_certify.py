@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from .._words import printable, printable_lines
+from ..core.words import printable, printable_lines
 from ._falsify import _claim, _none_of
 
 
@@ -139,7 +139,7 @@ def _prove(file: Path, target: Path, claim: str | None) -> int:
     from .. import search
     from ..records import writable_folder
 
-    found = search.read(file, claim=None if claim is None else _claim(claim))
+    found = search.read_counterexample(file, claim=None if claim is None else _claim(claim))
     if target.is_dir():
         raise ValueError(f"--out must be a file; {target} is a folder.")
     if target.resolve() == file.resolve():

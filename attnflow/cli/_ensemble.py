@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from .._words import printable, printable_lines
+from ..core.words import printable, printable_lines
 
 if TYPE_CHECKING:
     from ..spec import Case
@@ -112,6 +112,7 @@ def _run(
     def sample(key):
         return case.tokens.draw(field.manifold, key).astype(y0.dtype)
 
+    how: dict[str, Any] = {**options, "ts": ts}
     result = ensemble.run(
         field,
         sample,
@@ -120,13 +121,13 @@ def _run(
         until=None if until is None else consensus(until),
         observe={"misalignment": misalignment},
         slots=slots,
-        **{**options, "ts": ts},
+        **how,
     )
     return result, np.asarray(ts)
 
 
 def _table(result: Any, until: float | None) -> str:
-    from .._quantiles import quantile
+    from ..core.quantiles import quantile
 
     levels = (0.05, 0.25, 0.5, 0.75, 0.95)
     lines = [f"{'':<19}" + "".join(f"{f'{100 * q:g} %':>12}" for q in levels)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt, PositiveFloat
 
-from .._words import printable, printable_lines
+from ..core.words import printable, printable_lines
 
 if TYPE_CHECKING:
     from ..search import Claim, Counterexample, Findings
@@ -188,7 +188,7 @@ def _check(path: Path, words: str | None) -> "Counterexample":
 
     own = None if words is None else _claim(words)
     try:
-        return search.check(path, claim=own)
+        return search.check_counterexample(path, claim=own)
     except ValueError as error:
         said = str(error)
         raise RuntimeError(said if str(path) in said else f"{path}: {said}") from error

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 
-from .._words import printable, printable_lines
+from ..core.words import printable, printable_lines
 
 if TYPE_CHECKING:
     from ..language import Looped

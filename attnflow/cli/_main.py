@@ -12,7 +12,7 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError
 
 from .. import __version__
-from .._words import printable
+from ..core.words import printable
 from ._bench import bench
 from ._certify import certify
 from ._ensemble import ensemble

@@ -4,7 +4,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..flow._solution import Solution
+    from ..flow import Solution
     from ..theory import Monitor
 
 _ALWAYS = ("3.2", "4.2", "4.5", "4.7")  # the paper's, whether they apply or not

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from .._words import printable, printable_lines
+from ..core.words import printable, printable_lines
 from ._said import said
 
 if TYPE_CHECKING:
@@ -132,9 +132,9 @@ def simulate(
 
 
 def _default() -> "Case":
-    from ..spec import Attention, Case, Manifold, Tokens
+    from ..spec import AttentionTable, Case, Manifold, Tokens
 
-    return Case(manifold=Manifold(dim=3), tokens=Tokens(count=10), attention=Attention(P=1.0))
+    return Case(manifold=Manifold(dim=3), tokens=Tokens(count=10), attention=AttentionTable(P=1.0))
 
 
 def _with_flags(case: "Case", flags: dict[str, Any]) -> "Case":

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from cyclopts.types import NonNegativeInt, PositiveFloat, PositiveInt
 
-from .._words import printable, printable_lines
+from ..core.words import printable, printable_lines
 
 _HELP = """Run a grid of fields, many random starts each, into a store; an interrupted run can be continued.
 

@@ -4,7 +4,7 @@ import io
 import textwrap
 from typing import Any
 
-from .._words import loads
+from ..core.words import loads
 
 _MOST_PANELS = 6
 

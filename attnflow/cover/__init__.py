@@ -2,7 +2,7 @@
 
 from ._census import Census as Census, census as census
 from ._circle import Circle as Circle
-from ._file import check as check, is_cover as is_cover, most_bytes as most_bytes
+from ._file import check_cover as check_cover, is_cover as is_cover, most_bytes as most_bytes
 from ._interval import Interval as Interval
 from ._prove import Cover as Cover, prove as prove
 from ._synchronisation import (

@@ -59,7 +59,7 @@ def is_cover(data: bytes) -> bool:
     return b'"format": "' + FORMAT.encode() + b'"' in data[:200]
 
 
-def check(data: bytes) -> dict[str, Any]:
+def check_cover(data: bytes) -> dict[str, object]:
     """A certificate's parts, `"statement"` among them, once every leaf is gone through again in ball arithmetic.
 
     **Raises:**

@@ -2,9 +2,9 @@
 
 from ._hosts import gather as gather
 from ._lanes import OfField as OfField
-from ._mean import mean as mean
+from ._mean import MeanOptions as MeanOptions, mean as mean
 from ._result import Ensemble as Ensemble, Outcome as Outcome, Records as Records
-from ._run import run as run
+from ._run import RunOptions as RunOptions, run as run
 from ._summaries import (
     Histogram as Histogram,
     Mean as Mean,

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from ..flow._problem import Problem
+from ..flow import Problem
 from ._lanes import (
     BAD_START,
     CLOSED,

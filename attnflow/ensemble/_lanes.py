@@ -7,11 +7,12 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._callables import adapt
-from ..flow._events import FirstOf
-from ..flow._problem import Options, Problem, assemble
+from ..core.callables import adapt
+from ..core.types import Scalar, Tokens
+from ..flow import Options, Problem, assemble
+from ..flow.events import FirstOf
 from ..model import AttentionField
 from ._starts import Recipe, start_is_good
 
@@ -62,9 +63,9 @@ class OfField(eqx.Module):
     - `make`: a function of the field, or an observer's class: `OfField(af.Energy)`.
     """
 
-    make: Callable[[AttentionField], Callable[..., Any]] = eqx.field(static=True)
+    make: Callable[[AttentionField], Callable[..., PyTree[Array]]] = eqx.field(static=True)
 
-    def __call__(self, t, y, args):
+    def __call__(self, t: Scalar, y: Tokens, args: object) -> PyTree[Array]:
         raise TypeError("OfField is an observer of ensembles; elsewhere make it of the field.")
 
 

@@ -1,39 +1,60 @@
 """`mean`: an average over trajectories that can be differentiated, in the memory of one chunk."""
 
-import inspect
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any
+from typing import Any, Unpack
 
 import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array, ArrayLike, Key, PyTree, Real
 
-from .._callables import as_module
-from .._checks import floating, whole
-from .._recognised import recognised
-from ..flow import Solution, forward_mode_named, make_options, simulate
+from ..core.callables import as_module
+from ..core.checks import floating, whole
+from ..core.recognised import recognised
+from ..core.types import Functions, Scalar
+from ..flow import (
+    Integrator,
+    IntegratorOptions,
+    Solution,
+    forward_mode_named,
+    make_options,
+    merged,
+    simulate,
+    sort_options,
+)
 from ..model import AttentionField
-from ._starts import Recipe, Starts, gather_starts
+from ._starts import GivenStarts, Recipe, Starts, gather_starts
 
 _CHUNK = 32
 
 
+class MeanOptions(IntegratorOptions, total=False):
+    """The keywords of [`mean`][attnflow.ensemble.mean] that are those of [`simulate`][]."""
+
+    t0: Scalar
+    ts: Real[ArrayLike, " n"] | None
+    observe: Functions | None
+    event: Functions | diffrax.Event | None
+    dense: bool
+    args: object
+
+
 def mean(
-    objective: Callable[[Solution], Any],
+    objective: Callable[[Solution], PyTree[ArrayLike]],
     field: AttentionField,
-    starts: Any,
+    starts: GivenStarts,
     *,
-    t1: Any,
-    field_axes: Any = None,
+    t1: Scalar,
+    field_axes: object = None,
     number: int | None = None,
     key: Key[Array, ""] | None = None,
     chunk: int | None = None,
-    **options: Any,
-) -> Any:
+    integrator: Integrator | None = None,
+    **options: Unpack[MeanOptions],
+) -> PyTree[Array]:
     r"""The mean of `objective(solution)` over trajectories, to be differentiated.
 
     $$\bar J = \frac1N \sum_{i=1}^N J(s_i), \qquad s_i = \mathtt{simulate}(\mathrm{field}_i, y_i(0))$$
@@ -48,7 +69,7 @@ def mean(
     - `objective`: a function of a [`Solution`][] giving a number, or a pytree of arrays.
     - `field`, `starts`, `field_axes`, `number`, `key`: as in [`run`][attnflow.ensemble.run]. `starts`
       may be traced.
-    - `t1` and `options`: as in [`simulate`][]: `ts`, `rtol`, `observe`, `event`, `adjoint`, ...
+    - `t1`, `integrator` and `options`: as in [`simulate`][]: `ts`, `rtol`, `observe`, `event`, ...
     - `chunk`: trajectories worked at a time, in step with each other: each waits for the slowest of its
       chunk.
 
@@ -64,7 +85,7 @@ def mean(
 
     **Raises:**
 
-    `ValueError` as `run` and `simulate` do.
+    `ValueError` and `TypeError` as `run` and `simulate` do.
 
     ```python
     def late(field):
@@ -77,7 +98,9 @@ def mean(
     many = gather_starts(field, starts, field_axes, number, key)
     chunk = None if chunk is None else whole("chunk", chunk)
     chunk = min(many.number, _CHUNK if chunk is None else chunk)
-    how, adjoint = _checked(many, {"t1": t1, **options})
+    own, rest = sort_options("ensemble.mean", options, MeanOptions)
+    integrator = merged(integrator, own)
+    how, adjoint = _checked(many, integrator, {"t1": t1, **rest})
 
     # === run
     chunks = -(-many.number // chunk)
@@ -89,19 +112,19 @@ def mean(
         )
 
 
-def _checked(many: Starts, options: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+def _checked(
+    many: Starts, integrator: Integrator, rest: dict[str, Any]
+) -> tuple[dict[str, Any], diffrax.AbstractAdjoint]:
     """The options of `simulate`, refused here where they are known, as what a compiled program takes.
 
     Numbers as arrays, so that others are not compiled for; of functions that do the same the first.
     """
-    known = inspect.signature(simulate).bind(many.recipe.field, None, throw=False, **options)
-    known.apply_defaults()
-    rest = {n: v for n, v in known.arguments.items() if n not in ("field", "y0", "throw")}
     first = jax.tree.map(lambda a: a[0], many.data)
     example, _ = eqx.filter_eval_shape(many.recipe, jnp.zeros((), jnp.int32), first)
-    made = make_options(example, many.shape, many.dtype, **rest)
-    numbers = ("t0", "t1", "ts", "rtol", "atol", "dt0")
-    how = {n: floating(n, v) if n in numbers else v for n, v in options.items() if v is not None}
+    made = make_options(example, many.shape, many.dtype, integrator, **rest)
+    numbers = ("t0", "t1", "ts")
+    how = {n: floating(n, v) if n in numbers else v for n, v in rest.items() if v is not None}
+    how["integrator"] = integrator
     how = jax.tree.map(lambda x: recognised(x) if isinstance(x, FunctionType) else x, how)
     return how, made.adjoint
 

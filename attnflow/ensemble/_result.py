@@ -4,6 +4,7 @@ import enum
 from typing import Any
 
 import numpy as np
+from jaxtyping import PyTree
 
 
 class Outcome(enum.IntEnum):
@@ -27,12 +28,17 @@ class Outcome(enum.IntEnum):
     EVENT_NAN = 7
 
     @property
+    def words(self) -> str:
+        """The same as the end of a sentence: "... came to t1"."""
+        return _WORDS[self]
+
+    @property
     def failed(self) -> bool:
         """Whether the trajectory has no end that means anything."""
         return self > Outcome.TIME_UP
 
 
-WORDS = {
+_WORDS = {
     Outcome.REACHED: "reached an event",
     Outcome.TIME_UP: "came to t1",
     Outcome.NOT_FINITE: "stopped being finite",
@@ -60,7 +66,18 @@ class Records:
     - `stats`: `num_steps`, `num_accepted_steps`, `num_rejected_steps`.
     """
 
-    def __init__(self, *, number, ts, ys, saved, t1, outcome, event, stats):
+    def __init__(
+        self,
+        *,
+        number: np.ndarray,
+        ts: np.ndarray | None,
+        ys: PyTree[np.ndarray],
+        saved: np.ndarray,
+        t1: np.ndarray,
+        outcome: np.ndarray,
+        event: PyTree[np.ndarray] | None,
+        stats: dict[str, np.ndarray],
+    ):
         self.number = number
         self.ts = ts
         self.ys = ys
@@ -100,7 +117,15 @@ class Ensemble:
       (`None` for solvers whose evaluations are not fixed).
     """
 
-    def __init__(self, *, records, summaries, outcomes, reduction, work):
+    def __init__(
+        self,
+        *,
+        records: Records | None,
+        summaries: dict[str, Any],
+        outcomes: dict[Outcome, int],
+        reduction: str,
+        work: dict[str, Any],
+    ):
         self.records = records
         self.summaries = summaries
         self.outcomes = outcomes
@@ -119,7 +144,7 @@ class Ensemble:
 
     def __str__(self) -> str:
         lines = [f"{self.trajectories} trajectories"]
-        lines += [f"  {count:>10}  {WORDS[how]}" for how, count in self.outcomes.items() if count]
+        lines += [f"  {count:>10}  {how.words}" for how, count in self.outcomes.items() if count]
         if self.records is not None and len(self.records):
             steps = self.records.stats["num_steps"]
             lines.append(

@@ -1,18 +1,20 @@
 """`run`: many trajectories at once on the devices at hand, in slots that refill."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Unpack
 
 import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Key, Real
+from jaxtyping import Array, ArrayLike, Key, PyTree, Real
 
-from .._checks import boolean, instance, shown, whole
-from ..flow import make_options
-from ..flow._problem import Problem
+from ..core.checks import boolean, instance, shown, whole
+from ..core.machine import cores
+from ..core.types import Device, Functions, Scalar
+from ..flow import Integrator, Problem, StepOptions, make_options, merged, sort_options
 from ..model import AttentionField
-from ..model._many import fits_columns
+from ..model.many import fits_columns
 from ..records import progress as bar
 from ._advance import Crew
 from ._hosts import share_of
@@ -20,40 +22,40 @@ from ._lanes import Maker
 from ._result import Ensemble
 from ._sink import Sink
 from ._stages import Stepper
-from ._starts import gather_starts
+from ._starts import GivenStarts, gather_starts
 from ._summaries import Summary
-from ._workers import Workers, cores
+from ._workers import Workers
 
 _BLOCK, _BLOCK_BYTES = 4096, 2**20
 _ACCELERATOR_LANES, _ACCELERATOR_BYTES = 2**15, 2**31
 
 
+class RunOptions(StepOptions, total=False):
+    """The keywords of [`run`][attnflow.ensemble.run] that are seldom used, beside those of an integrator."""
+
+    field_axes: object
+    each: PyTree[ArrayLike] | None
+    slots: int | None
+    devices: Iterable[Device] | None
+    progress: bool
+    args: object
+
+
 def run(
     field: AttentionField,
-    starts: Any,
+    starts: GivenStarts,
     *,
-    t1: Any,
-    t0: Any = 0.0,
+    t1: Scalar,
+    t0: Scalar = 0.0,
     ts: Real[ArrayLike, " n"] | None = None,
-    rtol: Any = None,
-    atol: Any = None,
-    observe: Any = None,
-    until: Any = None,
-    field_axes: Any = None,
+    observe: Functions | None = None,
+    until: Functions | None = None,
     number: int | None = None,
     key: Key[Array, ""] | None = None,
-    each: Any = None,
     summaries: dict[str, Summary] | None = None,
     keep: bool = True,
-    slots: int | None = None,
-    devices: Any = None,
-    dt0: Any = None,
-    solver: diffrax.AbstractSolver | None = None,
-    controller: diffrax.AbstractStepSizeController | None = None,
-    reduce: bool | str = True,
-    max_steps: int | None = None,
-    progress: bool = True,
-    args: Any = None,
+    integrator: Integrator | None = None,
+    **options: Unpack[RunOptions],
 ) -> Ensemble:
     r"""Many trajectories at once, each with its own steps: what `simulate` gives for each start.
 
@@ -71,23 +73,30 @@ def run(
       block by block); or a sampler, a function of a key that returns tokens `(tokens, dim)` or
       `(field, tokens)`: `number` of them are drawn as they are needed, the $i$-th from
       `jax.random.fold_in(key, i)`.
-    - `t1`, `t0`, `ts`, `rtol`, `atol`, `observe`, `dt0`, `solver`, `controller`, `reduce`, `max_steps`,
-      `args`: as in [`simulate`][]. Only what is observed is kept: at `ts`, or at the end. An observer
-      of each trajectory's own field is written [`OfField`][attnflow.ensemble.OfField]`(af.Energy)`.
+    - `t1`, `t0`, `ts`, `observe`: as in [`simulate`][]. Only what is observed is kept: at `ts`, or at the
+      end. An observer of each trajectory's own field is written
+      [`OfField`][attnflow.ensemble.OfField]`(af.Energy)`.
     - `until`: what ends a trajectory before `t1`: `event=` of `simulate`, as functions.
-    - `field_axes`: `None`, `eqx.if_array(0)`, or a pytree like `field` with 0 at arrays that differ
-      from trajectory to trajectory and `None` at others.
     - `number`, `key`: for a sampler.
-    - `each`: in their place, a pytree of arrays with a leading axis of trajectories: the sampler is
-      then called with trajectory $i$'s rows of them instead of a key.
     - `summaries`: by name, [`Mean`][], [`Quantiles`][], [`Histogram`][], [`Survival`][], made as
       trajectories end.
     - `keep`: with `False` only summaries and counts remain, in memory that does not grow with the
       number of trajectories.
+    - `integrator`: how to integrate, an [`Integrator`][], whose adjoint is of no use here; or by keyword:
+      `rtol`, `atol`, `dt0`, `solver`, `controller`, `reduce`, `max_steps`, each described there. A
+      keyword beside an integrator replaces what that has.
+
+    Further `options`:
+
+    - `field_axes`: `None`, `eqx.if_array(0)`, or a pytree like `field` with 0 at arrays that differ
+      from trajectory to trajectory and `None` at others.
+    - `each`: in place of `number` and `key`, a pytree of arrays with a leading axis of trajectories: the sampler is
+      then called with trajectory $i$'s rows of them instead of a key.
     - `slots`: how many trajectories may be under way at once; chosen from shapes and devices unless
       given.
     - `devices`: `jax.local_devices()` unless given. Trajectories go to whichever is free.
-    - `progress`: a bar on a terminal.
+    - `progress`: `False` for no bar on a terminal.
+    - `args`: as in [`simulate`][].
 
     Over several hosts (`jax.distributed.initialize()` first, then the same call on each) every process
     runs its own share of consecutive trajectories on its local devices and returns that;
@@ -99,8 +108,8 @@ def run(
 
     **Raises:**
 
-    `ValueError` for bad arguments. Bad starts, failing fields and too few steps are outcomes of their
-    trajectories and raise nothing.
+    `ValueError` for bad arguments, `TypeError` for a keyword that is none. Bad starts, failing fields and
+    too few steps are outcomes of their trajectories and raise nothing.
 
     ```python
     sphere = af.Sphere(3)
@@ -113,11 +122,13 @@ def run(
     ```
     """
     # === check arguments
-    many = gather_starts(field, starts, field_axes, number, key, each)
+    own, rest = sort_options("ensemble.run", options, RunOptions)
+    many = gather_starts(field, starts, rest.get("field_axes"), number, key, rest.get("each"))
     summaries = _checked(summaries)
+    devices, slots = rest.get("devices"), rest.get("slots")
     devices = jax.local_devices() if devices is None else _devices(devices)
     slots = None if slots is None else whole("slots", slots)
-    keep, progress = boolean("keep", keep), boolean("progress", progress)
+    keep, progress = boolean("keep", keep), boolean("progress", rest.get("progress", True))
     if isinstance(until, diffrax.Event):
         raise ValueError(
             "`until` must be a function or a pytree of them here; got a diffrax.Event. Pass its "
@@ -126,27 +137,19 @@ def run(
     one = many.block(0, 1)
     first = jax.tree.map(lambda a: a[0], one)
     example, _ = eqx.filter_eval_shape(many.recipe, jnp.zeros((), jnp.int32), first)
-    options = make_options(
+    how = make_options(
         example,
         many.shape,
         many.dtype,
+        merged(merged(integrator, own), {"adjoint": diffrax.ForwardMode()}),
         t0=t0,
         t1=t1,
         ts=ts,
-        rtol=rtol,
-        atol=atol,
         observe=observe,
-        dt0=dt0,
-        solver=solver,
-        controller=controller,
         event=until,
-        adjoint=diffrax.ForwardMode(),
-        dense=False,
-        reduce=reduce,
-        max_steps=max_steps,
-        args=args,
+        args=rest.get("args"),
     )
-    maker = Maker(many.recipe, options)
+    maker = Maker(many.recipe, how)
     problem, heads = _look(maker, first)
     structure = eqx.filter_eval_shape(
         lambda p: p.saves.values(p.options.t0, p.y0, p.options.args), problem
@@ -162,7 +165,7 @@ def run(
     with bar(total=count, description="trajectories", unit="", show=progress) as shown:
         for rows in workers.rows():
             if sink is None:
-                sink = Sink(mine, count, rows, options.ts, summaries, keep)
+                sink = Sink(mine, count, rows, how.ts, summaries, keep)
             sink.add(rows)
             shown.update(len(rows["number"]))
     assert sink is not None

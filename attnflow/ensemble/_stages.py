@@ -9,10 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..flow import SidedSolver
-from ..flow._problem import Problem
-from ..flow._projected import ProjectedSolver
-from ..model._many import columns, fits_columns
+from ..flow import Problem, ProjectedSolver, SidedSolver
+from ..model.many import columns, fits_columns
 
 # What a root finder of diffrax holds where its tolerances are to be those of the step controller.
 _UNSET = diffrax.Kvaerno3().root_finder.rtol

@@ -1,18 +1,25 @@
 """Where trajectories come from: arrays of starts and of fields, or a sampler of either."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool
+from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
-from .._checks import floating, random_key, shown, whole
-from .._recognised import recognised
-from ..flow._simulate import cast_floats
+from ..core.arrays import cast_floats
+from ..core.checks import floating, random_key, shown, whole
+from ..core.recognised import recognised
 from ..model import AttentionField
+
+# Arrays of tokens, one trajectory after another; or a function of a key, or of a trajectory's own data,
+# that gives tokens or a field and tokens.
+GivenStarts: TypeAlias = (
+    Real[ArrayLike, "trajectories tokens dim"]
+    | Callable[..., Float[Array, "tokens dim"] | tuple[AttentionField, Float[Array, "tokens dim"]]]
+)
 
 
 class Recipe(eqx.Module):

@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..flow import how_ended
-from ..flow._problem import Problem
+from ..flow import Problem, how_ended
 from ._lanes import (
     BAD_START,
     EVENT_NAN,

@@ -2,12 +2,18 @@
 
 import abc
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from .._checks import shown
+from ..core.checks import shown
 from ._result import Outcome, Records
+
+# What a summary of some trajectories is until it is finished: each class has its own, the same at every step.
+State: TypeAlias = Any
+Sums: TypeAlias = tuple[int, np.ndarray | np.float64, np.ndarray | np.float64]
+Counts: TypeAlias = dict[int, int]
 
 
 class Summary(abc.ABC):
@@ -22,18 +28,18 @@ class Summary(abc.ABC):
       `lambda r: r.ys["E"][:, -1]`; for a [`Mean`][] an array of any shape for each.
     """
 
-    of: Callable[[Records], Any]
+    of: Callable[[Records], ArrayLike]
 
     @abc.abstractmethod
-    def summarise(self, records: Records) -> Any:
+    def summarise(self, records: Records) -> State:
         """The state of one chunk."""
 
     @abc.abstractmethod
-    def merge(self, before: Any, after: Any) -> Any:
+    def merge(self, before: State, after: State) -> State:
         """The state of two neighbouring chunks."""
 
     @abc.abstractmethod
-    def finish(self, state: Any) -> Any:
+    def finish(self, state: State) -> object:
         """What the user sees."""
 
     def values(self, records: Records) -> np.ndarray:
@@ -47,7 +53,7 @@ class Summary(abc.ABC):
         return values[~records.failed]
 
 
-def _function(of: Any) -> Callable[[Records], Any]:
+def _function(of: Callable[[Records], ArrayLike]) -> Callable[[Records], ArrayLike]:
     if not callable(of):
         raise ValueError(f"`of` must be a function of the records; got {shown(of)}.")
     return of
@@ -66,9 +72,9 @@ def _numbers(name: str, values: Any) -> np.ndarray:
 class MeanResult(NamedTuple):
     """Mean, standard deviation and standard error of the mean; how many values."""
 
-    mean: Any
-    std: Any
-    error: Any
+    mean: np.ndarray | float
+    std: np.ndarray | float
+    error: np.ndarray | float
     count: int
 
     def __str__(self) -> str:
@@ -87,17 +93,17 @@ class Mean(Summary):
     ```
     """
 
-    def __init__(self, of: Callable[[Records], Any]):
+    def __init__(self, of: Callable[[Records], ArrayLike]):
         self.of = _function(of)
 
-    def summarise(self, records):
+    def summarise(self, records: Records) -> Sums:
         values = self.values(records)
         count = len(values)
         with np.errstate(invalid="ignore"):
             mean = values.sum(axis=0) / max(count, 1)
             return count, mean, ((values - mean) ** 2).sum(axis=0)
 
-    def merge(self, before, after):
+    def merge(self, before: Sums, after: Sums) -> Sums:
         (n, mean, squares), (m, other, more) = before, after
         if n + m == 0:
             return before
@@ -106,7 +112,7 @@ class Mean(Summary):
             moved = np.where(np.isfinite(step), mean + step * (m / (n + m)), mean + other)[()]
             return n + m, moved, squares + more + step**2 * (n * m / (n + m))
 
-    def finish(self, state):
+    def finish(self, state: Sums) -> MeanResult:
         count, mean, squares = state
         if count == 0:
             mean = np.full_like(mean, np.nan)
@@ -126,20 +132,20 @@ class Histogram(Summary):
     - `edges`: increasing.
     """
 
-    def __init__(self, of: Callable[[Records], Any], edges: Any):
+    def __init__(self, of: Callable[[Records], ArrayLike], edges: ArrayLike):
         self.of = _function(of)
         self.edges = _numbers("edges", edges)
         if self.edges.ndim != 1 or len(self.edges) < 2 or not np.all(np.diff(self.edges) > 0):
             raise ValueError("`edges` must be at least two increasing numbers; got others.")
 
-    def summarise(self, records):
+    def summarise(self, records: Records) -> np.ndarray:
         values = self.values(records)
         return np.histogram(values[~np.isnan(values)], self.edges)[0]
 
-    def merge(self, before, after):
+    def merge(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         return before + after
 
-    def finish(self, state):
+    def finish(self, state: np.ndarray) -> np.ndarray:
         return state
 
 
@@ -156,7 +162,9 @@ class Quantiles(Summary):
     - `levels`: in [0, 1].
     """
 
-    def __init__(self, of: Callable[[Records], Any], levels: Any = (0.05, 0.25, 0.5, 0.75, 0.95)):
+    def __init__(
+        self, of: Callable[[Records], ArrayLike], levels: ArrayLike = (0.05, 0.25, 0.5, 0.75, 0.95)
+    ):
         self.of = _function(of)
         self.levels = np.atleast_1d(_numbers("levels", levels))
         if not np.all((self.levels >= 0) & (self.levels <= 1)):
@@ -164,7 +172,7 @@ class Quantiles(Summary):
 
     _BASE, _SHIFT, _INFINITE = np.log(1.01), 200_000, 400_000
 
-    def summarise(self, records):
+    def summarise(self, records: Records) -> Counts:
         values = self.values(records)
         values = values[~np.isnan(values)]
         size = np.clip(np.abs(values), 1e-300, np.finfo(np.float64).max)
@@ -173,10 +181,10 @@ class Quantiles(Summary):
         bins = np.where(np.abs(values) <= 1e-300, 0, np.sign(values).astype(np.int64) * bins)
         return dict(zip(*(a.tolist() for a in np.unique(bins, return_counts=True)), strict=True))
 
-    def merge(self, before, after):
+    def merge(self, before: Counts, after: Counts) -> Counts:
         return {k: before.get(k, 0) + after.get(k, 0) for k in before.keys() | after.keys()}
 
-    def finish(self, state):
+    def finish(self, state: Counts) -> np.ndarray:
         bins = np.array(sorted(state), dtype=np.int64)
         if len(bins) == 0:
             return np.full(self.levels.shape, np.nan)
@@ -207,13 +215,13 @@ class Survival(Summary):
     ```
     """
 
-    def __init__(self, times: Any):
+    def __init__(self, times: ArrayLike):
         self.of = lambda r: r.t1
         self.times = _numbers("times", times)
         if self.times.ndim != 1 or len(self.times) < 1 or not np.all(np.diff(self.times) > 0):
             raise ValueError("`times` must be increasing numbers; got others.")
 
-    def summarise(self, records):
+    def summarise(self, records: Records) -> np.ndarray:
         good = records.outcome != Outcome.BAD_START
         ended = good & records.reached
         bins = len(self.times) + 1
@@ -223,10 +231,10 @@ class Survival(Summary):
         others = np.bincount(place[good & ~ended], minlength=bins)
         return np.stack([events, others])
 
-    def merge(self, before, after):
+    def merge(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         return before + after
 
-    def finish(self, state):
+    def finish(self, state: np.ndarray) -> np.ndarray:
         events, others = state[:, :-1]
         gone = np.cumsum(events + others) - (events + others)
         at_risk = state.sum() - gone

@@ -1,7 +1,6 @@
 """Threads that work crews: one for each device, and on a CPU one for each core."""
 
 import contextlib
-import os
 import queue
 import threading
 import time
@@ -171,15 +170,3 @@ def _first(rows: Any, count: int) -> Any:
 
 def _int(value: int) -> Array:
     return jnp.asarray(value, jnp.int32)
-
-
-def cores() -> int:
-    """The cores this process may use: `ATTNFLOW_THREADS` if that is set, else those it is given."""
-    asked = os.environ.get("ATTNFLOW_THREADS", "")
-    if asked:
-        if not asked.isdecimal() or int(asked) < 1:
-            raise ValueError(f"ATTNFLOW_THREADS must be a positive whole number; got {asked!r}.")
-        return int(asked)
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1

@@ -1,5 +1,6 @@
 """Step control: tolerances per token, steps that see the schedules, a step size that survives a stop."""
 
+from collections.abc import Callable
 from typing import Any
 
 import diffrax
@@ -7,15 +8,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optimistix as optx
-from jaxtyping import Array, ArrayLike, Float, Real
+from jaxtyping import Array, ArrayLike, Float, PyTree, Real
 
 from ..geometry import AbstractManifold
 from ..model import AttentionField
-from ._kinks import kinks_of, stops_at_kinks
+from ._kinks import has_many_kinks, kinks_of
 from ._sides import breaks_of, jumps_of
 from ._steady import SteadySteps, felt_frequency
 from ._stops import GridStops, MarkedJumps, Stops
-from ._wrapped import WrappedController
+from ._wrapped import BoolScalar, RealScalar, WrappedController
 
 # The longest step, in periods of the fastest schedule. So far the estimates of Tsit5, Bosh3 and Heun
 # are no smaller than the true error of integrating a sine of that period, whatever its phase. At one
@@ -37,7 +38,7 @@ class TokenNorm(eqx.Module):
 
     manifold: AbstractManifold
 
-    def __call__(self, error: Any) -> Float[Array, ""]:
+    def __call__(self, error: PyTree) -> Float[Array, ""]:
         if isinstance(error, tuple) and len(error) == 4:
             return jnp.maximum(self(error[0]), optx.rms_norm(error[1]))
         leaves = jax.tree.leaves(error)
@@ -76,17 +77,35 @@ class ResumableController(WrappedController):
                 f"got {type(self.controller).__name__}, which has no step size to keep."
             )
 
-    def wrap(self, direction):
+    def wrap(self, direction: Array | int) -> "ResumableController":
         return ResumableController(self.controller.wrap(direction))  # pyright: ignore[reportCallIssue]
 
-    def init(self, terms, t0, t1, y0, dt0, args, func, error_order):
+    def init(
+        self,
+        terms: PyTree[diffrax.AbstractTerm],
+        t0: RealScalar,
+        t1: RealScalar,
+        y0: PyTree,
+        dt0: RealScalar | None,
+        args: PyTree,
+        func: Callable[..., PyTree],
+        error_order: RealScalar | None,
+    ) -> tuple[Array, "KeptStep"]:
         tnext, state = self.controller.init(terms, t0, t1, y0, dt0, args, func, error_order)
         tnext = jnp.where(jnp.isfinite(tnext), tnext, t0 + 1e-6 * (t1 - t0))
         return tnext, KeptStep(tnext, state)
 
     def adapt_step_size(
-        self, t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state
-    ):
+        self,
+        t0: RealScalar,
+        t1: RealScalar,
+        y0: PyTree,
+        y1_candidate: PyTree,
+        args: PyTree,
+        y_error: PyTree,
+        error_order: RealScalar,
+        controller_state: "KeptStep",
+    ) -> tuple[BoolScalar, RealScalar, RealScalar, BoolScalar, "KeptStep", diffrax.RESULTS]:
         keep, next_t0, next_t1, jump, state, result = self.controller.adapt_step_size(
             t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state.inner
         )
@@ -146,11 +165,6 @@ def adaptive(
     if breaks is not None or kinks is not None:
         controller = Stops(controller, breaks, kinks)  # pyright: ignore
     return ResumableController(controller)  # pyright: ignore[reportCallIssue]
-
-
-def has_many_kinks(field: AttentionField) -> bool:
-    """Whether the schedules have kinks that steps cannot end at."""
-    return bool(field.kinked) and not stops_at_kinks(field)
 
 
 def default_solver(field: AttentionField) -> diffrax.AbstractSolver:

@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Real
 
-from .._checks import boolean, check, is_concrete, real, room, whole
+from ..core.arrays import cast_floats
+from ..core.checks import boolean, check, is_concrete, real, room, whole
+from ..core.types import Functions
 from ..model import AttentionLayers
-from ..model._reductions import Identity
+from ..model.reductions import Identity
 from ._observe import Lifted, as_observers
-from ._simulate import cast_floats
 from ._solution import NONFINITE, Solution
 
 
@@ -21,9 +22,9 @@ def iterate(
     y0: Real[ArrayLike, "tokens dim"],
     *,
     depth: int,
-    observe: Any = None,
+    observe: Functions | None = None,
     throw: bool = True,
-    args: Any = None,
+    args: object = None,
 ) -> Solution:
     r"""Tokens through `depth` layers of eq. (1), the start included: `depth + 1` saves.
 

@@ -6,10 +6,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import ArrayLike, PyTree, Real
 
-from .._callables import adapt
-from .._checks import floating
-from ..model._reductions import AbstractLift, Identity
+from ..core.callables import adapt
+from ..core.checks import floating
+from ..core.types import Functions
+from ..model.reductions import AbstractLift, Identity
 
 
 class Tokens(eqx.Module):
@@ -90,7 +93,7 @@ def _decode(value: jax.Array, there: jax.Array, like: Any) -> jax.Array:
     return jax.lax.bitcast_convert_type(bits, like.dtype)
 
 
-def missing(dtype: Any) -> Any:
+def missing(dtype: DTypeLike) -> int:
     """What an integer is that was not saved: -1; the largest there is, where there is no -1."""
     return -1 if jnp.issubdtype(dtype, jnp.signedinteger) else int(jnp.iinfo(dtype).max)
 
@@ -110,7 +113,12 @@ def mark_missing(values: Any, saved: jax.Array, structure: Any) -> Any:
     return jax.tree.map(mark, values, structure)
 
 
-def observed(ts: Any, ys: Any, observe: Any, args: Any = None) -> Any:
+def observed(
+    ts: Real[ArrayLike, "..."],
+    ys: Real[ArrayLike, "..."],
+    observe: Functions,
+    args: object = None,
+) -> PyTree[jax.Array]:
     """What observers give of tokens that are saved already: a program beside the solver's, not in it.
 
     Observers inside the solver's loop are compiled with it, some of them twice; what is only looked
@@ -130,13 +138,13 @@ def observed(ts: Any, ys: Any, observe: Any, args: Any = None) -> Any:
 
     `ValueError` where `ts` and `ys` do not fit together, or `observe` is none.
     """
-    ts, ys = floating("ts", ts), floating("ys", ys)
-    if ts.ndim != 1 or ys.ndim != 3 or ts.shape[0] != ys.shape[0]:
+    times, tokens = floating("ts", ts), floating("ys", ys)
+    if times.ndim != 1 or tokens.ndim != 3 or times.shape[0] != tokens.shape[0]:
         raise ValueError(
             "`ts` must have shape (n,) and `ys` shape (n, tokens, dim), as those of a Solution; "
-            f"got {ts.shape} and {ys.shape}."
+            f"got {times.shape} and {tokens.shape}."
         )
-    return _of_each(as_observers(observe), ts, ys, args)
+    return _of_each(as_observers(observe), times, tokens, args)
 
 
 @eqx.filter_jit

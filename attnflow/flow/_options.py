@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import diffrax
@@ -10,20 +11,18 @@ import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jax.typing import DTypeLike
+from jaxtyping import Array, ArrayLike, Float, PyTree, Real
 
-from .._checks import boolean, check, choose, floating, instance, is_concrete, whole
+from ..core.checks import boolean, check, floating, is_concrete
+from ..core.types import Functions, Scalar
 from ..model import AttentionField
 from ._control import default_solver, default_tolerances
-from ._events import Events, as_events
+from ._integrator import Integrator, check_first_step, check_tolerances
 from ._observe import as_observers
+from .events import Events, as_events
 
 _DENSE_BYTES = 2**31
-_SUCH_AS = {
-    "solver": "diffrax.Tsit5()",
-    "controller": "diffrax.PIDController(rtol=1e-6, atol=1e-9)",
-    "adjoint": "diffrax.RecursiveCheckpointAdjoint()",
-}
 _CHECKPOINTS, _MOST_CHECKPOINTS, _CHECKPOINT_VALUES = 256, 1024, 2**15
 
 
@@ -36,8 +35,8 @@ class Options(eqx.Module):
     rtol: Float[Array, ""]
     atol: Float[Array, ""]
     dt0: Float[Array, ""] | None
-    args: Any
-    observers: Any
+    args: PyTree
+    observers: PyTree[Callable[..., object]]
     events: Events | None
     solver: diffrax.AbstractSolver
     controller: diffrax.AbstractStepSizeController | None
@@ -50,23 +49,16 @@ class Options(eqx.Module):
 def make_options(
     field: AttentionField,
     shape: tuple[int, ...],
-    dtype: Any,
+    dtype: DTypeLike,
+    integrator: Integrator,
     *,
-    t0: Any,
-    t1: Any,
-    ts: Any,
-    rtol: Any,
-    atol: Any,
-    observe: Any,
-    dt0: Any,
-    solver: Any,
-    controller: Any,
-    event: Any,
-    adjoint: Any,
-    dense: bool,
-    reduce: bool | str,
-    max_steps: int | None,
-    args: Any,
+    t1: Scalar,
+    t0: Scalar = 0.0,
+    ts: Real[ArrayLike, " n"] | None = None,
+    observe: Functions | None = None,
+    event: Functions | diffrax.Event | Events | None = None,
+    dense: bool = False,
+    args: object = None,
 ) -> Options:
     """The arguments of `simulate`, for tokens of one shape and dtype, as `Options`.
 
@@ -74,54 +66,40 @@ def make_options(
 
     `ValueError` naming the argument that is not one.
     """
-    t0, t1 = _scalar("t0", t0, dtype), _scalar("t1", t1, dtype)
+    how, dtype = integrator, jnp.dtype(dtype)
+    begin, end = _scalar("t0", t0, dtype), _scalar("t1", t1, dtype)
     dense = boolean("dense", dense)
-    for name, value, kind in (
-        ("solver", solver, diffrax.AbstractSolver),
-        ("controller", controller, diffrax.AbstractStepSizeController),
-        ("adjoint", adjoint, diffrax.AbstractAdjoint),
-    ):
-        if value is not None:
-            instance(name, value, kind, f"a diffrax {name}, an object such as {_SUCH_AS[name]}")
-    reduce = _reduction(reduce)
+    times = None
     if ts is not None:
-        ts = floating("ts", ts).astype(dtype)
-        if ts.ndim != 1 or ts.shape[0] == 0:
-            raise ValueError(f"`ts` must be a vector of at least one time; got shape {ts.shape}.")
-    t1, ts = check_times(t0, t1, ts)
-    solver = default_solver(field) if solver is None else solver
-    adjoint = _default_adjoint(shape) if adjoint is None else adjoint
-    controller = _controller(controller, solver, dt0, rtol, atol)
-    rtol, atol = _tolerances(rtol, atol, dtype)
+        times = floating("ts", ts).astype(dtype)
+        if times.ndim != 1 or times.shape[0] == 0:
+            raise ValueError(
+                f"`ts` must be a vector of at least one time; got shape {times.shape}."
+            )
+    end, times = check_times(begin, end, times)
+    solver = default_solver(field) if how.solver is None else how.solver
+    adjoint = _default_adjoint(shape) if how.adjoint is None else how.adjoint
+    controller = how.controller
+    if controller is None and not isinstance(solver, diffrax.AbstractAdaptiveSolver):
+        controller = diffrax.ConstantStepSize()
+    rtol, atol = _tolerances(how.rtol, how.atol, dtype)
     return Options(
-        t0=t0,
-        t1=t1,
-        ts=ts,
+        t0=begin,
+        t1=end,
+        ts=times,
         rtol=rtol,
         atol=atol,
-        dt0=None if dt0 is None else _first_step(dt0, dtype),
+        dt0=None if how.dt0 is None else check_first_step(_scalar("dt0", how.dt0, dtype)),
         args=args,
         observers=as_observers(observe),
         events=as_events(event, dtype),
         solver=solver,
         controller=controller,
         adjoint=adjoint,
-        max_steps=_max_steps(max_steps, adjoint, dense, shape, dtype, solver),
+        max_steps=_max_steps(how.max_steps, adjoint, dense, shape, dtype, solver),
         dense=dense,
-        reduce=reduce,
+        reduce=how.reduce,
     )
-
-
-def _reduction(reduce: Any) -> str:
-    if isinstance(reduce, bool):
-        return "auto" if reduce else "none"
-    return choose("reduce", reduce, ("auto", "span", "whitening", "none"))
-
-
-def _first_step(dt0: Any, dtype) -> Array:
-    dt0 = _scalar("dt0", dt0, dtype)
-    message = f"`dt0` must be positive and finite; got {_show(dt0)}."
-    return check(dt0, lambda dt0: ~((dt0 > 0) & (dt0 < jnp.inf)), message)
 
 
 def check_times(t0: Array, t1: Array, ts: Array | None) -> tuple[Array, Array | None]:
@@ -170,35 +148,11 @@ def _default_adjoint(shape: tuple[int, ...]) -> diffrax.RecursiveCheckpointAdjoi
     )
 
 
-def _controller(controller: Any, solver: Any, dt0: Any, rtol: Any, atol: Any) -> Any:
-    if controller is None and not isinstance(solver, diffrax.AbstractAdaptiveSolver):
-        if dt0 is None:
-            raise ValueError(
-                f"`dt0` must be given with {type(solver).__name__}, which has no error estimate to "
-                "choose steps by; pass dt0=..., or solver=diffrax.HalfSolver(...)."
-            )
-        controller = diffrax.ConstantStepSize()
-    if controller is None:
-        return None
-    if rtol is not None or atol is not None:
-        raise ValueError(
-            f"`rtol` and `atol` are not used by {type(controller).__name__}; got both a controller of "
-            "your own (or constant steps) and tolerances. Drop one."
-        )
-    if isinstance(controller, diffrax.ConstantStepSize) and dt0 is None:
-        raise ValueError("`dt0` must be given with ConstantStepSize; got None.")
-    return controller
-
-
 def _tolerances(rtol: Any, atol: Any, dtype) -> tuple[Array, Array]:
     default_rtol, default_atol = default_tolerances(dtype)
     rtol = _scalar("rtol", default_rtol if rtol is None else rtol, dtype)
     atol = _scalar("atol", default_atol if atol is None else atol, dtype)
-    rtol, atol = check(
-        (rtol, atol),
-        _no_tolerances,
-        "`rtol` and `atol` must be finite, zero or more, and not both zero; got others.",
-    )
+    rtol, atol = check_tolerances(rtol, atol)
     if dtype == jnp.float32 and is_concrete(rtol, atol) and float(rtol + atol) < 1e-6:
         warnings.warn(
             f"`rtol` {float(rtol):g} is below what float32 resolves (about 1e-6); enable float64 with "
@@ -208,19 +162,17 @@ def _tolerances(rtol: Any, atol: Any, dtype) -> tuple[Array, Array]:
     return rtol, atol
 
 
-def _no_tolerances(both: Any) -> Any:
-    rtol, atol = both
-    total = rtol + atol
-    return ~((rtol >= 0) & (atol >= 0) & (total > 0) & (total < jnp.inf))
-
-
 def _max_steps(
-    max_steps: Any, adjoint: Any, dense: bool, shape: tuple[int, ...], dtype: Any, solver: Any
+    max_steps: int | None,
+    adjoint: Any,
+    dense: bool,
+    shape: tuple[int, ...],
+    dtype: Any,
+    solver: Any,
 ) -> int:
     small = dense or isinstance(adjoint, diffrax.DirectAdjoint)
     if max_steps is None:
         max_steps = 4096 if small else 2**20
-    max_steps = whole("max_steps", max_steps)
     stages = getattr(getattr(solver, "tableau", None), "num_stages", 3)
     size = max_steps * (stages + 2) * math.prod(shape) * dtype.itemsize
     if dense and size > _DENSE_BYTES:

@@ -1,6 +1,6 @@
 """One flow problem assembled: reduction, controller, solver, events, observers; the one place for it."""
 
-from typing import Any
+from typing import Any, cast
 
 import diffrax
 import equinox as eqx
@@ -9,15 +9,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..model import AttentionField
-from ..model._reductions import AbstractLift
+from ..model.reductions import AbstractLift
 from ._control import adaptive, with_breaks
-from ._events import FirstOf, build_event, how_ended
 from ._observe import Lifted, Tokens, mark_missing
 from ._options import Options
 from ._projected import ProjectedSolver
 from ._quiet import without_callbacks
 from ._sides import SidedSolver, breaks_of
 from ._solution import NONFINITE, Dense, Solution
+from .events import FirstOf, build_event, how_ended
 
 
 class Problem(eqx.Module):
@@ -139,7 +139,8 @@ def assemble(field: AttentionField, y0: Float[Array, "tokens dim"], options: Opt
     if field.normalisation.starts_on_manifold:
         y0 = field.manifold.project(y0)
     whole = field
-    field, x0, lift = field.reduce(y0, how=o.reduce)
+    reduced, x0, lift = field.reduce(y0, how=o.reduce)
+    field = cast(AttentionField, reduced)  # of the kind that it was
     if o.controller is None:
         controller: Any = adaptive(field, o.rtol, o.atol, o.t0, o.t1, whole)
     else:

@@ -6,9 +6,10 @@ from typing import Any
 import diffrax
 import equinox as eqx
 import jax
+from jaxtyping import PyTree
 
 from ..geometry import AbstractManifold
-from ._wrapped import ForwardingSolver
+from ._wrapped import BoolScalar, ForwardingSolver, RealScalar
 
 
 class _ProjectedInterpolation(diffrax.AbstractLocalInterpolation):
@@ -75,10 +76,19 @@ class ProjectedSolver(ForwardingSolver):
     manifold: AbstractManifold
 
     @property
-    def interpolation_cls(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+    def interpolation_cls(self) -> "_Interpolator":  # pyright: ignore[reportIncompatibleVariableOverride]
         return _Interpolator(self.solver.interpolation_cls)
 
-    def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
+    def step(
+        self,
+        terms: PyTree[diffrax.AbstractTerm],
+        t0: RealScalar,
+        t1: RealScalar,
+        y0: PyTree,
+        args: PyTree,
+        solver_state: PyTree,
+        made_jump: BoolScalar,
+    ) -> tuple[PyTree, PyTree, dict[str, PyTree], PyTree, diffrax.RESULTS]:
         y1, error, dense_info, state, result = self.solver.step(
             terms, t0, t1, y0, args, solver_state, made_jump
         )

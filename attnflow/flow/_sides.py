@@ -6,9 +6,9 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Real
+from jaxtyping import Array, Bool, Float, PyTree, Real
 
-from ._wrapped import ForwardingSolver
+from ._wrapped import BoolScalar, ForwardingSolver, RealScalar
 
 # How many units of rounding a time may be off and still be a break: where a step begins (a run may
 # start at 0.1 added ten times), and where it ends (diffrax moves a step's end to `t1` by a hundred).
@@ -99,7 +99,16 @@ class SidedSolver(ForwardingSolver):
     solver: diffrax.AbstractSolver
     breaks: Breaks
 
-    def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
+    def step(
+        self,
+        terms: PyTree[diffrax.AbstractTerm],
+        t0: RealScalar,
+        t1: RealScalar,
+        y0: PyTree,
+        args: PyTree,
+        solver_state: PyTree,
+        made_jump: BoolScalar,
+    ) -> tuple[PyTree, PyTree, dict[str, PyTree], PyTree, diffrax.RESULTS]:
         if isinstance(terms, diffrax.AbstractTerm):
             # Backwards in time diffrax hands on -t, and terms that know of it.
             direction = getattr(terms, "direction", 1)

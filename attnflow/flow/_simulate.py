@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Unpack
 
 import diffrax
 import equinox as eqx
@@ -11,33 +11,35 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Real
 
-from .._checks import boolean, check, is_concrete, nan_with, real
+from ..core.arrays import cast_floats
+from ..core.checks import boolean, check, is_concrete, nan_with, real
+from ..core.types import Functions, Scalar
 from ..model import AttentionField
+from ._integrator import Integrator, IntegratorOptions, merged, sort_options
 from ._options import Options, make_options
 from ._problem import assemble
 from ._solution import Solution
+
+
+class SimulateOptions(IntegratorOptions, total=False):
+    """The keywords of [`simulate`][] that are seldom used, beside those of an [`Integrator`][]."""
+
+    dense: bool
+    throw: bool
+    args: object
 
 
 def simulate(
     field: AttentionField,
     y0: Real[ArrayLike, "tokens dim"],
     *,
-    t1: Any,
-    t0: Any = 0.0,
+    t1: Scalar,
+    t0: Scalar = 0.0,
     ts: Real[ArrayLike, " n"] | None = None,
-    rtol: Any = None,
-    atol: Any = None,
-    observe: Any = None,
-    dt0: Any = None,
-    solver: diffrax.AbstractSolver | None = None,
-    controller: diffrax.AbstractStepSizeController | None = None,
-    event: Any = None,
-    adjoint: diffrax.AbstractAdjoint | None = None,
-    dense: bool = False,
-    reduce: bool | str = True,
-    max_steps: int | None = None,
-    throw: bool = True,
-    args: Any = None,
+    observe: Functions | None = None,
+    event: Functions | diffrax.Event | None = None,
+    integrator: Integrator | None = None,
+    **options: Unpack[SimulateOptions],
 ) -> Solution:
     r"""Tokens moved by attention from `t0` to `t1`: solves $\dot y = f(t, y)$, eq. (6), by diffrax.
 
@@ -52,35 +54,21 @@ def simulate(
       1e-4 are projected, others refused (states of Pre and Peri may be anywhere but zero).
     - `t1`, `t0`: end and beginning, $t_0 < t_1$.
     - `ts`: times to save at, sorted, in $[t_0, t_1]$; `None` saves the end.
-    - `rtol`, `atol`: every step keeps $|\delta y_i|_W \le \text{atol} + \text{rtol}$ (root mean square over
-      tokens). Default 1e-9 and 1e-12 in float64, 1e-5 and 1e-7 in float32.
     - `observe`: what to save in place of tokens: a function of `(y)` or `(t, y)`, a module, or a
       pytree of these such as `{"E": af.misalignment}`.
-    - `dt0`: first step; with a `ConstantStepSize` controller, or a solver without error estimate,
-      the step.
-    - `solver`: any diffrax ODE solver. By default `Tsit5`; `Bosh3` where schedules have more kinks
-      than steps can end at (over 64 rectified entries): there solvers of higher order lose it.
-      For errors of 1e-9 and less on smooth flows `Dopri8` is the faster one, for 1e-3 `Bosh3`
-      (measured on five kinds of flow: `benchmarks/README.md`).
-    - `controller`: a diffrax step size controller in place of the default one, which also keeps steps
-      below 0.58 of the schedules' shortest period and out of step with it. Adaptive ones end their steps
-      where smooth pieces of the schedules meet (jumps, knots). Constant steps are cut in two at jumps off
-      their grid, which costs one step more each; knots and kinks off it cost them their order.
     - `event`: ends the run: [`consensus`][], a function of `(y)` or `(t, y)`, a pytree of them, or a
       `diffrax.Event`. A real function ends it where it changes sign, a Boolean one where it turns
       true, at a time found by bisection. One that holds at `t0` already (Boolean true, consensus
       reached, a real function zero) ends it there. One that becomes NaN ends it as failed: whether it has
       happened is not known.
-    - `adjoint`: how to differentiate; `diffrax.RecursiveCheckpointAdjoint` by default (reverse mode).
-      Forward mode needs `diffrax.ForwardMode()`; `jax.hessian`, which is forward over reverse, needs
-      `diffrax.DirectAdjoint()` (whose reverse-mode gradient of an adaptive run was seen off by more
-      than the tolerance, 4e-7 at rtol 1e-10 where the default is off by 5e-11; `jacfwd` twice with
-      `ForwardMode` is exact).
-    - `dense`: keep the continuous solution, `sol.evaluate(t)`.
-    - `reduce`: `True`: reductions that apply by type and shape; `False`: none; or one by name,
-      `"span"` or `"whitening"`.
-    - `max_steps`: default 2^20 (4096 with `dense` or `DirectAdjoint`, whose memory or time grows with it).
-    - `throw`: raise where a run fails. With `False` see `sol.result`.
+    - `integrator`: how to integrate, an [`Integrator`][]; or by keyword: `rtol`, `atol` (default 1e-9 and
+      1e-12 in float64, 1e-5 and 1e-7 in float32), `solver` (`Tsit5`), `controller`, `dt0`, `adjoint`,
+      `reduce`, `max_steps`, each described there. A keyword beside an integrator replaces what that has.
+
+    Further `options`:
+
+    - `dense`: `True` keeps the continuous solution, `sol.evaluate(t)`.
+    - `throw`: raise where a run fails (the default). With `False` see `sol.result`.
     - `args`: handed to the drift, observers and events of three arguments.
 
     **Returns:**
@@ -90,7 +78,7 @@ def simulate(
     **Raises:**
 
     `ValueError` for bad input; `RuntimeError` for a run that failed, with `throw=True`; `TypeError` for
-    forward-mode differentiation through the default adjoint.
+    a keyword that is none, and forward-mode differentiation through the default adjoint.
 
     ```python
     sphere = af.Sphere(3)
@@ -103,37 +91,30 @@ def simulate(
     # === check arguments
     if not isinstance(field, AttentionField):
         raise ValueError(f"`field` must be an AttentionField; got {type(field).__name__}.")
-    throw = boolean("throw", throw)
+    own, rest = sort_options("simulate", options, SimulateOptions)
+    throw = boolean("throw", rest.get("throw", True))
     y0 = real("y0", y0)
     dtype = y0.dtype
     y0 = field.refuse_start("y0", y0)
-    options = make_options(
+    o = make_options(
         field,
         y0.shape,
         dtype,
+        merged(integrator, own),
         t0=t0,
         t1=t1,
         ts=ts,
-        rtol=rtol,
-        atol=atol,
         observe=observe,
-        dt0=dt0,
-        solver=solver,
-        controller=controller,
         event=event,
-        adjoint=adjoint,
-        dense=dense,
-        reduce=reduce,
-        max_steps=max_steps,
-        args=args,
+        dense=rest.get("dense", False),
+        args=rest.get("args"),
     )
 
     # === run
-    o = options
     y0 = nan_with(y0, o.t0, o.t1, o.ts, o.rtol, o.atol, o.dt0)
-    with forward_mode_named(options.adjoint):
-        solution = _run(cast_floats(field, dtype), y0, options)
-    return _raise_failures(solution, options.max_steps) if throw else solution
+    with forward_mode_named(o.adjoint):
+        solution = _run(cast_floats(field, dtype), y0, o)
+    return _raise_failures(solution, o.max_steps) if throw else solution
 
 
 @eqx.filter_jit
@@ -143,7 +124,7 @@ def _run(field: AttentionField, y0: Array, options: Options) -> Solution:
 
 
 @contextmanager
-def forward_mode_named(adjoint: Any) -> Iterator[None]:
+def forward_mode_named(adjoint: diffrax.AbstractAdjoint) -> Iterator[None]:
     """What JAX says of forward-mode differentiation through the default adjoint, with its remedy."""
     try:
         yield
@@ -155,17 +136,6 @@ def forward_mode_named(adjoint: Any) -> Iterator[None]:
                 "reverse mode alone."
             ) from error
         raise
-
-
-def cast_floats(tree: Any, dtype) -> Any:
-    """Every floating-point array of a pytree in one dtype."""
-
-    def cast(leaf):
-        if eqx.is_inexact_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.floating):
-            return jnp.asarray(leaf, dtype)
-        return leaf
-
-    return jax.tree.map(cast, tree)
 
 
 def _raise_failures(solution: Solution, max_steps: int) -> Solution:

@@ -6,10 +6,10 @@ import diffrax
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float, Real
+from jaxtyping import Array, ArrayLike, Bool, Float, PyTree, Real
 
-from .._checks import is_concrete
-from ..model._reductions import AbstractLift
+from ..core.checks import is_concrete
+from ..model.reductions import AbstractLift
 
 # Of a run whose tokens, or an event, stopped being finite. Older optimistix has no word for it.
 NONFINITE: Any = getattr(diffrax.RESULTS, "nonfinite", diffrax.RESULTS.nonlinear_divergence)
@@ -21,7 +21,7 @@ class Dense(eqx.Module):
     interpolation: diffrax.DenseInterpolation
     lift: AbstractLift
 
-    def evaluate(self, t) -> Float[Array, "tokens dim"]:
+    def evaluate(self, t: Array) -> Float[Array, "tokens dim"]:
         return self.lift(self.interpolation.evaluate(t))
 
 
@@ -45,15 +45,15 @@ class Solution(eqx.Module):
     """
 
     ts: Float[Array, " n"]
-    ys: Any
+    ys: PyTree[Array]
     saved: Bool[Array, " n"]
     t0: Float[Array, ""]
     t1: Float[Array, ""]
     y1: Float[Array, "tokens dim"]
     result: diffrax.RESULTS
     stats: dict[str, Array]
-    event: Any = None
-    undefined: Any = None
+    event: PyTree[Bool[Array, ""]] | None = None
+    undefined: PyTree[Bool[Array, ""]] | None = None
     dense: Dense | None = None
     reduction: str = eqx.field(static=True, default="none")
 

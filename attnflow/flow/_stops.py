@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from ._kinks import Kinks
+from ..schedules import Kinks
 from ._sides import Breaks
 from ._wrapped import WrappedController
 

@@ -1,9 +1,15 @@
 """What step size controllers and solvers that wrap another have in common."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import diffrax
 import equinox as eqx
+import numpy as np
+from jaxtyping import Array, Bool, Real
+
+# One number and one Boolean as diffrax takes them.
+RealScalar: TypeAlias = Real[Array, ""] | Real[np.ndarray, ""] | float | int
+BoolScalar: TypeAlias = Bool[Array, ""] | Bool[np.ndarray, ""] | bool
 
 
 class WrappedController(diffrax.AbstractAdaptiveStepSizeController):

@@ -2,6 +2,7 @@
 
 from ._ellipsoid import Ellipsoid as Ellipsoid
 from ._hemisphere import (
+    HemisphereCertificate as HemisphereCertificate,
     hemisphere_certificate as hemisphere_certificate,
     hemisphere_margin as hemisphere_margin,
 )

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import check, is_concrete, real
-from .._lapack import cholesky, eigh, solve_lower
+from ..core.checks import check, is_concrete, real
+from ..core.lapack import cholesky, eigh, solve_lower
 from ._manifold import AbstractManifold, rows_of_length
 
 

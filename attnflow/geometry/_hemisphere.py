@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._checks import real
-from .._lapack import qr, solve_upper
+from ..core.checks import real
+from ..core.lapack import qr, solve_upper
 
 
 class HemisphereCertificate(NamedTuple):

@@ -8,10 +8,12 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Float, Key, Real
 
-from .._checks import check, floating, is_concrete, random_key, real, sizes
-from .._eager import one_program
+from ..core.checks import check, floating, is_concrete, random_key, real, sizes
+from ..core.eager import one_program
+from ..core.types import Numbers
 
 
 def safe_norm(squared: Array) -> Array:
@@ -144,7 +146,7 @@ class AbstractManifold(eqx.Module):
         return jnp.abs(self.norm(y) - 1)
 
     def random(
-        self, key: Key[Array, ""], shape: tuple[int, ...] = (), *, dtype=None
+        self, key: Key[Array, ""], shape: tuple[int, ...] = (), *, dtype: DTypeLike | None = None
     ) -> Float[Array, "*shape dim"]:
         r"""Independent random tokens, shape `(*shape, dim)`.
 
@@ -162,7 +164,7 @@ class AbstractManifold(eqx.Module):
         shape: tuple[int, ...] = (),
         *,
         v: Float[Array, " dim"] | None = None,
-        dtype=None,
+        dtype: DTypeLike | None = None,
     ) -> Float[Array, "*shape dim"]:
         r"""Independent random tokens of the open hemisphere $v^\top y > 0$, shape `(*shape, dim)`.
 
@@ -181,7 +183,9 @@ class AbstractManifold(eqx.Module):
         )
         return _above(self, tokens, v)
 
-    def check_tokens(self, name: str, y, *, tolerance: float = 1e-4) -> Float[Array, "tokens dim"]:
+    def check_tokens(
+        self, name: str, y: Numbers, *, tolerance: float = 1e-4
+    ) -> Float[Array, "tokens dim"]:
         """`y` as tokens on this manifold, projected if off it by rounding, refused if by more.
 
         **Arguments:**
@@ -197,7 +201,9 @@ class AbstractManifold(eqx.Module):
         """
         return self.project(self.refuse_tokens(name, y, tolerance=tolerance))
 
-    def refuse_tokens(self, name: str, y, *, tolerance: float = 1e-4) -> Float[Array, "tokens dim"]:
+    def refuse_tokens(
+        self, name: str, y: Numbers, *, tolerance: float = 1e-4
+    ) -> Float[Array, "tokens dim"]:
         """`y` as it is, refused where `check_tokens` refuses it."""
         y = self.check_rows(name, y)
         where = "a token off it"
@@ -219,7 +225,7 @@ class AbstractManifold(eqx.Module):
         """`norm` of rows whose values are known; in NumPy where that can be done."""
         return np.asarray(self.norm(y))
 
-    def check_rows(self, name: str, y) -> Float[Array, "tokens dim"]:
+    def check_rows(self, name: str, y: Numbers) -> Float[Array, "tokens dim"]:
         """`y` as non-zero finite rows of this dimension, anywhere in space; else a `ValueError`."""
         y = real(name, y)
         if y.ndim != 2:

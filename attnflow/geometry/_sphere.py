@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._checks import room, whole
+from ..core.checks import room, whole
 from ._manifold import AbstractManifold, rows_of_length
 
 

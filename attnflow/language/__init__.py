@@ -1,5 +1,8 @@
 """GPT-2 and GPT-Neo as looped layer maps, and their heads as attention fields."""
 
+from typing import TYPE_CHECKING
+
+from ..core.lazy import renamed as _renamed
 from ._architecture import (
     SIZES as SIZES,
     Architecture as Architecture,
@@ -25,4 +28,7 @@ from ._prompts import download as download, encode as encode, paper_prompts as p
 from ._result import Looped as Looped
 from ._spectra import spectra as spectra
 from ._spectra_table import Spectra as Spectra
-from ._store import read as read
+from ._store import read_run as read_run
+
+if not TYPE_CHECKING:  # a type checker takes every name of a module that has this
+    __getattr__ = _renamed(__name__, {"read": "read_run"})

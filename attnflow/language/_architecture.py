@@ -8,8 +8,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from .._checks import shown
-from .._words import loads
+from ..core.checks import shown, whole
+from ..core.words import loads
 from ._activations import ACTIVATIONS
 
 FAMILIES = ("gpt2", "gpt_neo")
@@ -50,9 +50,7 @@ class Architecture:
         if self.family not in FAMILIES:
             raise ValueError(f"`family` must be 'gpt2' or 'gpt_neo'; got {self.family!r}.")
         for name in ("vocabulary", "positions", "dim", "layers", "heads", "inner"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` must be a whole number, one or more; got {value!r}.")
+            object.__setattr__(self, name, whole(name, getattr(self, name)))
         if self.dim % self.heads:
             raise ValueError(
                 f"`dim` must be a multiple of `heads`; got {self.dim} and {self.heads}."
@@ -196,10 +194,7 @@ def _get(config: Mapping[str, Any], default: Any, *names: str) -> Any:
 def _size(config: Mapping[str, Any], default: Any, *names: str) -> int:
     """`_get` of a whole number, one or more."""
     value = _get(config, default, *names)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        name = next((n for n in names if config.get(n) is not None), names[0])
-        raise ValueError(f"'{name}' must be a whole number, one or more; got {value!r}.")
-    return value
+    return whole(next((n for n in names if config.get(n) is not None), names[0]), value)
 
 
 def _shared(config: Mapping[str, Any], dim: int, heads: int) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """`compare`: a real network beside eq. (1) and eq. (6) with its own matrices, and what sets them apart."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, ArrayLike, Int
 
 from ..flow import iterate, simulate
 from ..model import AttentionField
@@ -22,7 +23,7 @@ _SEEN = 1e-6  # relative differences below this are not worth a sentence in floa
 
 def compare(
     model: GPT,
-    token_ids: Any,
+    token_ids: Int[ArrayLike, "..."] | Sequence[Sequence[int]],
     *,
     passes: int = 1,
     feed_forward: bool = False,

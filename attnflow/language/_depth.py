@@ -1,6 +1,6 @@
 """What depends on depth: values by layer, scores with a bias of keys, drift and feed-forward in time."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -10,6 +10,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 from ..schedules import (
     AbstractSchedule,
     Constant,
+    GivenSchedule,
     Periodic,
     Piecewise,
     all_jumps,
@@ -56,7 +57,7 @@ class KeyBiased(AbstractSchedule):
     time_through_parts: ClassVar[bool] = True
     never_trained: ClassVar = ()
 
-    def __init__(self, matrix: Any, bias: Any):
+    def __init__(self, matrix: GivenSchedule, bias: GivenSchedule):
         self.matrix, self.bias = as_schedule("matrix", matrix), as_schedule("bias", bias)
         P, k = self.matrix.shape, self.bias.shape
         if len(P) != 3 or k != (P[0], P[2]):
@@ -76,17 +77,17 @@ class KeyBiased(AbstractSchedule):
     def jump_times(self) -> Float[Array, " jumps"] | None:
         return all_jumps(self.matrix, self.bias)
 
-    def apply(self, t, y):
+    def apply(self, t: Real[ArrayLike, ""], y: Array) -> Array:
         return self.matrix.apply(t, y)
 
-    def bilinear(self, t, x, y):
+    def bilinear(self, t: Real[ArrayLike, ""], x: Array, y: Array) -> Array:
         keys = self.bias(t).astype(y.dtype) @ y.T
         return self.matrix.bilinear(t, x, y) + keys[:, None, :]
 
-    def square_norm(self, t):
+    def square_norm(self, t: Real[ArrayLike, ""]) -> Array:
         return self.matrix.square_norm(t)
 
-    def congruence(self, left, right) -> AbstractSchedule:
+    def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         return KeyBiased(self.matrix.congruence(left, right), on_the_right(self.bias, right))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Int, Key
 
 from ._architecture import Architecture, architecture as named
@@ -45,7 +46,9 @@ def as_architecture(model: Any) -> Architecture:
     )
 
 
-def random(model: Any, *, key: Key[Array, ""], dtype: Any = "float32") -> GPT:
+def random(
+    model: str | Architecture | GPT, *, key: Key[Array, ""], dtype: DTypeLike = "float32"
+) -> GPT:
     r"""A model with random weights, by the law that Hugging Face initialises with.
 
     Matrices and embeddings are $N(0, \sigma^2)$ with $\sigma = 0.02$ unless the config says otherwise;

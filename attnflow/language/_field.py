@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from .._checks import choose, is_concrete
+from ..core.checks import choose, is_concrete, whole
 from ..geometry import Sphere
 from ..model import AttentionField, AttentionLayers, LayerNorm
 from ..schedules import AbstractSchedule, Factored
@@ -161,9 +161,9 @@ def _check(
     radius = as_radius(model, radius)
     choose("biases", biases, BIASES)
     arch = model.architecture
-    for name, value in (("passes", passes), ("length", 1 if length is None else length)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"`{name}` must be a whole number, one or more; got {value!r}.")
+    whole("passes", passes)
+    if length is not None:
+        whole("length", length)
     if feed_forward and model.blocks.feed_forward is None:
         raise ValueError(
             "`feed_forward` needs the feed-forward's weights, which were not loaded: "

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Callable
 from os import PathLike
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array
 
 from ._architecture import Architecture, read_config
@@ -18,7 +18,7 @@ _MASKS = re.compile(r"(^|\.)attn\.(attention\.)?(masked_)?bias$")
 _LAYER = re.compile(r"^h\.(\d+)\.(.+)$")
 
 
-def load(folder: str | PathLike, *, dtype: Any = "float32", feed_forward: bool = True) -> GPT:
+def load(folder: str | PathLike, *, dtype: DTypeLike = "float32", feed_forward: bool = True) -> GPT:
     """The model of a Hugging Face folder: `config.json` and `model.safetensors`, whole or in shards.
 
     Names may or may not begin with `transformer.`, as the hub's GPT-2 and saved models differ; masks

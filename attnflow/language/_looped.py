@@ -13,9 +13,11 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Key
+from jax.typing import DTypeLike
+from jaxtyping import Array, ArrayLike, Int, Key
 
-from .._checks import choose
+from ..core.checks import choose, whole
+from ..core.types import Device
 from ..records import progress as bar
 from ._architecture import Architecture
 from ._draw import (
@@ -39,7 +41,7 @@ _CHUNK = 10
 
 def looped(
     model: GPT | Architecture | str,
-    token_ids: Any,
+    token_ids: Int[ArrayLike, "..."] | Sequence[Sequence[int]],
     *,
     passes: int,
     feed_forward: bool = True,
@@ -49,9 +51,9 @@ def looped(
     store: str | PathLike | None = None,
     hold: bool = True,
     chunk: int = _CHUNK,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     precision: str = "highest",
-    devices: Sequence[Any] | None = None,
+    devices: Sequence[Device] | None = None,
     progress: bool = True,
 ) -> Looped:
     r"""Passes through a model one after the other, and the misalignment of its tokens after every block.
@@ -104,9 +106,7 @@ def looped(
     weights = _weights(model, weights)
     arch = as_architecture(model)
     ids = as_ids(arch, token_ids)
-    for name, value in (("passes", passes), ("chunk", chunk)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"`{name}` must be a whole number, one or more; got {value!r}.")
+    passes, chunk = whole("passes", passes), whole("chunk", chunk)
     choose("control", control, CONTROLS)
     choose("precision", precision, ("default", "high", "highest"))
     if isinstance(model, GPT) and weights == "trained":
@@ -132,7 +132,7 @@ def looped(
         "weights": weights,
         "feed_forward": bool(feed_forward),
         "control": control,
-        "dtype": dtype.name,
+        "dtype": jnp.dtype(dtype).name,
         "precision": precision,
         "prompts": len(ids),
         "length": ids.shape[1],
@@ -154,14 +154,14 @@ def looped(
     mesh = Mesh(np.asarray(devices), ("prompts",))
     everywhere = NamedSharding(mesh, PartitionSpec())
     shared = NamedSharding(mesh, PartitionSpec(None, "prompts"))
-    plan = Plan(arch, bool(feed_forward), control, dtype.name, precision)
+    plan = Plan(arch, bool(feed_forward), control, jnp.dtype(dtype).name, precision)
     source, norm = jax.device_put(
         _source(model, arch, weights, key, bool(feed_forward), dtype, hold), everywhere
     )
     if tokens is None:
         tokens = _embedded(model, arch, ids, key, dtype)
     h = jax.device_put(_in_chunks(tokens, chunk), shared)
-    whole = all(bool(np.isfinite(before["E"]).all()) for before in done)
+    finite = all(bool(np.isfinite(before["E"]).all()) for before in done)
     start = {name: np.asarray(x) for name, x in measure(jnp.asarray(tokens)).items()}
     with bar(total=passes, initial=len(done), unit="pass", show=progress) as ticks:
         for number in range(len(done) + 1, passes + 1):
@@ -174,7 +174,7 @@ def looped(
             found["seconds"] = np.asarray(time.perf_counter() - began)
             if number == 1:
                 found |= {f"start_{name}": x for name, x in start.items()}
-            if whole and not (whole := bool(np.isfinite(found["E"]).all())):
+            if finite and not (finite := bool(np.isfinite(found["E"]).all())):
                 _warn(number, found["E"])
             done.append(found)
             if kept is not None:

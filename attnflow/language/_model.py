@@ -5,6 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from ..model import LayerNorm
@@ -83,7 +84,7 @@ class GPT(eqx.Module):
     architecture: Architecture = eqx.field(static=True)
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> np.dtype:
         """Of the weights."""
         return self.tokens.dtype
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from .._checks import shown
-from .._words import loads, printable, read_bytes
+from ..core.checks import shown, whole
+from ..core.words import loads, printable, read_bytes
 from ._architecture import Architecture
 
 _SEED, _LAST = 42, 50256
@@ -33,9 +33,7 @@ def paper_prompts(prompts: int = 100, length: int = 200) -> Int[np.ndarray, "pro
     ids = af.language.paper_prompts(2)                       # (2, 200)
     ```
     """
-    for name, value in (("prompts", prompts), ("length", length)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"`{name}` must be a whole number, one or more; got {value!r}.")
+    prompts, length = whole("prompts", prompts), whole("length", length)
     draw = _python_random.Random(_SEED)
     rows = [[draw.randint(0, _LAST) for _ in range(length)] for _ in range(prompts)]
     return np.asarray(rows, np.int32)

@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ..theory import Hypothesis, Prediction, Verdict
-from ..theory._paper import PAPER
-from ..theory._parameters import Top, positive_top, simple_top
-from ..theory._verdict import judge
+from ..theorems import PAPER, judge
+from ..theory import Prediction, Verdict, conditions as given
 from ._architecture import Architecture
 
 Numbers = Float[np.ndarray, "layers heads"]
@@ -63,17 +61,16 @@ class Spectra:
         off, size = 2 * float(self.asymmetry[k]), float(self.symmetric_size[k])
         symmetric = off <= slack
         says = f"|U - U'| is {off:.3g} |U| (Frobenius), and rounding explains {slack:.1g}"
-        found = Top(
+        found = given.Top(
             float(self.symmetric_top[k]),
             float(self.symmetric_second[k]),
             np.zeros(0),
             slack * size,
         )
-        hypotheses = [
-            Hypothesis("U symmetric", symmetric, "U = U' to rounding" if symmetric else says)
-        ]
+        says = given.Plain("U = U' to rounding") if symmetric else says
+        hypotheses = [given.symmetric_values.answer(symmetric, says)]
         if symmetric:
-            hypotheses += [simple_top(found), positive_top(found)]
+            hypotheses += [given.simple_top(found), given.positive_top(found)]
 
         def predict() -> Prediction:
             return Prediction(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .._words import loads
+from ..core.words import loads
 from ..records import atomic_write, provenance, writable_folder
 from ._architecture import Architecture
 from ._result import Looped
@@ -92,7 +92,7 @@ class Store:
         return self.folder / f"tokens-{number:05d}.npz"
 
 
-def read(folder: str | PathLike) -> Looped:
+def read_run(folder: str | PathLike) -> Looped:
     """The passes of a run that a folder holds, finished or not.
 
     **Raises:**

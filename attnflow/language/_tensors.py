@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._words import loads
+from ..core.words import loads
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _FLOATS = {"F64", "F32", "F16", "BF16"}

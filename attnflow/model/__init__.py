@@ -25,4 +25,4 @@ from ._normalisations import (
     SquareRoot as SquareRoot,
 )
 from ._padding import pad as pad
-from ._reductions import Reduction as Reduction, reduce as reduce
+from .reductions import Reduction as Reduction, reduce as reduce

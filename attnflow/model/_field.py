@@ -1,6 +1,6 @@
 """The vector field of eq. (6): attention moving tokens on a manifold."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -8,23 +8,26 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
-from .._callables import adapt
-from .._checks import check, choose, finite, floating, room, scalar_time
-from .._eager import one_program
+from ..core.callables import adapt
+from ..core.checks import check, choose, finite, floating, room, scalar_time
+from ..core.eager import one_program
+from ..core.types import Numbers, Scalar
 from ..geometry import AbstractManifold
 from ..schedules import (
     AbstractSchedule,
+    GivenSchedule,
+    KnownKinks,
     all_breaks,
     all_jumps,
+    all_kinks,
     as_schedule,
-    kinked_parts,
     of_matrix_alone,
     of_product,
 )
 from ._kernels import AbstractKernel, as_kernel
-from ._masks import AbstractMask, as_mask
+from ._masks import AbstractMask, GivenMask, as_mask
 from ._normalisations import AbstractNormalisation, as_normalisation
-from ._reductions import AbstractField, Reduction, reduce
+from .reductions import AbstractField, Reduction, reduce
 
 
 class AttentionField(AbstractField):
@@ -75,22 +78,22 @@ class AttentionField(AbstractField):
     scale: Float[Array, ""]
     weights: Float[Array, " tokens"] | None
     frozen: Bool[Array, " tokens"] | None
-    drift: Callable[..., Any] | None
+    drift: Callable[..., Array] | None
     precision: str = eqx.field(static=True)
 
     def __init__(
         self,
         manifold: AbstractManifold,
-        P: Any,
-        U: Any = None,
-        mask: Any = None,
+        P: GivenSchedule,
+        U: GivenSchedule | None = None,
+        mask: GivenMask = None,
         *,
-        kernel: Any = "softmax",
-        normalisation: Any = "post",
-        scale: Any = None,
-        weights: Any = None,
-        frozen: Any = None,
-        drift: Callable[..., Any] | None = None,
+        kernel: str | AbstractKernel = "softmax",
+        normalisation: str | AbstractNormalisation = "post",
+        scale: Scalar | None = None,
+        weights: Numbers | None = None,
+        frozen: Bool[ArrayLike, "..."] | Sequence[bool] | None = None,
+        drift: Callable[..., Array] | None = None,
         precision: str = "highest",
     ):
         if not isinstance(manifold, AbstractManifold):
@@ -162,13 +165,13 @@ class AttentionField(AbstractField):
         """Whether the state stays on the manifold (not for Pre, Peri and Mix)."""
         return self.normalisation.projected
 
-    def refuse_start(self, name: str, y: Any) -> Float[Array, "tokens dim"]:
+    def refuse_start(self, name: str, y: Numbers) -> Float[Array, "tokens dim"]:
         """`y` as it is: refused off the manifold where tokens must begin on it, else if zero."""
         if self.normalisation.starts_on_manifold:
             return self.manifold.refuse_tokens(name, y)
         return self.manifold.check_rows(name, y)
 
-    def check_start(self, name: str, y: Any) -> Float[Array, "tokens dim"]:
+    def check_start(self, name: str, y: Numbers) -> Float[Array, "tokens dim"]:
         """`y` as a start: `refuse_start`, then projected where tokens must begin on the manifold."""
         y = self.refuse_start(name, y)
         return self.manifold.project(y) if self.normalisation.starts_on_manifold else y
@@ -206,9 +209,9 @@ class AttentionField(AbstractField):
         return of_matrix_alone(self.P)
 
     @property
-    def kinked(self) -> list[AbstractSchedule]:
-        """The schedules whose slope jumps at times no list holds (rectified sinusoids)."""
-        return kinked_parts(self._schedules)
+    def kinks(self) -> KnownKinks:
+        """Where the schedules' slopes jump at times that no list holds, as they say themselves."""
+        return all_kinks(*self._schedules)
 
     def logits(
         self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]
@@ -258,7 +261,7 @@ class AttentionField(AbstractField):
         return y if self.projected else self.manifold.project(y)
 
     def total(
-        self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"], args: Any = None
+        self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"], args: object = None
     ) -> Float[Array, "tokens dim"]:
         r"""$A_i = \sum_\eta \sum_j \alpha^\eta_{ij} U_\eta y_j$ plus the drift: what is to be normalised."""
         y = self._tokens(y)
@@ -287,7 +290,7 @@ class AttentionField(AbstractField):
         return jnp.einsum("hij,hjd->id", rows, values)
 
     def __call__(
-        self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"], args: Any = None
+        self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"], args: object = None
     ) -> Float[Array, "tokens dim"]:
         r"""$\dot y$ at time `t`, shape and dtype of `y`; `args` go to the drift."""
         y = self._tokens(y)

@@ -1,14 +1,18 @@
 """From logits to attention: softmax, the unnormalised exponential, hardmax."""
 
 import abc
-from typing import Any
+from typing import TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._checks import check, choose, finite
+from ..core.checks import check, choose, finite
+
+Logits: TypeAlias = Float[Array, "heads tokens tokens"]
+Allowed: TypeAlias = Bool[Array, "some tokens tokens"]
+Masses: TypeAlias = Float[Array, "1 1 tokens"]
 
 
 class AbstractKernel(eqx.Module):
@@ -17,10 +21,10 @@ class AbstractKernel(eqx.Module):
     @abc.abstractmethod
     def __call__(
         self,
-        logits: Float[Array, "heads tokens tokens"],
-        allowed: Bool[Array, "some tokens tokens"] | None,
-        weights: Float[Array, "1 1 tokens"] | None,
-    ) -> Float[Array, "heads tokens tokens"]:
+        logits: Logits,
+        allowed: Allowed | None,
+        weights: Masses | None,
+    ) -> Logits:
         """Weights of each row, zero where not `allowed`; `weights` are the tokens' masses."""
 
 
@@ -50,7 +54,7 @@ def _combine(allowed: Array | None, weights: Array | None) -> Array | None:
 class Softmax(AbstractKernel):
     r"""$w_j e^{s_{ij}} / \sum_k w_k e^{s_{ik}}$, by the shifted exponential: no overflow at any logit."""
 
-    def __call__(self, logits, allowed, weights):
+    def __call__(self, logits: Logits, allowed: Allowed | None, weights: Masses | None) -> Logits:
         allowed = _combine(allowed, weights)
         positive = _exp(logits - _largest(logits, allowed), allowed, weights)
         total = jnp.sum(positive, axis=-1, keepdims=True)
@@ -66,7 +70,7 @@ class Exponential(AbstractKernel):
     additive bias of minus the largest logit is a change of time.
     """
 
-    def __call__(self, logits, allowed, weights):
+    def __call__(self, logits: Logits, allowed: Allowed | None, weights: Masses | None) -> Logits:
         count = logits.shape[-1] if weights is None else jnp.sum(weights)
         return _exp(logits, _combine(allowed, weights), weights) / count
 
@@ -93,7 +97,7 @@ class Hardmax(AbstractKernel):
                 value, lambda v: ~(v >= 0), "`tolerance` must be zero or more; got less."
             )
 
-    def __call__(self, logits, allowed, weights):
+    def __call__(self, logits: Logits, allowed: Allowed | None, weights: Masses | None) -> Logits:
         allowed = _combine(allowed, weights)
         largest = _largest(logits, allowed)
         relative = 256 * jnp.finfo(logits.dtype).eps if self.tolerance is None else self.tolerance
@@ -109,7 +113,7 @@ class Hardmax(AbstractKernel):
 _NAMES = {"softmax": Softmax, "exp": Exponential, "hardmax": Hardmax}
 
 
-def as_kernel(kernel: Any) -> AbstractKernel:
+def as_kernel(kernel: str | AbstractKernel) -> AbstractKernel:
     """`"softmax"`, `"exp"`, `"hardmax"` or a kernel module."""
     if isinstance(kernel, AbstractKernel):
         return kernel

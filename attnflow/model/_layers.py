@@ -8,10 +8,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from .._callables import OfTimeAndTokens, as_module
-from .._checks import boolean, check, finite
+from ..core.callables import OfTimeAndTokens, as_module
+from ..core.checks import boolean, check, finite
+from ..core.types import Numbers, Scalar
 from ._field import AttentionField
 
 
@@ -33,14 +35,14 @@ class LayerNorm(eqx.Module):
     bias: Float[Array, " dim"] | None
     epsilon: Float[Array, ""]
 
-    def __init__(self, gain: Any, bias: Any = None, epsilon: Any = 0.0):
+    def __init__(self, gain: Numbers, bias: Numbers | None = None, epsilon: Scalar = 0.0):
         self.gain = finite("gain", gain)
         self.bias = None if bias is None else finite("bias", bias)
-        epsilon = finite("epsilon", epsilon)
-        if epsilon.ndim:
-            raise ValueError(f"`epsilon` must be a scalar; got shape {epsilon.shape}.")
+        added = finite("epsilon", epsilon)
+        if added.ndim:
+            raise ValueError(f"`epsilon` must be a scalar; got shape {added.shape}.")
         self.epsilon = check(
-            epsilon, lambda e: ~(e >= 0), "`epsilon` must be zero or more; got less."
+            added, lambda e: ~(e >= 0), "`epsilon` must be zero or more; got less."
         )
         if (
             self.gain.ndim != 1
@@ -95,11 +97,11 @@ class AttentionLayers(eqx.Module):
     def __init__(
         self,
         field: AttentionField,
-        step: Any = 1.0,
+        step: Scalar = 1.0,
         *,
         skip: bool = True,
-        norm: Callable[..., Any] | None = None,
-        feed_forward: Callable[..., Any] | None = None,
+        norm: Callable[..., object] | None = None,
+        feed_forward: Callable[..., object] | None = None,
     ):
         if not isinstance(field, AttentionField):
             raise ValueError(f"`field` must be an AttentionField; got {type(field).__name__}.")
@@ -111,13 +113,15 @@ class AttentionLayers(eqx.Module):
         self.feed_forward = None if feed_forward is None else _feed_forward(feed_forward)
         self.skip = boolean("skip", skip)
 
-    def time(self, k: Int[ArrayLike, "*layers"], dtype=None) -> Float[Array, "*layers"]:
+    def time(
+        self, k: Int[ArrayLike, "*layers"], dtype: DTypeLike | None = None
+    ) -> Float[Array, "*layers"]:
         r"""$t_k = k\tau$, the time at which layer $k$ sees the schedules."""
         dtype = self.step.dtype if dtype is None else dtype
         return jnp.asarray(k).astype(dtype) * self.step.astype(dtype)
 
     def __call__(
-        self, k: Int[ArrayLike, ""], y: Float[Array, "tokens dim"], args: Any = None
+        self, k: Int[ArrayLike, ""], y: Float[Array, "tokens dim"], args: object = None
     ) -> Float[Array, "tokens dim"]:
         """The tokens after layer `k`, from the tokens `y` before it."""
         field = self.field

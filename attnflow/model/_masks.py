@@ -1,14 +1,15 @@
 """Who may look at whom: no mask, causal, any Boolean matrix, an additive bias on the logits."""
 
 import abc
-from typing import Any
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from .._checks import check, choose, floating, is_concrete
+from ..core.checks import check, choose, floating, is_concrete
+from ..core.types import Numbers
 
 
 class AbstractMask(eqx.Module):
@@ -109,6 +110,10 @@ class AdditiveBias(AbstractMask):
         return self.matrix.shape[-1]
 
 
+# What is taken where a mask is.
+GivenMask: TypeAlias = AbstractMask | str | Bool[ArrayLike, "..."] | Numbers | None
+
+
 def _check_square(name: str, shape: tuple[int, ...], ranks: tuple[int, ...]) -> None:
     if len(shape) not in ranks or shape[-1] != shape[-2] or 0 in shape:
         raise ValueError(
@@ -130,7 +135,7 @@ def _check_rows(matrix: Array, some: Array) -> Array:
     )
 
 
-def as_mask(mask: Any) -> AbstractMask:
+def as_mask(mask: GivenMask) -> AbstractMask:
     """`None`, `"causal"`, a Boolean matrix or an additive bias as a mask module."""
     if mask is None:
         return Full()

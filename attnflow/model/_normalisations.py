@@ -6,15 +6,16 @@ speed factor $s$ of its own (Karagodin et al., arXiv:2510.22026). All keep a sta
 """
 
 import abc
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Real
+from jaxtyping import Array, Float
 
-from .._checks import choose, finite
+from ..core.checks import choose, finite
+from ..core.types import Scalar, Tokens
 from ..geometry import AbstractManifold
-from ..schedules import AbstractSchedule, as_schedule
+from ..schedules import AbstractSchedule, GivenSchedule, as_schedule
 
 
 class AbstractNormalisation(eqx.Module):
@@ -30,23 +31,23 @@ class AbstractNormalisation(eqx.Module):
     def velocity(
         self,
         manifold: AbstractManifold,
-        t: Real[ArrayLike, ""],
-        y: Float[Array, "tokens dim"],
-        A: Float[Array, "tokens dim"],
-    ) -> Float[Array, "tokens dim"]:
+        t: Scalar,
+        y: Tokens,
+        A: Tokens,
+    ) -> Tokens:
         """The state's time derivative."""
 
     @abc.abstractmethod
     def layer(
         self,
         manifold: AbstractManifold,
-        t: Real[ArrayLike, ""],
-        y: Float[Array, "tokens dim"],
-        A: Float[Array, "tokens dim"],
-    ) -> Float[Array, "tokens dim"]:
+        t: Scalar,
+        y: Tokens,
+        A: Tokens,
+    ) -> Tokens:
         """What a layer adds to the state before it normalises, for a step of one."""
 
-    def keeps(self, t: Real[ArrayLike, ""]) -> bool | Array:
+    def keeps(self, t: Scalar) -> bool | Array:
         """Whether the state is on the manifold at time t."""
         return self.projected
 
@@ -67,10 +68,10 @@ class Post(AbstractNormalisation):
     projected: ClassVar[bool] = True
     starts_on_manifold: ClassVar[bool] = True
 
-    def velocity(self, manifold, t, y, A):
+    def velocity(self, manifold: AbstractManifold, t: Scalar, y: Tokens, A: Tokens) -> Tokens:
         return manifold.to_tangent(y, A)
 
-    def layer(self, manifold, t, y, A):
+    def layer(self, manifold: AbstractManifold, t: Scalar, y: Tokens, A: Tokens) -> Tokens:
         return A
 
 
@@ -80,10 +81,10 @@ class Pre(AbstractNormalisation):
     projected: ClassVar[bool] = False
     starts_on_manifold: ClassVar[bool] = False
 
-    def velocity(self, manifold, t, y, A):
+    def velocity(self, manifold: AbstractManifold, t: Scalar, y: Tokens, A: Tokens) -> Tokens:
         return A
 
-    def layer(self, manifold, t, y, A):
+    def layer(self, manifold: AbstractManifold, t: Scalar, y: Tokens, A: Tokens) -> Tokens:
         return A
 
 
@@ -93,10 +94,10 @@ class Peri(AbstractNormalisation):
     projected: ClassVar[bool] = False
     starts_on_manifold: ClassVar[bool] = False
 
-    def velocity(self, manifold, t, y, A):
+    def velocity(self, manifold: AbstractManifold, t: Scalar, y: Tokens, A: Tokens) -> Tokens:
         return _unit(manifold, A)
 
-    def layer(self, manifold, t, y, A):
+    def layer(self, manifold: AbstractManifold, t: Scalar, y: Tokens, A: Tokens) -> Tokens:
         return _unit(manifold, A)
 
 
@@ -112,18 +113,18 @@ class Mix(AbstractNormalisation):
     projected: ClassVar[bool] = False
     starts_on_manifold: ClassVar[bool] = True
 
-    def __init__(self, switch: Any):
+    def __init__(self, switch: Scalar):
         self.switch = finite("switch", switch)
         if self.switch.ndim:
             raise ValueError(f"`switch` must be a scalar time; got shape {self.switch.shape}.")
 
-    def keeps(self, t):
-        return t < self.switch.astype(jnp.result_type(t))
+    def keeps(self, t: Scalar) -> bool | Array:
+        return jnp.asarray(t) < self.switch.astype(jnp.result_type(t))
 
-    def velocity(self, manifold, t, y, A):
+    def velocity(self, manifold: AbstractManifold, t: Scalar, y: Tokens, A: Tokens) -> Tokens:
         return jnp.where(self.keeps(t), manifold.to_tangent(y, A), A)
 
-    def layer(self, manifold, t, y, A):
+    def layer(self, manifold: AbstractManifold, t: Scalar, y: Tokens, A: Tokens) -> Tokens:
         return A
 
     @property
@@ -145,15 +146,15 @@ class NGPT(AbstractNormalisation):
     projected: ClassVar[bool] = True
     starts_on_manifold: ClassVar[bool] = True
 
-    def __init__(self, alpha: Any = 1.0):
+    def __init__(self, alpha: GivenSchedule = 1.0):
         self.alpha = as_schedule("alpha", alpha)
         if self.alpha.shape != ():
             raise ValueError(f"`alpha` must be a scalar; got shape {self.alpha.shape}.")
 
-    def velocity(self, manifold, t, y, A):
+    def velocity(self, manifold: AbstractManifold, t: Scalar, y: Tokens, A: Tokens) -> Tokens:
         return manifold.to_tangent(y, self.layer(manifold, t, y, A))
 
-    def layer(self, manifold, t, y, A):
+    def layer(self, manifold: AbstractManifold, t: Scalar, y: Tokens, A: Tokens) -> Tokens:
         return self.alpha(t).astype(A.dtype) * _unit(manifold, A)
 
     @property
@@ -167,17 +168,17 @@ class SquareRoot(AbstractNormalisation):
     projected: ClassVar[bool] = True
     starts_on_manifold: ClassVar[bool] = True
 
-    def velocity(self, manifold, t, y, A):
+    def velocity(self, manifold: AbstractManifold, t: Scalar, y: Tokens, A: Tokens) -> Tokens:
         return manifold.to_tangent(y, self.layer(manifold, t, y, A))
 
-    def layer(self, manifold, t, y, A):
+    def layer(self, manifold: AbstractManifold, t: Scalar, y: Tokens, A: Tokens) -> Tokens:
         return A / jnp.sqrt(t + 1)
 
 
 _NAMES = {"post": Post, "pre": Pre, "peri": Peri, "ngpt": NGPT, "sqrt": SquareRoot}
 
 
-def as_normalisation(normalisation: Any) -> AbstractNormalisation:
+def as_normalisation(normalisation: str | AbstractNormalisation) -> AbstractNormalisation:
     """`"post"`, `"pre"`, `"peri"`, `"ngpt"`, `"sqrt"` or a normalisation module (`Mix(switch)` is one)."""
     if isinstance(normalisation, AbstractNormalisation):
         return normalisation

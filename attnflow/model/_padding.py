@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._checks import floating, room, whole
+from ..core.checks import floating, room, whole
 
 
 class Padded(NamedTuple):

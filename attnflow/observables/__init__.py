@@ -23,11 +23,7 @@ from ._energy import (
     energy as energy,
     energy_dissipation as energy_dissipation,
 )
-from ._lyapunov import (
-    Lyapunov as Lyapunov,
-    lyapunov as lyapunov,
-    lyapunov_each as lyapunov_each,
-)
+from ._lyapunov import Lyapunov as Lyapunov, lyapunov as lyapunov, lyapunov_each as lyapunov_each
 from ._manifold import HemisphereMargin as HemisphereMargin, Residual as Residual
 from ._misalignment import Misalignment as Misalignment, misalignment as misalignment
 from ._rank import EffectiveRank as EffectiveRank, effective_rank as effective_rank

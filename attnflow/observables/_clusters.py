@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
-from .._checks import check, check_now, floating, instance, shown
+from ..core.checks import check, check_now, floating, instance, shown
 from ..geometry import AbstractManifold
-from ._directions import directions
+from .directions import directions
 
 
 def clusters(

@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import instance
+from ..core.checks import instance
 from ..geometry import AbstractManifold, safe_norm
-from ._directions import as_tokens, as_weights, directions, present
+from .directions import as_tokens, as_weights, directions, present
 
 
 def cosines(

@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import floating, instance
+from ..core.checks import floating, instance
 from ..model import AttentionField
-from ._directions import as_tokens, as_weights
+from .directions import as_tokens, as_weights
 
 
 def energy(

@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import finite, floating, instance
+from ..core.checks import finite, floating, instance
 from ..geometry import AbstractManifold
-from ._directions import as_tokens, directions
+from .directions import as_tokens, directions
 
 
 def lyapunov(

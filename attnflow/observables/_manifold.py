@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import instance
+from ..core.checks import instance
 from ..geometry import AbstractManifold, hemisphere_margin
 
 

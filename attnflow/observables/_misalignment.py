@@ -4,10 +4,10 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import instance
-from .._eager import one_program
+from ..core.checks import instance
+from ..core.eager import one_program
 from ..geometry import AbstractManifold
-from ._directions import as_tokens, as_weights, directions, present
+from .directions import as_tokens, as_weights, directions, present
 
 
 def misalignment(

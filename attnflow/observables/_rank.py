@@ -4,9 +4,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import real
-from .._lapack import svdvals
-from ._directions import as_tokens
+from ..core.checks import real
+from ..core.lapack import svdvals
+from .directions import as_tokens
 
 
 def effective_rank(y: Float[Array, "tokens dim"]) -> Float[Array, ""]:

@@ -4,12 +4,12 @@
 `field_theorem_3_2()`, `field_theorem_4_2(key)` and `field_theorem_4_5()`.
 """
 
+from typing import TYPE_CHECKING
+
+from ..core.lazy import renamed as _renamed
 from ..theory import wendel as wendel
-from ._claims import Claim as Claim, FigureData as FigureData, Report as Report
-from ._exception_4_2 import (
-    draw_exception_4_2 as draw_exception_4_2,
-    exception_4_2 as exception_4_2,
-)
+from ._claims import FigureData as FigureData, PaperClaim as PaperClaim, PaperReport as PaperReport
+from ._exception_4_2 import draw_exception_4_2 as draw_exception_4_2, exception_4_2 as exception_4_2
 from ._looped import (
     draw_figure7 as draw_figure7,
     draw_figure8 as draw_figure8,
@@ -45,3 +45,6 @@ from ._theorem_4_5 import (
     figure6 as figure6,
     top_eigenvector as top_eigenvector,
 )
+
+if not TYPE_CHECKING:  # a type checker takes every name of a module that has this
+    __getattr__ = _renamed(__name__, {"Claim": "PaperClaim", "Report": "PaperReport"})

@@ -12,7 +12,7 @@ _HEADS = ("fig", "claim of the paper", "measured", "holds")
 
 
 @dataclass(frozen=True)
-class Claim:
+class PaperClaim:
     """One line of the paper and what was measured.
 
     **Attributes:**
@@ -34,23 +34,23 @@ class FigureData:
     """The numbers behind a figure, by name, and the claims they bear on."""
 
     arrays: Mapping[str, np.ndarray]
-    claims: tuple[Claim, ...]
+    claims: tuple[PaperClaim, ...]
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.arrays[name]
 
 
 @dataclass(frozen=True)
-class Report:
+class PaperReport:
     """What [`reproduce`][] measured and wrote.
 
     **Attributes:**
 
-    - `claims`: a [`Claim`][] for each line of the table.
+    - `claims`: a [`PaperClaim`][] for each line of the table.
     - `files`: the files written.
     """
 
-    claims: tuple[Claim, ...]
+    claims: tuple[PaperClaim, ...]
     files: tuple[Path, ...]
 
     @property

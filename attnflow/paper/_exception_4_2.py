@@ -12,7 +12,7 @@ from ..flow import simulate
 from ..geometry import Sphere
 from ..model import AttentionField
 from ..observables import Residual
-from ._claims import Claim, FigureData
+from ._claims import FigureData, PaperClaim
 
 SECOND = 1.0  # theta_2(0); theta_1 = 0
 SHIFT = 1e-6  # how far beside the exceptional start its neighbours are
@@ -68,7 +68,7 @@ def exception_4_2() -> FigureData:
     kept = angle[1, np.searchsorted(times, HORIZON)]
     beside = np.pi - angle[[0, 2], -1].min()
     claims = (
-        Claim(
+        PaperClaim(
             4,
             "Thm 4.2, erratum: its printed domain, y_j != -y_1 for all j, is too large by a null "
             "set; almost every start (Table 1) is right",

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from .. import language
 from ..language import SIZES, Architecture, Looped, paper_prompts
-from ..plot._looped import draw_looped
-from ._claims import Claim, FigureData
+from ..plot import draw_looped
+from ._claims import FigureData, PaperClaim
 
 # The paper's section 5.2; how many passes its figures show is not published.
 FULL_PASSES, FULL_PROMPTS, LENGTH = 100, 100, 200
@@ -204,13 +204,13 @@ def _arrays(name: str, run: Looped) -> dict[str, np.ndarray]:
     return {f"{name}_depth": run.depth, f"{name}_E": run.E, f"{name}_rest": run.rest}
 
 
-def _claim(number: int, what: str, run: Looped) -> Claim:
+def _claim(number: int, what: str, run: Looped) -> PaperClaim:
     """That E falls: its mean over prompts is less at the end than after the first pass."""
     ends = run.E[:, :: run.architecture.layers]
     mean, last = ends.mean(axis=0), run.passes
     first = min(1, last - 1)
     rate = float(np.exp(np.log(mean[last] / mean[first]) / (last - first)))
-    return Claim(
+    return PaperClaim(
         number,
         f"Fig. {number}: tokens of {what} approach consensus",
         f"mean E = {mean[0]:.3f} at the embedding, {mean[1]:.3f} after 1 pass, {mean[last]:.2e} after "

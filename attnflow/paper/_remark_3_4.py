@@ -9,7 +9,7 @@ from jaxtyping import Array, Key
 
 from ..geometry import Sphere, hemisphere_margin
 from ..theory import wendel
-from ._claims import Claim, FigureData
+from ._claims import FigureData, PaperClaim
 
 CASES = ((2, 2), (10, 3), (12, 5))  # tokens, dimension
 TRIALS = 4000
@@ -42,7 +42,7 @@ def remark_3_4(key: Key[Array, ""], *, trials: int = TRIALS) -> FigureData:
         rows.append((tokens, dim, frequency, error, right, printed))
         agrees = abs(frequency - right) <= 4 * error
         claims.append(
-            Claim(
+            PaperClaim(
                 2,
                 f"Rem. 3.4, erratum: {tokens} tokens on S^{dim - 1} share a hemisphere with "
                 f"probability {printed:.4g} as printed (sum to n-1); Wendel: {right:.4g} (to n)",

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
+from ..core.checks import whole
 from ..records import atomic_write, progress, writable_folder
-from ._claims import Claim, FigureData, Report
+from ._claims import FigureData, PaperClaim, PaperReport
 from ._exception_4_2 import draw_exception_4_2, exception_4_2
 from ._looped import (
     NAMES,
@@ -26,14 +27,7 @@ from ._looped import (
     figure10,
 )
 from ._remark_3_4 import remark_3_4
-from ._theorem_3_2 import (
-    draw_figure1,
-    draw_figure2,
-    draw_figure3,
-    figure1,
-    figure2,
-    figure3,
-)
+from ._theorem_3_2 import draw_figure1, draw_figure2, draw_figure3, figure1, figure2, figure3
 from ._theorem_4_2 import CHUNK, TRAJECTORIES, draw_figure4, figure4
 from ._theorem_4_5 import draw_figure5, draw_figure6, figure5, figure6
 
@@ -76,7 +70,7 @@ def reproduce(
     passes: int | None = None,
     gpt2: str | PathLike[str] | None = None,
     gpt_neo: str | PathLike[str] | None = None,
-) -> Report:
+) -> PaperReport:
     """The paper's figures, drawn and measured.
 
     For each figure a PNG (`figure1.png`, ...) and its numbers (`figure1.npz`, ...) are written to
@@ -96,7 +90,7 @@ def reproduce(
 
     **Returns:**
 
-    A [`Report`][]: `.claims`, `.table()`, `.holds`, `.files`.
+    A [`PaperReport`][]: `.claims`, `.table()`, `.holds`, `.files`.
 
     **Raises:**
 
@@ -115,8 +109,7 @@ def reproduce(
     # === check arguments
     folders = {"gpt2": gpt2, "gpt_neo": gpt_neo}
     wanted = _wanted(figures, folders)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"`seed` must be an integer of 0 or more; got {seed!r}.")
+    seed = whole("seed", seed, least=0)
     if jnp.zeros(()).dtype != jnp.float64:
         raise RuntimeError(
             "The paper's figures need 64-bit numbers; call jax.config.update('jax_enable_x64', True) "
@@ -127,7 +120,7 @@ def reproduce(
     # === run
     given = {"full": full, "passes": passes, "store": folder if full else None, **folders}
     parts = [part for part in _PARTS if part.figure in wanted]
-    claims: list[Claim] = []
+    claims: list[PaperClaim] = []
     files: list[Path] = []
     with progress(total=sum(part.size for part in parts), unit="part") as bar:
         for part in parts:
@@ -139,7 +132,7 @@ def reproduce(
                 files.append(_write_png(folder / f"{part.name}.png", part.draw(data)))
             if part.size == 1:
                 bar.update()
-    report = Report(tuple(claims), (*files, folder / "claims.txt"))
+    report = PaperReport(tuple(claims), (*files, folder / "claims.txt"))
     with atomic_write(folder / "claims.txt") as file:
         file.write((report.table() + "\n").encode())
     return report

@@ -11,7 +11,7 @@ from ..flow import simulate
 from ..geometry import hemisphere_margin
 from ..model import AttentionField
 from ..observables import Residual, lyapunov_each, misalignment
-from ._claims import Claim
+from ._claims import PaperClaim
 
 TOKENS = 10
 
@@ -55,10 +55,10 @@ def start(field: AttentionField, key: Key[Array, ""], v: Float[Array, " 3"]) -> 
     return field.manifold.random_hemisphere(key, (TOKENS,), v=v)
 
 
-def stays_on_sphere(figure: int, residual: np.ndarray) -> Claim:
+def stays_on_sphere(figure: int, residual: np.ndarray) -> PaperClaim:
     """The claim that tokens move on the sphere."""
     worst = float(np.max(residual))
-    return Claim(
+    return PaperClaim(
         figure,
         "eq. (6): tokens stay on the sphere",
         f"largest ||y_i| - 1| = {worst:.1e}",
@@ -66,9 +66,9 @@ def stays_on_sphere(figure: int, residual: np.ndarray) -> Claim:
     )
 
 
-def stays_in_hemisphere(figure: int, source: str, height: np.ndarray) -> Claim:
+def stays_in_hemisphere(figure: int, source: str, height: np.ndarray) -> PaperClaim:
     """The claim that the tokens start and remain in the open hemisphere of `v`."""
-    return Claim(
+    return PaperClaim(
         figure,
         f"{source}: all tokens start and remain in the open hemisphere of v",
         f"least v.y_i: {height[0]:.3g} at t = 0, {np.min(height):.3g} over all times",
@@ -78,12 +78,12 @@ def stays_in_hemisphere(figure: int, source: str, height: np.ndarray) -> Claim:
 
 def decreases(
     figure: int, claim: str, name: str, values: np.ndarray, until: np.ndarray, ts: np.ndarray
-) -> Claim:
+) -> PaperClaim:
     """The claim that `values` decrease strictly between saves as long as `until` holds."""
     steps = np.diff(values)[until[:-1]]
     end = float(ts[:-1][until[:-1]][-1])
     worst = float(np.max(steps))
-    return Claim(
+    return PaperClaim(
         figure,
         claim,
         f"largest change of {name} between saves {ts[1] - ts[0]:.2g} apart: {worst:.1e}, "

@@ -10,7 +10,7 @@ from .. import plot
 from ..geometry import Sphere
 from ..model import AttentionField
 from ..schedules import Modulated, Sinusoid
-from ._claims import Claim, FigureData
+from ._claims import FigureData, PaperClaim
 from ._runs import decreases, run, start, stays_in_hemisphere, stays_on_sphere
 
 # The paper's section 5.1.1. Its cosines are sines a quarter turn ahead.
@@ -61,14 +61,14 @@ def figure1() -> FigureData:
     ceiling = AMPLITUDE * parts
     steepest = AMPLITUDE * 2 * np.pi * np.max(CYCLES, axis=1) * parts
     claims = (
-        Claim(
+        PaperClaim(
             1,
             "Thm 3.2, hypothesis: P_1(t), P_2(t) are bounded",
             f"sup |P_1|_F = {norms[0].max():.4f}, sup |P_2|_F = {norms[1].max():.4f}; "
             f"bounds 2|P'|_F: {ceiling[0]:.4f}, {ceiling[1]:.4f}",
             bool(np.all(norms.max(axis=1) <= ceiling)),
         ),
-        Claim(
+        PaperClaim(
             1,
             "Thm 3.2, hypothesis: and uniformly continuous",
             f"sup |dP_1/dt|_F = {rates[0].max():.2f}, sup |dP_2/dt|_F = {rates[1].max():.2f}: "
@@ -99,14 +99,14 @@ def figure2(key: Key[Array, ""]) -> FigureData:
     found = _run(key)
     E = found["E"]
     claims = (
-        Claim(
+        PaperClaim(
             2,
             "Thm 3.2, hypothesis: the tokens start in some open hemisphere",
             f"margin of the best hemisphere {found['margin']:.3f}",
             bool(found["margin"] > 0),
         ),
         stays_in_hemisphere(2, "Fig. 2", found["height"]),
-        Claim(
+        PaperClaim(
             2,
             "Thm 3.2: the tokens converge to consensus",
             f"E = {E[0]:.3f} at t = 0, {E[-1]:.1e} at t = {T1:g}",
@@ -141,7 +141,7 @@ def figure3(key: Key[Array, ""]) -> FigureData:
             E > 1e-20,
             found["ts"],
         ),
-        Claim(
+        PaperClaim(
             3,
             "Thm 3.2: V < 1 throughout (the tokens stay in the hemisphere)",
             f"V = {V_t[0]:.3f} at t = 0, {V_t[-1]:.3f} at t = {T1:g}, at most {V_t.max():.3f}",

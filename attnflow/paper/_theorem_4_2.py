@@ -16,7 +16,7 @@ from ..geometry import Sphere
 from ..model import AttentionField
 from ..observables import Residual, misalignment
 from ..schedules import Modulated, Scaled, Sinusoid
-from ._claims import Claim, FigureData
+from ._claims import FigureData, PaperClaim
 from ._runs import stays_on_sphere
 
 # The paper's section 5.1.2.
@@ -146,20 +146,20 @@ def figure4(
     found = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
     E, angle = found["E"], found["angle"]
     claims = (
-        Claim(
+        PaperClaim(
             4,
             f"Fig. 4: E converges to zero along all {trajectories} trajectories",
             f"E = {E[:, 0].min():.3f} to {E[:, 0].max():.3f} at t = 0, largest at t = {t1:g}: "
             f"{E[:, -1].max():.1e}",
             bool(E[:, -1].max() < 1e-3),
         ),
-        Claim(
+        PaperClaim(
             4,
             "Thm 4.2: the first token is fixed",
             f"largest |y_1(t) - y_1(0)| = {found['moved'].max():.1e}",
             bool(found["moved"].max() < 1e-12),
         ),
-        Claim(
+        PaperClaim(
             4,
             "Thm 4.2: all tokens converge to y_1(0)",
             f"largest angle to y_1(0) at t = {t1:g}: {angle.max():.1e} rad",

@@ -9,7 +9,7 @@ from .. import plot
 from ..geometry import Sphere
 from ..model import AttentionField
 from ..schedules import Modulated, Sinusoid
-from ._claims import Claim, FigureData
+from ._claims import FigureData, PaperClaim
 from ._runs import decreases, run, start, stays_in_hemisphere, stays_on_sphere
 from ._theorem_3_2 import AMPLITUDE, CYCLES, QUARTERS
 
@@ -66,7 +66,7 @@ def figure5(key: Key[Array, ""]) -> FigureData:
     angle = 2 * np.arcsin(np.sqrt(found["V_each"].max(axis=1) / 2))
     E = found["E"]
     claims = (
-        Claim(
+        PaperClaim(
             5,
             "Thm 4.5, hypothesis: U symmetric, its largest eigenvalue positive and simple",
             f"eigenvalues {values[0]:.8f}, {values[1]:.4f}, {values[2]:.4f}; "
@@ -74,13 +74,13 @@ def figure5(key: Key[Array, ""]) -> FigureData:
             bool(values[0] > 0 and values[0] > values[1] and np.array_equal(U, np.array(U).T)),
         ),
         stays_in_hemisphere(5, "Fig. 5", found["height"]),
-        Claim(
+        PaperClaim(
             5,
             "Thm 4.5: all tokens converge to v",
             f"largest angle to v: {angle[0]:.2f} rad at t = 0, {angle[-1]:.1e} at t = {T1:g}",
             bool(angle[-1] < 1e-3),
         ),
-        Claim(
+        PaperClaim(
             5,
             "Fig. 5: convergence to a consensus equilibrium",
             f"E = {E[0]:.3f} at t = 0, {E[-1]:.1e} at t = {T1:g}",
@@ -108,7 +108,7 @@ def figure6(key: Key[Array, ""]) -> FigureData:
     rise = float(np.max(np.diff(V_2)))
     claims = (
         decreases(6, "Thm 4.5, proof: V_1 is strictly decreasing", "V_1", V_1, V_1 > 1e-20, ts),
-        Claim(
+        PaperClaim(
             6,
             "Thm 4.5, proof: V_2 may increase, and converges to zero",
             f"largest change of V_2 between saves {rise:+.1e}; V_2 = {V_2[0]:.3f} at t = 0, "

@@ -14,6 +14,7 @@ from ._gram import gram
 from ._sphere import sphere
 
 if TYPE_CHECKING:
+    from ..flow import Integrator
     from ..search import Counterexample
 
 _TIME, _SHORT, _POINTS = 60.0, 5.0, 601  # _SHORT: for a claim about each moment
@@ -23,7 +24,10 @@ _NEAR = 0.1  # radians: tokens nearer than this share a label
 
 
 def counterexample(
-    found: "Counterexample", axes: Iterable[Axes] | None = None
+    found: "Counterexample",
+    axes: Iterable[Axes] | None = None,
+    *,
+    integrator: "Integrator | None" = None,
 ) -> tuple[Axes, Axes, Axes]:
     r"""A counterexample as it is run, in three panels.
 
@@ -36,8 +40,10 @@ def counterexample(
 
     **Arguments:**
 
-    - `found`: what [`attnflow.search.falsify`][] found, or [`attnflow.search.check`][] read.
+    - `found`: what [`attnflow.search.falsify`][] found, or [`attnflow.search.check_counterexample`][] read.
     - `axes`: three axes to draw on; those of a new figure, which has a title, unless given.
+    - `integrator`: an [`Integrator`][attnflow.flow.Integrator] in place of `Dopri8` at rtol 1e-13, as tight as a
+      start on a null set was found: it has no room.
 
     **Returns:**
 
@@ -48,7 +54,7 @@ def counterexample(
     - `ValueError`: not three axes.
 
     ```python
-    axes = af.plot.counterexample(af.search.check("heads/counterexample.json"))
+    axes = af.plot.counterexample(af.search.check_counterexample("heads/counterexample.json"))
     af.plot.save(axes[0], "counterexample.png")
     ```
     """
@@ -62,7 +68,7 @@ def counterexample(
     if len(three) != 3:
         raise ValueError(f"`axes` must be three; got {len(three)}.")
     left, middle, right = three
-    run = _run(found)
+    run = _run(found, integrator)
     _tokens(left, found, run)
     _margin(middle, found, run)
     _spectrum(right, found, run.since)
@@ -77,14 +83,14 @@ class _Run(NamedTuple):
     since: float  # when the field has come to rest, or to its period
 
 
-def _run(found: "Counterexample") -> _Run:
+def _run(found: "Counterexample", integrator: "Integrator | None") -> _Run:
     # Here, for these bring JAX along, which most pictures do without.
     import diffrax
     import jax.numpy as jnp
 
-    from ..flow import simulate
+    from ..claims import rest_of
+    from ..flow import Integrator, simulate
     from ..search import AbstractRate, Margin
-    from ..search._cycle import rest_of
 
     field, y0 = found.build()
     since = rest_of(field).since
@@ -97,12 +103,13 @@ def _run(found: "Counterexample") -> _Run:
     measured = Margin(field, found.claim.conclusion)
     observe = {"y": lambda t, y: y, "margin": measured}
 
+    if integrator is None:
+        integrator = Integrator(rtol=1e-13, atol=1e-14, solver=diffrax.Dopri8())
+
     def run(y: Any) -> dict[str, np.ndarray]:
-        # As tight as a start on a null set was found: it has no room.
         sol: Any = simulate(
-            field, y, t1=time, ts=ts, rtol=1e-13, atol=1e-14, solver=diffrax.Dopri8(),
-            observe=observe, throw=False,
-        )  # fmt: skip
+            field, y, t1=time, ts=ts, integrator=integrator, observe=observe, throw=False
+        )
         return {name: np.asarray(values) for name, values in sol.ys.items()}
 
     here = run(y0)
@@ -183,8 +190,8 @@ def _numbers(ax: Axes, angles: np.ndarray, radius: float, colour: str) -> None:
 
 
 def _margin(ax: Axes, found: "Counterexample", run: _Run) -> None:
+    from ..claims import LEAST
     from ..search import AbstractRate
-    from ..search._evidence import LEAST
 
     ts, margins = run.ts, run.margins
     ax.plot(ts, margins, color=BLUE, linewidth=1.6, label="this start")

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.patches import Patch, Rectangle
 
-from .._arguments import instance
+from ..core.arguments import instance
 from ..cover import Synchronisation, leaves, reason_of
 from ._figure import BLUE, GREY, ORANGE, PALETTE, axes_or_new
 

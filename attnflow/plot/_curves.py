@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from .._arguments import boolean, instance, numbers
-from .._quantiles import quantile as quantile_of
+from ..core.arguments import boolean, instance, numbers
+from ..core.quantiles import quantile as quantile_of
 from ._figure import BLUE, PALETTE, as_curves, axes_or_new, dress
 
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator
 from numpy.typing import ArrayLike
 
-from .._arguments import numbers
+from ..core.arguments import numbers
 from ._figure import BLUE, GREY, PALETTE, axes_or_new, dress
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .._arguments import instance, numbers, shown
+from ..core.arguments import instance, numbers, shown
 
 BLUE = "#1f5fa8"
 ORANGE = "#c8641e"

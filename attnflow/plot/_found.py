@@ -1,10 +1,15 @@
 """The runs behind the pictures of a search: at which times, with which schedule, what theory says."""
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from ..flow import Integrator, Options, Solution
+    from ..model import AttentionField
+    from ..search import Optimised
 
 _POINTS = 301
 _LONG, _UNEVEN = 1000.0, 10.0  # where a logarithmic axis of time begins to be of use
@@ -18,13 +23,21 @@ def ends(found: Any) -> tuple[float, float]:
 
 def before(found: Any) -> Any:
     """The field with the schedule that the search began with."""
-    from ..search._trainable import with_schedule
+    from ..design import with_schedule
 
     return with_schedule(found.task.model.field, found.initial)
 
 
-def run_of(found: Any, field: Any, y0: ArrayLike, ts: np.ndarray, event: bool = True) -> Any:
-    """A run as the search's were, with its event unless that is not wanted."""
+def run_of(
+    found: "Optimised",
+    field: "AttentionField",
+    y0: ArrayLike,
+    ts: np.ndarray,
+    *,
+    event: bool = True,
+    integrator: "Integrator | None" = None,
+) -> "Solution":
+    """A run as the search's were, with its event unless that is not wanted, or integrated otherwise."""
     import jax.numpy as jnp
 
     from ..flow import simulate
@@ -32,9 +45,6 @@ def run_of(found: Any, field: Any, y0: ArrayLike, ts: np.ndarray, event: bool = 
 
     options = found.task.options
     asked = found.objective.asks(options.t0, options.t1).get("event") if event else None
-    how: dict[str, Any] = {"rtol": options.rtol, "atol": options.atol}
-    if options.controller is not None:
-        how = {"controller": options.controller, "dt0": options.dt0}
     dtype = options.t1.dtype
     # Always as many times, so that all pictures share one compiled program.
     number = len(ts)
@@ -47,14 +57,22 @@ def run_of(found: Any, field: Any, y0: ArrayLike, ts: np.ndarray, event: bool = 
         ts=jnp.asarray(ts, dtype),
         observe={"y": _tokens, "E": misalignment},
         event=asked,
-        solver=options.solver,
-        max_steps=options.max_steps,
+        integrator=_integrator(options) if integrator is None else integrator,
         args=options.args,
         throw=False,
-        **how,
     )
     ys = {name: values[:number] for name, values in run.ys.items()}
     return dataclasses.replace(run, ts=run.ts[:number], ys=ys, saved=run.saved[:number])
+
+
+def _integrator(options: "Options") -> "Integrator":
+    """As the search's runs were integrated, but for what is of use to gradients alone."""
+    from ..flow import Integrator
+
+    how: dict[str, Any] = {"rtol": options.rtol, "atol": options.atol}
+    if options.controller is not None:
+        how = {"controller": options.controller, "dt0": options.dt0}
+    return Integrator(solver=options.solver, max_steps=options.max_steps, **how)
 
 
 def _tokens(y):
@@ -97,11 +115,13 @@ def known(found: Any, y0: ArrayLike, ts: np.ndarray) -> dict[str, np.ndarray]:
     return known
 
 
-def attention(found: Any, y0: ArrayLike, times: np.ndarray) -> np.ndarray:
+def attention(
+    found: "Optimised", y0: ArrayLike, times: np.ndarray, integrator: "Integrator | None" = None
+) -> np.ndarray:
     """`(heads, times, tokens, tokens)`, over the scale."""
     import jax.numpy as jnp
 
-    from ..flow._simulate import cast_floats
+    from ..core.arrays import cast_floats
 
     t0, _ = ends(found)
     dtype = found.task.options.t1.dtype
@@ -109,7 +129,7 @@ def attention(found: Any, y0: ArrayLike, times: np.ndarray) -> np.ndarray:
     ys = [jnp.asarray(np.asarray(y0), dtype)] if times[0] == t0 else []
     if times[-1] > t0:
         later = times[1:] if times[0] == t0 else times
-        ys += list(run_of(found, field, y0, later, event=False).ys["y"])
+        ys += list(run_of(found, field, y0, later, event=False, integrator=integrator).ys["y"])
     images = [np.asarray(field.attention(jnp.asarray(t, dtype), y)) for t, y in zip(times, ys)]  # noqa: B905
     return np.stack(images, axis=1) / float(field.scale)
 
@@ -146,11 +166,13 @@ def logarithmic(found: Any) -> tuple[bool, float]:
     return t1 - t0 > _LONG or uneven, first
 
 
-def moments(found: Any, y0: ArrayLike) -> np.ndarray:
+def moments(
+    found: "Optimised", y0: ArrayLike, integrator: "Integrator | None" = None
+) -> np.ndarray:
     """The beginning, the end of the run, and times between."""
     t0, _ = ends(found)
     _, ts, log = times_of(found)
-    end = float(run_of(found, found.field, y0, ts).t1)
+    end = float(run_of(found, found.field, y0, ts, integrator=integrator).t1)
     if not log:
         return np.linspace(t0, end, _MOMENTS)
     first = min(logarithmic(found)[1] * 10, (end - t0) / 10)

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from .._arguments import shown as said
+from ..core.arguments import shown as said
 
 _LETTERS = {"time": "t", "beta": "β"}
 

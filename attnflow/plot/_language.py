@@ -11,8 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from ._figure import BLUE, GREY, ORANGE, PALETTE, axes_or_new, dress, with_parts
 
 if TYPE_CHECKING:
-    from ..language._comparison import Comparison
-    from ..language._spectra_table import Spectra
+    from ..language import Comparison, Spectra
 
 _MOST_PASSES = 20  # whose ends are marked
 

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from .._arguments import instance, shown
-from .._quantiles import quantile
+from ..core.arguments import instance, shown
+from ..core.quantiles import quantile
 from ._curves import check_levels
 from ._figure import PALETTE, axes_or_new, dress, with_parts
 

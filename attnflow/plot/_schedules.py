@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from .._arguments import numbers
+from ..core.arguments import numbers
 from ._curves import curves
 from ._figure import BLUE, GREY, ORANGE, PALETTE, axes_or_new, dress, with_parts
 from ._found import (
@@ -28,6 +28,7 @@ from ._found import (
 from ._sphere import _default_view as default_view, sphere
 
 if TYPE_CHECKING:
+    from ..flow import Integrator
     from ..search import Optimised
 
 _NUMBERS = 20_000_000  # of matrices held at once
@@ -37,7 +38,12 @@ _CROWDED = 16  # tokens among which attention is thin: colours are of its square
 
 
 def misalignment_of(
-    found: "Optimised", y0: ArrayLike, ax: Axes | None = None, *, title: str | None = None
+    found: "Optimised",
+    y0: ArrayLike,
+    ax: Axes | None = None,
+    *,
+    title: str | None = None,
+    integrator: "Integrator | None" = None,
 ) -> Axes:
     r"""$E(t)$ (paper, eq. 9) from one start, with the schedule found and the one before.
 
@@ -51,6 +57,7 @@ def misalignment_of(
     - `y0`: tokens `(tokens, dim)`.
     - `ax`: axes to draw on; new ones if not given.
     - `title`: text.
+    - `integrator`: an [`Integrator`][attnflow.flow.Integrator] in place of the search's.
 
     **Returns:**
 
@@ -66,9 +73,11 @@ def misalignment_of(
     """
     with_parts("found", found, "what optimise gives", "task", "field", "schedule")
     x, ts, log = times_of(found)
+    fields = {"before": before(found), "found": found.field}
+    begin = ends(found)[0] if log else 0.0
     lines = {
-        name: misalignments(run_of(found, field, y0, ts), x, ends(found)[0] if log else 0.0)
-        for name, field in (("before", before(found)), ("found", found.field))
+        name: misalignments(run_of(found, field, y0, ts, integrator=integrator), x, begin)
+        for name, field in fields.items()
     }
     drawn = np.concatenate([E for _, E in lines.values()])
     lines |= {name: (x, E) for name, E in known(found, y0, ts).items()}
@@ -140,6 +149,8 @@ def attention_at(
     y0: ArrayLike,
     times: ArrayLike | None = None,
     axes: Iterable[Axes] | None = None,
+    *,
+    integrator: "Integrator | None" = None,
 ) -> tuple[Axes, ...]:
     r"""Attention $\alpha^\eta_{ij}$ along the found run: a row of images a head, a column a time.
 
@@ -152,6 +163,7 @@ def attention_at(
     - `y0`: tokens `(tokens, dim)`.
     - `times`: within the search's [t0, t1], increasing; four of them, the ends included, unless given.
     - `axes`: as many as heads times times, head by head; those of a new figure unless given.
+    - `integrator`: an [`Integrator`][attnflow.flow.Integrator] in place of the search's.
 
     **Returns:**
 
@@ -162,13 +174,13 @@ def attention_at(
     - `ValueError`: times outside the run or out of order, or another number of axes.
     """
     with_parts("found", found, "what optimise gives", "task", "field", "schedule")
-    times = moments(found, y0) if times is None else numbers("times", times)
+    times = moments(found, y0, integrator) if times is None else numbers("times", times)
     t0, t1 = ends(found)
     if times.ndim != 1 or not len(times) or np.any(np.diff(times) <= 0):
         raise ValueError(f"`times` must be a vector of increasing times; got {times}.")
     if times[0] < t0 or times[-1] > t1:
         raise ValueError(f"`times` must lie between {t0:g} and {t1:g}; got {times}.")
-    images = attention(found, y0, times)
+    images = attention(found, y0, times, integrator)
     heads, columns = images.shape[:2]
     if axes is None:
         size = (0.9 + 2.5 * columns, 0.5 + 2.4 * heads)
@@ -203,7 +215,11 @@ def attention_at(
 
 
 def tokens_of(
-    found: "Optimised", y0: ArrayLike, axes: Iterable[Axes] | None = None
+    found: "Optimised",
+    y0: ArrayLike,
+    axes: Iterable[Axes] | None = None,
+    *,
+    integrator: "Integrator | None" = None,
 ) -> tuple[Axes, Axes]:
     """Tokens on the sphere in R³ from one start: with the schedule before, and with the one found.
 
@@ -212,6 +228,7 @@ def tokens_of(
     - `found`: what [`optimise`][attnflow.search.optimise] returned, for tokens in R³.
     - `y0`: tokens `(tokens, 3)`.
     - `axes`: two axes to draw on; those of a new figure unless given.
+    - `integrator`: an [`Integrator`][attnflow.flow.Integrator] in place of the search's.
 
     **Returns:**
 
@@ -237,7 +254,9 @@ def tokens_of(
     t0, _ = ends(found)
     ts = np.unique(np.append(t0, ts).astype(ts.dtype))
     fields = {"before": before(found), "found": found.field}
-    runs = {name: run_of(found, field, y0, ts) for name, field in fields.items()}
+    runs = {
+        name: run_of(found, field, y0, ts, integrator=integrator) for name, field in fields.items()
+    }
     paths = {
         name: np.append(np.asarray(r.ys["y"])[np.asarray(r.saved)], np.asarray(r.y1)[None], axis=0)
         for name, r in runs.items()

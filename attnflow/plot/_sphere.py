@@ -8,7 +8,7 @@ from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike
 
-from .._arguments import numbers, shown
+from ..core.arguments import numbers, shown
 from ._figure import BLUE, GREY, ORANGE, axes_or_new
 
 

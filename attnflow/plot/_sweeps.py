@@ -1,13 +1,13 @@
 """Colour over two axes of a sweep: heat maps, and the phase diagram of consensus."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
-from .._arguments import numbers, shown
+from ..core.arguments import numbers, shown
 from ._figure import axes_or_new
 from ._labelled import (
     along,
@@ -21,12 +21,16 @@ from ._labelled import (
     variable_of,
 )
 
+if TYPE_CHECKING:
+    import xarray as xr
+
+
 _MISSING = "#c9c9c9"
 _CURVE = "#ff5a4f"
 
 
 def heat_map(
-    array: Any,
+    array: "xr.DataArray",
     ax: Axes | None = None,
     *,
     x: str | None = None,
@@ -76,7 +80,7 @@ def heat_map(
             raise ValueError(f"`limits` must be two increasing numbers; got {shown(limits)}.")
     if not isinstance(colours, str) or colours not in matplotlib.colormaps:
         raise ValueError(f"`colours` must name a colour map of matplotlib; got {shown(colours)}.")
-    left = [dim for dim in array.dims if dim != "trial" or dim in (x, y)]
+    left: list[Any] = [dim for dim in array.dims if dim != "trial" or dim in (x, y)]
     if len(left) < 2:
         raise ValueError(
             f"`array` must have two dimensions besides 'trial'; it has {listed(left)}."
@@ -120,11 +124,11 @@ def heat_map(
 
 
 def phase_diagram(
-    data: Any,
+    data: "xr.Dataset",
     ax: Axes | None = None,
     *,
     tokens: int,
-    d: Any = None,
+    d: float | str | None = None,
     threshold: float = 0.999,
     kernel: str = "softmax",
     variable: str = "aligned_pairs",

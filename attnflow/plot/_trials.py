@@ -1,7 +1,7 @@
 """What the trials of a sweep have in common: median and bands, and how many have not ended yet."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,9 +21,12 @@ from ._labelled import (
     variable_of,
 )
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 
 def bands(
-    array: Any,
+    array: "xr.DataArray",
     ax: Axes | None = None,
     *,
     along: str | None = None,
@@ -107,7 +110,7 @@ def bands(
 
 
 def survival(
-    data: Any,
+    data: "xr.Dataset",
     ax: Axes | None = None,
     *,
     along: str | None = None,
@@ -208,8 +211,8 @@ def _kaplan_meier(ended: Any, outcome: Any) -> tuple[np.ndarray, np.ndarray, np.
     ended, outcome = ended[known], outcome[known].astype(np.int64)
     times = np.unique(np.append(ended[np.isfinite(ended)], 0.0))
     records = Records(
-        number=np.arange(len(ended)), ts=None, ys=None, saved=None, t1=ended, outcome=outcome,
-        event=None, stats=None,
+        number=np.arange(len(ended)), ts=None, ys=None, saved=np.ones(len(ended), int), t1=ended,
+        outcome=outcome, event=None, stats={},
     )  # fmt: skip
     summary = Survival(times)  # leaves bad starts out
     counts = summary.summarise(records)

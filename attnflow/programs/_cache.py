@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .._checks import shown, whole
+from ..core.checks import shown, whole
 
 _PREFIX = "programs-"  # of the folders that are ours to remove
 _MOST_BYTES = 2**29

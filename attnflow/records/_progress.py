@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections.abc import Iterable
-from typing import Any
+from io import TextIOBase
 
 from tqdm import tqdm
 
@@ -22,7 +22,7 @@ def progress(
     description: str = "",
     unit: str = "it",
     initial: int = 0,
-    file: Any = None,
+    file: TextIOBase | None = None,
     show: bool = True,
 ) -> tqdm:
     """A `tqdm` bar on standard error when that is a terminal; otherwise nothing is printed.

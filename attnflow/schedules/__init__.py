@@ -4,6 +4,7 @@ from ._base import (
     AbstractSchedule as AbstractSchedule,
     Congruent as Congruent,
     Constant as Constant,
+    GivenSchedule as GivenSchedule,
     Scaled as Scaled,
     Sum as Sum,
     as_schedule as as_schedule,
@@ -16,7 +17,8 @@ from ._constrained import (
 )
 from ._factored import Factored as Factored, on_the_right as on_the_right
 from ._in_file import InFile as InFile
-from ._knowledge import kinked_parts as kinked_parts, of_matrix_alone as of_matrix_alone
+from ._kinks import Kinks as Kinks, KnownKinks as KnownKinks, all_kinks as all_kinks
+from ._knowledge import of_matrix_alone as of_matrix_alone
 from ._lists import (
     all_breaks as all_breaks,
     all_jumps as all_jumps,

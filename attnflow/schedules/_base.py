@@ -5,14 +5,16 @@ of any schedule. What a schedule knows of itself is in `_knowledge.py`.
 """
 
 import abc
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, TypeAlias
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import check, finite, floating, is_concrete
+from ..core.checks import check, finite, floating, is_concrete
+from ..core.types import Numbers
 from ._in_file import InFile
 from ._knowledge import AbstractTimed
 from ._lists import all_jumps, fastest, of_product
@@ -64,28 +66,32 @@ class AbstractSchedule(AbstractTimed):
         r"""The schedule $t \mapsto \text{left}\cdot M(t)\cdot\text{right}$, folded into constants where it can be."""
         return Congruent(self, left, right)
 
-    def __add__(self, other) -> "AbstractSchedule":
+    def __add__(self, other: "AbstractSchedule | Numbers") -> "AbstractSchedule":
         return Sum(self, other)
 
-    def __radd__(self, other) -> "AbstractSchedule":
+    def __radd__(self, other: "AbstractSchedule | Numbers") -> "AbstractSchedule":
         return self if isinstance(other, int) and other == 0 else self + other
 
-    def __mul__(self, factor) -> "AbstractSchedule":
+    def __mul__(self, factor: "AbstractSchedule | Numbers") -> "AbstractSchedule":
         if isinstance(factor, AbstractSchedule) and len(factor.shape) > len(self.shape):
             return Scaled(self, factor)
         return Scaled(factor, self)
 
-    def __rmul__(self, factor) -> "AbstractSchedule":
+    def __rmul__(self, factor: "AbstractSchedule | Numbers") -> "AbstractSchedule":
         return self * factor
 
     def __neg__(self) -> "AbstractSchedule":
         return self * -1.0
 
-    def __sub__(self, other) -> "AbstractSchedule":
+    def __sub__(self, other: "AbstractSchedule | Numbers") -> "AbstractSchedule":
         return self + (-as_schedule("other", other))
 
-    def __rsub__(self, other) -> "AbstractSchedule":
+    def __rsub__(self, other: "AbstractSchedule | Numbers") -> "AbstractSchedule":
         return -self + other
+
+
+# What is taken where a schedule is: an array or number is a constant one.
+GivenSchedule: TypeAlias = AbstractSchedule | Numbers
 
 
 class AbstractPointwise(AbstractSchedule):
@@ -116,7 +122,7 @@ class AbstractPointwise(AbstractSchedule):
     def jump_times(self) -> Float[Array, " jumps"] | None:
         return self.schedule.jump_times
 
-    def congruence(self, left, right) -> AbstractSchedule:
+    def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         # The few values that some schedules ever take are mapped once, beforehand.
         inner = self.schedule.mapped(self.at, linear=self.linear)
         return (super() if inner is None else inner).congruence(left, right)
@@ -152,7 +158,7 @@ class Constant(AbstractSchedule):
     def jump_times(self) -> None:
         return None
 
-    def congruence(self, left, right) -> AbstractSchedule:
+    def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         # The large matrix first, as it lies in memory: the other order copies it, transposed.
         return Constant(left @ (self.value @ right))
 
@@ -165,7 +171,7 @@ class Constant(AbstractSchedule):
     def angular_frequencies(self) -> np.ndarray:
         return np.zeros(0)
 
-    def mapped(self, f, linear: bool = False) -> "Constant":
+    def mapped(self, f: Callable[[Array], Array], linear: bool = False) -> "Constant":
         return Constant(f(self.value))
 
     def as_table(self) -> Any:
@@ -182,7 +188,7 @@ class Sum(AbstractSchedule):
     never_trained: ClassVar = ()
     in_file: ClassVar = InFile("sum", terms="schedules")
 
-    def __init__(self, *terms):
+    def __init__(self, *terms: GivenSchedule):
         if not terms:
             raise ValueError("`terms` must name at least one schedule; got none.")
         flat: list[AbstractSchedule] = []
@@ -195,7 +201,7 @@ class Sum(AbstractSchedule):
         self.terms = tuple(flat)
 
     @classmethod
-    def from_table(cls, terms) -> "Sum":
+    def from_table(cls, terms: Iterable[GivenSchedule]) -> "Sum":
         return cls(*terms)
 
     def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
@@ -209,13 +215,13 @@ class Sum(AbstractSchedule):
     def jump_times(self) -> Float[Array, " jumps"] | None:
         return all_jumps(*self.terms)
 
-    def apply(self, t, y):
-        return sum(term.apply(t, y) for term in self.terms)
+    def apply(self, t: Real[ArrayLike, ""], y: Array) -> Array:
+        return sum(term.apply(t, y) for term in self.terms)  # pyright: ignore[reportReturnType]
 
-    def bilinear(self, t, x, y):
-        return sum(term.bilinear(t, x, y) for term in self.terms)
+    def bilinear(self, t: Real[ArrayLike, ""], x: Array, y: Array) -> Array:
+        return sum(term.bilinear(t, x, y) for term in self.terms)  # pyright: ignore[reportReturnType]
 
-    def congruence(self, left, right) -> AbstractSchedule:
+    def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         return Sum(*(term.congruence(left, right) for term in self.terms))
 
     def range_from(self, t0: float) -> Range:
@@ -242,7 +248,7 @@ class Scaled(AbstractSchedule):
     never_trained: ClassVar = ()
     in_file: ClassVar = InFile("scaled", coefficient="schedule", schedule="schedule")
 
-    def __init__(self, coefficient, schedule):
+    def __init__(self, coefficient: GivenSchedule, schedule: GivenSchedule):
         self.coefficient = as_schedule("coefficient", coefficient)
         self.schedule = as_schedule("schedule", schedule)
         c, s = self.coefficient.shape, self.schedule.shape
@@ -273,13 +279,13 @@ class Scaled(AbstractSchedule):
     def jump_times(self) -> Float[Array, " jumps"] | None:
         return all_jumps(self.coefficient, self.schedule)
 
-    def apply(self, t, y):
+    def apply(self, t: Real[ArrayLike, ""], y: Array) -> Array:
         return self._times(t, self.schedule.apply(t, y), rank=2)
 
-    def bilinear(self, t, x, y):
+    def bilinear(self, t: Real[ArrayLike, ""], x: Array, y: Array) -> Array:
         return self._times(t, self.schedule.bilinear(t, x, y), rank=2)
 
-    def congruence(self, left, right) -> AbstractSchedule:
+    def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         return Scaled(self.coefficient, self.schedule.congruence(left, right))
 
     def range_from(self, t0: float) -> Range:
@@ -322,24 +328,24 @@ class Congruent(AbstractSchedule):
     def jump_times(self) -> Float[Array, " jumps"] | None:
         return self.schedule.jump_times
 
-    def apply(self, t, y):
+    def apply(self, t: Real[ArrayLike, ""], y: Array) -> Array:
         return self.schedule.apply(t, y @ self.right.T.astype(y.dtype)) @ self.left.T.astype(
             y.dtype
         )
 
-    def bilinear(self, t, x, y):
+    def bilinear(self, t: Real[ArrayLike, ""], x: Array, y: Array) -> Array:
         return self.schedule.bilinear(
             t, x @ self.left.astype(x.dtype), y @ self.right.T.astype(y.dtype)
         )
 
-    def congruence(self, left, right) -> AbstractSchedule:
+    def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         return Congruent(self.schedule, left @ self.left, self.right @ right)
 
     def range_from(self, t0: float) -> Range:
         return Range.still(self.left) @ self.schedule.range_from(t0) @ Range.still(self.right)
 
 
-def as_schedule(name: str, value: Any) -> AbstractSchedule:
+def as_schedule(name: str, value: GivenSchedule) -> AbstractSchedule:
     """`value` itself if it is a schedule, else a constant one; `name` is for the message."""
     if isinstance(value, AbstractSchedule):
         return value

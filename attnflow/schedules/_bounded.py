@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import check, choose, finite
-from .._lapack import eigh
-from ._base import AbstractPointwise, AbstractSchedule, Constant, Scaled, as_schedule
+from ..core.checks import check, choose, finite
+from ..core.lapack import eigh
+from ..core.types import Scalar
+from ._base import AbstractPointwise, AbstractSchedule, Constant, GivenSchedule, Scaled, as_schedule
 from ._in_file import InFile
 from ._range import Range, float64, frobenius
 
@@ -44,7 +45,7 @@ class Bounded(AbstractPointwise):
         norm=(Literal["frobenius", "spectral"], "frobenius"),
     )
 
-    def __init__(self, schedule, bound, norm: str = "frobenius"):
+    def __init__(self, schedule: GivenSchedule, bound: Scalar, norm: str = "frobenius"):
         self.schedule = as_schedule("schedule", schedule)
         if len(self.schedule.shape) < 2:
             raise ValueError(f"`schedule` must give matrices; got shape {self.schedule.shape}.")
@@ -60,7 +61,7 @@ class Bounded(AbstractPointwise):
             return S * _shrinkage(jnp.sum(jnp.square(scaled), axis=(-2, -1), keepdims=True))
         return jnp.matmul(S, _inverse_root(jnp.matmul(jnp.swapaxes(scaled, -1, -2), scaled)))
 
-    def congruence(self, left, right) -> AbstractSchedule:
+    def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         if self.norm == "spectral" or self.schedule.mapped(self.at) is not None:
             return super().congruence(left, right)
         inner = self.schedule.congruence(left, right)

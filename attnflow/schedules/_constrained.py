@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import finite
-from .._lapack import inverse
-from ._base import AbstractPointwise, AbstractSchedule, as_schedule
+from ..core.checks import finite
+from ..core.lapack import inverse
+from ._base import AbstractPointwise, AbstractSchedule, GivenSchedule, as_schedule
 from ._factored import Factored, on_the_right
 from ._in_file import InFile
 from ._products import pair, times
@@ -57,13 +57,13 @@ class Symmetric(AbstractPointwise):
     never_trained: ClassVar = ()
     in_file: ClassVar = InFile("symmetric", schedule="schedule")
 
-    def __init__(self, schedule):
+    def __init__(self, schedule: GivenSchedule):
         self.schedule = _square(schedule)
 
     def at(self, S: Array) -> Array:
         return _mean_with_transpose(S)
 
-    def bilinear(self, t, x, y):
+    def bilinear(self, t: Real[ArrayLike, ""], x: Array, y: Array) -> Array:
         there, back = self.schedule.bilinear(t, x, y), self.schedule.bilinear(t, y, x)
         return (there + _transposed(back)) / 2
 
@@ -101,7 +101,7 @@ class PositiveSemidefinite(AbstractSchedule):
     never_trained: ClassVar = ()
     in_file: ClassVar = InFile("positive-semidefinite", schedule="schedule")
 
-    def __init__(self, schedule):
+    def __init__(self, schedule: GivenSchedule):
         self.schedule = as_schedule("schedule", schedule)
         if len(self.schedule.shape) not in (2, 3):
             raise ValueError(
@@ -123,17 +123,17 @@ class PositiveSemidefinite(AbstractSchedule):
     def jump_times(self) -> Float[Array, " jumps"] | None:
         return self.schedule.jump_times
 
-    def apply(self, t, y):
+    def apply(self, t: Real[ArrayLike, ""], y: Array) -> Array:
         return jnp.matmul(self.schedule.apply(t, y), self.schedule(t).astype(y.dtype))
 
-    def bilinear(self, t, x, y):
+    def bilinear(self, t: Real[ArrayLike, ""], x: Array, y: Array) -> Array:
         return pair(self.schedule.apply(t, x), self.schedule.apply(t, y))
 
-    def square_norm(self, t):
+    def square_norm(self, t: Real[ArrayLike, ""]) -> Array:
         S = self.schedule(t)
         return jnp.sum(jnp.square(jnp.matmul(S, _transposed(S))), axis=(-2, -1))
 
-    def congruence(self, left, right) -> AbstractSchedule:
+    def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         return Factored(on_the_right(self.schedule, left.T), on_the_right(self.schedule, right))
 
     def range_from(self, t0: float) -> Range:
@@ -179,7 +179,7 @@ class FixedSpectrum(AbstractPointwise):
     never_trained: ClassVar = ("eigenvalues",)
     in_file: ClassVar = InFile("fixed-spectrum", eigenvalues="array", schedule="schedule")
 
-    def __init__(self, eigenvalues, schedule):
+    def __init__(self, eigenvalues: GivenSchedule, schedule: GivenSchedule):
         self.eigenvalues = finite("eigenvalues", eigenvalues)
         self.schedule = _square(schedule)
         values, matrices = self.eigenvalues.shape, self.schedule.shape
@@ -200,7 +200,7 @@ class FixedSpectrum(AbstractPointwise):
         columns = times(rotation, self.eigenvalues.astype(A.dtype)[..., None, :])
         return _mean_with_transpose(jnp.matmul(columns, _transposed(rotation)))
 
-    def square_norm(self, t):
+    def square_norm(self, t: Real[ArrayLike, ""]) -> Array:
         heads = self.shape[:-2]
         return jnp.broadcast_to(jnp.sum(jnp.square(self.eigenvalues), axis=-1), heads)
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from ._base import AbstractSchedule, as_schedule
+from ._base import AbstractSchedule, GivenSchedule, as_schedule
 from ._in_file import InFile
 from ._lists import all_jumps, of_product
 from ._products import pair
@@ -31,7 +31,7 @@ class Factored(AbstractSchedule):
     never_trained: ClassVar = ()
     in_file: ClassVar = InFile("factored", Q="schedule", K="schedule")
 
-    def __init__(self, Q, K):
+    def __init__(self, Q: GivenSchedule, K: GivenSchedule):
         self.Q = as_schedule("Q", Q)
         self.K = as_schedule("K", K)
         q, k = self.Q.shape, self.K.shape
@@ -53,19 +53,19 @@ class Factored(AbstractSchedule):
     def jump_times(self) -> Float[Array, " jumps"] | None:
         return all_jumps(self.Q, self.K)
 
-    def apply(self, t, y):
+    def apply(self, t: Real[ArrayLike, ""], y: Array) -> Array:
         return jnp.matmul(self.K.apply(t, y), self.Q(t).astype(y.dtype))
 
-    def bilinear(self, t, x, y):
+    def bilinear(self, t: Real[ArrayLike, ""], x: Array, y: Array) -> Array:
         return pair(self.Q.apply(t, x), self.K.apply(t, y))
 
-    def square_norm(self, t):
+    def square_norm(self, t: Real[ArrayLike, ""]) -> Array:
         # tr(K'Q Q'K), from matrices of the head's width.
         Q, K = self.Q(t), self.K(t)
         gram = lambda m: jnp.matmul(m, jnp.swapaxes(m, -1, -2))  # noqa: E731
         return jnp.sum(gram(Q) * gram(K), axis=(-2, -1))
 
-    def congruence(self, left, right) -> AbstractSchedule:
+    def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         return Factored(on_the_right(self.Q, left.T), on_the_right(self.K, right))
 
     def range_from(self, t0: float) -> Range:

@@ -29,7 +29,7 @@ class InFile:
     ```
     """
 
-    def __init__(self, type: str, /, **arguments: Any):
+    def __init__(self, type: str, /, **arguments: object):
         if not (isinstance(type, str) and type):
             raise ValueError(f"`type` must be a word; got {type!r}.")
         self.type = type

@@ -8,6 +8,7 @@ A new schedule is one class. It must say three things: the matrix `__call__(t)`,
 | `schedules_inside` | all below | found among its fields |
 | `time_through_parts` | all below | no: time may enter beside the parts, and nothing follows from them |
 | `break_times` | step control | those inside, and its own `jump_times` |
+| `kinks()` | step control | those inside: by a rule, or `"anywhere"` |
 | `is_constant()` | theorems, closed forms | by its parts if time enters through them alone; else no |
 | `is_symmetric()` | theorems | not known |
 | `identity_coefficient()` | span coordinates, batches | it is no multiple of the identity by its type |
@@ -34,9 +35,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Real
+from jaxtyping import Array, ArrayLike, Float, PyTree, Real
 
 from ._in_file import InFile, plain
+from ._kinks import KnownKinks, all_kinks
 from ._lists import joined
 from ._range import Range
 
@@ -150,6 +152,15 @@ class AbstractTimed(eqx.Module):
         if self.time_through_parts and inside:
             return joined(*inside)
         return joined(self.jump_times, *inside)
+
+    def kinks(self) -> KnownKinks:
+        """Where its slope jumps at times that no list of its holds.
+
+        Rules for them, for steps to end there; an empty tuple where there are no such kinks; or
+        `"anywhere"`: there are and no rule is known, so that steps are short instead. Those of the
+        schedules inside, unless a class knows better.
+        """
+        return all_kinks(*self.schedules_inside)
 
     def is_constant(self) -> bool:
         """Whether time does not change it, whatever its numbers are; they are not looked at."""
@@ -273,14 +284,7 @@ def _forget(cls: type[AbstractTimed]) -> None:
             setattr(cls, name, vars(next(filter(general, owners)))[name])
 
 
-def kinked_parts(tree: Any) -> list[Any]:
-    """The schedules inside whose slope jumps at times that no list of theirs holds."""
-    is_leaf = lambda x: isinstance(x, AbstractTimed) and hasattr(x, "kinked")  # noqa: E731
-    leaves = jax.tree.leaves(tree, is_leaf=is_leaf)
-    return [leaf for leaf in leaves if getattr(leaf, "kinked", False)]
-
-
-def of_matrix_alone(tree: Any) -> bool:
+def of_matrix_alone(tree: PyTree) -> bool:
     r"""Whether the scores of the schedules inside are $x_i^\top M(t)\, y_j$ and nothing more."""
     is_leaf = lambda x: isinstance(x, AbstractTimed) and x.adds_to_scores  # noqa: E731
     return not any(is_leaf(leaf) for leaf in jax.tree.leaves(tree, is_leaf=is_leaf))

@@ -1,19 +1,19 @@
 """Lists of times and frequencies of several schedules together."""
 
 from collections.abc import Sequence
-from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-def fastest(*schedules: Any) -> Float[Array, ""] | None:
+def fastest(*schedules: eqx.Module) -> Float[Array, ""] | None:
     """The largest of the schedules' frequencies, which is that of their sum; `None` where none has any."""
     found = _frequencies(schedules)
     return None if found is None else jnp.max(found)
 
 
-def of_product(*schedules: Any) -> Float[Array, ""] | None:
+def of_product(*schedules: eqx.Module) -> Float[Array, ""] | None:
     r"""The frequency of the schedules' product, the sum of theirs; `None` where none has any.
 
     $2\sin a\,\sin b = \cos(a-b) - \cos(a+b)$: a product moves as fast as its factors together.
@@ -22,21 +22,25 @@ def of_product(*schedules: Any) -> Float[Array, ""] | None:
     return None if found is None else jnp.sum(found)
 
 
-def _frequencies(schedules: Sequence[Any]) -> Float[Array, " found"] | None:
-    found = [f for f in (s.frequency for s in schedules) if f is not None]
+def _each(schedules: Sequence[eqx.Module], name: str) -> list[Array | None]:
+    return [getattr(schedule, name) for schedule in schedules]
+
+
+def _frequencies(schedules: Sequence[eqx.Module]) -> Float[Array, " found"] | None:
+    found = [f for f in _each(schedules, "frequency") if f is not None]
     if not found:
         return None
     return jnp.stack([jnp.asarray(f, jnp.result_type(float)) for f in found])
 
 
-def all_jumps(*schedules: Any) -> Float[Array, " jumps"] | None:
+def all_jumps(*schedules: eqx.Module) -> Float[Array, " jumps"] | None:
     """The jump times of all the schedules together, `None` where none has any."""
-    return joined(*(s.jump_times for s in schedules))
+    return joined(*_each(schedules, "jump_times"))
 
 
-def all_breaks(*schedules: Any) -> Float[Array, " breaks"] | None:
+def all_breaks(*schedules: eqx.Module) -> Float[Array, " breaks"] | None:
     """The break times of all the schedules together, `None` where none has any."""
-    return joined(*(s.break_times for s in schedules))
+    return joined(*_each(schedules, "break_times"))
 
 
 def joined(*times: Float[Array, "..."] | None) -> Float[Array, " all"] | None:

@@ -5,8 +5,8 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import finite
-from ._base import AbstractSchedule, as_schedule
+from ..core.checks import finite
+from ._base import AbstractSchedule, GivenSchedule, as_schedule
 from ._in_file import InFile
 from ._products import materialise, pair, rows_times, times
 from ._range import Range
@@ -32,7 +32,12 @@ class Modulated(AbstractSchedule):
     never_trained: ClassVar = ()
     in_file: ClassVar = InFile("modulated", diagonal="schedule", matrix="array")
 
-    def __init__(self, diagonal, matrix, left=None):
+    def __init__(
+        self,
+        diagonal: GivenSchedule,
+        matrix: GivenSchedule,
+        left: GivenSchedule | None = None,
+    ):
         self.diagonal = as_schedule("diagonal", diagonal)
         self.matrix = finite("matrix", matrix)
         self.left = None if left is None else finite("left", left)
@@ -65,14 +70,14 @@ class Modulated(AbstractSchedule):
     def jump_times(self) -> Float[Array, " jumps"] | None:
         return self.diagonal.jump_times
 
-    def apply(self, t, y):
+    def apply(self, t: Real[ArrayLike, ""], y: Array) -> Array:
         if self._worth_forming(y.shape[0], 0):
             return super().apply(t, y)
         rows = rows_times(y, self.matrix.astype(y.dtype))
         out = times(rows, self._diagonal(t, y.dtype)[..., None, :])
         return out if self.left is None else out @ self.left.T.astype(y.dtype)
 
-    def bilinear(self, t, x, y):
+    def bilinear(self, t: Real[ArrayLike, ""], x: Array, y: Array) -> Array:
         if self._worth_forming(y.shape[0], x.shape[0]):
             return pair(x, rows_times(y, self(t).astype(y.dtype)))
         if self.left is not None:
@@ -92,7 +97,7 @@ class Modulated(AbstractSchedule):
         )
         return formed < factored
 
-    def congruence(self, left, right) -> AbstractSchedule:
+    def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         left = left if self.left is None else left @ self.left
         return Modulated(self.diagonal, self.matrix @ right, left)
 

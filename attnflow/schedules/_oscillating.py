@@ -1,6 +1,7 @@
 """Schedules that oscillate: entrywise sinusoids and Fourier sums."""
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -8,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import boolean, finite, is_concrete, scalar_time
+from ..core.checks import boolean, finite, is_concrete, scalar_time
+from ..core.types import Numbers
 from ._base import AbstractSchedule
 from ._in_file import InFile
+from ._kinks import Kinks
 from ._range import Range, float64, same_transposed
 
 
@@ -53,7 +56,9 @@ class Sinusoid(AbstractSchedule):
         rectified=(bool, False),
     )
 
-    def __init__(self, amplitude, omega, phase: Any = 0.0, rectified: bool = False):
+    def __init__(
+        self, amplitude: Numbers, omega: Numbers, phase: Numbers = 0.0, rectified: bool = False
+    ):
         self.amplitude = finite("amplitude", amplitude)
         self.omega = finite("omega", omega)
         self.phase = finite("phase", phase)
@@ -76,10 +81,9 @@ class Sinusoid(AbstractSchedule):
         value = amplitude * jnp.sin(omega * scalar_time(t, dtype) + phase)
         return jnp.abs(value) if self.rectified else value
 
-    @property
-    def kinked(self) -> bool:
+    def kinks(self) -> tuple[Kinks, ...]:
         """A rectified sinusoid has a kink at each zero."""
-        return self.rectified
+        return (Kinks(self.omega, self.phase),) if self.rectified else ()
 
     @property
     def frequency(self) -> Float[Array, ""]:
@@ -89,7 +93,7 @@ class Sinusoid(AbstractSchedule):
     def jump_times(self) -> None:
         return None
 
-    def congruence(self, left, right) -> AbstractSchedule:
+    def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         if self.rectified or self.omega.ndim or self.phase.ndim:
             return super().congruence(left, right)
         return Sinusoid(left @ (self.amplitude @ right), self.omega, self.phase)
@@ -137,7 +141,7 @@ class Fourier(AbstractSchedule):
         "fourier", constant="numbers", cosine="array", sine="array", omega=float
     )
 
-    def __init__(self, constant, cosine, sine, omega):
+    def __init__(self, constant: Numbers, cosine: Numbers, sine: Numbers, omega: Numbers):
         self.constant = finite("constant", constant)
         self.cosine = finite("cosine", cosine)
         self.sine = finite("sine", sine)
@@ -168,11 +172,11 @@ class Fourier(AbstractSchedule):
     def jump_times(self) -> None:
         return None
 
-    def congruence(self, left, right) -> AbstractSchedule:
+    def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         fold = lambda m: left @ (m @ right)  # noqa: E731
         return Fourier(fold(self.constant), fold(self.cosine), fold(self.sine), self.omega)
 
-    def mapped(self, f, linear: bool = False) -> "Fourier | None":
+    def mapped(self, f: Callable[[Array], Array], linear: bool = False) -> "Fourier | None":
         if not linear:
             return None
         cosine, sine = jax.vmap(f)(self.cosine), jax.vmap(f)(self.sine)

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import check, finite, scalar_time, whole
-from ._base import AbstractSchedule, Constant, as_schedule
+from ..core.checks import check, finite, scalar_time, whole
+from ..core.types import Scalar
+from ._base import AbstractSchedule, Constant, GivenSchedule, as_schedule
 from ._in_file import InFile
-from ._knowledge import kinked_parts
+from ._kinks import KnownKinks
 from ._lists import fastest
 from ._range import Range, float64
 
@@ -51,7 +52,7 @@ class Periodic(AbstractSchedule):
     never_trained: ClassVar = ("period",)
     in_file: ClassVar = InFile("periodic", schedule="schedule", period=float, periods=int)
 
-    def __init__(self, schedule, period, periods):
+    def __init__(self, schedule: GivenSchedule, period: Scalar, periods: int):
         self.schedule = as_schedule("schedule", schedule)
         period = finite("period", period)
         if period.ndim:
@@ -60,10 +61,6 @@ class Periodic(AbstractSchedule):
             period, lambda p: ~(p > 0), "`period` must be positive; got zero or less."
         )
         # The jumps of all periods are listed, and steps end at each.
-        if not hasattr(periods, "__index__"):
-            raise ValueError(f"`periods` must be a whole number; got {type(periods).__name__}.")
-        if isinstance(periods, int) and periods < 1:
-            raise ValueError(f"`periods` must be at least one; got {periods}.")
         self.periods = whole("periods", periods, most=10**7)
 
     def _phase(self, t) -> Array:
@@ -72,10 +69,9 @@ class Periodic(AbstractSchedule):
     def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         return self.schedule(self._phase(t))
 
-    @property
-    def kinked(self) -> bool:
-        """Whether the slope of $S$ jumps at times that no list holds."""
-        return bool(kinked_parts(self.schedule))
+    def kinks(self) -> KnownKinks:
+        """None where $S$ has none; else those of $S$ in one period, again and again, which is no rule."""
+        return "anywhere" if self.schedule.kinks() else ()
 
     @property
     def frequency(self) -> Float[Array, ""] | None:
@@ -101,16 +97,16 @@ class Periodic(AbstractSchedule):
         begins = jnp.arange(self.periods + 1).astype(period.dtype) * period
         return (begins[:, None] + inside[None, :]).ravel()
 
-    def apply(self, t, y):
+    def apply(self, t: Real[ArrayLike, ""], y: Array) -> Array:
         return self.schedule.apply(self._phase(t), y)
 
-    def bilinear(self, t, x, y):
+    def bilinear(self, t: Real[ArrayLike, ""], x: Array, y: Array) -> Array:
         return self.schedule.bilinear(self._phase(t), x, y)
 
-    def square_norm(self, t):
+    def square_norm(self, t: Real[ArrayLike, ""]) -> Array:
         return self.schedule.square_norm(self._phase(t))
 
-    def congruence(self, left, right) -> AbstractSchedule:
+    def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         inner = self.schedule.congruence(left, right)
         return Periodic(inner, self.period, self.periods)
 

@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._callables import as_module
-from .._checks import boolean, check_now, finite, is_concrete, room, whole
-from ._base import AbstractSchedule, Constant, as_schedule
+from ..core.callables import as_module
+from ..core.checks import boolean, check_now, finite, is_concrete, room, whole
+from ..core.types import Numbers, Scalar
+from ._base import AbstractSchedule, Constant, GivenSchedule, as_schedule
 from ._in_file import InFile
+from ._kinks import KnownKinks
 from ._range import Range
 
 
@@ -34,7 +36,7 @@ class ScaledIdentity(AbstractSchedule):
     never_trained: ClassVar = ()
     in_file: ClassVar = InFile("scaled-identity", coefficient="schedule", dim=int)
 
-    def __init__(self, coefficient, dim: int):
+    def __init__(self, coefficient: GivenSchedule, dim: int):
         self.coefficient = as_schedule("coefficient", coefficient)
         if len(self.coefficient.shape) > 1:
             raise ValueError(
@@ -58,11 +60,11 @@ class ScaledIdentity(AbstractSchedule):
     def jump_times(self) -> Float[Array, " jumps"] | None:
         return self.coefficient.jump_times
 
-    def apply(self, t, y):
+    def apply(self, t: Real[ArrayLike, ""], y: Array) -> Array:
         c = self.coefficient(t).astype(y.dtype)
         return c * y if c.ndim == 0 else c[:, None, None] * y[None]
 
-    def congruence(self, left, right) -> AbstractSchedule:
+    def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         return self.coefficient * Constant(left @ right)
 
     def range_from(self, t0: float) -> Range:
@@ -97,7 +99,14 @@ class Function(AbstractSchedule):
 
     never_trained: ClassVar = ("_frequency", "_jump_times")
 
-    def __init__(self, function: Callable, *, frequency=None, jump_times=None, kinked=False):
+    def __init__(
+        self,
+        function: Callable,
+        *,
+        frequency: Scalar | None = None,
+        jump_times: Numbers | None = None,
+        kinked: bool = False,
+    ):
         self.kinked = boolean("kinked", kinked)
         self.function = as_module("function", function)
         self._frequency = None if frequency is None else _frequency(frequency)
@@ -117,6 +126,9 @@ class Function(AbstractSchedule):
     @property
     def jump_times(self) -> Float[Array, " jumps"] | None:
         return self._jump_times
+
+    def kinks(self) -> KnownKinks:
+        return "anywhere" if self.kinked else ()
 
 
 def _frequency(value) -> Array:

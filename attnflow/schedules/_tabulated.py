@@ -1,5 +1,6 @@
 """Schedules given by a table in time: piecewise constant, and interpolated."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import diffrax
@@ -9,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from .._checks import check, choose, finite, scalar_time
+from ..core.checks import check, choose, finite, scalar_time
+from ..core.types import Numbers
 from ._base import AbstractSchedule, Constant
 from ._in_file import InFile
 from ._range import Range, float64, hull, same_transposed
@@ -45,7 +47,7 @@ class Piecewise(AbstractSchedule):
     never_trained: ClassVar = ("times",)
     in_file: ClassVar = InFile("piecewise", times=list, values="array")
 
-    def __init__(self, times, values):
+    def __init__(self, times: Numbers, values: Numbers):
         self.times = _times("times", times)
         self.values = finite("values", values)
         if self.values.ndim == 0 or self.values.shape[0] != self.times.shape[0] + 1:
@@ -66,10 +68,10 @@ class Piecewise(AbstractSchedule):
     def jump_times(self) -> Float[Array, " m"]:
         return jax.lax.stop_gradient(self.times)
 
-    def congruence(self, left, right) -> AbstractSchedule:
+    def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         return Piecewise(self.times, left @ (self.values @ right))
 
-    def mapped(self, f, linear: bool = False) -> "Piecewise":
+    def mapped(self, f: Callable[[Array], Array], linear: bool = False) -> "Piecewise":
         return Piecewise(self.times, jax.vmap(f)(self.values))
 
     def range_from(self, t0: float) -> Range:
@@ -119,7 +121,7 @@ class Interpolated(AbstractSchedule):
         "interpolated", ts=list, values="array", method=(Literal["linear", "cubic"], "cubic")
     )
 
-    def __init__(self, ts, values, method: str = "cubic"):
+    def __init__(self, ts: Numbers, values: Numbers, method: str = "cubic"):
         self.ts = _times("ts", ts)
         self.values = finite("values", values)
         self.method = choose("method", method, ("linear", "cubic"))
@@ -163,10 +165,10 @@ class Interpolated(AbstractSchedule):
     def break_times(self) -> Float[Array, " n"]:
         return jax.lax.stop_gradient(self.ts)
 
-    def congruence(self, left, right) -> AbstractSchedule:
+    def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         return Interpolated(self.ts, left @ (self.values @ right), self.method)
 
-    def mapped(self, f, linear: bool = False) -> "Interpolated | None":
+    def mapped(self, f: Callable[[Array], Array], linear: bool = False) -> "Interpolated | None":
         if not linear:
             return None
         return Interpolated(self.ts, jax.vmap(f)(self.values), self.method)

@@ -1,106 +1,13 @@
-"""Search: claims, what breaks them, and how hard it was tried."""
+"""Search: claims, what breaks them, and how hard it was tried; schedules by gradient.
 
-from typing import TYPE_CHECKING
+Nothing is imported until it is asked for, so that what is listed without computing needs no JAX: the
+names are those of the stub beside this file, `__init__.pyi`.
+"""
 
-from .._lazy import lazily as _lazily
+from ..core.lazy import from_rooms as _from_rooms
 
-if TYPE_CHECKING:
-    from ._baselines import baselines as baselines, best_constant as best_constant
-    from ._brief import Brief as Brief
-    from ._claim import Claim as Claim
-    from ._conclusions import (
-        AbstractConclusion as AbstractConclusion,
-        AbstractRate as AbstractRate,
-        AroundTop as AroundTop,
-        Consensus as Consensus,
-        Falls as Falls,
-        Margin as Margin,
-        Polarisation as Polarisation,
-        ToTheFirst as ToTheFirst,
-        ToTheTop as ToTheTop,
-    )
-    from ._counterexample import Counterexample as Counterexample, check as check, read as read
-    from ._domain import (
-        between as between,
-        in_ball as in_ball,
-        in_cap as in_cap,
-        on_sphere as on_sphere,
-        positive as positive,
-        positive_definite as positive_definite,
-        symmetric as symmetric,
-        with_top as with_top,
-    )
-    from ._earn import earn as earn
-    from ._evidence import STATUSES as STATUSES, Evidence as Evidence
-    from ._evolve import Evolution as Evolution
-    from ._exact import case_of as case_of
-    from ._falsify import falsify as falsify
-    from ._findings import Findings as Findings
-    from ._library import CLAIMS as CLAIMS
-    from ._objectives import (
-        AbstractObjective as AbstractObjective,
-        ConsensusTime as ConsensusTime,
-        CVaR as CVaR,
-        Final as Final,
-        Integral as Integral,
-        OfRun as OfRun,
-    )
-    from ._optimise import optimise as optimise
-    from ._optimised import History as History, Optimised as Optimised
-    from ._ready import brief_titles as brief_titles
-    from ._shoot import earn_null as earn_null
-    from ._shrink import shrink as shrink
-    from ._standing import Standing as Standing, standing as standing
-    from ._statements import STATED as STATED
-    from ._trainable import trainable as trainable
-
-# Which module has each name; nothing is imported until it is asked for, so that what is listed without
-# computing needs no JAX. A test holds this table and the imports above to each other.
-_MODULES = {
-    "_baselines": ("baselines", "best_constant"),
-    "_brief": ("Brief",),
-    "_claim": ("Claim",),
-    "_conclusions": (
-        "AbstractConclusion",
-        "AbstractRate",
-        "AroundTop",
-        "Consensus",
-        "Falls",
-        "Margin",
-        "Polarisation",
-        "ToTheFirst",
-        "ToTheTop",
-    ),
-    "_counterexample": ("Counterexample", "check", "read"),
-    "_domain": (
-        "between",
-        "in_ball",
-        "in_cap",
-        "on_sphere",
-        "positive",
-        "positive_definite",
-        "symmetric",
-        "with_top",
-    ),
-    "_earn": ("earn",),
-    "_evidence": ("STATUSES", "Evidence"),
-    "_evolve": ("Evolution",),
-    "_exact": ("case_of",),
-    "_falsify": ("falsify",),
-    "_findings": ("Findings",),
-    "_library": ("CLAIMS",),
-    "_objectives": ("AbstractObjective", "ConsensusTime", "CVaR", "Final", "Integral", "OfRun"),
-    "_optimise": ("optimise",),
-    "_optimised": ("History", "Optimised"),
-    "_ready": ("brief_titles",),
-    "_shoot": ("earn_null",),
-    "_shrink": ("shrink",),
-    "_standing": ("Standing", "standing"),
-    "_statements": ("STATED",),
-    "_trainable": ("trainable",),
-}
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
-
-__all__ = [*_HOME]  # pyright: ignore[reportUnsupportedDunderAll]
-
-__getattr__, __dir__ = _lazily(__name__, _HOME)
+__getattr__, __dir__, __all__ = _from_rooms(
+    __name__,
+    __file__,
+    {"Consensus": "ToConsensus", "check": "check_counterexample", "read": "read_counterexample"},
+)

@@ -1,8 +1,7 @@
 """A case: where tokens live and start, how they attend, for how long, and what to look at."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 
 import jax
@@ -12,12 +11,10 @@ from jaxtyping import Array, Float, Key
 from msgspec import UNSET, Meta, UnsetType
 
 from .. import observables
-from .._checks import room
+from ..core.checks import room
 from ..geometry import AbstractManifold, Ellipsoid, Sphere
 from ..model import NGPT, AttentionField, Hardmax, Mix
-from ._schedules import Table, Values, built, check_most, matrices
-
-Positive = Annotated[float, Meta(gt=0)]
+from .tables import Positive, Table, Values, at_table, built, check_most, matrices
 
 
 class Manifold(Table, frozen=True):
@@ -98,7 +95,7 @@ class NGPTTable(Table, frozen=True, tag_field="type", tag="ngpt"):
     alpha: Values = 1.0
 
 
-class Attention(Table, frozen=True):
+class AttentionTable(Table, frozen=True):
     """`[attention]`: the arguments of `AttentionField`, under their own names.
 
     `P` and `U` are matrices, (heads, d, d) or (d, d); tables of schedules; or numbers, one or one a
@@ -198,8 +195,9 @@ class Output(Table, frozen=True):
         if ("lyapunov" in asked) != (self.v is not None):
             raise ValueError("`v` and the observable lyapunov go together; give both or neither")
 
-    def make(self, name: str, field: Any) -> Callable[..., Any]:
-        """The observable of that name; energy and residual are made of the field."""
+    def make(self, name: str, field: AttentionField | None) -> Callable[..., object]:
+        """The observable of that name; energy and residual are made of the field, others need none."""
+        of: Any = field
         make: dict[str, Callable[[], Any]] = {
             "misalignment": observables.Misalignment,
             "aligned_pairs": lambda: observables.AlignedPairs(self.threshold),
@@ -208,8 +206,8 @@ class Output(Table, frozen=True):
             "effective_rank": observables.EffectiveRank,
             "hemisphere_margin": observables.HemisphereMargin,
             "lyapunov": lambda: observables.Lyapunov(built(self.v)),
-            "energy": lambda: observables.Energy(field),
-            "residual": lambda: observables.Residual(field.manifold),
+            "energy": lambda: observables.Energy(of),
+            "residual": lambda: observables.Residual(of.manifold),
         }
         return make[name]()
 
@@ -229,7 +227,7 @@ class Case(Table, frozen=True, kw_only=True):
     title: str = ""
     manifold: Manifold
     tokens: Tokens
-    attention: Attention
+    attention: AttentionTable
     time: Time = Time()
     solver: Solver = Solver()
     output: Output = Output()
@@ -267,7 +265,7 @@ class Case(Table, frozen=True, kw_only=True):
         ts = jnp.linspace(time.t0, time.t1, time.points, dtype=dtype)
         return field, y0, {"t0": time.t0, "t1": time.t1, "ts": ts, **solver}
 
-    def observers(self, field: AttentionField) -> dict[str, Callable[..., Any]]:
+    def observers(self, field: AttentionField) -> dict[str, Callable[..., object]]:
         """The observables of `[output]` by name, ready for `simulate(observe=...)`.
 
         Unless the file names them: misalignment, order parameter, clusters, effective rank,
@@ -280,12 +278,3 @@ class Case(Table, frozen=True, kw_only=True):
             asked = [name for name in Observable.__args__ if name not in skip]
         with at_table("$.output"):
             return {name: self.output.make(name, field) for name in asked}
-
-
-@contextmanager
-def at_table(place: str) -> Iterator[None]:
-    """A `ValueError` raised inside gets the table's name before its message."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{place}: {error}") from error

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from .._words import check_nesting, loads
+from ..core.words import check_nesting, loads
 from ..records import atomic_write
 from ._case import Case
-from ._schedules import placed
+from .tables import with_place
 
 _READY = files("attnflow.spec") / "cases"
 
@@ -87,11 +87,4 @@ def _decode(text: bytes, name: str) -> Case:
             loads(text)  # for keys that are there twice, of which msgspec takes the last
         return case
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{name}: {_placed(str(error))}") from error
-
-
-def _placed(message: str) -> str:
-    """`what - at `$.where`` of msgspec as `$.where: what`."""
-    what, where = placed(message)
-    line = f"${where}: {what}" if " - at `$" in message else message
-    return line.replace("\n", " ")
+        raise ValueError(f"{name}: {with_place(str(error))}") from error

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from ..spec._schedules import Table, placed as spec_placed
+from ..spec.tables import Table, placed as spec_placed
 
 # Names that a dataset gives to other things.
 TAKEN = ("trial", "time", "trajectory", "ended", "outcome", "steps", "t")
@@ -195,5 +195,9 @@ def canonical(value: Any) -> str:
 
 def point_id(coordinates: dict[str, Any]) -> int:
     """A 64-bit number for a point of the grid, of its coordinates alone, in whatever order."""
-    words = "\n".join(f"{name}={canonical(coordinates[name])}" for name in sorted(coordinates))
-    return int.from_bytes(hashlib.blake2b(words.encode(), digest_size=8).digest(), "big")
+    return number_of([f"{name}={canonical(coordinates[name])}" for name in sorted(coordinates)])
+
+
+def number_of(words: list[str]) -> int:
+    """The same, of `name=coordinate` for each axis, sorted by name."""
+    return int.from_bytes(hashlib.blake2b("\n".join(words).encode(), digest_size=8).digest(), "big")

@@ -11,10 +11,10 @@ from typing import Any
 
 import xarray as xr
 
-from .._words import loads
+from ..core.words import loads
 from ..records import atomic_write
 from ._dataset import from_shards
-from ._folder import SCRATCH, Local
+from ._folder import SCRATCH, Address, Local
 from ._pack import COMPRESSED, add_entry
 from ._plan import Plan
 from ._store import Damaged, Store
@@ -22,7 +22,7 @@ from ._store import Damaged, Store
 _CHUNK = 2**24  # bytes, of a compacted dataset
 
 
-def compact(store: Any) -> str:
+def compact(store: Address) -> str:
     """Put all shards of a complete store into one dataset, which `open` reads from then on.
 
     The shards stay: they are what a study is extended from and checked by. The file can be read
@@ -43,10 +43,10 @@ def compact(store: Any) -> str:
     """
     home = Store(store)
     plan = home.plan()
-    missing = home.missing(plan)
+    missing = plan.shard_count - len(home.present(plan))
     if missing:
         raise ValueError(
-            f"`{home.address}` lacks {len(missing)} shards; run the sweep to its end, then compact it."
+            f"`{home.address}` lacks {missing} shards; run the sweep to its end, then compact it."
         )
     state = _state(home, plan)
     found = _record(home)
@@ -66,11 +66,12 @@ def compact(store: Any) -> str:
     return file
 
 
-def _state(home: Store, plan: Plan) -> str:
-    # All that the dataset follows from: its shards' names hold their checksums.
-    there = home.files()
-    words = "\n".join(there.get(shard.name, shard.name) for shard in plan.shards())
-    return hashlib.sha256(words.encode()).hexdigest()
+def _state(home: Store, plan: Plan) -> str | None:
+    """All that the dataset follows from: its shards' names hold their checksums. `None`: not all are there."""
+    there = home.present(plan)
+    if len(there) < plan.shard_count:
+        return None
+    return hashlib.sha256("\n".join(file for _, file in there).encode()).hexdigest()
 
 
 def _record(home: Store) -> dict[str, Any] | None:

@@ -2,9 +2,11 @@
 
 import functools
 import json
+import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
@@ -16,6 +18,8 @@ from ._shard import MISSING, describe
 from ._store import Damaged, Store
 
 _KEPT_SHARDS = 64  # in memory
+# A selection above so many bytes with less than one trajectory in so many there is refused.
+_MOST_EMPTY, _SPARSE = 2**28, 16
 
 
 def from_shards(home: Store, plan: Plan) -> xr.Dataset:
@@ -29,7 +33,7 @@ def from_shards(home: Store, plan: Plan) -> xr.Dataset:
     coordinates: dict[str, Any] = {
         name: (name, axis.array) for name, axis in plan.study.axes.items()
     }
-    coordinates["trial"] = ("trial", np.arange(plan.study.trials))
+    coordinates["trial"] = ("trial", pd.RangeIndex(plan.study.trials))  # of no size
     coordinates |= _times(plan)
     dataset = xr.Dataset(data, coordinates, reader.attributes)
     describe(dataset)
@@ -39,7 +43,7 @@ def from_shards(home: Store, plan: Plan) -> xr.Dataset:
 def _times(plan: Plan) -> dict[str, Any]:
     # One grid of times, unless an axis changes where it ends.
     study = plan.study
-    blocks = [block for blocks in plan.blocks for block in blocks]
+    blocks = list(plan.every_block)
     points = blocks[0].point.time.points
     if points is None:
         return {}
@@ -50,10 +54,10 @@ def _times(plan: Plan) -> dict[str, Any]:
     values = np.full((len(study.axes[axis].values), points), np.nan)
     for block in blocks:
         if block.study is study or block.study.axes[axis].values == study.axes[axis].values:
-            values[block.indices[:, place]] = _grid(block, points)
+            values[block.along(place)] = _grid(block, points)
         else:
             at = _places(block.study.axes[axis], study.axes[axis])
-            values[at[block.indices[:, place]]] = _grid(block, points)
+            values[at[block.along(place)]] = _grid(block, points)
     return {"t": ((axis, "time"), values)}
 
 
@@ -67,8 +71,8 @@ class _Shards:
 
     def __init__(self, home: Store, plan: Plan):
         self.home, self.plan = home, plan
-        files = home.files()
-        self.there = [(shard, files[shard.name]) for shard in plan.shards() if shard.name in files]
+        self.there = home.present(plan)
+        self.done = sum(len(shard) for shard, _ in self.there)
         # Where each generation's axis values are among the latest study's.
         self._places = [
             [_places(axis, plan.study.axes[name]) for name, axis in study.axes.items()]
@@ -106,8 +110,7 @@ class _Shards:
         study = self.plan.study
         found = dict(self.load(self.there[0][1]).attrs) if self.there else {}
         found |= {"title": study.title, "study": msgspec.json.encode(study).decode()}
-        done = sum(len(shard) for shard, _ in self.there)
-        found["trajectories"] = f"{done} of {self.plan.trajectories}"
+        found["trajectories"] = f"{self.done} of {self.plan.trajectories}"
         found.setdefault("versions", json.dumps(self.home.made_with(), sort_keys=True))
         return found
 
@@ -115,7 +118,8 @@ class _Shards:
         """Where the shard's trajectories are along each axis of the latest study, and their trials."""
         points, trials = shard.rows()
         places = self._places[shard.block.generation]
-        where = [p[shard.block.indices[points, k]] for k, p in enumerate(places)]
+        indices = shard.block.indices(points)
+        where = [p[indices[:, k]] for k, p in enumerate(places)]
         return [*where, trials.astype(np.int64)]
 
 
@@ -139,17 +143,14 @@ class _Lazy(BackendArray):
 
     def _get(self, key: tuple) -> np.ndarray:
         lead = len(self.reader.shape)
-        wanted = [np.arange(n)[k] for n, k in zip(self.shape, key, strict=True)]
+        self._check(key, lead)
+        wanted = [_asked(k, n) for n, k in zip(self.shape, key, strict=True)]
         rows = [np.atleast_1d(w) for w in wanted]
         out = np.full([len(r) for r in rows], self.fill, self.dtype)
-        lookups = []
-        for size, row in zip(self.reader.shape, rows, strict=False):
-            # Places that are asked for twice are copied from the first at the end.
-            lookup = np.full(size, -1)
-            lookup[row[::-1]] = np.arange(len(row))[::-1]
-            lookups.append(lookup)
+        # Places that are asked for twice are copied from the first at the end.
+        lookups = [_Lookup(row) for row in rows[:lead]]
         for shard, file in self.reader.there:
-            where = [look[i] for look, i in zip(lookups, self.reader.indices(shard), strict=True)]
+            where = [look(i) for look, i in zip(lookups, self.reader.indices(shard), strict=True)]
             mine = np.flatnonzero(np.all(np.stack(where) >= 0, axis=0))
             if len(mine):
                 values = self.reader.load(file)[self.name].values[mine]
@@ -157,7 +158,47 @@ class _Lazy(BackendArray):
                     values = values[:, rows[lead]]
                 out[tuple(w[mine] for w in where)] = values
         for k, (look, row) in enumerate(zip(lookups, rows, strict=False)):
-            if len(np.unique(row)) < len(row):
-                out = np.take(out, look[row], axis=k)
+            if look.repeats:
+                out = np.take(out, look(row), axis=k)
         scalar = tuple(0 if w.ndim == 0 else slice(None) for w in wanted)
         return np.asarray(out[scalar])
+
+    def _check(self, key: tuple, lead: int) -> None:
+        """Refuse a large selection that is next to empty, with the size that it would have."""
+        counts = [_length(k, n) for n, k in zip(self.shape, key, strict=True)]
+        asked, done = math.prod(counts[:lead]), self.reader.done
+        size = math.prod(counts) * self.dtype.itemsize
+        if size > _MOST_EMPTY and done * _SPARSE < asked:
+            raise ValueError(
+                f"`{self.reader.home.address}` holds {done:,} trajectories, and {asked:,} of {self.name} "
+                f"were asked for, {size / 1e9:,.3g} GB of nearly nothing; select fewer (.sel, .isel), or "
+                "export what is there as .parquet."
+            )
+
+
+class _Lookup:
+    """Where an index is in a row of them, the first time; -1 where it is not."""
+
+    def __init__(self, row: np.ndarray):
+        self.sorted, self.first = np.unique(row, return_index=True)
+        self.repeats = len(self.sorted) < len(row)
+
+    def __call__(self, index: np.ndarray) -> np.ndarray:
+        if not len(self.sorted):
+            return np.full(len(index), -1)
+        place = np.minimum(np.searchsorted(self.sorted, index), len(self.sorted) - 1)
+        return np.where(self.sorted[place] == index, self.first[place], -1)
+
+
+def _asked(key: Any, size: int) -> np.ndarray:
+    """The indices that a key stands for."""
+    if isinstance(key, slice):
+        return np.arange(*key.indices(size))
+    index = np.asarray(key)
+    if np.any((index < -size) | (index >= size)):
+        raise IndexError(f"index {key} is out of bounds for an axis of {size}")
+    return np.where(index < 0, index + size, index)
+
+
+def _length(key: Any, size: int) -> int:
+    return len(range(*key.indices(size))) if isinstance(key, slice) else np.size(key)

@@ -12,12 +12,12 @@ from jaxtyping import Array, Key
 from msgspec.structs import force_setattr
 
 from ..model import AttentionField
-from ..spec._case import Attention, Manifold, Tokens
-from ..spec._schedules import Table, Uniform, check_rectangular
+from ..spec import AttentionTable, Manifold, Tokens
+from ..spec.tables import Table, Uniform, check_rectangular
 from ._study import Point, show_path
 
 # Lists that choose shapes or structure, and are no numbers of the field.
-_STRUCTURAL = ("shape", "mask", "frozen")
+_STRUCTURAL = ("type", "shape", "mask", "frozen")
 
 
 class _Model(Table, frozen=True):
@@ -25,7 +25,7 @@ class _Model(Table, frozen=True):
 
     manifold: Manifold
     tokens: Tokens
-    attention: Attention
+    attention: AttentionTable
 
 
 class Mould(NamedTuple):

@@ -1,12 +1,14 @@
 """What a study would take: points, trajectories, shards, time and bytes, from a timed probe."""
 
+from collections import Counter
 from typing import Any, NamedTuple
 
+from ._folder import Address
 from ._plan import Plan, differences
 from ._probe import probe, shard_bytes, shard_size
 from ._status import in_bytes, in_words
 from ._store import Store
-from ._study import Study, as_study
+from ._study import Spec, Study, as_study
 
 
 class Estimate(NamedTuple):
@@ -55,7 +57,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(
-    spec: Any, store: Any = None, *, shard_seconds: float = 10.0, progress: bool = True
+    spec: Spec, store: Address | None = None, *, shard_seconds: float = 10.0, progress: bool = True
 ) -> Estimate:
     """Time a few trajectories of each shape and say what the study would take; nothing is written.
 
@@ -70,10 +72,9 @@ def estimate(
     """
     study = as_study(spec)
     home = None if store is None else Store(store)
-    there: dict[str, str] = {}
     plan, known = Plan([study], [{}]), {}
     if home is not None and home.begun():
-        plan, known, there = _with_store(home, study)
+        plan, known = _with_store(home, study)
     measured, sizes = dict(known), []
     for k, blocks in enumerate(plan.blocks):
         if k < len(plan.sizes) and plan.sizes[k]:
@@ -81,16 +82,20 @@ def estimate(
             continue
         measured |= probe(blocks, measured, progress)
         sizes.append({b.key: shard_size(b, measured[b.key], shard_seconds) for b in blocks})
+    plan = Plan(plan.history, sizes)
+    there, files = Counter(), Counter()
+    for shard, _ in [] if home is None else home.present(plan):
+        there[id(shard.block)] += len(shard)
+        files[id(shard.block)] += 1
     shards = trajectories = 0
     seconds = size = 0.0
     keys = set()
-    for shard in Plan(plan.history, sizes).shards():
-        keys.add(shard.block.key)
-        if shard.name not in there:
-            each = measured[shard.block.key]
-            shards, trajectories = shards + 1, trajectories + len(shard)
-            seconds += len(shard) * each["seconds"]
-            size += shard_bytes(each, len(shard))
+    for block, count in plan.sized_blocks():
+        keys.add(block.key)
+        each, new = measured[block.key], len(block) - there[id(block)]
+        shards, trajectories = shards + count - files[id(block)], trajectories + new
+        seconds += new * each["seconds"]
+        size += shard_bytes(each, count - files[id(block)], new)
     each = [measured[key] for key in keys]
     return Estimate(
         title=study.title,
@@ -109,12 +114,12 @@ def estimate(
     )
 
 
-def _with_store(home: Store, study: Study) -> tuple[Plan, dict[str, Any], dict[str, str]]:
+def _with_store(home: Store, study: Study) -> tuple[Plan, dict[str, Any]]:
     plan = home.plan()
     check_extends(home, plan, study)
     if differences(study, plan.study):
         plan = Plan([*plan.history, study], [*plan.sizes, {}])
-    return plan, home.probe(), home.files()
+    return plan, home.probe()
 
 
 def check_extends(home: Store, plan: Plan, study: Study) -> None:

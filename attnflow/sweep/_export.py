@@ -6,22 +6,23 @@ import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..records import atomic_write
 from ._dataset import from_shards
+from ._folder import Address
 from ._pack import unpack
 from ._plan import Plan
 from ._store import Store
 
 
-def export(store: Any, path: str | os.PathLike) -> Path:
+def export(store: Address, path: str | os.PathLike) -> Path:
     """Write what a store holds as one file: `.nc` (netCDF) or `.parquet` (a table).
 
     The table has a row for each trajectory and time that is there, columns for axes, trial, time and
-    each variable. What is missing is left out of it, and NaN (or -1, or outcome 0) in netCDF.
+    each variable. What is missing is left out of it, and NaN (or -1, or outcome 0) in netCDF, which is
+    refused for a large grid of which hardly anything is there.
 
     **Arguments:**
 
@@ -71,11 +72,8 @@ def _write_parquet(home: Store, plan: Plan, path: Path) -> None:
 
 
 def _tables(home: Store, plan: Plan) -> Iterator[dict[str, np.ndarray]]:
-    there = home.files()
-    for shard in plan.shards():
-        if shard.name not in there:
-            continue
-        data = unpack(home.read(there[shard.name])).load()
+    for _, file in home.present(plan):
+        data = unpack(home.read(file)).load()
         count, times = data.sizes["trajectory"], data.sizes.get("time", 1)
         columns = {}
         for name in (*plan.study.axes, "trial"):

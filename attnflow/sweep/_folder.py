@@ -10,9 +10,9 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from .._words import loads
+from ..core.words import loads
 from ..records import atomic_write
 
 SCRATCH = ".scratch-"  # how folders begin that are of no use once their process is gone
@@ -54,7 +54,11 @@ class Folder(Protocol):
         ...
 
 
-def open_folder(address: Any) -> Folder:
+# A folder: its path, or an address with `://`.
+Address: TypeAlias = str | os.PathLike
+
+
+def open_folder(address: Address) -> Folder:
     """A folder on this machine, or an address with `://`, such as `s3://bucket/sweep`."""
     address = os.fspath(address)
     if "://" not in address:
@@ -90,7 +94,14 @@ def _refuse(address: str, other: dict[str, Any]) -> ValueError:
 
 
 class Local:
-    """A folder of the file system; its lock ends with the process that holds it."""
+    """A folder of the file system; its lock ends with the process that holds it.
+
+    The lock is `lockf` of POSIX and not the package filelock, which takes `flock`. That one is handed to every
+    process forked by C code of the driver's (an MPI library does so), which was seen to hold it still when
+    the driver had been killed: no one could then go on with the sweep. Where a file system has none, filelock leaves a
+    file behind when its holder is killed; here the driver works without, since shards are the same whoever
+    writes them. And the two kinds do not see each other, so that a driver of an earlier version would not be met.
+    """
 
     _held: "set[str]" = set()  # noqa: RUF012 (of this process; a second handle would drop the lock)
     _guard = threading.Lock()

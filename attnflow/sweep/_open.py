@@ -1,20 +1,20 @@
 """`open`: a store as one lazy dataset, complete or not."""
 
-from typing import Any
-
 import xarray as xr
 
 from ._compact import read_compact
 from ._dataset import from_shards
+from ._folder import Address
 from ._store import Store
 
 
-def open(store: Any) -> xr.Dataset:
+def open(store: Address) -> xr.Dataset:
     """The results of a sweep as a dataset that reads what is asked for, when it is asked for.
 
     Dimensions are the axes of the grid, `trial`, and `time` where times were asked for. What is not
     there yet is missing: NaN, -1 for counts, 0 for `outcome`. It may be opened while the sweep runs;
-    what is there then is what is seen. `.chunk()` makes it a dataset of dask's.
+    what is there then is what is seen. `.chunk()` makes it a dataset of dask's. A grid may be of any size: to
+    read a large part of it of which hardly anything is there is refused.
 
     **Arguments:**
 

@@ -1,72 +1,22 @@
 """The plan: a pure function from studies to blocks of trajectories, and from sizes to shards."""
 
-import hashlib
+import bisect
+import functools
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 
 from ._axes import canonical
-from ._draw import Mould, halves, mould
-from ._study import Point, Study, build_point
+from ._blocks import Block, blocks
+from ._draw import Mould
+from ._study import Study
 
-_SHARD = re.compile(r"\d{3}-\d{6}")
-
-
-class Block:
-    """Trajectories of one shape and one set of options: some points of the grid, some trials of each.
-
-    They are numbered trial by trial, all points for one trial first, so that the first shards
-    tell something about every point.
-
-    **Attributes:**
-
-    - `study`: the study it belongs to, and `generation`: which one of the store's that is.
-    - `mould`, `point`: what its points share; tables of the first of them, for time, solver, output.
-    - `indices`: of the points along each axis, shape (points, axes).
-    - `ids`: of the points, as two `uint32` each.
-    - `numbers`: at the mould's slots, each with a leading axis of points.
-    - `first`, `trials`: the first trial and how many.
-    """
-
-    def __init__(self, study: Study, generation: int, mould: Mould, point: Point, first: int):
-        self.study, self.generation, self.mould, self.point = study, generation, mould, point
-        self.first, self.trials = first, study.trials - first
-        self._rows: list[tuple[tuple[int, ...], np.ndarray, list[np.ndarray]]] = []
-
-    def _add(self, index: tuple[int, ...], number: int, values: list[np.ndarray]) -> None:
-        self._rows.append((index, halves(number), values))
-
-    def _close(self) -> "Block":
-        indices, ids, values = zip(*self._rows, strict=True)
-        self.indices = np.asarray(indices, np.int64).reshape(len(indices), -1)
-        self.ids = np.stack(ids)
-        self.numbers = [np.stack(column) for column in zip(*values, strict=True)]
-        return self
-
-    @property
-    def key(self) -> str:
-        """What its cost depends on: the shape and the options."""
-        options = [self.point.time, self.point.solver, self.point.output]
-        words = self.mould.shape + msgspec.json.encode(options).decode() + self.study.dtype
-        return hashlib.sha256(words.encode()).hexdigest()[:16]
-
-    @property
-    def points(self) -> int:
-        """How many points of the grid."""
-        return len(self.indices)
-
-    def __len__(self) -> int:
-        return self.points * self.trials
-
-    def rows(self, begin: int, end: int) -> tuple[np.ndarray, np.ndarray]:
-        """Points (their place in this block) and trials of trajectories `begin` to `end`."""
-        trial, point = np.divmod(np.arange(begin, end), self.points)
-        return point, (trial + self.first).astype(np.uint32)
+_SHARD = re.compile(r"[0-9]{3}-[0-9]{6,18}")  # its study, and its number: six digits or more
 
 
 class Shard(NamedTuple):
@@ -88,6 +38,8 @@ class Shard(NamedTuple):
 class Plan:
     """All shards of a store: its studies, each an extension of the one before, and the shards' sizes.
 
+    It is a rule: no list of points or shards is made, and its size is that of the studies' axes.
+
     **Arguments:**
 
     - `history`: the studies, the latest last.
@@ -98,73 +50,75 @@ class Plan:
         self.history, self.sizes = history, sizes
         self.study = history[-1]
         self.blocks = [
-            list(_blocks(study, history[k - 1] if k else None, k))
-            for k, study in enumerate(history)
+            blocks(study, history[k - 1] if k else None, k) for k, study in enumerate(history)
         ]
         templates: dict[str, Mould] = {}
-        for block in itertools.chain(*self.blocks):
+        for block in self.every_block:
             block.mould = templates.setdefault(block.mould.shape, block.mould)
         self.shapes = len(templates)
 
+    @property
+    def every_block(self) -> Iterator[Block]:
+        """The blocks of all studies, in order."""
+        return itertools.chain(*self.blocks)
+
     def shards(self) -> Iterator[Shard]:
         """Every shard, in order."""
-        for generation, (blocks, sizes) in enumerate(zip(self.blocks, self.sizes, strict=True)):
-            count = itertools.count()
-            for block in blocks:
-                size = sizes[block.key]
-                for begin in range(0, len(block), size):
-                    name = f"{generation:03d}-{next(count):06d}"
-                    yield Shard(name, block, begin, min(begin + size, len(block)))
+        for generation in range(len(self.blocks)):
+            for number in range(self._ends[generation][-1]):
+                yield self._shard(generation, number)
+
+    def shard(self, name: str) -> Shard | None:
+        """The shard of that name; `None` where the plan has none."""
+        if not is_shard_name(name):
+            return None
+        generation, number = map(int, name.split("-"))
+        if generation >= len(self.blocks) or number >= self._ends[generation][-1]:
+            return None
+        found = self._shard(generation, number)
+        return found if found.name == name else None
+
+    def _shard(self, generation: int, number: int) -> Shard:
+        ends = self._ends[generation]
+        place = bisect.bisect_right(ends, number) - 1
+        block = self.blocks[generation][place]
+        size = self.sizes[generation][block.key]
+        begin = (number - ends[place]) * size
+        name = f"{generation:03d}-{number:06d}"
+        return Shard(name, block, begin, min(begin + size, len(block)))
+
+    @functools.cached_property
+    def _ends(self) -> list[list[int]]:
+        """How many shards come before each block of a study, and how many there are in all."""
+        return [
+            [0, *itertools.accumulate(-(-len(block) // sizes[block.key]) for block in its)]
+            for its, sizes in zip(self.blocks, self.sizes, strict=True)
+        ]
+
+    def sized_blocks(self) -> Iterator[tuple[Block, int]]:
+        """Every block, and how many shards it is cut into."""
+        for its, ends in zip(self.blocks, self._ends, strict=True):
+            yield from zip(its, (b - a for a, b in itertools.pairwise(ends)), strict=True)
+
+    @property
+    def shard_count(self) -> int:
+        """How many shards there are."""
+        return sum(ends[-1] for ends in self._ends)
 
     @property
     def trajectories(self) -> int:
         """How many there are in all."""
-        return sum(len(block) for block in itertools.chain(*self.blocks))
+        return sum(map(len, self.every_block))
 
     @property
     def points(self) -> int:
         """How many points the grid has."""
-        return int(np.prod([len(axis.values) for axis in self.study.axes.values()], dtype=int))
+        return math.prod(len(axis.values) for axis in self.study.axes.values())
 
 
 def is_shard_name(name: str) -> bool:
     """Whether a shard may be called this."""
     return _SHARD.fullmatch(name) is not None
-
-
-def _blocks(study: Study, before: Study | None, generation: int) -> Iterator[Block]:
-    axes, template, references = study.axes, study.template, study.references()
-    known = {} if before is None else {n: _places(before, n) for n in axes}
-    found: dict[tuple, Block] = {}
-    ids: dict[int, tuple] = {}
-    for index in itertools.product(*(range(len(axis.values)) for axis in axes.values())):
-        where = dict(zip(axes, index, strict=True))
-        coordinates = {name: axes[name].coordinates[k] for name, k in where.items()}
-        number = study.trial_id(coordinates)
-        free = tuple(k for name, k in where.items() if name not in study.paired)
-        if ids.setdefault(number, free) != free:
-            raise ValueError(
-                f"$.grid: two points have the same 64-bit number {number}; rename an axis"
-            )
-        old = before is not None and all(
-            canonical(coordinates[name]) in known[name] for name in axes
-        )
-        first = before.trials if before is not None and old else 0
-        if first == study.trials:
-            continue
-        point = build_point(template, axes, where)
-        shape, values = mould(point, references)
-        options = msgspec.json.encode([point.time, point.solver, point.output])
-        key = (shape.shape, options, first)
-        if key not in found:
-            found[key] = Block(study, generation, shape, point, first)
-        found[key]._add(index, number, values)
-    for block in found.values():
-        yield block._close()
-
-
-def _places(study: Study, name: str) -> set[str]:
-    return {canonical(coordinate) for coordinate in study.axes[name].coordinates}
 
 
 # === one study after another

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
-from ..ensemble._workers import cores
+from ..core.checks import whole
+from ..core.machine import cores
 
 _WATCH = 0.5  # seconds between two looks at whether the parent is still there
 
@@ -39,8 +40,8 @@ class Pool(Executor):
 
     def __init__(self, workers: int | None = None, threads: int | None = None):
         for name, value in (("workers", workers), ("threads", threads)):
-            if value is not None and (isinstance(value, bool) or value < 1):
-                raise ValueError(f"`{name}` must be a positive whole number; got {value!r}.")
+            if value is not None:
+                whole(name, value)
         self.workers = cores() if workers is None else workers
         self.threads = max(1, cores() // self.workers) if threads is None else threads
         self._hands = ThreadPoolExecutor(self.workers, "attnflow-pool")
@@ -55,7 +56,7 @@ class Pool(Executor):
         with self._guard:
             return [pid for worker in self._all if (pid := worker.process.pid) is not None]
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+    def submit(self, fn: Callable[..., object], /, *args: object, **kwargs: object) -> Future:
         """As in `concurrent.futures`."""
         return self._hands.submit(self._work, fn, args, kwargs)
 

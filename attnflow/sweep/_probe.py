@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..ensemble._workers import cores
+from ..core.machine import cores
 from ..records import progress as bar
-from ._plan import Block
+from ._blocks import Block
 from ._shard import compute, trajectory, wide
 
 _SECONDS, _MOST = 1.5, 4096  # of one timed run, and trajectories in it
@@ -58,9 +58,9 @@ def shard_size(block: Block, measured: dict[str, Any], seconds: float) -> int:
     return int(max(1, min(many, len(block), 2**20)))
 
 
-def shard_bytes(measured: dict[str, Any], trajectories: int) -> float:
-    """Bytes of a shard's file, at most: uncompressed."""
-    return _SHARD_BYTES + measured["bytes"] * trajectories
+def shard_bytes(measured: dict[str, Any], shards: int, trajectories: int) -> float:
+    """Bytes of so many shards' files, at most: uncompressed."""
+    return _SHARD_BYTES * shards + measured["bytes"] * trajectories
 
 
 def _spread(keys: list[str]) -> list[str]:
@@ -90,6 +90,7 @@ def _measure(block: Block) -> dict[str, float]:
 def _run(block: Block, number: int) -> tuple[float, int]:
     """Seconds of a run of trajectories from all over the block, and the lanes of a crew."""
     spread = np.linspace(0, block.points - 1, min(number, block.points)).astype(int)
+    spread = np.minimum(spread, block.points - 1)  # which a float may not hold
     points = np.resize(spread, number)
     trials = (np.arange(number) // len(spread) + block.first).astype(np.uint32)
     began = time.perf_counter()

@@ -4,21 +4,24 @@ import errno
 import logging
 import time
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
+from ..core.checks import whole
 from ..ensemble import Outcome
 from ..records import progress as bar, versions
 from ._compact import compact as compact_store
 from ._estimate import check_extends
+from ._folder import Address
 from ._plan import Plan, Shard, is_same
 from ._probe import probe, shard_size
 from ._shard import make
 from ._status import Status, status
 from ._store import Store
-from ._study import Study, as_study
+from ._study import Spec, Study, as_study
 
 logger = logging.getLogger("attnflow.sweep")
 
@@ -27,10 +30,19 @@ _IN_FLIGHT = 4096  # tasks that an executor is given at a time
 _HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
+@runtime_checkable
+class Submits(Protocol):
+    """What computes elsewhere: executors of `concurrent.futures`, clients of dask."""
+
+    def submit(self, fn: Callable[..., object], /, *args: object) -> Future:
+        """The promise of `fn(*args)`."""
+        ...
+
+
 def run(
-    spec: Any,
-    store: Any,
-    executor: Any = None,
+    spec: Spec,
+    store: Address,
+    executor: Submits | None = None,
     *,
     shard_seconds: float = 10.0,
     retries: int = 2,
@@ -85,8 +97,7 @@ def run(
     """
     # === check arguments
     study = as_study(spec)
-    if isinstance(retries, bool) or not hasattr(retries, "__index__") or retries < 0:
-        raise ValueError(f"`retries` must be a whole number, zero or more; got {retries!r}.")
+    retries = whole("retries", retries, least=0)
     if not shard_seconds > 0:
         raise ValueError(f"`shard_seconds` must be positive; got {shard_seconds!r}.")
     if executor is not None and not hasattr(executor, "submit"):
@@ -105,9 +116,10 @@ def run(
                 warnings.warn(
                     f"shard {name} was damaged; it is in damaged/ and runs again.", stacklevel=2
                 )
-        todo = home.missing(plan)
+        there = {shard.name: len(shard) for shard, _ in home.present(plan)}
+        todo = (shard for shard in plan.shards() if shard.name not in there)
         failed: dict[str, str] = {}
-        done = plan.trajectories - sum(len(shard) for shard in todo)
+        done = sum(there.values())
         with bar(
             total=plan.trajectories,
             initial=done,
@@ -185,7 +197,7 @@ def _words(error: BaseException) -> str:
 
 
 def _made(
-    executor: Any, home: Store, plan: Plan, todo: list[Shard], retries: int
+    executor: Any, home: Store, plan: Plan, todo: Iterator[Shard], retries: int
 ) -> Iterator[tuple[Shard, Any]]:
     """Each shard with its receipt, or with the error that it kept meeting."""
     studies = len(plan.history)
@@ -194,7 +206,7 @@ def _made(
             yield shard, _here(home.address, studies, shard, retries)
         return
     with _cancelled_at_the_end() as flying:
-        waiting, tries = iter(todo), dict.fromkeys((s.name for s in todo), 0)
+        tries: Counter[str] = Counter()
 
         def send(shard: Shard) -> None:
             try:
@@ -204,7 +216,7 @@ def _made(
                 future.set_exception(error)
             flying[future] = shard
 
-        for shard in waiting:
+        for shard in todo:
             send(shard)
             if len(flying) >= _IN_FLIGHT:
                 break
@@ -223,8 +235,9 @@ def _made(
                         send(shard)
                         continue
                     receipt = error
+                del tries[shard.name]
                 yield shard, receipt
-                following = next(waiting, None)
+                following = next(todo, None)
                 if following is not None:
                     send(following)
 

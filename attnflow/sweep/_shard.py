@@ -17,8 +17,8 @@ import numpy as np
 import xarray as xr
 
 from .. import ensemble
+from ..core.machine import cores
 from ..ensemble import OfField, Outcome
-from ..ensemble._workers import cores
 from ..flow import consensus
 from ..model import AttentionField
 from ..observables import Energy, Residual
@@ -69,9 +69,9 @@ _OF_FIELD = {"energy": OfField(Energy), "residual": OfField(_residual)}
 def trajectory(block: Block, point: int, trial: int) -> tuple[AttentionField, jax.Array]:
     """Field and start of one trajectory, by its point's place in the block; within `wide`."""
     row = (
-        jnp.asarray(block.ids[point]),
+        jnp.asarray(block.ids(np.array([point]))[0]),
         jnp.asarray(trial, jnp.uint32),
-        tuple(jnp.asarray(column[point]) for column in block.numbers),
+        tuple(jnp.asarray(column[0]) for column in block.numbers(np.array([point]))),
     )
     return _sampler(block)(row)
 
@@ -111,7 +111,7 @@ def compute(block: Block, points: np.ndarray, trials: np.ndarray) -> ensemble.En
         return ensemble.run(
             field,
             _sampler(block),
-            each=(block.ids[points], trials, tuple(column[points] for column in block.numbers)),
+            each=(block.ids(points), trials, tuple(block.numbers(points))),
             observe=observers(block),
             until=None if until is None else consensus(until),
             progress=False,
@@ -129,8 +129,9 @@ def labelled(shard: Shard, result: ensemble.Ensemble, made: dict[str, Any]) -> x
     block = shard.block
     points, trials = shard.rows()
     coordinates: dict[str, Any] = {}
+    indices = block.indices(points)
     for k, (name, axis) in enumerate(block.study.axes.items()):
-        coordinates[name] = ("trajectory", axis.array[block.indices[points, k]])
+        coordinates[name] = ("trajectory", axis.array[indices[:, k]])
     coordinates["trial"] = ("trajectory", trials.astype(np.int64))
     timed = result.ts is not None
     if timed:
@@ -173,9 +174,8 @@ def attributes(block: Block, found: dict[str, Any]) -> dict[str, str]:
 
 
 @functools.lru_cache(maxsize=4)
-def _plan_of(address: str, studies: int) -> dict[str, Shard]:
-    plan: Plan = Store(address).plan()
-    return {shard.name: shard for shard in plan.shards()}
+def _plan_of(address: str, studies: int) -> Plan:
+    return Store(address).plan()
 
 
 def make(address: str, studies: int, name: str) -> dict[str, Any]:
@@ -193,7 +193,8 @@ def make(address: str, studies: int, name: str) -> dict[str, Any]:
     """
     began = time.perf_counter()
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    shard = _plan_of(address, studies)[name]
+    shard = _plan_of(address, studies).shard(name)
+    assert shard is not None, name
     result = compute(shard.block, *shard.rows())
     found = provenance()
     content = pack(labelled(shard, result, found))

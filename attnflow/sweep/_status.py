@@ -1,10 +1,11 @@
 """What a store holds: how much of its study, how trajectories ended, who is at work on it."""
 
+from collections import Counter
 from typing import Any
 
 from ..ensemble import Outcome
-from ..ensemble._result import WORDS
 from ._compact import damaged_dataset
+from ._folder import Address
 from ._probe import shard_bytes
 from ._store import Store
 
@@ -57,7 +58,7 @@ class Status:
             f"{'trajectories':<14}{self.trajectories_done} of {self.trajectories} ({part:.0%})",
         ]
         for how, count in sorted(self.outcomes.items()):
-            lines.append(f"  {count:>10}  {WORDS[how]}")
+            lines.append(f"  {count:>10}  {how.words}")
         if not self.complete:
             lines.append(
                 f"{'time left':<14}{in_words(self.seconds_left)} on a machine like the first"
@@ -73,7 +74,7 @@ class Status:
         return "\n".join(lines)
 
 
-def status(store: Any, *, verify: bool = False) -> Status:
+def status(store: Address, *, verify: bool = False) -> Status:
     """What is in a store now; a running sweep is not disturbed.
 
     **Arguments:**
@@ -87,36 +88,37 @@ def status(store: Any, *, verify: bool = False) -> Status:
     """
     home = Store(store)
     plan, probe = home.plan(), home.probe()
-    there = home.files()
+    there = home.present(plan)
     damaged = [name for name, good in home.verified() if not good] if verify else []
+    bad = set(damaged)
     if verify:
         damaged += damaged_dataset(home)
-    counts = {"shards": 0, "shards_done": 0, "trajectories_done": 0}
-    left, size = 0.0, 0.0
+    done: Counter[int] = Counter()
     outcomes: dict[Outcome, int] = {}
-    for shard in plan.shards():
-        counts["shards"] += 1
-        measured = probe[shard.block.key]
-        size += shard_bytes(measured, len(shard))
-        if shard.name not in there or shard.name in damaged:
-            left += len(shard) * measured["seconds"]
-            continue
-        counts["shards_done"] += 1
-        counts["trajectories_done"] += len(shard)
+    whole = [shard for shard, _ in there if shard.name not in bad]
+    for shard in whole:
+        done[id(shard.block)] += len(shard)
         for how, count in _outcomes(home.provenance(shard.name)):
             outcomes[how] = outcomes.get(how, 0) + count
+    left, size = 0.0, 0.0
+    for block, shards in plan.sized_blocks():
+        measured = probe[block.key]
+        size += shard_bytes(measured, shards, len(block))
+        left += (len(block) - done[id(block)]) * measured["seconds"]
     return Status(
         address=home.address,
         title=plan.study.title,
         points=plan.points,
         shapes=plan.shapes,
         trajectories=plan.trajectories,
+        trajectories_done=sum(done.values()),
+        shards=plan.shard_count,
+        shards_done=len(whole),
         outcomes=outcomes,
         seconds_left=left,
         bytes=size,
         damaged=damaged,
         driver=home.folder.driver(),
-        **counts,
     )
 
 

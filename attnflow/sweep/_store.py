@@ -18,16 +18,16 @@ from typing import Any
 
 import msgspec
 
-from .._checks import shown
-from .._words import loads
+from ..core.checks import shown
+from ..core.words import loads
 from ..records import versions
-from ._folder import Folder, open_folder
+from ._folder import Address, Folder, open_folder
 from ._pack import checksum
 from ._plan import Plan, Shard, is_shard_name
 from ._study import Study, from_builtins
 
 _FORMAT, _VERSION = "attnflow sweep", 1
-_FILE = re.compile(r"(\d{3}-\d{6})\.([0-9a-f]{32})\.zarr\.zip")
+_FILE = re.compile(r"([0-9]{3}-[0-9]{6,18})\.([0-9a-f]{32})\.zarr\.zip")
 
 
 class Damaged(ValueError):
@@ -53,7 +53,7 @@ def _measured(one: Any) -> list[Any]:
 class Store:
     """A store at an address; nothing is kept in memory, so that what is there counts."""
 
-    def __init__(self, address: Any):
+    def __init__(self, address: Address):
         self.folder: Folder = open_folder(address)
         self.address = self.folder.address
 
@@ -199,10 +199,11 @@ class Store:
             return found if isinstance(found, dict) else None
         return None
 
-    def missing(self, plan: Plan) -> list[Shard]:
-        """The shards of a plan that have no file."""
-        there = self.files()
-        return [shard for shard in plan.shards() if shard.name not in there]
+    def present(self, plan: Plan) -> list[tuple[Shard, str]]:
+        """The shards of a plan that have a file, in order, and the files; what else there is is left out."""
+        named = [(plan.shard(name), file) for name, file in self.files().items()]
+        there = [(shard, file) for shard, file in named if shard is not None]
+        return sorted(there, key=lambda one: tuple(map(int, one[0].name.split("-"))))
 
 
 def _line(record: dict[str, Any]) -> bytes:

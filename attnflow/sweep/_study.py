@@ -5,18 +5,20 @@ import os
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, UnsetType
 
-from .._words import check_nesting
-from ..spec._case import Attention, Manifold, Output, Solver, Time, Tokens
-from ..spec._schedules import Table
-from ._axes import Axis, check_precision, placed, point_id, read_axis
+from ..core.words import check_nesting
+from ..spec import AttentionTable, Manifold, Output, Solver, Time, Tokens
+from ..spec.tables import Table
+from ._axes import Axis, check_precision, placed, read_axis
 
 _READY = files("attnflow.sweep") / "studies"
-_MOST_POINTS = 10_000_000  # a plan holds an index of every point
+_MOST_TRAJECTORIES = 10**18  # what 64-bit numbers count
+LISTED_POINTS = 10_000_000  # where points are looked at one by one
+_MOST_VALUES = 100_000  # of all axes of a larger grid: each value is built and checked
 _TABLES = ("manifold", "tokens", "attention", "time", "solver", "output")
 
 
@@ -35,7 +37,7 @@ class Point(Table, frozen=True, kw_only=True):
 
     manifold: Manifold
     tokens: Tokens
-    attention: Attention
+    attention: AttentionTable
     time: Horizon = Horizon()
     solver: Solver = Solver()
     output: Output = Output()
@@ -103,7 +105,7 @@ class Study(Table, frozen=True, kw_only=True):
 
     def __post_init__(self):
         axes = self.axes
-        _check_size(axes)
+        _check_size(axes, self.trials, has_dependent_axes(self.template))
         for axis in axes.values():
             check_precision(axis, self.dtype)
         used = {name for _, name in self.references()}
@@ -151,20 +153,47 @@ class Study(Table, frozen=True, kw_only=True):
                 raise ValueError("$.output.observe: must be the same for the whole grid")
         return found
 
-    def trial_id(self, coordinates: dict[str, Any]) -> int:
-        """The 64-bit number of a point that its random numbers follow from."""
-        return point_id({k: v for k, v in coordinates.items() if k not in self.paired})
 
-
-def _check_size(axes: dict[str, Axis]) -> None:
+def _check_size(axes: dict[str, Axis], trials: int, dependent: bool) -> None:
+    """Refuse a grid that no plan can hold; a plan holds what the values of the axes do, and no point."""
     counts = [len(axis.values) for axis in axes.values()]
     points = math.prod(counts)
-    if points > _MOST_POINTS:
-        shown = " x ".join(f"{count:,}" for count in counts)
+    shown = f"{' x '.join(f'{count:,}' for count in counts)} is {points:,} points"
+    if points * trials > _MOST_TRAJECTORIES:
         raise ValueError(
-            f"$.grid: {shown} is {points:,} points, more than the {_MOST_POINTS:,} of a plan; "
-            "give fewer values, or make several sweeps"
+            f"$.grid: {shown} of {trials:,} trials, more than the 10^18 trajectories that can be "
+            "numbered; give fewer values or trials"
         )
+    if points <= LISTED_POINTS:
+        return
+    if dependent:
+        raise ValueError(
+            f"$.grid: {shown}, more than the {LISTED_POINTS:,} that can be looked at one by one, as "
+            "they must be where two axes are in one table whose type is an axis or uniform; give "
+            "fewer values, or make several sweeps"
+        )
+    if sum(counts) > _MOST_VALUES:
+        raise ValueError(
+            f"$.grid: {shown}, and its axes have {sum(counts):,} values, more than the "
+            f"{_MOST_VALUES:,} of so large a grid; give fewer values, or make several sweeps"
+        )
+
+
+def has_dependent_axes(template: Any) -> bool:
+    """Whether what one axis puts in may be right or wrong, or mean another thing, by another's value.
+
+    That is so in a table whose `type` is an axis, and in a `uniform` one, whose `low` is below its `high`.
+    Elsewhere each value is judged by itself.
+    """
+    if isinstance(template, list):
+        return any(map(has_dependent_axes, template))
+    if not isinstance(template, dict):
+        return False
+    kind = template.get("type")
+    depends = isinstance(kind, str) and (kind == "uniform" or kind.startswith("$"))
+    if depends and len({name for _, name in _references(template, ())}) > 1:
+        return True
+    return any(map(has_dependent_axes, template.values()))
 
 
 def build_point(template: dict[str, Any], axes: dict[str, Axis], index: dict[str, int]) -> Point:
@@ -218,19 +247,19 @@ def _list(names: Any) -> str:
 # === files
 
 
-def names() -> tuple[str, ...]:
+def study_names() -> tuple[str, ...]:
     """The names of the ready studies, such as `"phase-diagram"`."""
     return tuple(sorted(entry.name.removesuffix(".toml") for entry in _READY.iterdir()))
 
 
 def text(name: str) -> str:
     """The file of a ready study; a `ValueError` for a name that is not one."""
-    if name not in names():
-        raise ValueError(f"`{name}` is not one of the ready studies {', '.join(names())}.")
+    if name not in study_names():
+        raise ValueError(f"`{name}` is not one of the ready studies {', '.join(study_names())}.")
     return (_READY / f"{name}.toml").read_text()
 
 
-def read(source: str | os.PathLike) -> Study:
+def read_study(source: str | os.PathLike) -> Study:
     """A study from a `.toml` file, or a ready one by name.
 
     **Raises:**
@@ -239,11 +268,11 @@ def read(source: str | os.PathLike) -> Study:
     """
     name = os.fspath(source)
     path: Any = Path(name)
-    if name in names():
+    if name in study_names():
         path, name = _READY / f"{name}.toml", f"{name}.toml"
     elif path.suffix != ".toml":
         raise ValueError(
-            f"`{name}` is neither a .toml file nor one of the ready studies {', '.join(names())}."
+            f"`{name}` is neither a .toml file nor one of the ready studies {', '.join(study_names())}."
         )
     try:
         text = path.read_bytes()
@@ -262,10 +291,14 @@ def from_builtins(raw: Any) -> Study:
         raise ValueError(what if what.startswith("$") else f"${where}: {what}") from error
 
 
-def as_study(spec: Any) -> Study:
+# A study, the path of its file, or the name of a ready one.
+Spec: TypeAlias = Study | str | os.PathLike
+
+
+def as_study(spec: Spec) -> Study:
     """What `spec=` may be: a study, a path, a ready name."""
     if isinstance(spec, Study):
         return spec
     if isinstance(spec, str | os.PathLike):
-        return read(spec)
+        return read_study(spec)
     raise ValueError(f"`spec` must be a Study, a path or a name; got {type(spec).__name__}.")

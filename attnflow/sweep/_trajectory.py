@@ -6,13 +6,13 @@ import jax
 
 from ..model import AttentionField
 from ._axes import canonical
-from ._plan import Plan
+from ._blocks import blocks
 from ._shard import run_options, trajectory as draw, wide
-from ._study import as_study
+from ._study import Spec, as_study
 
 
 def trajectory(
-    spec: Any, coordinates: dict[str, Any] | None = None, *, trial: int = 0
+    spec: Spec, coordinates: dict[str, Any] | None = None, *, trial: int = 0
 ) -> tuple[AttentionField, jax.Array, dict[str, Any]]:
     """Field, start and options of one trajectory of a study, to look at it more closely.
 
@@ -52,10 +52,10 @@ def trajectory(
         if canonical(wanted) not in known:
             raise ValueError(f"`coordinates` has {name} = {wanted!r}, which is not on that axis.")
         single[name] = known.index(canonical(wanted))
-    for block in Plan([study], [{}]).blocks[0]:
-        place = [k for k, index in enumerate(block.indices) if list(index) == list(single.values())]
-        if place:
+    for block in blocks(study, None, 0):
+        place = block.find(tuple(single.values()))
+        if place is not None:
             with wide():
-                field, start = draw(block, place[0], trial)
+                field, start = draw(block, place, trial)
             return field, start, run_options(block)
     raise AssertionError(coordinates)

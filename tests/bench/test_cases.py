@@ -8,9 +8,9 @@ from attnflow import bench
 from attnflow.bench import _jax, _numpy
 
 CASES = {
-    "W1": lambda: bench.figure4(30, t1=3.0),
-    "W1s": lambda: bench.figure4(30, separable=True, t1=3.0),
-    "W2": lambda: bench.figure2(t1=1.0),
+    "W1": lambda: bench.figure4_workload(30, t1=3.0),
+    "W1s": lambda: bench.figure4_workload(30, separable=True, t1=3.0),
+    "W2": lambda: bench.figure2_workload(t1=1.0),
 }
 
 
@@ -36,9 +36,9 @@ def test_a_case_of_more_starts_repeats_the_first_ones(name):
 
 
 def test_one_frequency_a_head_is_the_same_for_all_entries_of_a_diagonal():
-    apart, together = bench.figure4(30), bench.figure4(30, separable=True)
+    apart, together = bench.figure4_workload(30), bench.figure4_workload(30, separable=True)
     assert len(np.unique(together.omega)) == 2
     assert len(np.unique(apart.omega)) == 60
     assert together.rectified
     assert together.causal
-    assert not bench.figure2().causal
+    assert not bench.figure2_workload().causal

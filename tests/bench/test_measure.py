@@ -56,7 +56,7 @@ def test_the_table_has_every_contender_and_a_ratio():
 
 
 def test_contenders_that_fail_or_are_slow_keep_what_they_have():
-    case = bench.figure2(t1=1.0)
+    case = bench.figure2_workload(t1=1.0)
     starts = case.starts(3)
     reference = np.zeros((3, 4, 10, 3))
     asked = []
@@ -67,7 +67,7 @@ def test_contenders_that_fail_or_are_slow_keep_what_they_have():
         asked.append(len(starts))
         return reference[: len(starts)] + rtol
 
-    found = bench.compare(
+    found = bench.compare_solvers(
         case,
         starts,
         reference,
@@ -79,7 +79,10 @@ def test_contenders_that_fail_or_are_slow_keep_what_they_have():
     assert set(asked) == {3, 2}
     assert found["a"][0].error == pytest.approx(1e-2 * 3**0.5)
     impatient = {"a": bench.Peer(lambda c, s, r: reference, "numpy")}
-    assert len(bench.compare(case, starts, reference, impatient, (1, 2), patience=0.0)["a"]) == 1
+    assert (
+        len(bench.compare_solvers(case, starts, reference, impatient, (1, 2), patience=0.0)["a"])
+        == 1
+    )
 
 
 def test_one_section_takes_its_place_in_the_file(tmp_path):

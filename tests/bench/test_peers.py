@@ -22,7 +22,7 @@ PEERS = [
 
 @pytest.fixture(scope="module")
 def solved():
-    case = bench.figure2(t1=1.0)
+    case = bench.figure2_workload(t1=1.0)
     starts = case.starts(2)
     return case, starts, bench.ours(diffrax.Dopri8())(case, starts, 1e-11)
 
@@ -46,7 +46,7 @@ jax.config.update("jax_enable_x64", True)
 import numpy as np
 from attnflow import bench
 
-case = bench.figure2(t1=1.0)
+case = bench.figure2_workload(t1=1.0)
 found = bench.peers()["numba, by hand, parallel"].solve(case, case.starts(2), 1e-8)
 np.save(sys.argv[1], found)
 """
@@ -64,7 +64,7 @@ def test_the_loop_by_hand_comes_to_the_same_tokens(solved, tmp_path):
 
 @pytest.mark.slow
 def test_a_causal_case_with_kinks_is_the_same_for_numpy_and_attnflow():
-    case = bench.figure4(20, separable=True, t1=4.0)
+    case = bench.figure4_workload(20, separable=True, t1=4.0)
     starts = case.starts(1)
     ours = bench.ours()(case, starts, 1e-9)
     assert bench.distance(bench.peers()["SciPy DOP853"].solve(case, starts, 1e-10), ours) < 1e-7

@@ -17,7 +17,7 @@ def test_refilled_slots_waste_little_and_beat_a_lockstep():
 
 @pytest.mark.slow
 def test_both_libraries_gradients_converge():
-    case = bench.figure2(t1=1.0)
+    case = bench.figure2_workload(t1=1.0)
     found = bench.gradients(
         case, lambda f: f.P.matrix, (1e-5, 1e-8), tight=1e-11, solver=diffrax.Dopri8()
     )

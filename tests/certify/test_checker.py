@@ -95,7 +95,7 @@ def test_the_logarithmic_norm_is_bounded(getkey):
 def contents():
     """A certificate with as many parts as there are: a claim, a basin and a start."""
     root = Path(__file__).parents[2] / "benchmarks/results/counterexamples"
-    made = certify.counterexample(af.search.read(root / "symmetric-U-full.json"))
+    made = certify.counterexample(af.search.read_counterexample(root / "symmetric-U-full.json"))
     assert made.contents is not None
     return made.contents
 

@@ -27,7 +27,7 @@ FOLLOWED = {"4.2-as-printed", "several-heads-own-U", "several-heads-own-positive
 
 @pytest.mark.parametrize("name", [name for name in KEPT if name not in FOLLOWED])
 def test_kept_counterexamples_are_proved(name, tmp_path):
-    found = search.read(KEPT[name])
+    found = search.read_counterexample(KEPT[name])
     made = certify.counterexample(found)
     assert made.verdict == "proved"
     assert found.claim.name in made.statement
@@ -43,13 +43,13 @@ def test_certificates_are_kept_beside_them(name):
         claim = CHECKED[contents["claim"]["name"]]
         assert contents["statement"] == statement(contents, claim)
     else:
-        assert search.read(KEPT[name]).claim.name in certify.check(path).statement
+        assert search.read_counterexample(KEPT[name]).claim.name in certify.check(path).statement
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(FOLLOWED))
 def test_kept_counterexamples_are_proved_along_their_solutions(name, tmp_path):
-    made = certify.counterexample(search.read(KEPT[name]))
+    made = certify.counterexample(search.read_counterexample(KEPT[name]))
     assert made.verdict == "proved"
     made.write(tmp_path / "c.json")
     assert certify.check(tmp_path / "c.json").proved
@@ -74,7 +74,7 @@ def test_the_exceptional_start_that_is_known_lies_between_its_neighbours():
 
 
 def start_of(name):
-    found = search.read(KEPT[name])
+    found = search.read_counterexample(KEPT[name])
     field, y0 = found.build()
     return found, field, y0
 

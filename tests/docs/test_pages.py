@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-import inspect
 import re
 from pathlib import Path
 
@@ -30,15 +29,11 @@ def site() -> dict[str, str | bytes]:
     return PAGES.pages()
 
 
-@pytest.mark.parametrize("namespace", af._NAMESPACES)
+@pytest.mark.parametrize("namespace", PAGES.namespaces())
 def test_every_public_name_is_on_the_page_of_its_namespace(namespace, site):
     module = importlib.import_module(f"attnflow.{namespace}")
     public = {
-        name
-        for name in dir(module)
-        if not name.startswith("_")
-        and not inspect.ismodule(getattr(module, name))
-        and name in _as_themselves(module)
+        name for name in dir(module) if not name.startswith("_") and name in _as_themselves(module)
     }
     assert public
     page = site[f"reference/{namespace}.md"]
@@ -54,8 +49,9 @@ def _as_themselves(module) -> set[str]:
 
 def test_every_everyday_name_leads_to_the_page_where_it_lives(site):
     links = dict(re.findall(r"\[`(\w+)`\]\[attnflow\.(\w+)\.\1\]", site["reference/index.md"]))
-    assert links == af._HOME
-    assert set(af.__all__) == {"__version__", *links, *af._NAMESPACES}
+    assert set(af.__all__) == {"__version__", *links, *PAGES.namespaces()}
+    for name, namespace in links.items():
+        assert getattr(af, name) is getattr(getattr(af, namespace), name)
 
 
 def test_pages_that_are_made_link_to_pages_that_are_there(site):

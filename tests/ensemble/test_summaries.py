@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from attnflow._quantiles import quantile
+from attnflow.core.quantiles import quantile
 from attnflow.ensemble import Histogram, Mean, Outcome, Quantiles, Records, Survival
 from attnflow.ensemble._sink import CHUNK, Sink
 
@@ -102,11 +102,11 @@ def test_survival_lets_failures_leave_the_count():
         number=np.arange(10),
         ts=None,
         ys=None,
-        saved=None,
+        saved=np.ones(10, int),
         t1=np.array([0.5, 0.6, 0.7, 1.0, 1.5, 1.6, 2.0, 2.5, 3.0, 9.0]),
         outcome=np.array([1, 1, 1, 1, 3, 3, 3, 1, 1, 2]),
         event=None,
-        stats=None,
+        stats={},
     )
     survival = Survival([1.0, 2.0, 3.0])
     parts = survival.finish(survival.summarise(records))
@@ -129,11 +129,11 @@ def numbers(values):
         number=np.arange(len(values)),
         ts=None,
         ys=values,
-        saved=None,
+        saved=np.ones(len(values), int),
         t1=values,
         outcome=np.ones(len(values), int),
         event=None,
-        stats=None,
+        stats={},
     )
 
 

@@ -8,7 +8,8 @@ import pytest
 
 import attnflow as af
 from attnflow.flow._control import default_solver
-from attnflow.flow._kinks import Kinks, stops_at_kinks
+from attnflow.flow._kinks import stops_at_kinks
+from attnflow.schedules import Kinks
 from tests.systems import generator, random_rows
 
 
@@ -107,3 +108,78 @@ def test_kinks_survive_vmap_and_grad():
         2 * h
     )
     assert jnp.allclose(jax.grad(end)(omega)[0], slope, rtol=1e-5)
+
+
+# === a schedule of one's own
+
+
+class Tent(af.schedules.AbstractSchedule):
+    """diag(a) times a triangle wave between 0 and 1: |t/p - the nearest even number|, kinks at the multiples of p."""
+
+    amplitude: jax.Array
+    period: jax.Array
+    rule: bool = True
+
+    def __call__(self, t):
+        turns = jnp.mod(t / self.period, 2.0)
+        return jnp.minimum(turns, 2 - turns) * jnp.diag(self.amplitude)
+
+    @property
+    def frequency(self):
+        return 1 / (2 * self.period)
+
+    @property
+    def jump_times(self):
+        return None
+
+    def kinks(self):
+        return (af.schedules.Kinks(jnp.pi / self.period, 0.0),) if self.rule else "anywhere"
+
+    def integral(self, t):
+        """Of the wave, from 0 to t: p/2 in each p."""
+        k, s = divmod(t / float(self.period), 1)
+        return float(self.period) * (k / 2 + (s - s**2 / 2 if k % 2 else s**2 / 2))
+
+
+_RATES, _P = np.array([3.0, -2.0]), 0.37
+
+
+def tented(rule=True):
+    tent = Tent(jnp.asarray(_RATES), jnp.asarray(_P), rule)
+    zero = jnp.zeros((2, 2))
+    return af.AttentionField(af.Sphere(2), zero, U=1.0 * tent, mask="causal", scale=1.0), tent
+
+
+def test_kinks_of_a_schedule_of_ones_own_are_stepped_to():
+    field, tent = tented()
+    assert stops_at_kinks(field)
+    y0 = random_rows(generator("tents"), 3, np.eye(2))
+    sol = af.simulate(field, jnp.asarray(y0), t1=4.0, rtol=1e-6, dense=True)
+    z = y0[0] * np.exp(_RATES * tent.integral(4.0))
+    np.testing.assert_allclose(sol.y1[0], z / np.linalg.norm(z), atol=2e-6)
+    assert sol.dense is not None
+    ends = np.asarray(sol.dense.interpolation.ts)
+    for k in range(1, 11):
+        assert np.abs(ends - _P * k).min() < 1e-12
+    # An ensemble meets the same kinks, and ends where the run does.
+    starts, observe = jnp.asarray(y0)[None], {"y": lambda y: y}
+    many = af.ensemble.run(field, starts, t1=4.0, rtol=1e-6, observe=observe, progress=False)
+    np.testing.assert_allclose(many.ys["y"][0, -1], sol.y1, atol=1e-9)
+    assert int(many.stats["num_steps"][0]) == int(sol.stats["num_steps"])
+
+
+def test_kinks_without_a_rule_cost_the_default_solver_its_order():
+    field, _ = tented(rule=False)
+    assert field.kinks == "anywhere"
+    assert not stops_at_kinks(field)
+    assert isinstance(default_solver(field), diffrax.Bosh3)
+    assert isinstance(default_solver(tented()[0]), diffrax.Tsit5)
+
+
+def test_kinks_inside_are_those_of_the_parts():
+    wave = af.Sinusoid(jnp.eye(2), 5.0, rectified=True)
+    _, tent = tented()
+    field = af.AttentionField(af.Sphere(2), wave + 2.0 * tent, U=tented(rule=False)[1])
+    assert (wave + 2.0 * tent).kinks() == (*wave.kinks(), *tent.kinks())
+    assert field.kinks == "anywhere"
+    assert af.Sinusoid(jnp.eye(2), 5.0).kinks() == af.Constant(jnp.eye(2)).kinks() == ()

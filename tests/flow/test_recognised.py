@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import attnflow as af
-from attnflow._recognised import recognised
+from attnflow.core.recognised import recognised
 
 
 @pytest.fixture(scope="module")

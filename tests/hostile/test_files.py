@@ -2,8 +2,8 @@
 
 import pytest
 
-from attnflow._words import loads, printable
 from attnflow.cli import main
+from attnflow.core.words import loads, printable
 
 _CASE = "[manifold]\ndim = 3\n[tokens]\ncount = 4\n[attention]\nP = 1.0\n"
 _STUDY = (

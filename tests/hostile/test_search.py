@@ -61,7 +61,7 @@ _ARGUMENTS = {
     "earn_null y0": (lambda x: search.earn_null(_CLAIM, _FIELD, x), "`y0`"),
     "shrink claim": (lambda x: search.shrink(x, _FIELD, _Y, _EVIDENCE, key=_KEY), "`claim`"),
     "shrink evidence": (lambda x: search.shrink(_CLAIM, _FIELD, _Y, x, key=_KEY), "`evidence`"),
-    "read claim": (lambda x: search.read("nowhere", claim=x), "`claim`"),
+    "read claim": (lambda x: search.read_counterexample("nowhere", claim=x), "`claim`"),
     "standing found": (lambda x: search.standing(x, _Y), "`found`"),
     "baselines found": (lambda x: search.baselines(x, _KEY), "`found`"),
     "best_constant found": (lambda x: search.best_constant(x, _KEY), "`found`"),
@@ -108,3 +108,48 @@ _NONE = {
 @pytest.mark.parametrize(("call", "words"), _NONE.values(), ids=_NONE)
 def test_what_cannot_be_searched_over_is_refused(refused, call, words):
     refused(call, words)
+
+
+_SIZES = {
+    "steps": lambda n: _optimise(steps=n),
+    "restarts": lambda n: _optimise(restarts=n),
+    "chunk": lambda n: _optimise(chunk=n),
+    "patience": lambda n: _optimise(patience=n),
+    "number": lambda n: _optimise(starts=lambda key: _Y[None], number=n),
+    "population": lambda n: search.Evolution(population=n),
+}
+
+
+@pytest.mark.parametrize("size", [10**9, 10**18])
+@pytest.mark.parametrize("name", _SIZES)
+def test_a_size_that_never_ends_is_refused_at_once(refused, name, size):
+    refused(lambda: _SIZES[name](size), f"`{name}` must be")
+    refused(lambda: _SIZES[name](size), f"got {size}")
+
+
+_BRIEF = """
+[manifold]
+dim = 3
+[tokens]
+count = 4
+[attention]
+mask = "causal"
+[time]
+t1 = 8.0
+[search]
+steps = 7
+[search.P]
+family = "piecewise"
+pieces = 4
+"""
+
+
+@pytest.mark.parametrize("size", [10**9, 10**18])
+@pytest.mark.parametrize("line", ["steps = 7", "pieces = 4", "count = 4", "dim = 3"])
+def test_a_brief_of_such_a_size_is_refused(refused, tmp_path, line, size):
+    path = tmp_path / "brief.toml"
+    name = line.split(" ")[0]
+    path.write_text(_BRIEF)
+    search.Brief.read(path)
+    path.write_text(_BRIEF.replace(line, f"{name} = {size}"))
+    refused(lambda: search.Brief.read(path).starts(), name)

@@ -7,7 +7,7 @@ import jax.random as jr
 import pytest
 
 from attnflow import search
-from attnflow.search._findings import Findings, seed_of
+from attnflow.claims._findings import Findings, seed_of
 
 _CLAIM = search.CLAIMS["several heads, own U"]
 _SEED = seed_of(jr.key(0))

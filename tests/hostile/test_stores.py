@@ -9,7 +9,7 @@ import pytest
 from attnflow.cli import main
 from attnflow.sweep._plan import Plan
 from attnflow.sweep._store import Store, _line, checksum
-from attnflow.sweep._study import from_builtins, read
+from attnflow.sweep._study import from_builtins, read_study
 
 _STUDY = (
     'title = "t"\ntrials = 2\n[manifold]\ndim = 3\n[tokens]\ncount = 3\n[attention]\nP = "$a"\n'
@@ -25,7 +25,7 @@ def record(tmp_path_factory):
     """What an honest store keeps of a study."""
     folder = tmp_path_factory.mktemp("store")
     (folder / "s.toml").write_text(_STUDY)
-    study = read(str(folder / "s.toml"))
+    study = read_study(str(folder / "s.toml"))
     again = from_builtins(msgspec.to_builtins(study))  # as a store gives it back
     sizes = {block.key: 4 for block in Plan([again], [{}]).blocks[0]}
     Store(str(folder / "store")).add_study(study, sizes, dict.fromkeys(sizes, _PROBE))
@@ -159,3 +159,63 @@ def test_forged_outcomes_are_not_counted(as_user, capsys, tmp_path, record, outc
     (said / "000-000000.json").write_text(json.dumps({"outcomes": outcomes}))
     assert main(["sweep", "status", store]) == 0
     assert "4 of 4" in capsys.readouterr().out
+
+
+# === of 10^9 points
+
+
+@pytest.fixture(scope="module")
+def huge(tmp_path_factory):
+    """A store of as many shards as points, 10^9, none of them there."""
+    axes = {name: {"start": 0.1, "stop": 1.0, "count": 10} for name in "abcdefghi"}
+    names = iter(axes)
+    entries = [[f"${next(names)}" for _ in range(3)] for _ in range(3)]
+    study = from_builtins(
+        {"grid": axes, "manifold": {"dim": 3}, "tokens": {"count": 3}, "attention": {"P": entries}}
+    )
+    sizes = {block.key: 1 for block in Plan([study], [{}]).blocks[0]}
+    store = str(tmp_path_factory.mktemp("huge") / "store")
+    Store(store).add_study(study, sizes, dict.fromkeys(sizes, _PROBE))
+    return store
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("export", "all.nc"), "holds 0 trajectories, and 1,000,000,000 of"),
+        (("export", "all.parquet"), "holds no shard yet"),
+        (("compact",), "lacks 1000000000 shards"),
+    ],
+    ids=["netcdf", "parquet", "compact"],
+)
+def test_nothing_is_made_of_points_that_are_not_there(
+    as_user, capsys, tmp_path, huge, command, words
+):
+    paths = [str(tmp_path / name) for name in command[1:]]
+    assert main(["sweep", command[0], huge, *paths]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_store_of_very_many_shards_says_how_many(as_user, capsys, huge):
+    assert main(["sweep", "status", huge]) == 0
+    assert "0 of 1000000000" in capsys.readouterr().out
+
+
+_SIZES = {
+    "10^18 points": ({n: {"start": 0, "stop": 1, "count": 10**3} for n in "abcdef"}, 10, "10^18"),
+    "10^10 points of long axes": (
+        {n: {"start": 0, "stop": 1, "count": 10**5} for n in "ab"},
+        1,
+        "axes have 200,000 values",
+    ),
+}
+
+
+@pytest.mark.parametrize(("axes", "trials", "words"), _SIZES.values(), ids=_SIZES)
+def test_a_grid_beyond_any_plan_is_refused_with_its_size(refused, axes, trials, words):
+    tables = {"manifold": {"dim": 3}, "tokens": {"count": 3}, "attention": {"P": 1.0}}
+    refused(lambda: from_builtins({"grid": axes, "trials": trials, **tables}), words)

@@ -50,12 +50,12 @@ BAD_CONFIG = [
     ("gpt2", {"activation_function": ["gelu"]}, ("`activation`", "['gelu']")),
     ("gpt2", {"add_cross_attention": True}, ("'add_cross_attention'",)),
     ("gpt2", {"n_head": 5}, ("n_head", "n_embd", "5", "32")),
-    ("gpt2", {"n_embd": "32"}, ("'n_embd'", "'32'")),
-    ("gpt2", {"n_embd": None, "hidden_size": 1.5}, ("'hidden_size'", "1.5")),
-    ("gpt2", {"n_layer": 0}, ("'n_layer'", "got 0")),
-    ("gpt2", {"n_head": True}, ("'n_head'", "True")),
-    ("gpt2", {"n_inner": -1}, ("'n_inner'", "-1")),
-    ("gpt2", {"vocab_size": 97.0}, ("'vocab_size'", "97.0")),
+    ("gpt2", {"n_embd": "32"}, ("`n_embd`", "'32'")),
+    ("gpt2", {"n_embd": None, "hidden_size": 1.5}, ("`hidden_size`", "1.5")),
+    ("gpt2", {"n_layer": 0}, ("`n_layer`", "got 0")),
+    ("gpt2", {"n_head": True}, ("`n_head`", "True")),
+    ("gpt2", {"n_inner": -1}, ("`n_inner`", "-1")),
+    ("gpt2", {"vocab_size": 97.0}, ("`vocab_size`", "97.0")),
     ("gpt2", {"layer_norm_epsilon": -1e-5}, ("`epsilon`", "-1e-05")),
     ("gpt2", {"layer_norm_epsilon": float("nan")}, ("`epsilon`", "nan")),
     ("gpt2", {"initializer_range": "wide"}, ("`deviation`", "'wide'")),
@@ -66,8 +66,8 @@ BAD_CONFIG = [
     ("gpt_neo", {"attention_types": [["global"]]}, ("'attention_types'", '[["global"]]')),
     ("gpt_neo", {"attention_types": 3}, ("'attention_types'", "got 3")),
     ("gpt_neo", {"attention_types": None, "attention_layers": 3}, ("'attention_types'",)),
-    ("gpt_neo", {"window_size": 0}, ("'window_size'", "got 0")),
-    ("gpt_neo", {"intermediate_size": "wide"}, ("'intermediate_size'", "'wide'")),
+    ("gpt_neo", {"window_size": 0}, ("`window_size`", "got 0")),
+    ("gpt_neo", {"intermediate_size": "wide"}, ("`intermediate_size`", "'wide'")),
 ]
 
 
@@ -82,7 +82,7 @@ def test_bad_entries_of_a_config_are_refused(family, entries, parts, as_user, tm
 
 BAD_ARCHITECTURE = [
     ({"heads": 5}, "`dim` must be a multiple of `heads`; got 32 and 5"),
-    ({"layers": 1.0}, "`layers` must be a whole number, one or more; got 1.0"),
+    ({"layers": 1.0}, "`layers` must be a positive integer; got 1.0"),
     ({"family": "bert"}, "`family` must be 'gpt2' or 'gpt_neo'; got 'bert'"),
     ({"windows": (None, 4)}, "`windows` must be one number or None for each of 3 layers"),
     ({"windows": (None, 0, 4)}, "`windows` must be one number or None for each of 3 layers"),

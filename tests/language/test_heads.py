@@ -216,7 +216,7 @@ def test_what_does_not_fit_is_refused(without_biases):
     for build, message in [
         (lambda: as_field(model, biases="refuse"), rf"attention.out_bias \(up to {size:.3g}\)"),
         (lambda: as_field(model, biases="keep"), "`biases` must be one of"),
-        (lambda: as_field(model, passes=0), "`passes` must be a whole number"),
+        (lambda: as_field(model, passes=0), "`passes` must be a positive integer"),
         (lambda: as_field(model, radius=-1.0), "`radius` must be a positive number"),
         (lambda: as_field("gpt2"), "`model` must be a GPT"),
         (lambda: as_field(neo), "`length` must be at most 7 tokens, .*; got none, which is 10"),

@@ -231,8 +231,8 @@ def test_a_result_says_what_was_run():
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"passes": 0}, "`passes` must be a whole number"),
-        ({"passes": 1.5}, "`passes` must be a whole number"),
+        ({"passes": 0}, "`passes` must be a positive integer"),
+        ({"passes": 1.5}, "`passes` must be a positive integer"),
         ({"chunk": 0}, "`chunk` must be"),
         ({"weights": "frozen"}, "`weights` must be one of"),
         ({"weights": "trained"}, "'trained' needs a model with weights"),

@@ -35,7 +35,7 @@ def test_prompts_leave_the_random_numbers_of_python_alone():
 @pytest.mark.parametrize("name", ["prompts", "length"])
 @pytest.mark.parametrize("value", [0, -1, 2.0, True])
 def test_numbers_of_prompts_are_whole_and_positive(name, value, as_user):
-    with pytest.raises(ValueError, match=f"`{name}` must be a whole number, one or more; got"):
+    with pytest.raises(ValueError, match=f"`{name}` must be a positive integer; got"):
         af.language.paper_prompts(**{name: value})
 
 

@@ -107,8 +107,8 @@ def test_verdicts_of_heads_are_those_of_their_fields():
         own = found.verdict(0, head)
         assert own.applies is theirs.applies
         assert words[head] in own.reason
-        assert {h.name: h.holds for h in own.hypotheses}.items() <= {
-            h.name: h.holds for h in theirs.hypotheses
+        assert {h.id: h.holds for h in own.hypotheses}.items() <= {
+            h.id: h.holds for h in theirs.hypotheses
         }.items()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import attnflow as af
-from attnflow.language import Architecture, looped, read
+from attnflow.language import Architecture, looped, read_run
 
 SMALL = Architecture("gpt2", 97, 24, 32, 3, 4, 64, deviation=0.2)
 IDS = np.random.default_rng(0).integers(0, 97, (3, 12))
@@ -46,7 +46,7 @@ def test_a_run_that_is_asked_for_more_passes_ends_with_the_same_bits(tmp_path, w
     for passes in (1, 3, 5):
         parts = looped(SMALL, IDS, passes=passes, store=tmp_path, **options)
     same(parts, whole)
-    same(read(tmp_path), whole)
+    same(read_run(tmp_path), whole)
     # Fewer are read from the store.
     fewer = looped(SMALL, IDS, passes=2, store=tmp_path, **options)
     np.testing.assert_array_equal(fewer.E, whole.E[:, : 1 + 2 * SMALL.layers])
@@ -74,12 +74,12 @@ def test_a_file_that_is_cut_short_is_done_again(tmp_path, name):
 
 def test_a_flipped_bit_is_noticed(tmp_path):
     looped(SMALL, IDS, passes=2, store=tmp_path, progress=False)
-    whole = read(tmp_path)
+    whole = read_run(tmp_path)
     path = tmp_path / "pass-00002.npz"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
-    assert read(tmp_path).passes == 1
+    assert read_run(tmp_path).passes == 1
     same(looped(SMALL, IDS, passes=2, store=tmp_path, progress=False), whole)
 
 
@@ -125,10 +125,10 @@ def test_another_architecture_is_refused(tmp_path):
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no looped run"):
-        read(tmp_path)
+        read_run(tmp_path)
     (tmp_path / "loop.json").write_text("{}")
     with pytest.raises(ValueError, match="no account of a looped run"):
-        read(tmp_path)
+        read_run(tmp_path)
     (tmp_path / "loop.json").write_text("[")
     with pytest.raises(ValueError, match=r"loop\.json cannot be read"):
         looped(SMALL, IDS, passes=1, store=tmp_path)

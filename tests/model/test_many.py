@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import attnflow as af
-from attnflow.model._many import columns, fits_columns
+from attnflow.model.many import columns, fits_columns
 
 BATCH, TOKENS, DIM = 16, 5, 3
 SPHERE = af.Sphere(DIM)

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from attnflow.paper import Claim, FigureData, Report
+from attnflow.paper import FigureData, PaperClaim, PaperReport
 
-LONG = Claim(4, "a claim of the paper " * 8, "measured 1.2e-03 and more, " * 6, True)
-SHORT = Claim(2, "claim", "1", False)
+LONG = PaperClaim(4, "a claim of the paper " * 8, "measured 1.2e-03 and more, " * 6, True)
+SHORT = PaperClaim(2, "claim", "1", False)
 
 
 def test_the_table_is_aligned_and_at_most_110_columns_wide():
-    lines = Report((SHORT, LONG, LONG), ()).table().splitlines()
+    lines = PaperReport((SHORT, LONG, LONG), ()).table().splitlines()
     assert max(map(len, lines)) <= 110
     column = lines[0].index("measured")
     assert all(line[column - 2 : column].isspace() for line in lines[2:-2])
@@ -20,8 +20,8 @@ def test_the_table_is_aligned_and_at_most_110_columns_wide():
 
 
 def test_a_report_holds_only_if_every_claim_does():
-    assert Report((LONG, LONG), ()).holds
-    failed = Report((LONG, SHORT), ())
+    assert PaperReport((LONG, LONG), ()).holds
+    failed = PaperReport((LONG, SHORT), ())
     assert not failed.holds
     assert "NO" in failed.table()
     assert failed.table().endswith("1 of 2 hold.")

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 import attnflow as af
 from attnflow.search import CLAIMS, Counterexample, Evidence
-from attnflow.spec import Attention, Case, Manifold, Time, Tokens
+from attnflow.spec import AttentionTable, Case, Manifold, Time, Tokens
 
 CLAIM = CLAIMS["no hemisphere"]
 
@@ -21,7 +21,7 @@ def made(dim: int, evidence: Evidence, *, P: float = -2.0, claim=CLAIM) -> Count
     case = Case(
         manifold=Manifold(dim=dim),
         tokens=Tokens(rows=rows.tolist(), project=True),
-        attention=Attention(P=P, scale=1.0),
+        attention=AttentionTable(P=P, scale=1.0),
         time=Time(t1=float(evidence.time)),
     )
     return Counterexample(claim, case, evidence, "by hand")

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 
 import attnflow as af
 from attnflow import plot
-from attnflow.flow._options import make_options
+from attnflow.design._descent import Task
+from attnflow.design._trainable import Ball, Model, with_schedule
+from attnflow.flow import make_options
 from attnflow.schedules import Bounded, Constant, Piecewise, Symmetric
 from attnflow.search import ConsensusTime, Final, History, Optimised
-from attnflow.search._descent import Task
-from attnflow.search._trainable import Ball, Model, with_schedule
 
 SPHERE = af.Sphere(3)
 Y0 = SPHERE.random_hemisphere(jr.key(3), (4,))
@@ -28,12 +28,8 @@ def optimised(first, found, *, bounds=None, mask="causal", t1=4.0, objective=Non
     if field is None:
         field = af.AttentionField(SPHERE, P=jnp.zeros((1, 3, 3)), mask=mask)
     t0, t1 = jnp.asarray(0.0), jnp.asarray(t1)
-    asked = {"ts": None, "observe": None, "event": None} | objective.asks(t0, t1)
-    none = dict.fromkeys(("dt0", "solver", "controller", "adjoint", "max_steps", "args"))
-    options = make_options(
-        field, Y0.shape, Y0.dtype, t0=t0, t1=t1, rtol=1e-6, atol=1e-8, dense=False, reduce=True,
-        **asked, **none,
-    )  # fmt: skip
+    how = af.Integrator(rtol=1e-6, atol=1e-8)
+    options = make_options(field, Y0.shape, Y0.dtype, how, t0=t0, t1=t1, **objective.asks(t0, t1))
     task = Task(objective, Model(field, bounds), None, options, "mean", jnp.asarray(1.0), 4)
     return Optimised(
         schedule=found,

@@ -17,9 +17,9 @@ import pytest
 from jax import export
 
 import attnflow as af
+from attnflow.design import _descent
 from attnflow.ensemble import _advance, _workers
 from attnflow.language import Architecture, _looped, looped
-from attnflow.search import _descent
 
 PLATFORMS = ("cuda", "tpu")
 CHOLESKY = {"cuda": {"cusolver_potrf_ffi"}, "tpu": set()}

@@ -126,8 +126,10 @@ def test_periodic_is_at_least_as_fast_as_its_period():
 
 def test_kinks_inside_a_period_are_known_to_the_field():
     wave = af.Sinusoid(_M, 5.0, 0.3, rectified=True)
-    for P, kinked in ((wave, 1), (af.Periodic(wave, 1.0, 2), 1), (af.Periodic(_M, 1.0, 2), 0)):
-        assert len(af.AttentionField(af.Sphere(3), P).kinked) == kinked
+    (kinks,) = af.AttentionField(af.Sphere(3), wave).kinks
+    assert (kinks.omega, kinks.phase) == (5.0, 0.3)
+    assert af.AttentionField(af.Sphere(3), af.Periodic(wave, 1.0, 2)).kinks == "anywhere"
+    assert af.AttentionField(af.Sphere(3), af.Periodic(_M, 1.0, 2)).kinks == ()
 
 
 def test_the_gradient_in_the_period_is_that_of_the_shifted_schedule():
@@ -234,8 +236,14 @@ def test_square_norms_that_are_known_otherwise_are_the_same(M):
         (lambda: af.FixedSpectrum(jnp.ones((3, 3)), _H), r"`eigenvalues` .* \(3,\) or \(2, 3\)"),
         (lambda: af.Periodic(_M, 0.0, 1), "`period` must be positive"),
         (lambda: af.Periodic(_M, _VALUES, 1), "`period` must be a scalar"),
-        (lambda: af.Periodic(_M, 1.0, 0), "`periods` must be at least one; got 0"),
-        (lambda: af.Periodic(_M, 1.0, 1.5), "`periods` must be a whole number; got float"),
+        (
+            lambda: af.Periodic(_M, 1.0, 0),
+            "`periods` must be a positive integer and at most 10000000; got 0",
+        ),
+        (
+            lambda: af.Periodic(_M, 1.0, 1.5),
+            "`periods` must be a positive integer and at most 10000000; got 1.5",
+        ),
     ],
 )
 def test_bad_schedules_are_refused_in_one_line(as_user, build, message):

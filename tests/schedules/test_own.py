@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import attnflow as af
-from attnflow.model._many import columns as many
+from attnflow.model.many import columns as many
 from tests.systems._studies import fixed_probe
 
 SPHERE = af.Sphere(3)
@@ -99,7 +99,7 @@ def test_verdicts_decide_by_what_it_says_and_leave_open_what_it_does_not():
     assert said.applies is True
     quiet = af.theory.verdicts(field(Quiet(M, jnp.asarray(0.5))), Y0)["3.2"]
     assert quiet.applies is None
-    assert {h.name for h in quiet.hypotheses if h.holds is None} == {
+    assert {h.id for h in quiet.hypotheses if h.holds is None} == {
         "P bounded",
         "P uniformly continuous",
     }
@@ -107,7 +107,7 @@ def test_verdicts_decide_by_what_it_says_and_leave_open_what_it_does_not():
     assert af.theory.verdicts(field(Fading(M, 0.5) + M), Y0)["3.2"].applies is True
     bounded = af.Bounded(Quiet(M, jnp.asarray(0.5)), 2.0)
     open_ = [
-        h.name for h in af.theory.verdicts(field(bounded), Y0)["3.2"].hypotheses if h.holds is None
+        h.id for h in af.theory.verdicts(field(bounded), Y0)["3.2"].hypotheses if h.holds is None
     ]
     assert open_ == ["P uniformly continuous"]
     for P in (Fading(M, 0.5), Quiet(M, jnp.asarray(0.5))):
@@ -141,7 +141,7 @@ def test_it_is_saved_and_stated_in_a_file(tmp_path, as_user):
     case = af.spec.Case(
         manifold=af.spec.Manifold(dim=3),
         tokens=af.spec.Tokens(rows=Y0.tolist()),
-        attention=af.spec.Attention(P=made.as_table()),
+        attention=af.spec.AttentionTable(P=made.as_table()),
     )
     for name in ("case.toml", "case.json"):
         af.spec.write(tmp_path / name, case)
@@ -279,10 +279,10 @@ def test_a_word_that_two_classes_have_is_refused():
         return type(name, (af.schedules.AbstractSchedule,), members)
 
     first, again = another("First"), another("First")
-    assert type(af.spec.Attention(P={"type": "twofold"}).build(SPHERE).P) is again
+    assert type(af.spec.AttentionTable(P={"type": "twofold"}).build(SPHERE).P) is again
     second = another("Second")
     with pytest.raises(ValueError, match=r"type 'twofold' is that of .*First and .*Second"):
-        af.spec.Attention(P={"type": "twofold"})
+        af.spec.AttentionTable(P={"type": "twofold"})
     del first, second
 
 

@@ -46,7 +46,7 @@ def _raise(_):
 
 
 def _threads(_):
-    from attnflow.ensemble._workers import cores
+    from attnflow.core.machine import cores
 
     return cores(), os.environ["NPROC"]
 
@@ -105,12 +105,12 @@ def _alive(pid: int) -> bool:
 
 @pytest.mark.parametrize("name", ["workers", "threads"])
 def test_a_pool_of_nothing_is_refused(name):
-    with pytest.raises(ValueError, match=f"`{name}` must be a positive whole number; got 0"):
+    with pytest.raises(ValueError, match=f"`{name}` must be a positive integer; got 0"):
         af.sweep.Pool(**{name: 0})
 
 
 def test_a_number_of_threads_that_is_none_is_refused(monkeypatch):
-    from attnflow.ensemble._workers import cores
+    from attnflow.core.machine import cores
 
     monkeypatch.setenv("ATTNFLOW_THREADS", "many")
     with pytest.raises(ValueError, match="ATTNFLOW_THREADS must be a positive whole number"):
@@ -241,7 +241,7 @@ def test_several_devices_work_a_shard_to_the_same_bytes(whole, tmp_path):
     code = (
         "import sys, jax, msgspec, attnflow as af\n"
         "assert jax.local_device_count() == 2\n"
-        "study = af.sweep.read(sys.argv[1])\n"
+        "study = af.sweep.read_study(sys.argv[1])\n"
         "print(af.sweep.run(study, sys.argv[2]).complete)\n"
     )
     spec = tmp_path / "study.toml"

@@ -26,10 +26,10 @@ import attnflow as af
 if __name__ == "__main__":
     store, workers = sys.argv[1:]
     if workers == "0":
-        af.sweep.run(af.sweep.read(store + ".toml"), store, progress=False)
+        af.sweep.run(af.sweep.read_study(store + ".toml"), store, progress=False)
     else:
         with af.sweep.Pool(int(workers)) as pool:
-            af.sweep.run(af.sweep.read(store + ".toml"), store, pool, retries=50, progress=False)
+            af.sweep.run(af.sweep.read_study(store + ".toml"), store, pool, retries=50, progress=False)
 """
 
 

@@ -169,7 +169,7 @@ def test_an_estimate_says_what_would_be_run(monkeypatch, tmp_path):
 def test_the_phase_diagrams_border_is_the_equiangular_time(tmp_path):
     from msgspec.structs import replace
 
-    ready = af.sweep.read("phase-diagram")
+    ready = af.sweep.read_study("phase-diagram")
     few = replace(
         ready,
         trials=16,

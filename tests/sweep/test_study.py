@@ -24,7 +24,7 @@ def trajectories(made: Plan) -> list[tuple]:
     for shard in made.shards():
         axes = list(shard.block.study.axes.values())
         for point, trial in zip(*shard.rows(), strict=True):
-            index = shard.block.indices[point]
+            index = shard.block.indices(np.array([point]))[0]
             where = tuple(a.coordinates[k] for a, k in zip(axes, index, strict=True))
             found.append((*where, int(trial)))
     return found
@@ -175,19 +175,19 @@ def test_a_file_is_named_when_it_is_wrong(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("trials = 3\n[manifold]\ndim = 3\n")
     with pytest.raises(ValueError, match=r"mine\.toml: \$: Object missing required field `tokens`"):
-        af.sweep.read(path)
+        af.sweep.read_study(path)
     path.write_text("trials = = 3\n")
     with pytest.raises(ValueError, match=r"mine\.toml: .*line 1"):
-        af.sweep.read(path)
+        af.sweep.read_study(path)
     with pytest.raises(
         ValueError, match=r"neither a \.toml file nor one of the ready studies basin"
     ):
-        af.sweep.read("phase")
+        af.sweep.read_study("phase")
 
 
-@pytest.mark.parametrize("name", af.sweep.names())
+@pytest.mark.parametrize("name", af.sweep.study_names())
 def test_ready_studies_are_read_and_shown(name):
-    assert af.sweep.read(name).title
+    assert af.sweep.read_study(name).title
     assert af.sweep.text(name).startswith("#")
 
 
@@ -228,9 +228,9 @@ def test_the_number_of_a_point_follows_from_its_coordinates_alone():
 
 def test_paired_axes_share_their_random_numbers():
     (block,) = plan(study(paired=["beta"])).blocks[0]
-    assert len({tuple(row) for row in block.ids.tolist()}) == 1
+    assert len({tuple(row) for row in block.ids(np.arange(block.points)).tolist()}) == 1
     (block,) = plan(study()).blocks[0]
-    assert len({tuple(row) for row in block.ids.tolist()}) == 3
+    assert len({tuple(row) for row in block.ids(np.arange(block.points)).tolist()}) == 3
 
 
 def test_an_extension_runs_what_is_new_and_that_once():

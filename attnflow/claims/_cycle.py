@@ -1,0 +1,106 @@
+"""Tokens under a field that time changes with a period: the state that comes back, and whether it is stable."""
+
+import math
+from typing import NamedTuple
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..flow import simulate
+from ..linearisation import chart, tangent_basis
+from ..model import AttentionField
+from ..schedules import AbstractSchedule
+from ..schedules.ranges import knots, range_of, recurrence
+
+_STEPS = 8
+_CLOSE = 1e-10  # radians by which a cycle may miss itself
+
+
+class Rest(NamedTuple):
+    """Since when a field does not change, or repeats: `period` is 0, positive, or `None` for never."""
+
+    since: float
+    period: float | None
+
+
+def rest_of(field: AttentionField) -> Rest:
+    """[`Rest`][] by the types of P and U."""
+    schedules = [s for s in (field.P, field.U) if s is not None]
+    since = max([0.0, *(float(k) for s in schedules for k in knots(s, 0.0))])
+    moving = [s for s in schedules if range_of(s, since).radius.max() > 0]
+    if not moving:
+        return Rest(since, 0.0)
+    ends = {recurrence(s, since) for s in moving}
+    end = ends.pop()
+    # Two periods that differ are taken for none, common or not.
+    return Rest(since, None if ends or end is None else end - since)
+
+
+def largest(schedule: AbstractSchedule) -> float:
+    """A bound on the entries of a schedule at all times, by its type; infinite where none is known."""
+    size = range_of(schedule, 0.0).size
+    return float(size.max()) if np.all(np.isfinite(size)) else math.inf
+
+
+class Cycle(NamedTuple):
+    """Tokens that come back after a period: where, by how much they miss, and the multipliers.
+
+    `drift` is by how much the tokens it was sought from come back elsewhere.
+    """
+
+    y: Float[Array, "tokens dim"]
+    drift: float
+    miss: float
+    multipliers: np.ndarray  # complex, the largest first
+
+
+@eqx.filter_jit
+def _return(field: AttentionField, x: Array, start: Array, period: Array) -> tuple[Array, Array]:
+    """A period later, in the chart at whitened tokens `x`; and the derivative by the chart."""
+    basis, manifold = tangent_basis(x), field.manifold
+
+    def after(xi):
+        run = simulate(
+            field, manifold.unwhiten(chart(x, basis, xi)), t0=start, t1=start + period,
+            rtol=1e-11, atol=1e-13, adjoint=diffrax.ForwardMode(), throw=False,
+        )  # fmt: skip
+        end = manifold.whiten(run.y1)
+        # The chart backwards: pi(x + B xi) has xi = B'p / x'p. All tokens at their antipodes move as
+        # the tokens do, mirrored: that is a return as well. Some of them there is none.
+        along = jnp.sum(x * end, axis=1, keepdims=True)
+        back = (jnp.min(along) > 0) | (jnp.max(along) < 0)
+        return jnp.where(back, jnp.einsum("idk,id->ik", basis, end) / along, jnp.inf)
+
+    xi = jnp.zeros((x.shape[0], x.shape[1] - 1), x.dtype)
+    return after(xi).ravel(), jax.jacfwd(after)(xi).reshape(xi.size, xi.size)
+
+
+def cycle(field: AttentionField, y: Float[Array, "tokens dim"], rest: Rest) -> Cycle:
+    """The cycle near tokens `y`, taken at a time when the field's period begins: Newton's method."""
+    assert rest.period
+    manifold = field.manifold
+    x = manifold.whiten(y)
+    x = x / jnp.linalg.norm(x, axis=1, keepdims=True)
+    start, period = jnp.asarray(rest.since, x.dtype), jnp.asarray(rest.period, x.dtype)
+    miss, M = (np.asarray(a, np.float64) for a in _return(field, x, start, period))
+    drift = float(np.abs(miss).max())
+    for _ in range(_STEPS):
+        size = float(np.abs(miss).max())
+        if not np.isfinite(size) or size <= _CLOSE / 100:
+            break
+        step = np.linalg.lstsq(np.eye(len(miss)) - M, miss, rcond=1e-8)[0]
+        if not np.abs(step).max() <= 0.5:
+            break
+        xi = jnp.asarray(step, x.dtype).reshape(x.shape[0], x.shape[1] - 1)
+        moved = chart(x, tangent_basis(x), xi)
+        again, other = (np.asarray(a, np.float64) for a in _return(field, moved, start, period))
+        if not np.abs(again).max() < size:
+            break
+        x, miss, M = moved, again, other
+    multipliers = np.linalg.eigvals(M) if np.all(np.isfinite(M)) else np.full(1, np.inf + 0j)
+    order = np.argsort(-np.abs(multipliers))
+    return Cycle(manifold.unwhiten(x), drift, float(np.abs(miss).max()), multipliers[order])

@@ -1,0 +1,188 @@
+"""What a search came to: the counterexample, or how hard it was tried."""
+
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.checks import shown
+from ..records import atomic_write, provenance
+from ._account import check_counts, check_found, check_refused, contents as account_of
+from ._claim import Claim
+from ._counterexample import Counterexample
+from ._evidence import LEAST, STATUSES
+
+EDGES = np.array([-np.inf, 0.0, *10.0 ** np.arange(-16, 2)])  # of the margins' histogram
+_PLAIN_EDGES = [None if np.isinf(x) else float(x) for x in EDGES]
+_FORMAT = "attnflow search 1"
+
+
+@dataclass
+class Findings:
+    """What a search came to; `print` shows the report.
+
+    **Attributes:**
+
+    - `claim`, `seed`: searched, and from where. `seed` is the key's data.
+    - `counterexample`: what broke it ([`Counterexample`][]), or `None`.
+    - `tries`, `failed`: fields and starts that were run, and those of them that came to no end.
+    - `best`: the largest margin at the horizon, of all tries.
+    - `distribution`: how many margins lie between consecutive `edges`.
+    - `refused`: candidates that did not earn it, by [`Evidence`][]`.status`; `reasons`, the last of each.
+    - `units`: pieces of work (a batch at one size) that are done: where a search is taken up again.
+    - `seconds`: taken, over all runs.
+    """
+
+    claim: Claim
+    seed: list[int]
+    counterexample: Counterexample | None = None
+    tries: int = 0
+    failed: int = 0
+    best: float = -np.inf
+    distribution: np.ndarray = field(default_factory=lambda: np.zeros(len(EDGES) - 1, np.int64))
+    refused: Counter = field(default_factory=Counter)
+    reasons: dict[str, str] = field(default_factory=dict)
+    units: int = 0
+    seconds: float = 0.0
+
+    @property
+    def broken(self) -> bool:
+        """Whether a counterexample was found."""
+        return self.counterexample is not None
+
+    @property
+    def edges(self) -> np.ndarray:
+        """Of the margins' histogram: below zero, then decades."""
+        return EDGES
+
+    def count(self, margins: np.ndarray) -> None:
+        """Add a batch's margins; NaN is a run that failed."""
+        good = margins[np.isfinite(margins)]
+        self.tries += len(margins)
+        self.failed += len(margins) - len(good)
+        self.distribution = self.distribution + np.histogram(good, EDGES)[0]
+        self.best = float(max([self.best, *good]))
+
+    # === on disk, to go on from
+
+    def save(self, path: str | os.PathLike) -> None:
+        """The account so far as JSON, whole or not at all."""
+        contents = {
+            "format": _FORMAT,
+            "claim": self.claim.name,
+            "statement": self.claim.statement,
+            "sizes": [list(size) for size in self.claim.sizes],
+            "seed": self.seed,
+            "counterexample": None if self.counterexample is None else self.counterexample.plain(),
+            "tries": self.tries,
+            "failed": self.failed,
+            "best": self.best if np.isfinite(self.best) else None,
+            "edges": _PLAIN_EDGES,
+            "distribution": self.distribution.tolist(),
+            "refused": dict(self.refused),
+            "reasons": self.reasons,
+            "units": self.units,
+            "seconds": self.seconds,
+            "provenance": provenance(),
+        }
+        with atomic_write(Path(path)) as file:
+            file.write((json.dumps(contents, indent=1) + "\n").encode())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, claim: Claim, seed: list[int]) -> "Findings":
+        """An account to go on from.
+
+        **Raises:**
+
+        - `ValueError`: a file of another search: another claim, other sizes, another seed; or none, or one
+          that holds a value of another kind.
+        """
+        try:
+            was = account_of(path)
+            same = was["format"] == _FORMAT
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is not the account of a search: {error!r}.") from error
+        wanted = {
+            "claim": claim.name,
+            "statement": claim.statement,
+            "sizes": [list(size) for size in claim.sizes],
+            "seed": seed,
+        }
+        differs = [name for name, value in wanted.items() if was.get(name) != value]
+        if not same or differs:
+            what = ", ".join(f"{n} {_said(was.get(n))}" for n in differs) or (
+                f"format {_said(was['format'])}"
+            )
+            raise ValueError(
+                f"{path} is of another search ({what}); give its own claim, sizes and seed, or "
+                "another folder."
+            )
+        try:
+            check_counts(was, _PLAIN_EDGES)
+            check_refused(was)
+            found = was["counterexample"]
+            if found is not None:
+                check_found(found, claim.name)
+                found = Counterexample.of(claim, found)
+        except (ValueError, KeyError) as error:
+            what = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+            raise ValueError(f"{path} is not the account of a search: {what}.") from error
+        return cls(
+            claim,
+            seed,
+            found,
+            tries=was["tries"],
+            failed=was["failed"],
+            best=-np.inf if was["best"] is None else was["best"],
+            distribution=np.asarray(was["distribution"], np.int64),
+            refused=Counter(was["refused"]),
+            reasons=was["reasons"],
+            units=was["units"],
+            seconds=was["seconds"],
+        )
+
+    # === in words
+
+    def __str__(self) -> str:
+        lines = [str(self.claim), ""]
+        if self.counterexample is not None:
+            lines += ["broken", str(self.counterexample), ""]
+        else:
+            lines.append("none found")
+        sizes = ", ".join(f"{tokens} in R^{dim}" for tokens, dim in self.claim.sizes)
+        lines.append(
+            f"{self.tries} tries in {self.seconds:.0f} s ({self.units} batches; tokens: {sizes}), "
+            f"{self.failed} failed"
+        )
+        lines.append(f"largest margin at the horizon {self.best:.4g}; {LEAST:g} is a violation")
+        lines += [f"  {line}" for line in self._histogram()]
+        for status, number in self.refused.most_common():
+            lines.append(f"{number} refused as {status} ({STATUSES.get(status, '')})")
+            lines.append(f"  the last: {self.reasons[status]}")
+        return "\n".join(lines)
+
+    def _histogram(self) -> list[str]:
+        lines = []
+        for k in np.flatnonzero(self.distribution):
+            low, high, number = EDGES[k], EDGES[k + 1], int(self.distribution[k])
+            bar = "#" * int(np.ceil(30 * number / self.distribution.max()))
+            name = "below 0" if np.isinf(low) else f"{low:.0e} to {high:.0e}"
+            lines.append(f"{name:>16} {number:>8} {bar}")
+        return lines
+
+
+def _said(value: Any) -> str:
+    """A file's value in a short line: lists of numbers as they are."""
+    short = isinstance(value, list) and len(text := repr(value)) <= 60
+    return text if short else shown(value)
+
+
+def seed_of(key: Any) -> list[int]:
+    """A key's data, which tells it from others."""
+    import jax
+
+    return np.asarray(jax.random.key_data(key)).ravel().tolist()

@@ -1,0 +1,198 @@
+"""A counterexample made small: simpler matrices, fewer tokens, lower dimension, short decimals."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+from msgspec.structs import replace
+
+from ..core.checks import instance
+from ..geometry import Sphere
+from ..model import AttentionField
+from ..schedules import AbstractSchedule, Constant
+from ..spec import Case
+from ._claim import Claim, check_candidate
+from ._earn import earn
+from ._evidence import Evidence
+from ._exact import case_of, shortened
+from ._shoot import earn_null
+
+_DIGITS = 9
+_PARTS = ("P", "U", "W", "tokens")
+
+
+class _Found:
+    """The smallest form so far; each smaller one has to earn the same status."""
+
+    def __init__(self, claim: Claim, field, y0, evidence: Evidence, key):
+        self.claim, self.key = claim, key
+        self.field, self.y0, self.evidence = field, y0, evidence
+
+    def take(self, field: Any, y0: Any) -> bool:
+        """Whether this form is as good; it is kept then."""
+        if not np.all(np.any(np.asarray(y0) != 0, axis=1)):  # a token of zeros is nowhere
+            return False
+        again = self.worth(field, y0)
+        if again.status != self.evidence.status:
+            return False
+        self.field, self.y0, self.evidence = field, y0, again
+        return True
+
+    def worth(self, field: Any, y0: Any) -> Evidence:
+        """What it earns. The start is put on the manifold, as a file's is."""
+        y0 = field.manifold.project(y0)
+        if self.evidence.status == "null set":
+            return earn_null(self.claim, field, y0)
+        return earn(self.claim, field, y0, key=self.key)
+
+
+def shrink(
+    claim: Claim,
+    field: AttentionField,
+    y0: Float[Array, "tokens dim"],
+    evidence: Evidence,
+    *,
+    key: Key[Array, ""],
+) -> tuple[Case, Evidence]:
+    """The shortest form found of a counterexample, and what that one is worth.
+
+    In turn: a P that is zero, a multiple of the identity, diagonal or symmetric; tokens left out one at
+    a time; a subspace of one dimension less; every number rounded to as few decimals as that allows, all
+    at once and then P, U, W and tokens each by itself. A step is taken where the smaller form earns the
+    same status. The form that comes back was read from its decimals.
+    """
+    check_candidate(claim, field, key)
+    instance("evidence", evidence, Evidence, "what earn gave")
+    found = _Found(claim, field, y0, evidence, key)
+    if evidence.status == "null set":
+        return _reshoot(found)
+    _simplify(found)
+    _drop(found)
+    _simplify(found)
+    return _round(found)
+
+
+def _simplify(found: _Found) -> None:
+    for name in ("P", "U"):
+        schedule = getattr(found.field, name)
+        for simpler in _simpler(schedule, zero=name == "P"):
+            field = eqx.tree_at(lambda f, n=name: getattr(f, n), found.field, Constant(simpler))
+            if found.take(field, found.y0):
+                break
+
+
+def _simpler(schedule: AbstractSchedule | None, *, zero: bool) -> Iterator[Array]:
+    """Simpler matrices in place of constant ones, the simplest first."""
+    if not isinstance(schedule, Constant):
+        return
+    M = schedule.value
+    eye = jnp.broadcast_to(jnp.eye(M.shape[-1], dtype=M.dtype), M.shape)
+    multiple = jnp.trace(M, axis1=-2, axis2=-1)[..., None, None] / M.shape[-1] * eye
+    simpler = [0 * M, multiple, M * eye, (M + jnp.swapaxes(M, -1, -2)) / 2]
+    for candidate in simpler[0 if zero else 2 :]:
+        if np.array_equal(candidate, M):
+            return
+        yield candidate
+
+
+def _drop(found: _Found) -> None:
+    """Tokens, then dimensions, for as long as that goes."""
+    smaller = True
+    while smaller and found.y0.shape[0] > 2:
+        tokens = range(found.y0.shape[0])
+        keep = [[k for k in tokens if k != i] for i in tokens]
+        smaller = any(found.take(found.field, found.y0[np.asarray(k)]) for k in keep)
+    while found.y0.shape[1] > 2 and isinstance(found.field.manifold, Sphere):
+        field, y0 = _flat(found)
+        if field is None or not found.take(field, y0):
+            return
+
+
+def _flat(found: _Found) -> tuple[AttentionField | None, Any]:
+    """The field and start in the subspace where most of the tokens are, start and limit together."""
+    field, y0 = found.field, found.y0
+    plain = all(s is None or isinstance(s, Constant) for s in (field.P, field.U))
+    if not plain or field.tokens is not None:
+        return None, y0
+    end = found.evidence.equilibrium
+    rows = y0 if end is None else jnp.concatenate([y0, 4 * end])
+    B = np.linalg.svd(np.asarray(rows), full_matrices=False)[2][: y0.shape[1] - 1]
+    P: Any = _compressed(field.P, B)
+    smaller = AttentionField(
+        Sphere(y0.shape[1] - 1), P=P, U=_compressed(field.U, B),
+        mask=field.mask, kernel=field.kernel, scale=field.scale,
+    )  # fmt: skip
+    return smaller, y0 @ jnp.asarray(B.T)
+
+
+def _compressed(schedule: Any, B: np.ndarray) -> Array | None:
+    """B M B', symmetric where M is."""
+    if schedule is None:
+        return None
+    M = np.asarray(schedule.value)
+    small = B @ M @ B.T
+    symmetric = np.array_equal(M, np.swapaxes(M, -1, -2))
+    return jnp.asarray((small + np.swapaxes(small, -1, -2)) / 2 if symmetric else small)
+
+
+def _reshoot(found: _Found) -> tuple[Case, Evidence]:
+    """Simpler scores and short decimals for all tokens but the last, which is shot anew: it has every digit."""
+    claim = found.claim
+    assert claim.shoot is not None
+    P = getattr(found.field.P, "value", None)
+    if P is not None:
+        for scores in (0 * P, *(jnp.round(P, digits) for digits in range(_DIGITS))):
+            field = eqx.tree_at(lambda f: f.P, found.field, Constant(scores))
+            if _shot(found, field, found.y0):
+                break
+    for digits in range(_DIGITS):
+        y0 = jnp.round(found.y0, digits)
+        if np.all(np.any(np.asarray(y0[:-1]) != 0, axis=1)) and _shot(found, found.field, y0):
+            # The rows as they are read: short, and put on the manifold then.
+            rows = jnp.concatenate([y0[:-1], found.y0[-1:]])
+            break
+    else:
+        rows = found.y0
+    case = case_of(found.field, rows, title=claim.statement, t1=found.evidence.time)
+    _read(found, case)
+    return case, found.evidence
+
+
+def _shot(found: _Found, field: Any, y0: Any) -> bool:
+    """Whether a field and a start whose last token is shot anew are as good."""
+    assert found.claim.shoot is not None
+    try:
+        return found.take(field, found.claim.shoot(field, field.manifold.project(y0)))
+    except ValueError:
+        return False
+
+
+def _round(found: _Found) -> tuple[Case, Evidence]:
+    """The case with the fewest decimals, and what it is worth."""
+    case = case_of(found.field, found.y0, title=found.claim.statement, t1=found.evidence.time)
+    for digits in range(_DIGITS):
+        if _read(found, shorter := shortened(case, digits)):
+            case = shorter
+            break
+    else:  # every digit
+        if not _read(found, case):
+            return case, found.evidence
+        digits = _DIGITS
+    for part in _PARTS:
+        for fewer in range(digits):
+            if _read(found, shorter := shortened(case, fewer, part)):
+                case = shorter
+                break
+    return replace(case, time=replace(case.time, t1=found.evidence.time)), found.evidence
+
+
+def _read(found: _Found, case: Case) -> bool:
+    """Whether the field and start that a case is read as are as good."""
+    try:
+        field, y0, _ = case.build()
+    except (ValueError, RuntimeError):
+        return False
+    return found.take(field, y0)

@@ -1,0 +1,74 @@
+"""Kinds of arguments, known now and without JAX: each is refused in the same words wherever it is one."""
+
+import math
+import operator
+from typing import TypeVar
+
+import numpy as np
+
+_T = TypeVar("_T")
+
+
+def numbers(name: str, value) -> np.ndarray:
+    """`value` as float64 of NumPy, refused where it holds no real numbers; NaN passes."""
+    wrong = f"`{name}` must be a number, or an array of them; got {shown(value)}."
+    try:
+        array = np.asarray(value)
+        if array.dtype == object and isinstance(value, int):  # beyond 64 bits
+            return np.asarray(value, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(wrong) from error
+    if array.dtype.kind not in "fiu":
+        raise ValueError(wrong)
+    return array.astype(np.float64)
+
+
+def number(name: str, value, *, above: float = -math.inf, least: float = -math.inf) -> float:
+    """`value` as one finite number, of `least` or more and larger than `above`."""
+    array = numbers(name, value)
+    if array.ndim == 0 and np.isfinite(array) and array > above and array >= least:
+        return float(array)
+    kind = {(0.0, -math.inf): "a positive number", (-math.inf, 0.0): "a number, zero or more"}
+    what = kind.get((above, least), "a finite number")
+    raise ValueError(f"`{name}` must be {what}; got {shown(value)}.")
+
+
+def whole(name: str, value, *, least: int = 1, most: int = 2**31 - 1) -> int:
+    """`value` as a whole number from `least` to `most`."""
+    known = not isinstance(value, bool | np.bool_) and hasattr(value, "__index__")
+    try:
+        number = operator.index(value) if known else None  # pyright: ignore[reportArgumentType]
+    except TypeError:  # an array, which has the method and not the number
+        number = None
+    if number is None or not least <= number <= most:
+        kind = "a positive integer" if least == 1 else f"an integer, {least} or more"
+        bound = "" if most == 2**31 - 1 and (number or 0) <= most else f" and at most {most}"
+        raise ValueError(f"`{name}` must be {kind}{bound}; got {shown(value)}.")
+    return number
+
+
+def boolean(name: str, value) -> bool:
+    """`value` if it is True or False: a word such as "no" is true to Python, and would be taken so."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise ValueError(f"`{name}` must be True or False; got {shown(value)}.")
+
+
+def instance(name: str, value: _T, kind, what: str) -> _T:
+    """`value` if it is of that `kind`; `what` says in words what is allowed."""
+    if not isinstance(value, kind):
+        raise ValueError(f"`{name}` must be {what}; got {shown(value)}.")
+    return value
+
+
+def shown(value) -> str:
+    """What was got, in a few printable words: never an array's entries, nor a control character."""
+    if isinstance(value, str | int | float | complex | bool | np.generic | None.__class__):
+        try:
+            text = repr(value)
+        except ValueError:  # an integer of thousands of digits
+            return "an integer of very many digits"
+        return text if len(text) <= 60 else f"{text[:57]}..."
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"an array of {value.dtype}, shape {value.shape}"
+    return type(value).__name__

@@ -1,0 +1,6 @@
+"""The flow near a state: its Jacobian, equilibria, spectra, and branches of equilibria."""
+
+from ._continuation import Branch as Branch, Crossing as Crossing, continuation as continuation
+from ._equilibrium import Equilibrium as Equilibrium, equilibrium as equilibrium
+from ._jacobian import chart as chart, jacobian as jacobian, tangent_basis as tangent_basis
+from ._spectrum import Spectrum as Spectrum, spectrum as spectrum

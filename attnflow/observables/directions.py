@@ -1,0 +1,67 @@
+"""Tokens as directions: unit vectors, in the Euclidean product or in a manifold's."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..core.checks import check, floating, instance
+from ..core.eager import one_program
+from ..geometry import AbstractManifold, moderate
+
+
+def as_tokens(y) -> Float[Array, "tokens dim"]:
+    """`y` as a (tokens, dim) array; else a `ValueError`."""
+    y = floating("y", y)
+    if y.ndim != 2 or 0 in y.shape:
+        raise ValueError(
+            "`y` must have shape (tokens, dim), both at least 1; "
+            f"got {y.shape}. Map over other axes with jax.vmap."
+        )
+    return y
+
+
+def directions(
+    y: Float[Array, "tokens dim"], manifold: AbstractManifold | None = None
+) -> Float[Array, "tokens dim"]:
+    r"""Unit vectors whose dot products are $\langle y_i, y_j\rangle_W / (|y_i|_W |y_j|_W)$.
+
+    Without a manifold $W = I$. With one the tokens are whitened first, so that everything after is
+    Euclidean. A zero token gives NaN.
+    """
+    x = as_tokens(y)
+    if manifold is not None:
+        manifold = instance("manifold", manifold, AbstractManifold, "None or a manifold")
+        if x.shape[1] != manifold.dim:
+            raise ValueError(
+                f"`y` must have shape (tokens, {manifold.dim}) on this manifold; got {x.shape}."
+            )
+    return _unit(x, manifold)
+
+
+@one_program
+def _unit(x: Array, manifold: AbstractManifold | None) -> Array:
+    if manifold is not None:
+        x = manifold.whiten(x)
+    x, _ = moderate(x)
+    return x / jnp.linalg.norm(x, axis=1, keepdims=True)
+
+
+def as_weights(weights, y: Array) -> Float[Array, " tokens"]:
+    """Token masses as non-negative numbers that sum to one."""
+    weights = floating("weights", weights).astype(y.dtype)
+    if weights.shape != y.shape[:1]:
+        raise ValueError(f"`weights` must have shape ({y.shape[0]},); got {weights.shape}.")
+    message = "`weights` must be zero or more with a positive sum; got others."
+    weights = check(weights, _no_masses, message)
+    return weights / jnp.sum(weights)
+
+
+def _no_masses(weights: Any) -> Any:
+    total = weights.sum()
+    return ~((weights >= 0).all() & (total > 0) & (total < jnp.inf))
+
+
+def present(y: Array, weights: Array) -> Array:
+    """The tokens, those without weight replaced by the first with some: padding may be zero."""
+    return jnp.where((weights > 0)[:, None], y, y[jnp.argmax(weights > 0)][None])

@@ -1,0 +1,177 @@
+r"""Contraction to a common eigenvector: Theorem 4.5 for any mask, any heads and any P(t), under one condition on U.
+
+**Theorem.** Eq. (6) on the sphere, softmax rows (masses allowed), a positive scale $s$, each token attending to
+somebody, $P_\eta(t)$ measurable and locally bounded. Let a unit vector $v$ and numbers
+$\lambda_\eta > \mu_\eta \geq 0$ satisfy
+
+$$ U_\eta v = U_\eta^\top v = \lambda_\eta v, \qquad |U_\eta w| \leq \mu_\eta |w| \text{ for } w \perp v. $$
+
+From every start with $v^\top y_i > 0$ for all $i$, $M = \max_i \tan\angle(y_i, v)$ satisfies
+
+$$ M(t) \leq e^{-\Gamma (t - t_0)} M(t_0), \qquad \Gamma = s \sum_\eta (\lambda_\eta - \mu_\eta), $$
+
+so that all tokens converge to $v$, exponentially. (With $v^\top y_i < 0$ for all $i$: to $-v$.)
+
+**Proof.** Let $c_i = v^\top y_i$, $A_i = \sum_\eta\sum_j a^\eta_{ij} U_\eta y_j$ and, as long as $c_i > 0$,
+$z_i = y_i / c_i = v + w_i$ with $w_i \perp v$. From $\dot y_i = A_i - (y_i^\top A_i)\,y_i$ the term along $y_i$
+drops out of $z_i$:
+
+$$ \dot z_i = \frac{A_i}{c_i} - \frac{v^\top A_i}{c_i}\,z_i
+   = \sum_\eta\sum_j a^\eta_{ij}\,\frac{c_j}{c_i}\,(U_\eta z_j - \lambda_\eta z_i), $$
+
+by $v^\top U_\eta = \lambda_\eta v^\top$; and with $U_\eta v = \lambda_\eta v$
+
+$$ \dot w_i = \sum_\eta\sum_j a^\eta_{ij}\,\frac{c_j}{c_i}\,(U_\eta w_j - \lambda_\eta w_i), \qquad
+   U_\eta w_j \perp v. $$
+
+Here $|w_i| = \tan\angle(y_i, v)$ and $c_i = (1 + |w_i|^2)^{-1/2}$. For a token with $|w_i| = M > 0$,
+$c_i$ is the least of all $c_j$, so that $c_j / c_i \geq 1$, and
+
+$$ \frac{d}{dt}|w_i| \leq \sum_\eta\sum_j a^\eta_{ij}\,\frac{c_j}{c_i}\,(\mu_\eta |w_j| - \lambda_\eta M)
+   \leq -\sum_\eta (\lambda_\eta - \mu_\eta) M \sum_j a^\eta_{ij} = -\Gamma M. $$
+
+$M$ is the largest of finitely many absolutely continuous functions, and so is absolutely continuous with
+$\dot M \leq -\Gamma M$ almost everywhere. It is bounded, hence no $c_i$ reaches zero, and the bound holds for
+all times (Grönwall). ∎
+
+The condition is sharp: with an eigenvalue $-\mu$, $\mu > \lambda$, on the complement of $v$ there are certified
+counterexamples (the claim "symmetric U, full"). For $U_\eta = I$ it gives nothing, $\lambda = \mu$: see Theorem 3.2.
+"""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Real
+
+from ..model.facts import attention_of
+from ..schedules.ranges import finite
+from ._hypotheses import (
+    cap,
+    moving,
+    no_drift,
+    on_their_side,
+    positive_scale,
+    post,
+    softmax,
+    sphere,
+)
+from ._hypothesis import Answer, Plain, condition
+from ._parameters import Top, constant_values, simple_top, top
+from ._quantities import Height, Quantity
+from ._setting import Setting
+from ._verdict import Prediction, Verdict, judge, nothing
+
+_NAME = "Contraction to a common eigenvector (Theorem 4.5 for any mask and heads)"
+
+
+class WidestTangent(eqx.Module):
+    r"""$e^{\text{rate}(t - t_0)} \max_i \tan\angle(y_i, v)$: with the theorem's rate it never rises."""
+
+    v: Float[Array, " dim"]
+    rate: float = 0.0
+    t0: float = 0.0
+
+    def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
+        v = self.v.astype(y.dtype)
+        along = y @ v
+        across = jnp.linalg.norm(y - along[:, None] * v[None, :], axis=1)
+        grown = jnp.exp(jnp.asarray(self.rate * (t - self.t0), y.dtype))
+        return jnp.max(across / along) * grown
+
+
+def contraction(s: Setting, assume: tuple[str, ...]) -> Verdict:
+    """Any mask, heads and P(t); one v that every U keeps, and all else in U smaller."""
+    hypotheses = [
+        softmax(s),
+        post(s),
+        moving(s),
+        no_drift(s),
+        positive_scale(s),
+        somebody(s),
+        sphere(s),
+        finite_scores(s),
+        constant_values(s),
+    ]
+    if any(h.holds is False for h in hypotheses):
+        return judge(_NAME, hypotheses, nothing, assume)
+    leading = top(s.U_sum, s.unit(s.field.U))
+    gaps, off = _common(s, leading)
+    hypotheses += [simple_top(leading), common_vector(s, leading, off), smaller_across(s, gaps)]
+    v = leading.vector
+    if all(h.holds is True for h in hypotheses[-3:]):
+        hypotheses.append(cap(s, leading))
+        v = on_their_side(s, leading)
+
+    def predict() -> Prediction:
+        axis, rate = jnp.asarray(v), float(s.field.scale) * float(gaps.sum())
+        soon = s.t0 + np.log(10.0) / rate  # later M may be as small as the run's own errors
+        return Prediction(
+            f"consensus at v, which every U keeps; tan of the widest angle to v falls as exp(-{rate:.4g} t) "
+            "at least, from the start on",
+            limit=v,
+            v=v,
+            basin="every start with v'y_i > 0 for all i",
+            rate=rate,
+            quantities=(
+                Quantity("tan of the widest angle to v", WidestTangent(axis), "falls"),
+                Quantity(
+                    "the same times exp(rate t)",
+                    WidestTangent(axis, rate, s.t0),
+                    "falls",
+                    until=soon,
+                ),
+                Quantity("least v'y", Height(axis), "above"),
+            ),
+        )
+
+    return judge(_NAME, hypotheses, predict, assume)
+
+
+@condition("somebody", "each token attends to somebody")
+def somebody(s: Setting) -> Answer:
+    """In each head."""
+    sees = attention_of(s.field, s.tokens)[0].any(axis=-1)
+    if sees.all():
+        return True, Plain("all do")
+    return False, f"token {int(np.argwhere(~sees)[0][-1])} attends to nobody"
+
+
+@condition("P finite")
+def finite_scores(s: Setting) -> Answer:
+    """P holds no number that is not finite."""
+    good = finite(s.field.P)
+    return good, Plain("by its numbers" if good else "P holds a number that is not finite")
+
+
+def _common(s: Setting, leading: Top) -> tuple[np.ndarray, np.ndarray]:
+    """Lambda less mu of each head, and by how much v is no left and right eigenvector of its U."""
+    v, U = leading.vector, np.broadcast_to(s.U, (s.field.heads, s.dim, s.dim))
+    values = U @ v @ v
+    off = np.maximum(
+        np.linalg.norm(U @ v - values[:, None] * v, axis=1),
+        np.linalg.norm(np.swapaxes(U, 1, 2) @ v - values[:, None] * v, axis=1),
+    )
+    others = np.eye(s.dim) - np.outer(v, v)
+    return values - np.linalg.norm(others @ U @ others, ord=2, axis=(1, 2)), off
+
+
+@condition("v left and right of every U", "v a left and right eigenvector of every U")
+def common_vector(s: Setting, leading: Top, off: np.ndarray) -> Answer:
+    """The top v of the sum is a left and right eigenvector of every U."""
+    size = max(np.abs(s.U).max(), 1e-300)
+    slack = 8 * s.rounding(s.field.U) * size * (1 + size / max(leading.gap, 1e-300))
+    k = int(np.argmax(off))
+    if off[k] <= slack:
+        return True, Plain("it is, to rounding")
+    return False, (
+        f"the top v of their sum is no left and right eigenvector of head {k}'s U, off by {off[k]:.3g}"
+    )
+
+
+@condition("U smaller across v", "|U across v| < lambda in every head")
+def smaller_across(s: Setting, gaps: np.ndarray) -> Answer:
+    """Every U is smaller across v than along it."""
+    k = int(np.argmin(gaps))
+    good = bool(gaps[k] > 8 * s.rounding(s.field.U) * max(np.abs(s.U).max(), 1e-300))
+    words = "lambda less |U across v| is" if good else f"in head {k} lambda less |U across v| is"
+    return good, f"{words} {gaps[k]:.4g}"
