@@ -22,7 +22,8 @@ IDS = {
     "one U", "v of every U", "v top of every U", "top simple", "top double", "lambda > 0", "lambda < 0",
     "sum of U zero", "sum U symmetric", "top real, simple, positive", "top of U(t) simple, positive",
     "U slowly varying", "known tail", "one cosine", "separate caps", "two tokens", "leader simple",
-    "part along the leader", "sum U = aI + bJ",
+    "part along the leader", "sum U = aI + bJ", "somebody", "P finite", "v left and right of every U",
+    "U smaller across v", "one top eigenvector", "beta in a certificate's range",
 }  # fmt: skip
 
 
