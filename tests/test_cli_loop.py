@@ -9,7 +9,7 @@ import attnflow as af
 from attnflow.cli import main
 from attnflow.cli._loop import _lines
 from attnflow.language import Architecture
-from tests.systems import gpt_checkpoint
+from tests.systems import family_checkpoint
 
 SMALL = Architecture("gpt2", 50257, 256, 32, 2, 4, 64)
 
@@ -62,7 +62,7 @@ def test_the_seed_is_that_of_the_weights(capsys, tiny):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--model", "gpt9"], "must be a folder or one of gpt2"),
+        (["--model", "gpt9"], "must be a folder, a GGUF file or one of gpt2"),
         (["--model", "gpt2", "--weights", "trained", "--passes", 1], "needs a model with weights"),
         (["--model", "gpt2", "--weights", "other"], "--weights"),
         (["--model", "gpt2", "--passes", 0], "--passes"),
@@ -130,10 +130,19 @@ def test_form_feeds_and_separators_are_part_of_a_prompt(tmp_path):
     assert _lines(path) == inside
 
 
-def test_a_vocabulary_of_one_s_own_is_named_with_what_to_do(capsys, tmp_path):
-    config, _ = gpt_checkpoint("gpt2", "vocabulary")
+@pytest.mark.parametrize("family", ["bert", "qwen3"])
+def test_random_ids_come_from_the_model_s_own_vocabulary(capsys, tmp_path, family):
+    config, _ = family_checkpoint(family, "cli")
     (tmp_path / "config.json").write_text(json.dumps(dict(config)))
-    for words in (["--weights", "fixed"], ["--weights", "redrawn", "--prompts", 2]):
-        said = refused(capsys, "--model", tmp_path, *words, "--length", 4, "--passes", 1)
-        assert f"has a vocabulary of its own, {config['vocab_size']} ids" in said
-        assert "give prompts for it by --texts" in said
+    words = ["--weights", "fixed", "--prompts", 2, "--length", 4, "--passes", 1]
+    status, out, _ = program(capsys, "--model", tmp_path, *words)
+    assert status == 0
+    assert f"{family}: 4 layers of 4 heads" in out
+    ids = af.language.random_prompts(af.language.read_config(tmp_path), 20)
+    assert ids.max() == config["vocab_size"] - 1
+
+
+def test_random_ids_of_gpt2_are_the_paper_s():
+    for name in ("gpt2", "gpt-neo-125M"):
+        ids = af.language.random_prompts(af.language.architecture(name), 2, 30)
+        np.testing.assert_array_equal(ids, af.language.paper_prompts(2)[:, :30])

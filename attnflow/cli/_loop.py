@@ -1,4 +1,4 @@
-"""`attnflow loop`: a GPT-2 or GPT-Neo whose output enters it again, and how far apart its tokens are."""
+"""`attnflow loop`: a transformer whose output enters it again, and how far apart its tokens are."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -32,9 +32,9 @@ def loop(
     """Send prompts through a transformer again and again, and measure how far apart its tokens are.
 
     After every block of every pass E is the mean of 1 - cos between token 1 and the others (the
-    paper's eq. 9). Prompts are the paper's: ids drawn at random, 200 to a prompt. Figures 9 and 10
-    are `--weights fixed` and `--weights redrawn`, which need no file; Figures 7 and 8 need the
-    folders of the trained models.
+    paper's eq. 9). Prompts are the paper's: ids drawn at random, 200 to a prompt, from the model's
+    own vocabulary. Figures 9 and 10 are `--weights fixed` and `--weights redrawn`, which need no file;
+    Figures 7 and 8 need the folders of the trained models.
 
     With --out every pass is kept: the same command goes on where an earlier one was stopped or
     killed, and ends with the same numbers; more --passes can be asked for later.
@@ -44,15 +44,19 @@ def loop(
     - `attnflow loop --model gpt2 --prompts 2 --passes 3 --no-feed-forward`
     - `attnflow loop --model gpt2-xl --weights fixed --no-feed-forward --prompts 100 --passes 20 --out xl`
     - `attnflow loop --model folder/of/gpt2-xl --control no-values --out values`
+    - `attnflow loop --model SmolLM2-135M.gguf --prompts 3 --length 48 --passes 60`
+    - `attnflow loop --model bert-base --prompts 4 --passes 5`
 
     Parameters
     ----------
     model
-        The folder of a Hugging Face model (config.json, model.safetensors), or a size for random
-        weights: gpt2, gpt2-medium, gpt2-large, gpt2-xl, gpt-neo-125M, gpt-neo-1.3B, gpt-neo-2.7B.
+        The folder of a Hugging Face model (config.json, model.safetensors) of GPT-2, GPT-Neo, GPT-NeoX,
+        Llama, Mistral, Qwen2, Qwen3, Gemma 3, BERT, DistilBERT or ALBERT; a GGUF file; or a size for
+        random weights, such as gpt2-xl, gpt-neo-2.7B, llama-2-7b, mistral-7b, qwen3-0.6b,
+        gemma-3-270m, pythia-160m, bert-base, albert-base-v2 (a wrong name lists all).
     weights
         The model's own (trained), random ones (fixed), or random ones drawn anew before each pass
-        (redrawn). A folder's are trained unless told otherwise, a size's fixed.
+        (redrawn). A folder's or file's are trained unless told otherwise, a size's fixed.
     feed_forward
         With --no-feed-forward blocks are attention alone.
     control
@@ -88,23 +92,24 @@ def loop(
     from .. import language
 
     folder = Path(model)
-    if not folder.is_dir() and model not in language.SIZES:
+    file = language.is_gguf(folder)
+    if not (folder.is_dir() or file or model in language.SIZES):
         raise ValueError(
-            f"--model must be a folder or one of {', '.join(language.SIZES)}; got {model!r}."
+            f"--model must be a folder, a GGUF file or one of {', '.join(language.SIZES)}; got {model!r}."
         )
     if texts is not None and not folder.is_dir():
         raise ValueError("--texts needs the tokenizer of a model's folder: give one as --model.")
-    trained = folder.is_dir() and weights in (None, "trained")
+    trained = (folder.is_dir() or file) and weights in (None, "trained")
     try:
         if trained:
             source: Any = language.load(folder, dtype=dtype, feed_forward=feed_forward)
+            architecture = source.architecture
         else:
-            source = (
-                language.read_config(folder) if folder.is_dir() else language.architecture(model)
-            )
+            there = folder.is_dir() or file
+            source = language.read_config(folder) if there else language.architecture(model)
+            architecture = source
         if texts is None:
-            ids: Any = language.paper_prompts(prompts, max(length, 200))[:, :length]
-            _check_vocabulary(model, getattr(source, "architecture", source), int(ids.max()))
+            ids: Any = language.random_prompts(architecture, prompts, length)
         else:
             ids = _encoded(folder, texts, length)
         run = language.looped(
@@ -130,14 +135,6 @@ def loop(
         for path in _write(out, run):
             print(f"wrote {printable(path)}")
     return 0
-
-
-def _check_vocabulary(model: str, architecture: Any, most: int) -> None:
-    if most >= architecture.vocabulary:
-        raise ValueError(
-            f"--model {model} has a vocabulary of its own, {architecture.vocabulary} ids, and the paper's "
-            f"prompts are of GPT-2's, 50257 (here up to {most}): give prompts for it by --texts."
-        )
 
 
 def _left(out: Path | None) -> str:

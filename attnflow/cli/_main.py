@@ -15,6 +15,8 @@ from .. import __version__
 from ..core.words import printable
 from ._bench import bench
 from ._certify import certify
+from ._convert import convert
+from ._diagnose import diagnose
 from ._ensemble import ensemble
 from ._falsify import falsify
 from ._info import info
@@ -49,6 +51,8 @@ app.command(search)
 app.command(falsify)
 app.command(certify)
 app.command(loop)
+app.command(diagnose)
+app.command(convert)
 app.command(bench)
 app.command(info)
 

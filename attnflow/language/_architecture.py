@@ -1,35 +1,48 @@
-"""What kind of transformer: GPT-2 or GPT-Neo, its sizes and options, by name or from a config.json."""
+"""What kind of transformer: its family, sizes and options, by name or from a config.json."""
 
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ..core.checks import shown, whole
+from ..core.arguments import whole
 from ..core.words import loads
 from ._activations import ACTIVATIONS
+from .families import FAMILIES, Config, Family
 
-FAMILIES = ("gpt2", "gpt_neo")
+_SIZES = ("vocabulary", "positions", "dim", "layers", "heads", "inner")
+_SIZES_OR_NONE = ("key_heads", "head_width", "rotated", "embedding", "groups")
+_BIASES = ("qkv", "out", "up", "down")
 
 
 @dataclass(frozen=True)
 class Architecture:
-    r"""The sizes and options of a GPT-2 or GPT-Neo.
+    r"""The sizes and options of a transformer, beside what its family says ([`Family`][]).
 
     **Attributes:**
 
-    - `family`: `"gpt2"` or `"gpt_neo"`.
+    - `family`: `"gpt2"`, `"gpt_neo"`, `"llama"`, `"bert"`, ...: a key of `attnflow.language.FAMILIES`.
     - `vocabulary`, `positions`: numbers of token ids and of positions.
     - `dim`: $d$, the length of a token; `layers`; `heads`; `inner`: the feed-forward's width.
     - `activation`: of the feed-forward, a name of Hugging Face's.
-    - `epsilon`: added to the variance by layer normalisation.
-    - `scaled`: scores are divided by $\sqrt{d/h}$ (GPT-2's default; GPT-Neo never does).
+    - `epsilon`: added to the variance or mean square by normalisations.
+    - `scaled`: scores are divided by the root of a head's width (GPT-Neo never does).
     - `scaled_by_layer`: and by the number of the layer, from one.
     - `windows`: for each layer how many keys back a query sees, itself included; `None` for all.
     - `deviation`: of random weights.
+    - `key_heads`: heads of keys and values, which divide those of queries; `None` for as many.
+    - `head_width`: of a head, $d$ over `heads` where `None`.
+    - `score_scale`: what scores are multiplied by, in place of `scaled`.
+    - `rotary`: for each layer the base of its rotary positions; empty without.
+    - `rotated`: how many coordinates of a head are rotated; `None` for all.
+    - `parallel`: attention and feed-forward read the same tokens, $h + a(N_1 h) + f(N_2 h)$.
+    - `biases`: which of `"qkv"`, `"out"`, `"up"`, `"down"` have biases; `None`: as the family has them.
+    - `types`: rows of an embedding of token types, the first of which every token gets.
+    - `embedding`: length of a token's embedding before it is mapped to `dim`; `None` where it is `dim`.
+    - `groups`: of layers with the same weights, one after the other; `None` where each has its own.
+    - `padding`: the id whose random embedding is zero.
     """
 
     family: str
@@ -45,15 +58,43 @@ class Architecture:
     scaled_by_layer: bool = False
     windows: tuple[int | None, ...] = ()
     deviation: float = 0.02
+    key_heads: int | None = None
+    head_width: int | None = None
+    score_scale: float | None = None
+    rotary: tuple[float, ...] = ()
+    rotated: int | None = None
+    parallel: bool = False
+    biases: tuple[str, ...] | None = None
+    types: int = 0
+    embedding: int | None = None
+    groups: int | None = None
+    padding: int | None = None
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:
-            raise ValueError(f"`family` must be 'gpt2' or 'gpt_neo'; got {self.family!r}.")
-        for name in ("vocabulary", "positions", "dim", "layers", "heads", "inner"):
-            object.__setattr__(self, name, whole(name, getattr(self, name)))
-        if self.dim % self.heads:
+            known = ", ".join(map(repr, FAMILIES))
+            raise ValueError(f"`family` must be one of {known}; got {self.family!r}.")
+        for name in (*_SIZES, *_SIZES_OR_NONE):
+            value = getattr(self, name)
+            if value is None and name in _SIZES_OR_NONE:
+                continue
+            object.__setattr__(self, name, whole(name, value))
+        if self.head_width is None and self.dim % self.heads:
             raise ValueError(
                 f"`dim` must be a multiple of `heads`; got {self.dim} and {self.heads}."
+            )
+        if self.heads % self.kv_heads:
+            raise ValueError(
+                f"`heads` must be a multiple of `key_heads`; got {self.heads} and {self.key_heads}."
+            )
+        if self.layers % (self.groups or 1):
+            raise ValueError(
+                f"`layers` must be a multiple of `groups`; got {self.layers} and {self.groups}."
+            )
+        turned = self.width if self.rotated is None else self.rotated
+        if self.rotary and (turned % 2 or turned > self.width):
+            raise ValueError(
+                f"`rotated` must be even and at most {self.width}, a head's width; got {turned}."
             )
         if not isinstance(self.activation, str) or self.activation not in ACTIVATIONS:
             known = ", ".join(ACTIVATIONS)
@@ -62,6 +103,8 @@ class Architecture:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, float | int) or not value >= 0:
                 raise ValueError(f"`{name}` must be a number, zero or more; got {value!r}.")
+        if self.biases is not None and not set(self.biases) <= set(_BIASES):
+            raise ValueError(f"`biases` must be of {', '.join(_BIASES)}; got {self.biases!r}.")
         windows = tuple(self.windows)
         if all(w is None for w in windows):  # so that `dataclasses.replace` may change the layers
             windows = (None,) * self.layers
@@ -70,17 +113,36 @@ class Architecture:
                 f"`windows` must be one number or None for each of {self.layers} layers; "
                 f"got {len(windows)} of them."
             )
+        rotary = tuple(self.rotary)
+        if len(set(rotary)) == 1:
+            rotary = (rotary[0],) * self.layers
+        if len(rotary) not in (0, self.layers):
+            raise ValueError(
+                f"`rotary` must be one base for each of {self.layers} layers; got {len(rotary)}."
+            )
         object.__setattr__(self, "windows", windows)
+        object.__setattr__(self, "rotary", rotary)
+
+    @property
+    def of(self) -> Family:
+        """The family, with all that holds for its members."""
+        return FAMILIES[self.family]
 
     @property
     def width(self) -> int:
-        """$w = d/h$, of a head."""
-        return self.dim // self.heads
+        """$w$, of a head: $d/h$ unless `head_width` says otherwise."""
+        return self.dim // self.heads if self.head_width is None else self.head_width
+
+    @property
+    def kv_heads(self) -> int:
+        """Heads of keys and values."""
+        return self.heads if self.key_heads is None else self.key_heads
 
     @property
     def scales(self) -> tuple[float, ...]:
         """What each layer multiplies $q^\\top k$ by."""
         first = self.width**-0.5 if self.scaled else 1.0
+        first = first if self.score_scale is None else self.score_scale
         return tuple(
             first / (layer + 1) if self.scaled_by_layer else first for layer in range(self.layers)
         )
@@ -88,22 +150,86 @@ class Architecture:
     @property
     def output_deviation(self) -> float:
         r"""Of the random matrices that write to the residual stream: GPT-2's over $\sqrt{2\,\text{layers}}$."""
-        if self.family == "gpt2":
+        if self.of.shrunk:
             return self.deviation / math.sqrt(2 * self.layers)
         return self.deviation
 
     @property
-    def biased(self) -> bool:
-        """Whether queries, keys and values have biases: GPT-2's have."""
-        return self.family == "gpt2"
+    def own_layers(self) -> int:
+        """Layers that have weights of their own."""
+        return self.layers if self.groups is None else self.groups
+
+    def group(self, layer: int) -> int:
+        """Whose weights a layer has."""
+        return layer * self.own_layers // self.layers
+
+    def biased(self, matrix: str) -> bool:
+        """Whether `"qkv"`, `"out"`, `"up"` or `"down"` has a bias."""
+        return matrix in (self.of.biases if self.biases is None else self.biases)
+
+    @property
+    def longest(self) -> int | None:
+        """Of a prompt: the positions of a learned embedding; `None` where positions are rotations."""
+        return self.positions if "positions" in self.of.names else None
 
     @property
     def parameters(self) -> int:
-        """How many numbers the weights are (the output embedding is the input's)."""
-        d, m = self.dim, self.inner
-        attention = 4 * d * d + d + (3 * d if self.biased else 0)
-        block = attention + 2 * d * m + m + d + 4 * d
-        return (self.vocabulary + self.positions) * d + self.layers * block + 2 * d
+        """How many numbers the weights are, without an output embedding."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of the weights by name, with the axis of layers, matrices `(in, out)`."""
+        d, m, w, e = self.dim, self.inner, self.width, self.embedding or self.dim
+        q, kv, names = self.heads * w, self.kv_heads * w, self.of.names
+        widths = {"qkv": q + 2 * kv, "out": d, "up": m, "down": d}
+        inputs = {"qkv": d, "out": q, "up": d, "down": m}
+        found: dict[str, tuple[int, ...]] = {"tokens": (self.vocabulary, e)}
+        found |= {"positions": (self.positions, e)} if "positions" in names else {}
+        found |= {"types": (self.types, e)} if self.types else {}
+        if "projection" in names:
+            found |= {"projection": (e, d), "projection_bias": (d,)}
+        for name in ("embedding_norm", "norm"):
+            if name in names:
+                found |= self._norm(name, e if name == "embedding_norm" else d)
+        n = self.own_layers
+        for name in _BIASES:
+            found[name] = (n, inputs[name], widths[name])
+            if self.biased(name):
+                found[f"{name}_bias"] = (n, widths[name])
+        if self.of.gated:
+            found["gate"] = (n, d, m)
+            if self.biased("up"):
+                found["gate_bias"] = (n, m)
+        for name in names:
+            if name in ("query_norm", "key_norm"):
+                found |= self._norm(name, n, w)
+            elif name.endswith("_norm") and name not in found and name != "embedding_norm":
+                found |= self._norm(name, n, d)
+        return found
+
+    def _norm(self, name: str, *shape: int) -> dict[str, tuple[int, ...]]:
+        return {name: shape} if self.of.rms else {name: shape, f"{name}_bias": shape}
+
+    def record(self) -> dict[str, Any]:
+        """As plain values: what stores have always held, and what differs from the defaults beside it."""
+        plain = {**vars(self), "windows": list(self.windows)}
+        defaults = {f.name: f.default for f in fields(self)}
+        late = list(defaults)[list(defaults).index("deviation") + 1 :]
+        for name in late:
+            if plain[name] == defaults[name]:
+                del plain[name]
+            elif isinstance(plain[name], tuple):
+                plain[name] = list(plain[name])
+        return plain
+
+    @staticmethod
+    def of_record(record: Mapping[str, Any]) -> "Architecture":
+        """What [`record`][attnflow.language.Architecture.record] was made of."""
+        plain: dict[str, Any] = {
+            name: tuple(x) if isinstance(x, list) else x for name, x in record.items()
+        }
+        return Architecture(**plain)
 
     def __str__(self) -> str:
         size = f"{self.parameters / 1e9:.2f} B" if self.parameters > 1e8 else f"{self.parameters:,}"
@@ -113,32 +239,16 @@ class Architecture:
         )
 
 
-def _gpt2(layers: int, dim: int, heads: int) -> Architecture:
-    return Architecture("gpt2", 50257, 1024, dim, layers, heads, 4 * dim)
-
-
-def _gpt_neo(layers: int, dim: int, heads: int) -> Architecture:
-    windows = (None, 256) * (layers // 2)
-    return Architecture(
-        "gpt_neo", 50257, 2048, dim, layers, heads, 4 * dim, scaled=False, windows=windows
-    )
-
-
 SIZES: dict[str, Architecture] = {
-    "gpt2": _gpt2(12, 768, 12),
-    "gpt2-medium": _gpt2(24, 1024, 16),
-    "gpt2-large": _gpt2(36, 1280, 20),
-    "gpt2-xl": _gpt2(48, 1600, 25),
-    "gpt-neo-125M": _gpt_neo(12, 768, 12),
-    "gpt-neo-1.3B": _gpt_neo(24, 2048, 16),
-    "gpt-neo-2.7B": _gpt_neo(32, 2560, 20),
+    name: Architecture(family.name, **entries)
+    for family in FAMILIES.values()
+    for name, entries in family.sizes.items()
 }
 """The published sizes by name."""
 
 
 def architecture(name: str) -> Architecture:
-    """The published size of that name: `"gpt2"`, `"gpt2-medium"`, `"gpt2-large"`, `"gpt2-xl"`,
-    `"gpt-neo-125M"`, `"gpt-neo-1.3B"`, `"gpt-neo-2.7B"`.
+    """The published size of that name, a key of `attnflow.language.SIZES`: `"gpt2-xl"`, `"mistral-7b"`, ...
 
     **Raises:**
 
@@ -149,14 +259,8 @@ def architecture(name: str) -> Architecture:
     return SIZES[name]
 
 
-def read_config(folder: str | PathLike) -> Architecture:
-    """The architecture that a Hugging Face folder's `config.json` describes.
-
-    **Raises:**
-
-    `ValueError` naming the file and the entry: no config, one that is not JSON, an architecture
-    other than GPT-2 and GPT-Neo, an unknown activation, cross attention, sizes that do not fit.
-    """
+def config_of(folder: str | PathLike) -> Architecture:
+    """The architecture that a Hugging Face folder's `config.json` describes."""
     path = Path(folder) / "config.json"
     if not Path(folder).is_dir():
         raise ValueError(f"`folder` must be a folder with a config.json; {folder} is none.")
@@ -178,97 +282,10 @@ def read_config(folder: str | PathLike) -> Architecture:
 
 def from_config(config: Mapping[str, Any]) -> Architecture:
     """The architecture of a Hugging Face configuration, its defaults filled in as they are there."""
-    family = config.get("model_type")
-    if family == "gpt2":
-        return _from_gpt2(config)
-    if family == "gpt_neo":
-        return _from_gpt_neo(config)
-    raise ValueError(f"'model_type' must be 'gpt2' or 'gpt_neo'; got {family!r}.")
-
-
-def _get(config: Mapping[str, Any], default: Any, *names: str) -> Any:
-    """The first of the names that is there and not null: they are aliases."""
-    return next((config[name] for name in names if config.get(name) is not None), default)
-
-
-def _size(config: Mapping[str, Any], default: Any, *names: str) -> int:
-    """`_get` of a whole number, one or more."""
-    value = _get(config, default, *names)
-    return whole(next((n for n in names if config.get(n) is not None), names[0]), value)
-
-
-def _shared(config: Mapping[str, Any], dim: int, heads: int) -> dict[str, Any]:
-    if dim % heads:
-        raise ValueError(
-            "'num_attention_heads' (n_head, num_heads) must divide 'hidden_size' (n_embd); "
-            f"got {heads} and {dim}."
-        )
-    return {
-        "dim": dim,
-        "heads": heads,
-        "vocabulary": _size(config, 50257, "vocab_size"),
-        "activation": _get(config, "gelu_new", "activation_function"),
-        "epsilon": _get(config, 1e-5, "layer_norm_epsilon"),
-        "deviation": _get(config, 0.02, "initializer_range"),
-    }
-
-
-def _from_gpt2(config: Mapping[str, Any]) -> Architecture:
-    if config.get("add_cross_attention"):
-        raise ValueError("'add_cross_attention' must be false: there is nothing to attend to.")
-    dim = _size(config, 768, "n_embd", "hidden_size")
-    return Architecture(
-        family="gpt2",
-        positions=_size(config, 1024, "n_positions", "max_position_embeddings"),
-        layers=_size(config, 12, "n_layer", "num_hidden_layers"),
-        inner=_size(config, 4 * dim, "n_inner"),
-        scaled=bool(_get(config, True, "scale_attn_weights")),
-        scaled_by_layer=bool(_get(config, False, "scale_attn_by_inverse_layer_idx")),
-        **_shared(config, dim, _size(config, 12, "n_head", "num_attention_heads")),
-    )
-
-
-def _from_gpt_neo(config: Mapping[str, Any]) -> Architecture:
-    dim = _size(config, 2048, "hidden_size")
-    layers = _size(config, 24, "num_layers", "num_hidden_layers")
-    return Architecture(
-        family="gpt_neo",
-        positions=_size(config, 2048, "max_position_embeddings"),
-        layers=layers,
-        inner=_size(config, 4 * dim, "intermediate_size"),
-        scaled=False,
-        windows=_windows(config, layers, _size(config, 256, "window_size")),
-        **_shared(config, dim, _size(config, 16, "num_heads", "num_attention_heads")),
-    )
-
-
-_MOST_LAYERS = 10**5
-
-
-def _windows(config: Mapping[str, Any], layers: int, window: int) -> tuple[int | None, ...]:
-    """`attention_types`, `[[["global", "local"], 12]]`, laid out by layer."""
-    types = _get(config, [[["global", "local"], 12]], "attention_types")
-    laid_out = config.get("attention_layers") if config.get("attention_types") is None else None
-    try:
-        most = sum(len(pattern) * max(times, 0) for pattern, times in types)
-        if laid_out is None and most > _MOST_LAYERS:
-            raise ValueError(f"'attention_types' must be of fewer layers; got {shown(most)}.")
-    except (TypeError, ValueError) as error:
-        if str(error).startswith("'attention_types'"):
-            raise
-    try:
-        kinds = [kind for pattern, times in types for _ in range(times) for kind in pattern]
-        kinds = kinds if laid_out is None else list(laid_out)
-    except (TypeError, ValueError):
-        raise ValueError(
-            "'attention_types' must be pairs of a list of kinds and a number; "
-            f"got {json.dumps(types)}."
-        ) from None
-    unknown = next((kind for kind in kinds if kind not in ("global", "local")), None)
-    if unknown is not None:
-        raise ValueError(f"'attention_types' must name 'global' and 'local'; got {unknown!r}.")
-    if len(kinds) != layers:
-        raise ValueError(
-            f"'attention_types' must cover the {layers} layers of 'num_layers'; got {len(kinds)}."
-        )
-    return tuple(None if kind == "global" else window for kind in kinds)
+    name, inner = config.get("model_type"), config.get("text_config")
+    if isinstance(inner, Mapping) and inner.get("model_type") in FAMILIES:
+        return from_config(inner)  # of a model that sees pictures too
+    if not isinstance(name, str) or name not in FAMILIES:
+        known = ", ".join(map(repr, FAMILIES))
+        raise ValueError(f"'model_type' must be one of {known}; got {name!r}.")
+    return Architecture(name, **FAMILIES[name].entries(Config(config)))

@@ -14,15 +14,17 @@ from ..model import AttentionField
 from ..observables import misalignment
 from ._comparison import Comparison
 from ._field import as_layers, directions, nonzero_biases
-from ._heads import as_radius, centred
-from ._model import GPT, by_layer, through, without_feed_forward
+from ._heads import as_radius, in_plane
+from ._layer import by_layer, own_block, scanned, through
+from ._model import Transformer, final
+from ._modules import without_feed_forward
 from ._prompts import as_ids
 
 _SEEN = 1e-6  # relative differences below this are not worth a sentence in float32 or float64
 
 
 def compare(
-    model: GPT,
+    model: Transformer,
     token_ids: Int[ArrayLike, "..."] | Sequence[Sequence[int]],
     *,
     passes: int = 1,
@@ -38,7 +40,7 @@ def compare(
 
     **Arguments:**
 
-    - `model`: a [`GPT`][].
+    - `model`: a [`Transformer`][].
     - `token_ids`: prompts, `(prompts, length)`.
     - `passes`: how often the layers are gone through.
     - `feed_forward`: with it in the network, and in eq. (1) as in the poster's block; eq. (6) has none.
@@ -79,7 +81,7 @@ def compare(
         seen = _network(eqx.tree_at(lambda m: m.blocks, model, blocks), h, passes)
     network = {name: np.asarray(value) for name, value in seen.items()}
     discrete, continuous, tilt = [], [], 0.0
-    for y0 in directions(h):
+    for y0 in directions(arch, h):
         discrete.append(np.asarray(iterate(layers, y0, depth=depth, observe=misalignment).ys))
         ts = jnp.arange(depth + 1, dtype=y0.dtype)
         sol = simulate(field, y0, t1=ts[-1], ts=ts, observe=misalignment)
@@ -91,6 +93,8 @@ def compare(
         "eq. (1)": np.stack(discrete),
         "eq. (6)": np.stack(continuous),
     }
+    if arch.of.rms:  # which take no mean off: the same curve again
+        del E["network, centred"]
     said = [
         *_of_the_network(model, network, radius, passes),
         *_of_biases(model, field, biases, feed_forward),
@@ -109,12 +113,12 @@ def compare(
 
 
 @eqx.filter_jit
-def _network(model: GPT, h: Array, passes: int) -> dict[str, Array]:
+def _network(model: Transformer, h: Array, passes: int) -> dict[str, Array]:
     """What the residual stream does, by prompt: at the embedding and after every block; before every block."""
     arch = model.architecture
 
     def after(h: Array) -> dict[str, Array]:
-        inside = centred(h)
+        inside = in_plane(arch, h)
         size = jnp.linalg.norm(inside, axis=-1)
         along = jnp.abs(jnp.mean(h, axis=-1)) * arch.dim**0.5
         return {
@@ -125,14 +129,15 @@ def _network(model: GPT, h: Array, passes: int) -> dict[str, Array]:
         }
 
     def layer(h, x):
-        block, scale, window = x
-        size = jnp.linalg.norm(centred(h), axis=-1)
-        h = through(arch, block, scale, window, h[None])[0]
+        place, own = x
+        size = jnp.linalg.norm(in_plane(arch, h), axis=-1)
+        h = through(arch, own_block(arch, model.blocks, own, place), place, h[None])[0]
         return h, after(h) | {"least": jnp.min(size), "most": jnp.max(size)}
 
     def one_pass(h, _):
-        h, seen = jax.lax.scan(layer, h, (model.blocks, *by_layer(arch, h.dtype)))
-        return model.norm(h, arch.epsilon), seen
+        layers = (by_layer(arch, h.dtype), scanned(arch, model.blocks))
+        h, seen = jax.lax.scan(layer, h, layers)
+        return final(arch, model.norm, h), seen
 
     def prompt(h):
         seen = jax.lax.scan(one_pass, h, None, length=passes)[1]
@@ -148,7 +153,7 @@ def _network(model: GPT, h: Array, passes: int) -> dict[str, Array]:
 
 
 def _of_the_network(
-    model: GPT, seen: dict[str, np.ndarray], radius: float, passes: int
+    model: Transformer, seen: dict[str, np.ndarray], radius: float, passes: int
 ) -> list[str]:
     """What the equations leave out of the residual stream and its normalisations."""
     arch, said = model.architecture, []
@@ -167,13 +172,17 @@ def _of_the_network(
             f"what attention sees is shorter by a part of up to {shorter:.2g}"
         )
     mean = float(seen["mean"].max())
-    if mean > _SEEN:
+    if mean > _SEEN and not arch.of.rms:
         said.append(
             "tokens of the network have a mean, which is up to "
             f"{mean:.2g} of their length and enters its E; the equations' have none, nor has "
             "'network, centred'"
         )
-    gain, bias = (np.asarray(x, np.float64) for x in (model.norm.gain, model.norm.bias))
+    said += _of_the_family(model)
+    gain, bias = np.ones(1), np.zeros(1)
+    if model.norm is not None:
+        gain = np.asarray(model.norm.gain, np.float64)
+        bias = bias if model.norm.bias is None else np.asarray(model.norm.bias, np.float64)
     if passes > 1 and (np.ptp(gain) > _SEEN * np.abs(gain).max() or gain[0] < 0 or np.any(bias)):
         said.append(
             "the final normalisation, once a pass, is not in the equations: gains from "
@@ -187,7 +196,37 @@ def _of_the_network(
     return said
 
 
-def _of_biases(model: GPT, field: AttentionField, biases: str, feed_forward: bool) -> list[str]:
+def _of_the_family(model: Transformer) -> list[str]:
+    """What the family's blocks do that eqs. (1) and (6) of the paper do not have, with numbers."""
+    arch, said = model.architecture, []
+    norm = model.blocks.attention_norm
+    if arch.of.post_norm:
+        gain, bias = np.asarray(norm.gain, np.float64), np.asarray(norm.bias, np.float64)
+        said.append(
+            f"norms after attention have gains from {gain.min():.3g} to {gain.max():.3g} and biases up "
+            f"to {np.abs(bias).max():.3g}; the equations' N has gain 1 and no bias"
+        )
+    if arch.rotary:
+        bases = ", ".join(f"{b:.4g}" for b in sorted(set(arch.rotary)))
+        said.append(
+            f"scores depend on the distance of two tokens (rotations of base {bases}): the equations "
+            "here have them, as RotaryScores; the paper's P is one matrix"
+        )
+    if arch.of.normed_scores:
+        said.append(
+            "queries and keys are normalised head by head, in the equations here too; the paper's are not"
+        )
+    if arch.of.sandwiched:
+        said.append(
+            "what attention adds is normalised before it is added, in the equations here too "
+            "(Sandwiched, epsilon 0); in the paper's eq. (6) it is not"
+        )
+    return said
+
+
+def _of_biases(
+    model: Transformer, field: AttentionField, biases: str, feed_forward: bool
+) -> list[str]:
     found = nonzero_biases(model, feed_forward)
     if not found:
         return []

@@ -101,15 +101,24 @@ class ValueBias(eqx.Module):
 
 
 class FeedForwardByLayer(eqx.Module):
-    r"""$f_l(z) = \varphi(zA_l + a_l)B_l + b_l$ of one token, for the layer that time `t` is in."""
+    r"""$f_l(z) = \varphi(zA_l + a_l)B_l + b_l$ of one token, for the layer that time `t` is in.
+
+    With a gate it is $(\varphi(zG_l + g_l) \star (zA_l + a_l))B_l + b_l$.
+    """
 
     up: AbstractSchedule
     up_bias: AbstractSchedule
     down: AbstractSchedule
     down_bias: AbstractSchedule
-    activation: str = eqx.field(static=True)
+    gate: AbstractSchedule | None = None
+    gate_bias: AbstractSchedule | None = None
+    activation: str = eqx.field(static=True, default="gelu_new")
 
     def __call__(self, t: Real[ArrayLike, ""], token: Float[Array, " dim"]) -> Float[Array, " dim"]:
         with jax.default_matmul_precision("highest"):
-            x = ACTIVATIONS[self.activation](token @ self.up(t) + self.up_bias(t))
+            x, act = token @ self.up(t) + self.up_bias(t), ACTIVATIONS[self.activation]
+            if self.gate is None or self.gate_bias is None:
+                x = act(x)
+            else:
+                x = act(token @ self.gate(t) + self.gate_bias(t)) * x
             return x @ self.down(t) + self.down_bias(t)

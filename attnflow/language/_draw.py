@@ -9,7 +9,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Int, Key
 
 from ._architecture import Architecture, architecture as named
-from ._model import GPT, Attention, Block, FeedForward, Norm
+from ._model import Transformer
+from ._modules import Attention, Block, FeedForward, Norm
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 
@@ -35,20 +36,20 @@ def as_key(key: Any) -> Array:
 
 def as_architecture(model: Any) -> Architecture:
     """A name, an architecture, or that of a model."""
-    if isinstance(model, GPT):
+    if isinstance(model, Transformer):
         return model.architecture
     if isinstance(model, Architecture):
         return model
     if isinstance(model, str):
         return named(model)
     raise ValueError(
-        f"`model` must be a GPT, an Architecture or the name of a size; got {type(model).__name__}."
+        f"`model` must be a Transformer, an Architecture or the name of a size; got {type(model).__name__}."
     )
 
 
 def random(
-    model: str | Architecture | GPT, *, key: Key[Array, ""], dtype: DTypeLike = "float32"
-) -> GPT:
+    model: str | Architecture | Transformer, *, key: Key[Array, ""], dtype: DTypeLike = "float32"
+) -> Transformer:
     r"""A model with random weights, by the law that Hugging Face initialises with.
 
     Matrices and embeddings are $N(0, \sigma^2)$ with $\sigma = 0.02$ unless the config says otherwise;
@@ -73,13 +74,34 @@ def random(
     arch, dtype, key = as_architecture(model), as_dtype(dtype), as_key(key)
     everything = jax.jit(_everything, static_argnums=(0, 2))
     tokens, positions, blocks = everything(arch, key, dtype)
-    return GPT(tokens, positions, blocks, final_norm(arch, dtype), arch)
+    types, norm, projection, bias = embedding_parts(arch, key, dtype)
+    return Transformer(
+        tokens, positions, blocks, final_norm(arch, dtype), arch, types, norm, projection, bias
+    )
 
 
-def _everything(arch: Architecture, key: Array, dtype: Any) -> tuple[Array, Array, Block]:
+def _everything(arch: Architecture, key: Array, dtype: Any) -> tuple[Array, Array | None, Block]:
     tokens = token_rows(arch, key, jnp.arange(arch.vocabulary)).astype(dtype)
-    positions = position_rows(arch, key, jnp.arange(arch.positions)).astype(dtype)
+    positions = None
+    if arch.longest is not None:
+        positions = position_rows(arch, key, jnp.arange(arch.longest)).astype(dtype)
     return tokens, positions, draw_blocks(arch, key, 0, True, dtype)
+
+
+def embedding_parts(
+    arch: Architecture, key: Array, dtype: Any
+) -> tuple[Array | None, Norm | None, Array | None, Array | None]:
+    """Random types, norm, projection and its bias of an embedding, where the family has them."""
+    types = norm = projection = bias = None
+    shapes = arch.shapes
+    if "types" in shapes:
+        types = _rows(arch, jr.fold_in(key, 3), jnp.arange(arch.types)).astype(dtype)
+    if "embedding_norm" in shapes:
+        norm = _plain_norm(arch, dtype, *shapes["embedding_norm"])
+    if "projection" in shapes:
+        drawn = jr.normal(jr.fold_in(key, 4), shapes["projection"], jnp.float32)
+        projection, bias = (arch.deviation * drawn).astype(dtype), jnp.zeros(arch.dim, dtype)
+    return types, norm, projection, bias
 
 
 def draw_blocks(
@@ -90,7 +112,7 @@ def draw_blocks(
     def one(layer):
         return draw_block(arch, key, pass_, layer, feed_forward, dtype)
 
-    return jax.lax.map(one, jnp.arange(arch.layers))
+    return jax.lax.map(one, jnp.arange(arch.own_layers))
 
 
 def draw_block(
@@ -102,35 +124,55 @@ def draw_block(
     dtype: Any,
 ) -> Block:
     """One layer's weights, which depend on the key, the pass and the layer alone."""
-    d, m = arch.dim, arch.inner
+    shapes = {name: shape[1:] for name, shape in arch.shapes.items()}
     keys = jr.split(jr.fold_in(jr.fold_in(jr.fold_in(key, 0), pass_), layer), 4)
 
-    def drawn(key, shape, deviation):
-        return (deviation * jr.normal(key, shape, jnp.float32)).astype(dtype)
+    def drawn(key, name, deviation):
+        return (deviation * jr.normal(key, shapes[name], jnp.float32)).astype(dtype)
 
-    def zeros(*shape):
-        return jnp.zeros(shape, dtype)
+    def bias(name):
+        return jnp.zeros(shapes[f"{name}_bias"], dtype) if f"{name}_bias" in shapes else None
+
+    def norm(name):
+        return _plain_norm(arch, dtype, *shapes[name]) if name in shapes else None
 
     attention = Attention(
-        drawn(keys[0], (d, 3 * d), arch.deviation),
-        zeros(3 * d) if arch.biased else None,
-        drawn(keys[1], (d, d), arch.output_deviation),
-        zeros(d),
+        drawn(keys[0], "qkv", arch.deviation),
+        bias("qkv"),
+        drawn(keys[1], "out", arch.output_deviation),
+        bias("out"),
+        norm("query_norm"),
+        norm("key_norm"),
     )
+    first = norm("attention_norm")
+    assert first is not None
     if not feed_forward:
-        return Block(_plain_norm(arch, dtype), attention, None, None)
+        return Block(first, attention, None, None, norm("attention_out_norm"), None)
+    gated = "gate" in shapes
     forward = FeedForward(
-        drawn(keys[2], (d, m), arch.deviation),
-        zeros(m),
-        drawn(keys[3], (m, d), arch.output_deviation),
-        zeros(d),
+        drawn(keys[2], "up", arch.deviation),
+        bias("up"),
+        drawn(keys[3], "down", arch.output_deviation),
+        bias("down"),
+        drawn(jr.fold_in(keys[2], 1), "gate", arch.deviation) if gated else None,
+        bias("gate"),
     )
-    return Block(_plain_norm(arch, dtype), attention, _plain_norm(arch, dtype), forward)
+    return Block(
+        first,
+        attention,
+        norm("feed_forward_norm"),
+        forward,
+        norm("attention_out_norm"),
+        norm("feed_forward_out_norm"),
+    )
 
 
 def token_rows(arch: Architecture, key: Array, ids: Array) -> Array:
     """Those rows of the token embedding, float32; each depends on its id alone."""
-    return _rows(arch, jr.fold_in(key, 1), ids)
+    rows = _rows(arch, jr.fold_in(key, 1), ids)
+    if arch.padding is None:
+        return rows
+    return jnp.where((ids == arch.padding)[..., None], jnp.zeros_like(rows), rows)
 
 
 def position_rows(arch: Architecture, key: Array, places: Array) -> Array:
@@ -139,16 +181,19 @@ def position_rows(arch: Architecture, key: Array, places: Array) -> Array:
 
 
 def _rows(arch: Architecture, key: Array, numbers: Array) -> Array:
+    size = arch.embedding or arch.dim
+
     def one(number):
-        return arch.deviation * jr.normal(jr.fold_in(key, number), (arch.dim,), jnp.float32)
+        return arch.deviation * jr.normal(jr.fold_in(key, number), (size,), jnp.float32)
 
-    return jax.vmap(one)(numbers.ravel()).reshape(*numbers.shape, arch.dim)
-
-
-def final_norm(arch: Architecture, dtype: Any) -> Norm:
-    """Gain one, bias zero."""
-    return _plain_norm(arch, dtype)
+    return jax.vmap(one)(numbers.ravel()).reshape(*numbers.shape, size)
 
 
-def _plain_norm(arch: Architecture, dtype: Any) -> Norm:
-    return Norm(jnp.ones(arch.dim, dtype), jnp.zeros(arch.dim, dtype))
+def final_norm(arch: Architecture, dtype: Any) -> Norm | None:
+    """Gain one, bias zero; `None` in families without."""
+    return _plain_norm(arch, dtype, arch.dim) if "norm" in arch.of.names else None
+
+
+def _plain_norm(arch: Architecture, dtype: Any, size: int) -> Norm:
+    bias = None if arch.of.rms else jnp.zeros(size, dtype)
+    return Norm(jnp.ones(size, dtype), bias, not arch.of.rms)

@@ -1,25 +1,30 @@
 """A model as a field: its heads Piecewise in depth, Periodic under looping, on the sphere of Remark 2.2."""
 
-from typing import Any
+from typing import Any, ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from ..core.checks import choose, is_concrete, whole
-from ..geometry import Sphere
-from ..model import AttentionField, AttentionLayers, LayerNorm
+from ..core.types import Scalar, Tokens
+from ..geometry import AbstractManifold, Sphere
+from ..model import AbstractNormalisation, AttentionField, AttentionLayers, LayerNorm
 from ..schedules import AbstractSchedule, Factored
+from ._architecture import Architecture
 from ._depth import FeedForwardByLayer, KeyBiased, ValueBias, in_depth, repeated
-from ._heads import as_radius, centred, heads
-from ._model import GPT, wide, without_feed_forward
+from ._heads import as_radius, heads, in_plane, is_plain, laid_out, read_by
+from ._model import Transformer, check_feed_forward
+from ._modules import wide, without_feed_forward
 from ._prompts import as_ids
+from ._scores import scores
 
 BIASES = ("account", "drop", "refuse")
 
 
 def as_field(
-    model: GPT,
+    model: Transformer,
     *,
     passes: int = 1,
     biases: str = "account",
@@ -36,19 +41,21 @@ def as_field(
 
     **Arguments:**
 
-    - `model`: a [`GPT`][].
+    - `model`: a [`Transformer`][].
     - `passes`: how often the layers are gone through.
     - `biases`: `"account"`: exactly, as a drift (values and output) and as [`KeyBiased`][] scores
       (queries; what a bias of keys adds is the same for all keys, and softmax drops it); `"drop"`:
       without them; `"refuse"`: an error if there are any.
     - `radius`: the length of a token in the residual stream, $\sqrt d$ unless given: see [`heads`][].
-    - `length`: tokens of the prompts that it is for. Needed for a GPT-Neo, whose local layers are
-      causal attention as long as this is no more than their window.
+    - `length`: tokens of the prompts that it is for. Needed for a GPT-Neo, Mistral or Gemma, whose local
+      layers are causal attention as long as this is no more than their window.
 
     **Returns:**
 
-    An [`AttentionField`][attnflow.AttentionField], causal, for tokens in the hyperplane
-    $\mathbf 1^\perp$: it keeps them there. (Rounding grows where values shorten tokens, as
+    An [`AttentionField`][attnflow.AttentionField], causal or (BERT) full, for tokens in the hyperplane
+    $\mathbf 1^\perp$: it keeps them there. (Tokens of RMS norms are in all of the space.) Where positions
+    rotate or queries and keys are normalised, `P` is [`RotaryScores`][]; where what attention adds is
+    normalised, the field's normalisation is [`Sandwiched`][]. (Rounding grows where values shorten tokens, as
     $e^{-\int y_i^\top A_i\,dt}$ with $A_i$ the sum before projection; [`as_layers`][] removes it.)
 
     **Raises:**
@@ -63,7 +70,12 @@ def as_field(
     """
     radius = _check(model, passes, biases, radius, length, feed_forward=False)
     found, layers = heads(model, radius=radius), model.architecture.layers
+    arch = model.architecture
     P: AbstractSchedule = Factored(in_depth(found.Q), in_depth(found.K))
+    if not is_plain(arch):
+        P = scores(model, found, radius)
+        if biases == "drop":
+            P = eqx.tree_at(lambda p: (p.query_bias, p.key_bias), P, replace_fn=_zeros)
     U = Factored(in_depth(found.O), in_depth(found.V))
     drift = None
     if biases == "account":
@@ -75,14 +87,15 @@ def as_field(
         Sphere(model.architecture.dim),
         repeated(P, layers, passes),
         repeated(U, layers, passes),
-        mask="causal",
+        mask="causal" if arch.of.causal else None,
+        normalisation=_normalisation(model, radius, passes),
         scale=jnp.ones((), found.Q.dtype),
         drift=drift,
     )
 
 
 def as_layers(
-    model: GPT,
+    model: Transformer,
     *,
     passes: int = 1,
     feed_forward: bool = False,
@@ -121,31 +134,75 @@ def as_layers(
     field = as_field(model, passes=passes, biases=own, radius=radius, length=length)
     d = model.architecture.dim
     f = _feed_forward(model, passes, biases, radius) if feed_forward else None
-    norm = LayerNorm(jnp.full(d, d**-0.5, field.scale.dtype))
+    norm = None
+    if not model.architecture.of.rms:
+        norm = LayerNorm(jnp.full(d, d**-0.5, field.scale.dtype))
     return AttentionLayers(field, jnp.ones_like(field.scale), norm=norm, feed_forward=f)
 
 
+def _zeros(schedule: AbstractSchedule) -> AbstractSchedule:
+    return jax.tree.map(jnp.zeros_like, schedule)
+
+
+class Sandwiched(AbstractNormalisation):
+    r"""What attention adds is normalised first: $A$ becomes $\Gamma(t)\,A/|A|$, then $\dot y = T_yA$.
+
+    Gemma's second norm, $\Gamma = \sqrt d\,\mathrm{diag}(\gamma)/r$: the theory's Peri-LN on the sphere.
+    """
+
+    gain: AbstractSchedule
+    projected: ClassVar[bool] = True
+    starts_on_manifold: ClassVar[bool] = True
+
+    def velocity(self, manifold: AbstractManifold, t: Scalar, y: Tokens, A: Tokens) -> Tokens:
+        return manifold.to_tangent(y, self.layer(manifold, t, y, A))
+
+    def layer(self, manifold: AbstractManifold, t: Scalar, y: Tokens, A: Tokens) -> Tokens:
+        size = manifold.norm(A)[..., None]
+        unit = jnp.where(size > 0, A / jnp.where(size > 0, size, 1), 0)
+        return self.gain(t).astype(A.dtype)[None] * unit
+
+    @property
+    def parts(self) -> tuple[AbstractSchedule, ...]:
+        return (self.gain,)
+
+
+def _normalisation(model: Transformer, radius: float, passes: int) -> AbstractNormalisation | str:
+    out, arch = model.blocks.attention_out_norm, model.architecture
+    if out is None:
+        return "post"
+    gain = in_depth(arch.dim**0.5 / radius * wide(out.gain))
+    return Sandwiched(repeated(gain, arch.layers, passes))
+
+
 def start(
-    model: GPT, ids: Int[ArrayLike, " length"] | Int[ArrayLike, "prompts length"]
+    model: Transformer, ids: Int[ArrayLike, " length"] | Int[ArrayLike, "prompts length"]
 ) -> Float[Array, "*prompts length dim"]:
     r"""Where prompts begin on the sphere: $\Pi h/|\Pi h|$ of token plus position embedding $h$.
 
     Of one prompt, `(length, dim)`; of several, `(prompts, length, dim)`.
     """
     rows = as_ids(model.architecture, ids)
-    y = directions(jnp.stack([model.embed(row) for row in rows]))
+    y = directions(model.architecture, jnp.stack([model.embed(row) for row in rows]))
     return y if jnp.ndim(ids) == 2 else y[0]
 
 
-def directions(h: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
-    r"""$\Pi h/|\Pi h|$ on the last axis."""
-    h = centred(h)
+def directions(arch: Architecture, h: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
+    r"""$\Pi h/|\Pi h|$ on the last axis; $h/|h|$ where norms take no mean off."""
+    h = in_plane(arch, h)
     return h / jnp.linalg.norm(h, axis=-1, keepdims=True)
 
 
-def nonzero_biases(model: GPT, feed_forward: bool) -> dict[str, float]:
+def nonzero_biases(model: Transformer, feed_forward: bool) -> dict[str, float]:
     """The biases of a model's blocks that are not zero, by name: the largest of each."""
     blocks = model.blocks if feed_forward else without_feed_forward(model.blocks)
+    if model.architecture.of.post_norm:  # the equations' N has none, whatever they are asked for
+        blocks = eqx.tree_at(
+            lambda b: (b.attention_norm, b.feed_forward_norm),
+            blocks,
+            (None, None),
+            is_leaf=lambda x: x is None,
+        )
     leaves = jax.tree_util.tree_leaves_with_path(blocks)
     found = {
         jax.tree_util.keystr(path).lstrip("."): float(jnp.max(jnp.abs(wide(x))))
@@ -161,14 +218,15 @@ def _check(
     radius = as_radius(model, radius)
     choose("biases", biases, BIASES)
     arch = model.architecture
-    whole("passes", passes)
-    if length is not None:
-        whole("length", length)
-    if feed_forward and model.blocks.feed_forward is None:
+    if feed_forward and (arch.parallel or arch.of.sandwiched):
+        where = "beside" if arch.parallel else "between norms after"
         raise ValueError(
-            "`feed_forward` needs the feed-forward's weights, which were not loaded: "
-            "load the model with feed_forward=True."
+            f"`feed_forward` must be False for this {arch.family}: its feed-forward stands {where} "
+            "attention, which the poster's block has not."
         )
+    for name, value in (("passes", passes), ("length", 1 if length is None else length)):
+        whole(name, value)
+    check_feed_forward(model, feed_forward)
     longest = arch.positions if length is None else length
     for layer, window in enumerate(arch.windows):
         if window is not None and window < longest:
@@ -192,18 +250,27 @@ def _some(x: Array) -> bool:
     return not is_concrete(x) or bool(jnp.any(x != 0))
 
 
-def _feed_forward(model: GPT, passes: int, biases: str, radius: float) -> FeedForwardByLayer:
-    f, norm, d = model.blocks.feed_forward, model.blocks.feed_forward_norm, model.architecture.dim
-    assert f is not None
-    assert norm is not None
-    up, down, gain = wide(f.up), wide(f.down), wide(norm.gain)
-    with jax.default_matmul_precision("highest"):
-        shift = jnp.einsum("ld,ldm->lm", wide(norm.bias), up) + wide(f.up_bias)
-    arrays = [d**0.5 * gain[:, :, None] * up, shift]
-    arrays += [centred(down) / radius, centred(wide(f.down_bias)) / radius]
-    if biases == "drop":
-        arrays = [arrays[0], jnp.zeros_like(arrays[1]), arrays[2], jnp.zeros_like(arrays[3])]
-    up, shift, down, end = (
-        repeated(in_depth(x), model.architecture.layers, passes) for x in arrays
-    )
-    return FeedForwardByLayer(up, shift, down, end, model.architecture.activation)
+def _feed_forward(
+    model: Transformer, passes: int, biases: str, radius: float
+) -> FeedForwardByLayer:
+    arch, d = model.architecture, model.architecture.dim
+    f, norm = laid_out(arch, (model.blocks.feed_forward, model.blocks.feed_forward_norm))
+    gain, bias = jax.vmap(lambda n: read_by(arch, n, radius))(norm)
+
+    def read(matrix: Array, own: Array | None) -> tuple[Array, Array]:
+        matrix = wide(matrix)
+        with jax.default_matmul_precision("highest"):
+            shift = jnp.einsum("ld,ldm->lm", bias, matrix)
+        shift = shift if own is None else shift + wide(own)
+        shift = jnp.zeros_like(shift) if biases == "drop" else shift
+        return d**0.5 * gain[:, :, None] * matrix, shift
+
+    down_bias = jnp.zeros((arch.layers, d), gain.dtype)
+    if f.down_bias is not None and biases != "drop":
+        down_bias = wide(f.down_bias)
+    arrays = [*read(f.up, f.up_bias)]
+    arrays += [in_plane(arch, wide(f.down)) / radius, in_plane(arch, down_bias) / radius]
+    if f.gate is not None:
+        arrays += read(f.gate, f.gate_bias)
+    schedules = [repeated(in_depth(x), arch.layers, passes) for x in arrays]
+    return FeedForwardByLayer(*schedules, activation=arch.activation)

@@ -1,128 +1,206 @@
-"""`load`: a GPT-2 or GPT-Neo from a Hugging Face folder, tensor by tensor into stacked layers."""
+"""`load`: a transformer from files, tensor by tensor into stacked layers, by its family's names."""
 
 import re
-from collections.abc import Callable
 from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
-from ._architecture import Architecture, read_config
+from ._architecture import Architecture, config_of
 from ._draw import as_dtype
-from ._model import GPT, Attention, Block, FeedForward, Norm
+from ._gguf import GGUFTensors, is_gguf
+from ._model import Transformer
+from ._modules import Attention, Block, FeedForward, Norm
 from ._tensors import Tensors
 
-_MASKS = re.compile(r"(^|\.)attn\.(attention\.)?(masked_)?bias$")
-_LAYER = re.compile(r"^h\.(\d+)\.(.+)$")
+_OF_FEED_FORWARD = ("feed_forward_norm", "gate", "up", "down", "feed_forward_out_norm")
 
 
-def load(folder: str | PathLike, *, dtype: DTypeLike = "float32", feed_forward: bool = True) -> GPT:
-    """The model of a Hugging Face folder: `config.json` and `model.safetensors`, whole or in shards.
+@runtime_checkable
+class Reader(Protocol):
+    """Tensors by the family's names."""
 
-    Names may or may not begin with `transformer.`, as the hub's GPT-2 and saved models differ; masks
-    that were saved as buffers and output heads are passed over. GPT-2's matrices are kept as they
-    are, `(in, out)`; GPT-Neo's, `(out, in)`, are transposed.
+    folder: Path
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    def read(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray: ...
+
+
+def load(
+    folder: str | PathLike, *, dtype: DTypeLike = "float32", feed_forward: bool = True
+) -> Transformer:
+    """The model of a Hugging Face folder, or of a GGUF file.
+
+    A folder has a `config.json` and `model.safetensors`, whole or in shards.
+
+    Its family is the config's `model_type`, one of `attnflow.language.FAMILIES`. Names may or may not
+    begin with the family's prefix (`transformer.`, `model.`, `bert.`), as hub files and saved models
+    differ; masks that were saved as buffers and output heads are passed over. Matrices are kept
+    `(in, out)`, whichever way they are stored. Of a GGUF file each tensor is dequantised in its turn;
+    Llama (and Mistral), Qwen2, Qwen3 and Gemma 3 are read. Pickles are not: see [`convert`][].
 
     **Arguments:**
 
-    - `folder`: of the model.
+    - `folder`: of the model, or a file `.gguf`, for which `attnflow[gguf]` is needed.
     - `dtype`: of the weights, whatever they are stored in; see [`random`][].
     - `feed_forward`: `False` leaves the feed-forward's weights on the disk, two thirds of all.
 
     **Returns:**
 
-    A [`GPT`][].
+    A [`Transformer`][].
 
     **Raises:**
 
     `ValueError` naming file and tensor: a folder without config or weights, another architecture,
-    a file that is cut short, a tensor that is missing, of another shape, or not of finite floats.
+    a file that is cut short, a tensor that is missing, of another shape, not of finite floats, or that
+    such a model has not.
 
     ```python
     model = af.language.load("gpt2-xl")                     # a folder
     ```
     """
-    arch, dtype = read_config(folder), as_dtype(dtype)
-    tensors = Tensors(folder)
-    names = _gpt2 if arch.family == "gpt2" else _gpt_neo
+    dtype = as_dtype(dtype)
+    if is_gguf(folder):
+        file = GGUFTensors(folder)
+        return assembled(file.architecture, file, dtype, feed_forward)
+    arch = config_of(folder)
+    tensors = Tensors(folder, arch.of.prefixes, arch.of.renamed)
+    return assembled(arch, tensors, dtype, feed_forward)
+
+
+def assembled(arch: Architecture, tensors: Reader, dtype: Any, feed_forward: bool) -> Transformer:
+    """The model of tensors, read one at a time."""
     _refuse_strangers(arch, tensors)
+    shapes = arch.shapes
 
-    def read(name: str, *shape: int) -> Array:
-        return jnp.asarray(tensors.read(name, shape, dtype))
+    def whole(name: str) -> Array | None:
+        if name not in shapes:
+            return None
+        matrix = name.removesuffix("_bias")
+        read = _tensor(arch, tensors, name, matrix, shapes[name], None, dtype)
+        return jnp.asarray(read)
 
-    def stacked(name: str, *shape: int, transposed: bool = False) -> Array:
-        out = None
-        for layer in range(arch.layers):
-            one = tensors.read(f"h.{layer}.{name}", shape, dtype)
-            one = one.T if transposed else one
-            out = np.empty((arch.layers, *one.shape), dtype) if out is None else out
-            out[layer] = one
+    def stacked(name: str) -> Array | None:
+        if name not in shapes or (not feed_forward and name.startswith(_OF_FEED_FORWARD)):
+            return None
+        out = np.empty(shapes[name], dtype)
+        for layer in range(arch.own_layers):
+            matrix = name.removesuffix("_bias")
+            out[layer] = _tensor(arch, tensors, name, matrix, shapes[name][1:], layer, dtype)
         return jnp.asarray(out)
 
-    d = arch.dim
-    return GPT(
-        tokens=read("wte.weight", arch.vocabulary, d),
-        positions=read("wpe.weight", arch.positions, d),
-        blocks=names(arch, stacked, feed_forward),
-        norm=Norm(read("ln_f.weight", d), read("ln_f.bias", d)),
+    def norm(name: str, read: Any) -> Norm | None:
+        gain = read(name)
+        return None if gain is None else Norm(gain, read(f"{name}_bias"), not arch.of.rms)
+
+    def needed(name: str) -> Array:
+        found = whole(name) if name == "tokens" else stacked(name)
+        assert found is not None
+        return found
+
+    attention = Attention(
+        needed("qkv"),
+        stacked("qkv_bias"),
+        needed("out"),
+        stacked("out_bias"),
+        norm("query_norm", stacked),
+        norm("key_norm", stacked),
+    )
+    forward = None
+    if feed_forward:
+        forward = FeedForward(
+            needed("up"),
+            stacked("up_bias"),
+            needed("down"),
+            stacked("down_bias"),
+            stacked("gate"),
+            stacked("gate_bias"),
+        )
+    first = norm("attention_norm", stacked)
+    assert first is not None
+    blocks = Block(
+        first,
+        attention,
+        norm("feed_forward_norm", stacked),
+        forward,
+        norm("attention_out_norm", stacked),
+        norm("feed_forward_out_norm", stacked),
+    )
+    return Transformer(
+        tokens=needed("tokens"),
+        positions=whole("positions"),
+        blocks=blocks,
+        norm=norm("norm", whole),
         architecture=arch,
+        types=whole("types"),
+        embedding_norm=norm("embedding_norm", whole),
+        projection=whole("projection"),
+        projection_bias=whole("projection_bias"),
     )
 
 
-def _norm(stacked: Callable[..., Array], name: str, d: int) -> Norm:
-    return Norm(stacked(f"{name}.weight", d), stacked(f"{name}.bias", d))
+def _tensor(
+    arch: Architecture,
+    tensors: Reader,
+    name: str,
+    slot: str,
+    shape: tuple[int, ...],
+    layer: int | None,
+    dtype: Any,
+) -> np.ndarray:
+    """A weight as it is kept here, of one or three tensors as the family keeps it."""
+    family, stored = arch.of, arch.of.names[slot]
+    ending = ".bias" if name.endswith("_bias") else ".weight"
+    matrix = len(shape) == 2 and slot not in ("tokens", "positions", "types")
+    turned = matrix and family.linear
+
+    def one(stem: str, shape: tuple[int, ...]) -> np.ndarray:
+        full = stem.format(layer) + ending
+        read = tensors.read(full, shape[::-1] if turned else shape, dtype)
+        return read.T if turned else read
+
+    if not isinstance(stored, str):
+        q, kv = arch.heads * arch.width, arch.kv_heads * arch.width
+        parts = [
+            one(stem, (*shape[:-1], columns))
+            for stem, columns in zip(stored, (q, kv, kv), strict=True)
+        ]
+        return np.concatenate(parts, axis=-1)
+    found = one(stored, shape)
+    if slot == "qkv" and family.fused == "heads":
+        by_head = found.reshape(*shape[:-1], arch.heads, 3, arch.width)
+        return by_head.swapaxes(-2, -3).reshape(shape)
+    gain = ending == ".weight" and slot.endswith("norm")
+    return found + np.asarray(family.gain_offset, dtype) if gain and family.gain_offset else found
 
 
-def _gpt2(arch: Architecture, stacked: Callable[..., Array], feed_forward: bool) -> Block:
-    d, m = arch.dim, arch.inner
-    attention = Attention(
-        stacked("attn.c_attn.weight", d, 3 * d),
-        stacked("attn.c_attn.bias", 3 * d),
-        stacked("attn.c_proj.weight", d, d),
-        stacked("attn.c_proj.bias", d),
-    )
-    if not feed_forward:
-        return Block(_norm(stacked, "ln_1", d), attention, None, None)
-    forward = FeedForward(
-        stacked("mlp.c_fc.weight", d, m),
-        stacked("mlp.c_fc.bias", m),
-        stacked("mlp.c_proj.weight", m, d),
-        stacked("mlp.c_proj.bias", d),
-    )
-    return Block(_norm(stacked, "ln_1", d), attention, _norm(stacked, "ln_2", d), forward)
-
-
-def _gpt_neo(arch: Architecture, stacked: Callable[..., Array], feed_forward: bool) -> Block:
-    d, m = arch.dim, arch.inner
-
-    def turned(name: str, rows: int, columns: int) -> Array:
-        return stacked(name, rows, columns, transposed=True)
-
-    parts = [turned(f"attn.attention.{part}_proj.weight", d, d) for part in "qkv"]
-    attention = Attention(
-        jnp.concatenate(parts, axis=-1),
-        None,
-        turned("attn.attention.out_proj.weight", d, d),
-        stacked("attn.attention.out_proj.bias", d),
-    )
-    if not feed_forward:
-        return Block(_norm(stacked, "ln_1", d), attention, None, None)
-    forward = FeedForward(
-        turned("mlp.c_fc.weight", m, d),
-        stacked("mlp.c_fc.bias", m),
-        turned("mlp.c_proj.weight", d, m),
-        stacked("mlp.c_proj.bias", d),
-    )
-    return Block(_norm(stacked, "ln_1", d), attention, _norm(stacked, "ln_2", d), forward)
-
-
-def _refuse_strangers(arch: Architecture, tensors: Tensors) -> None:
-    """More layers in the file than in the config: the model would silently be another one."""
+def _refuse_strangers(arch: Architecture, tensors: Reader) -> None:
+    """A tensor of a layer that the model has not: it would silently be another model."""
+    family = arch.of
+    known, masks = set(), re.compile(family.ignored)
+    for stored in family.names.values():
+        known |= {stored} if isinstance(stored, str) else set(stored)
+    numbered = re.compile(r"^(\D*?)(\d+)(\..+?)(\.weight|\.bias)?$")
+    starts = {stem.partition("{}")[0] for stem in known if "{}" in stem}
+    shapes = arch.shapes
     for name in tensors.names:
-        found = _LAYER.match(name)
-        if found and int(found[1]) >= arch.layers and not _MASKS.search(name):
+        found = numbered.match(name)
+        if not found or found[1] not in starts or masks.search(name):
+            continue
+        if int(found[2]) >= arch.own_layers:
             raise ValueError(
-                f"{tensors.folder} has a tensor '{name}', but config.json says {arch.layers} layers."
+                f"{tensors.folder} has a tensor '{name}', but config.json says {arch.own_layers} layers."
+            )
+        stem = f"{found[1]}{{}}{found[3]}"
+        slot = next((s for s, x in family.names.items() if stem == x or stem in x), None)
+        biased = slot is not None and f"{slot}_bias" in shapes
+        if stem not in known or (found[4] == ".bias" and not biased):
+            raise ValueError(
+                f"{tensors.folder} has a tensor '{name}', which a {family.name} by its config.json has not."
             )

@@ -25,11 +25,13 @@ from ._draw import (
     as_dtype,
     as_key,
     draw_blocks,
+    embedding_parts,
     final_norm,
     position_rows,
     token_rows,
 )
-from ._model import GPT, Norm, wide, without_feed_forward
+from ._model import Transformer, check_feed_forward, entered
+from ._modules import Norm, without_feed_forward
 from ._pass import CONTROLS, Plan, Source, measure, one_pass
 from ._prompts import as_ids
 from ._result import Looped
@@ -40,7 +42,7 @@ _CHUNK = 10
 
 
 def looped(
-    model: GPT | Architecture | str,
+    model: Transformer | Architecture | str,
     token_ids: Int[ArrayLike, "..."] | Sequence[Sequence[int]],
     *,
     passes: int,
@@ -48,6 +50,7 @@ def looped(
     weights: str | None = None,
     key: Key[Array, ""] | None = None,
     control: str = "none",
+    keep: str | None = None,
     store: str | PathLike | None = None,
     hold: bool = True,
     chunk: int = _CHUNK,
@@ -58,13 +61,14 @@ def looped(
 ) -> Looped:
     r"""Passes through a model one after the other, and the misalignment of its tokens after every block.
 
-    The tokens start as token plus position embedding. A pass is all blocks and then the final norm,
-    whose output enters the next pass; positions are not added again (paper, section 5.2). $E$ is
+    The tokens start as the prompt's embedding. A pass is all blocks and then the final norm (which
+    BERT and its like have not), whose output enters the next pass; the positions of an embedding are
+    not added again, those that rotate queries and keys act in every pass (paper, section 5.2). $E$ is
     eq. (9) on the residual stream, before the final norm, in float32 or better.
 
     **Arguments:**
 
-    - `model`: a [`GPT`][]; for random weights also an [`Architecture`][] or the name of a size.
+    - `model`: a [`Transformer`][]; for random weights also an [`Architecture`][] or the name of a size.
     - `token_ids`: `(prompts, length)`, such as [`paper_prompts`][].
     - `passes`: how many, one or more.
     - `feed_forward`: `False` leaves $h \leftarrow h + \text{attention}(N_1(h))$ of every block.
@@ -73,9 +77,10 @@ def looped(
       that `model` allows.
     - `key`: of random weights; `jax.random.key(0)` unless given. The first pass of `"redrawn"` has
       the weights of `"fixed"`.
-    - `control`: `"normalisation"`, blocks do nothing, which leaves the final norm; `"no-values"`, value
-      matrices are zero, so that blocks add what their biases make; `"no-biases"`, all biases are zero,
-      of normalisations too.
+    - `control`: `"normalisation"`, blocks add nothing, which leaves the norms of the residual stream;
+      `"no-values"`, value matrices are zero, so that blocks add what their biases make;
+      `"no-biases"`, all biases are zero, of normalisations too.
+    - `keep`: `"last"` keeps the tokens that the last pass ends with, in `.last`: see [`clusters`][].
     - `store`: a folder that each pass is written to. A run that was stopped or killed goes on there
       after its last whole pass and ends with the same bits; more `passes` can be asked for later.
     - `hold`: keep fixed random weights in memory. `False` draws each layer when it is its turn, in
@@ -108,20 +113,17 @@ def looped(
     ids = as_ids(arch, token_ids)
     passes, chunk = whole("passes", passes), whole("chunk", chunk)
     choose("control", control, CONTROLS)
+    choose("keep", keep or "nothing", ("last", "nothing"))
     choose("precision", precision, ("default", "high", "highest"))
-    if isinstance(model, GPT) and weights == "trained":
+    if isinstance(model, Transformer) and weights == "trained":
         if dtype is not None and as_dtype(dtype) != model.dtype:
             raise ValueError(
                 f"`dtype` is of random weights; this model's are {model.dtype}: load it as another."
             )
-        if feed_forward and model.blocks.feed_forward is None:
-            raise ValueError(
-                "`feed_forward` needs the feed-forward's weights, which were not loaded: "
-                "load the model with feed_forward=True."
-            )
+        check_feed_forward(model, feed_forward)
         dtype, key = model.dtype, None
     else:
-        default = model.dtype if isinstance(model, GPT) else "float32"
+        default = model.dtype if isinstance(model, Transformer) else "float32"
         dtype = as_dtype(default if dtype is None else dtype)
         key = as_key(jr.key(0) if key is None else key)
     devices = list(jax.local_devices() if devices is None else devices)
@@ -147,8 +149,9 @@ def looped(
     done = [] if kept is None else kept.passes(passes)
     at, tokens = (0, None) if kept is None else kept.tokens(len(done))
     done = done[:passes] if len(done) >= passes else done[:at]
-    if len(done) == passes:
-        return together(done, arch, settings)
+    if len(done) == passes and (keep is None or at == passes):
+        return together(done, arch, settings, tokens if keep else None)
+    done = done[:at]
 
     # === run
     mesh = Mesh(np.asarray(devices), ("prompts",))
@@ -181,7 +184,8 @@ def looped(
                 kept.write(number, found, np.asarray(h).reshape(-1, *h.shape[2:])[: len(ids)])
             ticks.set_postfix_str(f"E {found['E'][:, -1].mean():.2e}", refresh=False)
             ticks.update()
-    return together(done, arch, settings)
+    last = np.asarray(h).reshape(-1, *h.shape[2:])[: len(ids)] if keep else None
+    return together(done, arch, settings, last)
 
 
 def _warn(number: int, E: np.ndarray) -> None:
@@ -196,9 +200,9 @@ def _warn(number: int, E: np.ndarray) -> None:
 
 def _weights(model: Any, weights: str | None) -> str:
     if weights is None:
-        return "trained" if isinstance(model, GPT) else "fixed"
+        return "trained" if isinstance(model, Transformer) else "fixed"
     choose("weights", weights, _WEIGHTS)
-    if weights == "trained" and not isinstance(model, GPT):
+    if weights == "trained" and not isinstance(model, Transformer):
         raise ValueError(
             "`weights` 'trained' needs a model with weights: attnflow.language.load(folder)."
         )
@@ -213,7 +217,7 @@ def _source(
     feed_forward: bool,
     dtype: Any,
     hold: bool,
-) -> tuple[Source, Norm]:
+) -> tuple[Source, Norm | None]:
     """The weights of the blocks, or what they are drawn from; and the final norm."""
     if key is None:
         blocks = model.blocks if feed_forward else without_feed_forward(model.blocks)
@@ -225,7 +229,7 @@ def _source(
 
 
 def _embedded(model: Any, arch: Architecture, ids: Any, key: Array | None, dtype: Any) -> Array:
-    """Token plus position embedding of all prompts; of random ones only the rows that are used."""
+    """What enters the first block, of all prompts; of random embeddings only the rows that are used."""
     if key is None:
         return jnp.stack([model.embed(row) for row in jnp.asarray(ids)])
     return _drawn_rows(arch, key, jnp.asarray(ids), dtype)
@@ -233,9 +237,11 @@ def _embedded(model: Any, arch: Architecture, ids: Any, key: Array | None, dtype
 
 @partial(jax.jit, static_argnums=(0, 3))
 def _drawn_rows(arch: Architecture, key: Array, ids: Array, dtype: Any) -> Array:
-    tokens = wide(token_rows(arch, key, ids).astype(dtype))
-    places = jnp.arange(ids.shape[1])
-    return tokens + wide(position_rows(arch, key, places).astype(dtype))[None]
+    tokens = token_rows(arch, key, ids).astype(dtype)
+    places = None
+    if arch.longest is not None:
+        places = position_rows(arch, key, jnp.arange(ids.shape[1])).astype(dtype)
+    return entered(arch, embedding_parts(arch, key, dtype), tokens, places)
 
 
 def _in_chunks(tokens: Any, chunk: int) -> Array:

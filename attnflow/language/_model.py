@@ -1,6 +1,4 @@
-"""GPT-2 and GPT-Neo as one module: embedding, blocks that are stacked by layer, final norm."""
-
-from typing import Any
+"""A transformer as one module: embedding, blocks that are stacked by layer, final norm."""
 
 import equinox as eqx
 import jax
@@ -8,58 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from ..model import LayerNorm
-from ._activations import ACTIVATIONS
 from ._architecture import Architecture
+from ._layer import by_layer, own_block, scanned, through
+from ._modules import Block, Norm, times, wide, without_feed_forward
 from ._prompts import as_ids
 
 
-class Norm(eqx.Module):
-    r"""Gain $\gamma$ and bias $\beta$ of a layer normalisation, `(*layers, dim)`."""
-
-    gain: Float[Array, "*layers dim"]
-    bias: Float[Array, "*layers dim"]
-
-    def __call__(self, x: Float[Array, "*batch dim"], epsilon: float) -> Float[Array, "*batch dim"]:
-        return LayerNorm(self.gain, self.bias, epsilon)(x)
-
-
-class Attention(eqx.Module):
-    r"""Query, key and value matrices side by side and the output matrix, all `(in, out)`: $y = xW + b$.
-
-    Head $\eta$ has columns $\eta w$ to $(\eta + 1)w$ of each third, and those rows of `out`. GPT-Neo
-    has no `qkv_bias`.
-    """
-
-    qkv: Float[Array, "*layers dim three_dim"]
-    qkv_bias: Float[Array, "*layers three_dim"] | None
-    out: Float[Array, "*layers dim dim"]
-    out_bias: Float[Array, "*layers dim"]
-
-
-class FeedForward(eqx.Module):
-    r"""$f(x) = \varphi(xA + a)B + b$, matrices `(in, out)`."""
-
-    up: Float[Array, "*layers dim inner"]
-    up_bias: Float[Array, "*layers inner"]
-    down: Float[Array, "*layers inner dim"]
-    down_bias: Float[Array, "*layers dim"]
-
-
-class Block(eqx.Module):
-    r"""A layer: $h \leftarrow h + \text{attention}(N_1(h))$, then $h \leftarrow h + f(N_2(h))$.
-
-    Without `feed_forward` (and its norm) the second step is left out.
-    """
-
-    attention_norm: Norm
-    attention: Attention
-    feed_forward_norm: Norm | None
-    feed_forward: FeedForward | None
-
-
-class GPT(eqx.Module):
-    """A GPT-2 or GPT-Neo. [`load`][] reads one from a folder, [`random`][] draws one.
+class Transformer(eqx.Module):
+    """A transformer of a family that is known here. [`load`][] reads one from files, [`random`][] draws one.
 
     Matrix products are of the weights' dtype; the residual stream, normalisations, scores and
     softmax are float32 or better whatever that is. There is no dropout and no output embedding.
@@ -67,9 +21,13 @@ class GPT(eqx.Module):
     **Attributes:**
 
     - `architecture`: sizes and options.
-    - `tokens`: the token embedding, `(vocabulary, dim)`; `positions`: `(positions, dim)`.
-    - `blocks`: a [`Block`][] whose arrays have a leading axis of layers.
-    - `norm`: the final normalisation.
+    - `tokens`: the token embedding, `(vocabulary, dim)`; `positions`: `(positions, dim)`, `None` where
+      positions are rotations of queries and keys.
+    - `blocks`: a [`Block`][] whose arrays have a leading axis of layers (of groups of layers, where
+      several have the same weights).
+    - `norm`: the final normalisation, `None` in families that have none.
+    - `types`: the embedding of token types; `embedding_norm`: of the sum of embeddings;
+      `projection`, `projection_bias`: what maps them to `dim`. `None` where there is none.
 
     ```python
     model = af.language.random("gpt2", key=jax.random.key(0))
@@ -77,11 +35,15 @@ class GPT(eqx.Module):
     ```
     """
 
-    tokens: Float[Array, "vocabulary dim"]
-    positions: Float[Array, "positions dim"]
+    tokens: Float[Array, "vocabulary embedding"]
+    positions: Float[Array, "positions embedding"] | None
     blocks: Block
-    norm: Norm
+    norm: Norm | None
     architecture: Architecture = eqx.field(static=True)
+    types: Float[Array, "types embedding"] | None = None
+    embedding_norm: Norm | None = None
+    projection: Float[Array, "embedding dim"] | None = None
+    projection_bias: Float[Array, " dim"] | None = None
 
     @property
     def dtype(self) -> np.dtype:
@@ -89,9 +51,19 @@ class GPT(eqx.Module):
         return self.tokens.dtype
 
     def embed(self, ids: Int[ArrayLike, " length"]) -> Float[Array, "length dim"]:
-        """Token plus position embedding of a prompt, float32 or better."""
+        """Where a prompt begins: the sum of its embeddings, float32 or better."""
         ids = jnp.asarray(ids)
-        return wide(self.tokens[ids]) + wide(self.positions[: ids.shape[0]])
+        places = None if self.positions is None else self.positions[: ids.shape[0]]
+        return self.entered(self.tokens[ids], places)
+
+    def entered(self, tokens: Array, places: Array | None) -> Array:
+        """What enters the first block, of rows of the embeddings of tokens and positions."""
+        return entered(
+            self.architecture,
+            (self.types, self.embedding_norm, self.projection, self.projection_bias),
+            tokens,
+            places,
+        )
 
     def hidden(
         self, ids: Int[ArrayLike, " length"], *, feed_forward: bool = True
@@ -100,84 +72,65 @@ class GPT(eqx.Module):
         rows = as_ids(self.architecture, ids)
         if len(rows) > 1:
             raise ValueError(f"`ids` must be one prompt, shape (length,); got {rows.shape}.")
-        if feed_forward and self.blocks.feed_forward is None:
-            raise ValueError(
-                "`feed_forward` needs the feed-forward's weights, which were not loaded: "
-                "load the model with feed_forward=True."
-            )
+        check_feed_forward(self, feed_forward)
         # As in `looped`: a GPU would round float32 products to TF32.
         with jax.default_matmul_precision("highest"):
             return _hidden(self, rows[0], feed_forward)
 
     def __call__(self, ids: Int[ArrayLike, " length"]) -> Float[Array, "length dim"]:
         """The last hidden state of a prompt, after the final norm."""
-        return self.norm(self.hidden(ids)[-1], self.architecture.epsilon)
+        return final(self.architecture, self.norm, self.hidden(ids)[-1])
+
+
+GPT = Transformer  # its name when GPT-2 and GPT-Neo were all there was
+
+
+def check_feed_forward(model: Transformer, feed_forward: bool) -> None:
+    """A `ValueError` where it is asked for and was not loaded."""
+    if feed_forward and model.blocks.feed_forward is None:
+        raise ValueError(
+            "`feed_forward` needs the feed-forward's weights, which were not loaded: "
+            "load the model with feed_forward=True."
+        )
+
+
+def final(architecture: Architecture, norm: Norm | None, h: Array) -> Array:
+    """Tokens after the final normalisation, or as they are where there is none."""
+    return h if norm is None else norm(h, architecture.epsilon)
+
+
+def entered(
+    architecture: Architecture,
+    parts: tuple[Array | None, Norm | None, Array | None, Array | None],
+    tokens: Array,
+    places: Array | None,
+) -> Array:
+    """Rows of the token embedding `(*prompts, length, e)` with all that is done before the first block."""
+    types, norm, projection, bias = parts
+    h = wide(tokens)
+    if architecture.of.embedding_scaled:
+        h = h * jnp.asarray(architecture.dim**0.5, h.dtype)
+    lead = (1,) * (h.ndim - 2)
+    if places is not None:
+        places = wide(places)
+        h = h + places.reshape(*lead, *places.shape)
+    if types is not None:
+        h = h + wide(types[0]).reshape(*lead, 1, -1)
+    if norm is not None:
+        h = norm(h, architecture.epsilon)
+    return h if projection is None else times(h, projection, bias)
 
 
 @eqx.filter_jit
-def _hidden(model: GPT, ids: Array, feed_forward: bool) -> Array:
+def _hidden(model: Transformer, ids: Array, feed_forward: bool) -> Array:
     blocks = model.blocks if feed_forward else without_feed_forward(model.blocks)
+    arch = model.architecture
 
     def body(h, layer):
-        block, scale, window = layer
-        h = through(model.architecture, block, scale, window, h[None])[0]
+        place, own = layer
+        h = through(arch, own_block(arch, blocks, own, place), place, h[None])[0]
         return h, h
 
     start = model.embed(ids)
-    layers = (blocks, *by_layer(model.architecture, start.dtype))
+    layers = (by_layer(arch, start.dtype), scanned(arch, blocks))
     return jnp.concatenate([start[None], jax.lax.scan(body, start, layers)[1]])
-
-
-def wide(x: Array) -> Array:
-    """`x` in float32, or as it is if that is better."""
-    return x if x.dtype.itemsize >= 4 else x.astype(jnp.float32)
-
-
-def without_feed_forward(blocks: Block) -> Block:
-    """Blocks of attention alone."""
-    return Block(blocks.attention_norm, blocks.attention, None, None)
-
-
-def by_layer(architecture: Architecture, dtype: Any) -> tuple[Array, Array]:
-    """What the layers differ in beside their weights: the scale of scores and the window."""
-    windows = [architecture.positions if w is None else w for w in architecture.windows]
-    return jnp.asarray(architecture.scales, dtype), jnp.asarray(windows)
-
-
-def through(
-    architecture: Architecture, block: Block, scale: Array, window: Array, h: Array
-) -> Array:
-    """The residual stream `(prompts, length, dim)` after one layer, whose weights have no layer axis."""
-    epsilon = architecture.epsilon
-    h = h + _attend(architecture, block.attention, scale, window, block.attention_norm(h, epsilon))
-    if block.feed_forward is not None and block.feed_forward_norm is not None:
-        f = block.feed_forward
-        x = _times(block.feed_forward_norm(h, epsilon), f.up, f.up_bias)
-        h = h + _times(ACTIVATIONS[architecture.activation](x), f.down, f.down_bias)
-    return h
-
-
-def _attend(
-    architecture: Architecture, attention: Attention, scale: Array, window: Array, x: Array
-) -> Array:
-    prompts, length, dim = x.shape
-    qkv = _times(x, attention.qkv, attention.qkv_bias)
-    # (prompts, heads, length, width): XLA multiplies a batch of matrices whose batch axes are first.
-    heads = qkv.reshape(prompts, length, 3, architecture.heads, architecture.width)
-    q, k, v = (heads[:, :, i].swapaxes(1, 2) for i in range(3))
-    scores = scale * (q @ k.swapaxes(-1, -2))
-    back = jnp.arange(length)[:, None] - jnp.arange(length)[None, :]
-    seen = (back >= 0) & (back < window)
-    weights = jax.nn.softmax(jnp.where(seen[None, None], scores, -jnp.inf), axis=-1)
-    mixed = (weights @ v).swapaxes(1, 2).reshape(prompts, length, dim)
-    return _times(mixed, attention.out, attention.out_bias)
-
-
-def _times(x: Array, matrix: Array, bias: Array | None) -> Array:
-    """$xW + b$ of the matrix's dtype, summed and returned in that of `x`."""
-    # One product for all tokens of all prompts.
-    rows = x.reshape(-1, x.shape[-1]).astype(matrix.dtype)
-    out = jnp.matmul(rows, matrix, preferred_element_type=x.dtype)
-    if bias is not None:
-        out = out + bias.astype(x.dtype)[None]
-    return out.reshape(*x.shape[:-1], matrix.shape[-1])

@@ -9,7 +9,9 @@ from jaxtyping import Array
 
 from ._architecture import Architecture
 from ._draw import draw_block
-from ._model import Block, Norm, by_layer, through
+from ._layer import by_layer, norms_alone, own_block, scanned, through
+from ._model import final
+from ._modules import Block, Norm
 
 CONTROLS = ("none", "normalisation", "no-values", "no-biases")
 
@@ -54,7 +56,7 @@ def _pairs(unit: Array) -> Array:
 
 @eqx.filter_jit(donate="all-except-first")
 def one_pass(
-    fixed: tuple[Plan, Source, Norm, Array], h: Array
+    fixed: tuple[Plan, Source, Norm | None, Array], h: Array
 ) -> tuple[Array, dict[str, Array], dict[str, Array]]:
     """Tokens `(chunks, prompts, length, dim)` after a pass, and what was measured on the way.
 
@@ -72,22 +74,27 @@ def one_pass(
     arch = plan.architecture
 
     def layer(h, x):
-        number, scale, window, block = x
-        if plan.control != "normalisation":
+        number, place, own = x
+        if plan.control != "normalisation" or arch.of.post_norm:
+            block = own_block(arch, source.blocks, own, place)
             if block is None:
                 # Once for all prompts: they go through the layer in turn.
                 assert source.key is not None
                 block = draw_block(
                     arch, source.key, pass_, number, plan.feed_forward, jnp.dtype(plan.dtype)
                 )
-            block = controlled(block, plan.control)
-            h = each_chunk(lambda part: through(arch, block, scale, window, part), h)
+            block = controlled(block, plan.control, arch.kv_heads * arch.width)
+            if plan.control == "normalisation":
+                h = each_chunk(lambda part: norms_alone(arch, block, part), h)
+            else:
+                h = each_chunk(lambda part: through(arch, block, place, part), h)
         return h, each_chunk(measure, h)
 
     with jax.default_matmul_precision(plan.precision):
-        layers = (jnp.arange(arch.layers), *by_layer(arch, h.dtype), source.blocks)
+        numbers = jnp.asarray([arch.group(k) for k in range(arch.layers)])
+        layers = (numbers, by_layer(arch, h.dtype), scanned(arch, source.blocks))
         h, measured = jax.lax.scan(layer, h, layers)
-        h = controlled(norm, plan.control)(h, arch.epsilon)
+        h = final(arch, controlled(norm, plan.control), h)
         return h, measured, each_chunk(measure, h)
 
 
@@ -98,12 +105,12 @@ def each_chunk(function: Any, h: Array) -> Any:
     return jax.lax.map(function, h)
 
 
-def controlled(module: Any, control: str) -> Any:
+def controlled(module: Any, control: str, kv_columns: int = 0) -> Any:
     """A block or a norm with the control's weights set to zero."""
     if control == "no-values" and isinstance(module, Block):
-        thirds = module.attention.qkv.shape[-1] // 3
+        keys_end = module.attention.qkv.shape[-1] - kv_columns
         return eqx.tree_at(
-            lambda b: b.attention.qkv, module, replace_fn=lambda m: m.at[:, 2 * thirds :].set(0)
+            lambda b: b.attention.qkv, module, replace_fn=lambda m: m.at[:, keys_end:].set(0)
         )
     if control == "no-biases":
         return jax.tree_util.tree_map_with_path(

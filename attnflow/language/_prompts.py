@@ -17,7 +17,9 @@ from ._architecture import Architecture
 _SEED, _LAST = 42, 50256
 
 
-def paper_prompts(prompts: int = 100, length: int = 200) -> Int[np.ndarray, "prompts length"]:
+def paper_prompts(
+    prompts: int = 100, length: int = 200, *, vocabulary: int = _LAST + 1
+) -> Int[np.ndarray, "prompts length"]:
     """The paper's random prompts: ids uniform on 0 to 50256, Python's `random` seeded with 42.
 
     Prompts are drawn one after the other, as the authors' script does: the first `n` of a hundred
@@ -28,15 +30,33 @@ def paper_prompts(prompts: int = 100, length: int = 200) -> Int[np.ndarray, "pro
 
     - `prompts`: how many.
     - `length`: ids in each.
+    - `vocabulary`: ids are drawn below it, for a model that has another: `random_prompts` gives
+      those of a model.
 
     ```python
     ids = af.language.paper_prompts(2)                       # (2, 200)
     ```
     """
-    prompts, length = whole("prompts", prompts), whole("length", length)
+    for name, value in (("prompts", prompts), ("length", length), ("vocabulary", vocabulary)):
+        whole(name, value)
     draw = _python_random.Random(_SEED)
-    rows = [[draw.randint(0, _LAST) for _ in range(length)] for _ in range(prompts)]
+    rows = [[draw.randint(0, vocabulary - 1) for _ in range(length)] for _ in range(prompts)]
     return np.asarray(rows, np.int32)
+
+
+def random_prompts(
+    architecture: Architecture, prompts: int = 100, length: int = 200
+) -> Int[np.ndarray, "prompts length"]:
+    """[`paper_prompts`][] in a model's own vocabulary: the paper's ids for GPT-2 and GPT-Neo.
+
+    **Arguments:**
+
+    - `architecture`: of the model.
+    - `prompts`, `length`: how many, of how many ids. The paper's 200 are drawn and cut to `length`.
+    """
+    theirs = architecture.family in ("gpt2", "gpt_neo") and architecture.vocabulary > _LAST
+    vocabulary = _LAST + 1 if theirs else architecture.vocabulary
+    return paper_prompts(prompts, max(length, 200), vocabulary=vocabulary)[:, :length]
 
 
 def as_ids(architecture: Architecture, ids: Any) -> Int[np.ndarray, "prompts length"]:
@@ -59,9 +79,9 @@ def as_ids(architecture: Architecture, ids: Any) -> Int[np.ndarray, "prompts len
         )
     if not np.issubdtype(array.dtype, np.integer):
         raise ValueError(f"`token_ids` must be whole numbers; got dtype {array.dtype}.")
-    if array.shape[1] > architecture.positions:
+    if architecture.longest is not None and array.shape[1] > architecture.longest:
         raise ValueError(
-            f"`token_ids` must have at most {architecture.positions} tokens a prompt, which is how "
+            f"`token_ids` must have at most {architecture.longest} tokens a prompt, which is how "
             f"many positions the model has; got {array.shape[1]}."
         )
     low, high = int(array.min()), int(array.max())

@@ -28,6 +28,8 @@ class Looped:
     - `architecture`: of the model.
     - `settings`: what was run, plain values.
     - `seconds`: of each pass, `(passes,)`.
+    - `last`: tokens that the last pass ends with, `(prompts, length, dim)`, which would enter the
+      next; `None` unless asked for by `keep="last"`.
     """
 
     E: Float[np.ndarray, "prompts saves"]
@@ -38,6 +40,7 @@ class Looped:
     architecture: Architecture
     settings: Mapping[str, Any]
     seconds: Float[np.ndarray, " passes"]
+    last: Float[np.ndarray, "prompts length dim"] | None = None
 
     @property
     def passes(self) -> int:

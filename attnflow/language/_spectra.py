@@ -8,12 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from ._architecture import Architecture
 from ._heads import as_radius, folded
-from ._model import GPT, wide
+from ._model import Transformer
+from ._modules import Attention, wide
 from ._spectra_table import Spectra
 
 
-def spectra(model: GPT, *, radius: float | None = None) -> Spectra:
+def spectra(model: Transformer, *, radius: float | None = None) -> Spectra:
     r"""What the theorems ask of $U_\eta$ and $P_\eta$, of every head of a model.
 
     Of $U = O^\top V$ the top eigenvalue, and of $\tfrac12(U + U^\top)$ the top two; how far $U$ and $P$
@@ -25,9 +27,13 @@ def spectra(model: GPT, *, radius: float | None = None) -> Spectra:
 
     **Arguments:**
 
-    - `model`: a [`GPT`][].
+    - `model`: a [`Transformer`][].
     - `radius`: the length of a token in the residual stream, which values are relative to: see
       [`heads`][]. It scales the eigenvalues of $U$, and changes no verdict.
+
+    RMS norms leave the whole space of $d$ dimensions; $P$ is that at equal positions where positions
+    rotate. Where queries and keys are normalised there is no $P$: its columns are NaN but for
+    `logit`, which is then $c\,w \max_i|\gamma^q_i\gamma^k_i|$, a bound by the gains.
 
     **Returns:**
 
@@ -35,7 +41,7 @@ def spectra(model: GPT, *, radius: float | None = None) -> Spectra:
 
     **Raises:**
 
-    `ValueError` where `model` is no [`GPT`][] or `radius` is not positive.
+    `ValueError` where `model` is no [`Transformer`][] or `radius` is not positive.
 
     ```python
     found = af.language.spectra(model)
@@ -51,13 +57,15 @@ def spectra(model: GPT, *, radius: float | None = None) -> Spectra:
     # Matrices this small are slower by several threads than by one: ten times, on a busy machine.
     with threadpool_limits(1, user_api="blas"):
         for layer in range(arch.layers):
+            group = arch.group(layer)
             attention, norm = jax.tree.map(
-                lambda x, k=layer: x[k], (blocks.attention, blocks.attention_norm)
+                lambda x, k=group: x[k], (blocks.attention, blocks.attention_norm)
             )
             scale = jnp.asarray(arch.scales[layer], dtype)
             arrays = _folded(arch, attention, norm, scale, radius)
             four = [np.asarray(x, np.float64) for x in arrays[:4]]
-            layers.append([of_head(*factors) for factors in zip(*four, strict=True)])
+            rows = [of_head(*one, whole=arch.of.rms) for one in zip(*four, strict=True)]
+            layers.append([_bounded(arch, attention, row) for row in rows])
     table = np.asarray(layers)
     eps = float(jnp.finfo(dtype).eps)
     columns = (table[:, :, k] for k in range(table.shape[2]))
@@ -67,9 +75,25 @@ def spectra(model: GPT, *, radius: float | None = None) -> Spectra:
 _folded: Any = eqx.filter_jit(folded)
 
 
-def of_head(Q: np.ndarray, K: np.ndarray, V: np.ndarray, O: np.ndarray) -> tuple[float, ...]:  # noqa: E741
-    """The columns of [`Spectra`][] for one head, from its factors `(width, dim)` in the hyperplane."""
-    d = Q.shape[1]
+def _bounded(arch: Architecture, attention: Attention, row: tuple[float, ...]) -> tuple[float, ...]:
+    """With normed queries and keys P is no matrix: its largest score is bounded by the gains alone."""
+    if attention.query_norm is None or attention.key_norm is None:
+        return row
+    gains = np.abs(np.asarray(attention.query_norm.gain * attention.key_norm.gain, np.float64))
+    bound = float(arch.scales[0] * arch.width * gains.max())
+    return (*row[:5], np.nan, bound, np.nan)
+
+
+def of_head(
+    Q: np.ndarray,
+    K: np.ndarray,
+    V: np.ndarray,
+    O: np.ndarray,  # noqa: E741
+    *,
+    whole: bool = False,
+) -> tuple[float, ...]:
+    """The columns of [`Spectra`][] for one head, of factors `(width, dim)` in the hyperplane, or `whole`."""
+    d = Q.shape[1] + whole  # tokens have d - 1 dimensions
     U, P = _compressed(O, V), _compressed(Q, K)
     own = _on_the_hyperplane(np.linalg.eigvals(V @ O.T), d)
     symmetric = np.sort(_on_the_hyperplane(np.linalg.eigvalsh((U + U.T) / 2), d))

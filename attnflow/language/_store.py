@@ -104,7 +104,7 @@ def read_run(folder: str | PathLike) -> Looped:
     if not path.exists():
         raise ValueError(f"{folder} holds no looped run: there is no loop.json.")
     account = _account(path)
-    sizes = {**account["architecture"], "windows": tuple(account["architecture"]["windows"])}
+    arch = Architecture.of_record(account["architecture"])
     last = max((int(m[1]) for p in folder.iterdir() if (m := _PASS.match(p.name))), default=0)
     done = []
     for number in range(1, last + 1):
@@ -114,11 +114,14 @@ def read_run(folder: str | PathLike) -> Looped:
         done.append(arrays)
     if not done:
         raise ValueError(f"{folder} holds no finished pass yet.")
-    return together(done, Architecture(**sizes), account["settings"])
+    return together(done, arch, account["settings"])
 
 
 def together(
-    passes: list[dict[str, np.ndarray]], arch: Architecture, settings: Mapping[str, Any]
+    passes: list[dict[str, np.ndarray]],
+    arch: Architecture,
+    settings: Mapping[str, Any],
+    last: np.ndarray | None = None,
 ) -> Looped:
     """The result of passes one after the other."""
     traces = {
@@ -130,12 +133,17 @@ def together(
     after = {name: np.stack([p[f"after_{name}"] for p in passes], axis=1) for name in _NAMES}
     seconds = np.asarray([float(p["seconds"]) for p in passes])
     return Looped(
-        **traces, after_norm=after, architecture=arch, settings=dict(settings), seconds=seconds
+        **traces,
+        after_norm=after,
+        architecture=arch,
+        settings=dict(settings),
+        seconds=seconds,
+        last=last,
     )
 
 
 def _sizes(arch: Architecture) -> dict[str, Any]:
-    return {**vars(arch), "windows": list(arch.windows)}
+    return arch.record()
 
 
 def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

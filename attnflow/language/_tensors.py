@@ -1,8 +1,10 @@
 """The tensors of a folder's safetensors files, one at a time: single file or shards, never pickle."""
 
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,13 @@ _FLOATS = {"F64", "F32", "F16", "BF16"}
 
 
 class Tensors:
-    """A folder's tensors by name, without the prefix `transformer.`; nothing is read before it is asked for.
+    """A folder's tensors by name, without its prefix; nothing is read before it is asked for.
 
     **Arguments:**
 
     - `folder`: with `model.safetensors`, or `model.safetensors.index.json` and its shards.
+    - `prefixes`: what is left out of names that begin with it.
+    - `renamed`: endings of names in older files, and what they are now.
 
     **Raises:**
 
@@ -26,7 +30,12 @@ class Tensors:
     `ImportError` without `safetensors`.
     """
 
-    def __init__(self, folder: str | PathLike):
+    def __init__(
+        self,
+        folder: str | PathLike,
+        prefixes: Sequence[str] = (),
+        renamed: Mapping[str, str] = MappingProxyType({}),
+    ):
         if find_spec("safetensors") is None:
             raise ImportError(
                 "weights need safetensors, not installed here: pip install 'attnflow[language]'."
@@ -35,7 +44,7 @@ class Tensors:
         self._open: dict[Path, Any] = {}
         self._where: dict[str, tuple[Path, str]] = {}
         for name, path in self._listed():
-            self._where[name.removeprefix("transformer.")] = (path, name)
+            self._where[_short(name, prefixes, renamed)] = (path, name)
 
     def _listed(self) -> list[tuple[str, Path]]:
         single, index = self.folder / _SINGLE, self.folder / _INDEX
@@ -101,11 +110,18 @@ class Tensors:
         return array
 
 
+def _short(name: str, prefixes: Sequence[str], renamed: Mapping[str, str]) -> str:
+    prefix = next((p for p in prefixes if name.startswith(p)), "")
+    name = name.removeprefix(prefix)
+    old = next((o for o in renamed if name.endswith(o)), "")
+    return name.removesuffix(old) + renamed[old] if old else name
+
+
 def _nothing(folder: Path) -> str:
     pickles = sorted(folder.glob("*.bin")) + sorted(folder.glob("*.pt"))
     if pickles:
         return (
-            f"{folder} has no {_SINGLE}, only {pickles[0].name}, a pickle, which is never read: save "
-            "the model again with safe_serialization=True."
+            f"{folder} has no {_SINGLE}, only {pickles[0].name}, a pickle, which is never read: make "
+            "a folder of it with `attnflow convert`."
         )
     return f"{folder} has neither {_SINGLE} nor {_INDEX}."

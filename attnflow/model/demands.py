@@ -31,8 +31,9 @@ def demand_matrix_scores(field: AttentionField) -> None:
     """A `ValueError` where P adds to the scores of its matrix: no theorem here is about those."""
     if not field.matrix_scores:
         raise ValueError(
-            "`field` must have scores y'Py; its P adds a bias of keys to them. Leave biases out: "
-            "attnflow.language.as_field(model, biases='drop')."
+            "`field` must have scores y'Py; its P adds a bias of keys to them, or rotates or "
+            "normalises queries and keys. Leave biases out: attnflow.language.as_field(model, "
+            "biases='drop'); of the others no theorem here speaks."
         )
 
 

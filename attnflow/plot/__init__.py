@@ -8,6 +8,7 @@ from ._branch import branch as branch
 from ._counterexample import counterexample as counterexample
 from ._cover import cover as cover
 from ._curves import curves as curves, quantiles as quantiles
+from ._diagnosis import diagnosis as diagnosis
 from ._exception import exceptional_starts as exceptional_starts
 from ._figure import figure_of as figure_of, save as save
 from ._gram import gram as gram

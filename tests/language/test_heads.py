@@ -218,7 +218,7 @@ def test_what_does_not_fit_is_refused(without_biases):
         (lambda: as_field(model, biases="keep"), "`biases` must be one of"),
         (lambda: as_field(model, passes=0), "`passes` must be a positive integer"),
         (lambda: as_field(model, radius=-1.0), "`radius` must be a positive number"),
-        (lambda: as_field("gpt2"), "`model` must be a GPT"),
+        (lambda: as_field("gpt2"), "`model` must be a Transformer"),
         (lambda: as_field(neo), "`length` must be at most 7 tokens, .*; got none, which is 10"),
         (lambda: as_field(neo, length=8), "local window of layer 1, .*; got 8"),
         (lambda: as_layers(bare, feed_forward=True), "`feed_forward` needs the feed-forward's"),

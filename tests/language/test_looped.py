@@ -250,7 +250,7 @@ def test_bad_options_are_refused(as_user, options, match):
 def test_a_name_that_is_no_size_and_a_thing_that_is_no_model_are_refused(as_user):
     with pytest.raises(ValueError, match="one of gpt2, gpt2-medium"):
         looped("gpt3", IDS, passes=1)
-    with pytest.raises(ValueError, match="`model` must be a GPT"):
+    with pytest.raises(ValueError, match="`model` must be a Transformer"):
         looped(3, IDS, passes=1)
 
 

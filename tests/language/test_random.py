@@ -202,7 +202,7 @@ def test_what_is_no_key_is_refused(as_user):
 def test_what_is_no_model_is_refused(as_user):
     with pytest.raises(ValueError, match=r"`model` must be a folder or one of gpt2, .*got 'gpt5'"):
         af.language.random("gpt5", key=KEY)
-    with pytest.raises(ValueError, match=r"`model` must be a GPT, .*got int"):
+    with pytest.raises(ValueError, match=r"`model` must be a Transformer, .*got int"):
         af.language.random(3, key=KEY)
 
 

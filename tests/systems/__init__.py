@@ -24,6 +24,12 @@ from ._engines import (
     outcome_of as outcome_of,
     run_both as run_both,
 )
+from ._families import (
+    DECODERS as DECODERS,
+    ENCODERS as ENCODERS,
+    FamilyOracle as FamilyOracle,
+    family_checkpoint as family_checkpoint,
+)
 from ._fields import PLACES as PLACES, Place as Place
 from ._gpt import (
     GPTOracle as GPTOracle,

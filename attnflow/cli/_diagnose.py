@@ -1,0 +1,108 @@
+"""`attnflow diagnose`: one page on a model: does its loop collapse, by what, where is it, what do theorems ask."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from cyclopts.types import PositiveInt
+
+from ..core.words import printable, printable_lines
+
+if TYPE_CHECKING:
+    from ..language import Diagnosis
+
+
+def diagnose(
+    model: str,
+    *,
+    text: Annotated[Path | None, Parameter(negative="")] = None,
+    prompts: PositiveInt = 10,
+    length: PositiveInt = 16,
+    passes: PositiveInt = 50,
+    out: Annotated[Path | None, Parameter(negative="")] = None,
+) -> int:
+    """Say of a model what its loop does: one page, printed.
+
+    Its output enters it again, with feed-forward and without, and with each control: do tokens come to
+    consensus, and is that the work of attention, of biases or of the norms alone? Then where prompts
+    end (an equilibrium or a cycle, its clusters, whether it is stable), the sharpest heads, the
+    model's place by beta, d and t, and which hypotheses of the paper's theorems it has.
+
+    Prompts are ids drawn at random from the model's own vocabulary, or lines of --text.
+
+    Examples:
+
+    - `attnflow diagnose SmolLM2-135M.gguf`
+    - `attnflow diagnose folder/of/MiniLM --text prompts.txt --out minilm`
+
+    Parameters
+    ----------
+    model
+        The folder of a Hugging Face model, a GGUF file, or the name of a size for random weights.
+    text
+        A file (UTF-8) with a prompt in each line, for the folder's tokenizer; cut to the shortest, and
+        to --length.
+    prompts
+        How many random prompts.
+    length
+        Tokens of each.
+    passes
+        How many times through the model.
+    out
+        Folder for the page (diagnosis.txt, diagnosis.pdf), all numbers (diagnosis.json) and the table of
+        heads (heads.parquet, where pyarrow is installed).
+    """
+    from ._loop import _encoded
+    from ._start import start_jax
+
+    start_jax()
+    import jax.random as jr
+
+    from .. import language
+
+    folder = Path(model)
+    there = folder.is_dir() or language.is_gguf(folder)
+    if not there and model not in language.SIZES:
+        raise ValueError(
+            f"MODEL must be a folder, a GGUF file or one of {', '.join(language.SIZES)}; got {model!r}."
+        )
+    if text is not None and not folder.is_dir():
+        raise ValueError("--text needs the tokenizer of a model's folder: give one as MODEL.")
+    if length < 2:
+        raise ValueError(f"--length must be two or more: E is about pairs of tokens; got {length}.")
+    try:
+        found = language.load(folder) if there else language.random(model, key=jr.key(0))
+    except ImportError as error:  # an extra that is not installed
+        raise ValueError(str(error)) from error
+    if text is None:
+        ids = language.random_prompts(found.architecture, prompts, length)
+    else:
+        ids = _encoded(folder, text, length)
+    page = language.diagnose(found, ids, passes=passes)
+    print(printable_lines(page))
+    if out is not None:
+        for path in _write(out, page):
+            print(f"wrote {printable(path)}")
+    return 0
+
+
+def _write(out: Path, page: "Diagnosis") -> list[Path]:
+    import json
+    from importlib.util import find_spec
+
+    from ..plot import diagnosis
+    from ..records import atomic_write, provenance, writable_folder
+
+    out = writable_folder(out)
+    written = [out / "diagnosis.txt", out / "diagnosis.json", out / "diagnosis.pdf"]
+    with atomic_write(written[0]) as file:
+        file.write(f"{page}\n".encode())
+    with atomic_write(written[1]) as file:
+        account = {**page.record(), "provenance": provenance()}
+        file.write(json.dumps(account, indent=1).encode())
+    with atomic_write(written[2]) as file:
+        diagnosis(page).savefig(file, format="pdf")
+    if find_spec("pyarrow") is not None:
+        written.append(out / "heads.parquet")
+        page.temperatures.to_parquet(written[-1])
+    return written
