@@ -142,8 +142,8 @@ def test_old_names_go_on_and_say_what_they_are_called_now(space, old, new):
 
 
 # A picture of something is called as what it shows; `certify` proves what `theory` computes; `run`, `load`
-# and `save` do to one kind of thing what they do to another.
-_TWICE = {"counterexample", "equilibrium", "heads", "looped", "run", "load", "save"}
+# `save` and `clusters` do to one kind of thing what they do to another.
+_TWICE = {"clusters", "counterexample", "equilibrium", "heads", "looped", "run", "load", "save"}
 
 
 def test_a_public_name_means_one_thing():

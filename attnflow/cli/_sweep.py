@@ -79,7 +79,7 @@ def run(
     from msgspec.structs import replace
 
     af = _library()
-    study = af.read(spec)
+    study = af.read_study(spec)
     if trials is not None:
         study = replace(study, trials=trials)
     if dry_run:

@@ -379,7 +379,7 @@ class _Bare:
     submitted: int = 0
 
 
-def test_arguments_that_are_none_are_refused(tmp_path):
+def test_arguments_that_are_none_are_refused(tmp_path, as_user):
     bad = {"retries": -1, "shard_seconds": 0.0, "executor": _Bare()}
     for name, value in bad.items():
         with pytest.raises(ValueError, match=f"`{name}` must"):

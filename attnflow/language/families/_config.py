@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ...core.arguments import whole
+
 
 class Config:
     """The entries of a configuration; each reader takes a default and the entry's names, aliases last."""
@@ -22,10 +24,7 @@ class Config:
     def size(self, default: Any, *names: str) -> int:
         """A whole number, one or more."""
         value = self.get(default, *names)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            name = self.name(*names)
-            raise ValueError(f"'{name}' must be a whole number, one or more; got {value!r}.")
-        return value
+        return whole(self.name(*names), value)
 
     def number(self, default: float | None, *names: str) -> float:
         """A number above zero."""
