@@ -43,9 +43,9 @@ def clock(run: Callable[[], object], repeats: int = 3) -> Timing:
     return Timing(took[0], float(np.median(took[1:] or took)))
 
 
-def distance(found: np.ndarray, reference: np.ndarray) -> float:
+def distance(ys: np.ndarray, reference: np.ndarray) -> float:
     """The error of tokens `(trajectories, times, tokens, dim)`: see [`Point`][]."""
-    squares = np.sum((found - reference) ** 2, axis=-1)
+    squares = np.sum((ys - reference) ** 2, axis=-1)
     return float(np.sqrt(squares.mean(axis=(0, 2)).max()))
 
 
@@ -96,8 +96,8 @@ def report(
     results = loads(path.read_text()) if only and path.exists() else {}
     for title, section in sections.items():
         if only in (None, title):
-            found = section()
-            results[title] = {**found, "peak MB": peak_mb(), "provenance": provenance()}
+            section_report = section()
+            results[title] = {**section_report, "peak MB": peak_mb(), "provenance": provenance()}
             if write:  # after each, so that nothing is lost
                 folder.mkdir(exist_ok=True)
                 with atomic_write(path) as file:

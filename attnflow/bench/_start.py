@@ -44,13 +44,13 @@ def start_times(commands: Sequence[Sequence[str]] = COMMANDS, *, again: int = 2)
 
     `RuntimeError` where a command fails.
     """
-    found = []
+    starts = []
     for words in commands:
         with tempfile.TemporaryDirectory() as folder:
             first, programs = _run(words, folder)
             later = min(_run(words, folder)[0] for _ in range(again))
-        found.append(Start("attnflow " + " ".join(words), first, later, programs))
-    return found
+        starts.append(Start("attnflow " + " ".join(words), first, later, programs))
+    return starts
 
 
 def _run(words: Sequence[str], folder: str) -> tuple[float, int]:

@@ -80,8 +80,8 @@ def values_sharing_top(x):
     S = onto.symmetric(x["U"])
     S = S.at[:, 0, 1:].set(0).at[:, 1:, 0].set(0)
     rest = eigh(jnp.sum(S[:, 1:, 1:], axis=0))[0][-1]
-    wanted = jax.nn.relu(rest) + jax.nn.softplus(x["height"])
-    return S.at[:, 0, 0].add((wanted - jnp.sum(S[:, 0, 0])) / S.shape[0])
+    target = jax.nn.relu(rest) + jax.nn.softplus(x["height"])
+    return S.at[:, 0, 0].add((target - jnp.sum(S[:, 0, 0])) / S.shape[0])
 
 
 def double_top(x):

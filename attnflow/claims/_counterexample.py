@@ -143,11 +143,11 @@ def read_counterexample(path: str | os.PathLike, *, claim: Claim | None = None) 
     # === of this claim
     try:
         check_parts(contents)
-        said, plain = contents["claim"], contents["evidence"]
-        claim = CLAIMS.get(said["name"]) if claim is None else claim
+        statement, plain = contents["claim"], contents["evidence"]
+        claim = CLAIMS.get(statement["name"]) if claim is None else claim
         if claim is None:
             raise ValueError(
-                f"it is about {shown(said['name'])}, no claim of the library: give its claim too."
+                f"it is about {shown(statement['name'])}, no claim of the library: give its claim too."
             )
         case = case_of_file(contents["case"])
         rows = case.tokens.rows or []
@@ -158,7 +158,7 @@ def read_counterexample(path: str | os.PathLike, *, claim: Claim | None = None) 
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         what = error if isinstance(error, ValueError) else repr(error)
         raise ValueError(f"{path} cannot be read: {what}") from error
-    if (said["statement"], said["source"]) != (claim.statement, claim.source):
+    if (statement["statement"], statement["source"]) != (claim.statement, claim.source):
         raise ValueError(f"{path} is about another claim than {claim.name!r}, by its own words.")
     return Counterexample(claim, case, evidence, contents["stage"])
 
@@ -181,22 +181,24 @@ def check_counterexample(path: str | os.PathLike, *, claim: Claim | None = None)
     - `ValueError`: as [`read`][]; its kind of evidence cannot refute the claim; or what the file says
       does not come out again.
     """
-    said = read_counterexample(path, claim=claim)
-    check_kind(said.claim, said.evidence.status, path)
-    field, y0 = said.build()
+    stated = read_counterexample(path, claim=claim)
+    check_kind(stated.claim, stated.evidence.status, path)
+    field, y0 = stated.build()
     check_length(field, path)
-    evidence = judge(said.claim, field, y0, said.evidence.status, key=jr.key(CHECK_SEED))
-    if evidence.status != said.evidence.status or not counts(said.claim, evidence):
+    evidence = judge(stated.claim, field, y0, stated.evidence.status, key=jr.key(CHECK_SEED))
+    if evidence.status != stated.evidence.status or not counts(stated.claim, evidence):
         raise ValueError(
-            f"{path} says {said.evidence.status!r}; run again it is {evidence.status!r}: {evidence.why}."
+            f"{path} says {stated.evidence.status!r}; run again it is {evidence.status!r}: {evidence.why}."
         )
     for quantity, close in _CLOSE.items():
-        was, came = getattr(said.evidence, quantity), getattr(evidence, quantity)
+        was, came = getattr(stated.evidence, quantity), getattr(evidence, quantity)
         if not _agree(was, came, close):
             raise ValueError(f"{path} says {quantity} = {_short_of(was, came)}.")
-    if _NUMBER.sub("#", said.evidence.why) != _NUMBER.sub("#", evidence.why):
+    if _NUMBER.sub("#", stated.evidence.why) != _NUMBER.sub("#", evidence.why):
         raise ValueError(f"{path} gives other reasons than come out again: {evidence.why}.")
-    return Counterexample(said.claim, replace(said.case, title=said.claim.statement), evidence)
+    return Counterexample(
+        stated.claim, replace(stated.case, title=stated.claim.statement), evidence
+    )
 
 
 def counts(claim: Claim, evidence: Evidence) -> bool:
@@ -211,10 +213,10 @@ def _short_of(was: Any, came: Any) -> str:
     return f"{shown(was)}; run again it is {shown(came)}"
 
 
-def _agree(said: Any, came: Any, close: float) -> bool:
-    if said is None or came is None:
-        return said is came
-    a, b = np.asarray(said, float), np.asarray(came, float)
+def _agree(stated: Any, came: Any, close: float) -> bool:
+    if stated is None or came is None:
+        return stated is came
+    a, b = np.asarray(stated, float), np.asarray(came, float)
     return a.shape == b.shape and bool(np.all(np.abs(a - b) <= close * np.maximum(np.abs(a), 1)))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.checks import shown
 from ..records import atomic_write, provenance
-from ._account import check_counts, check_found, check_refused, contents as account_of
+from ._account import check_counterexample_part, check_counts, check_refused, contents as account_of
 from ._claim import Claim
 from ._counterexample import Counterexample
 from ._evidence import LEAST, STATUSES
@@ -106,16 +106,16 @@ class Findings:
             same = was["format"] == _FORMAT
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is not the account of a search: {error!r}.") from error
-        wanted = {
+        expected = {
             "claim": claim.name,
             "statement": claim.statement,
             "sizes": [list(size) for size in claim.sizes],
             "seed": seed,
         }
-        differs = [name for name, value in wanted.items() if was.get(name) != value]
+        differs = [name for name, value in expected.items() if was.get(name) != value]
         if not same or differs:
-            what = ", ".join(f"{n} {_said(was.get(n))}" for n in differs) or (
-                f"format {_said(was['format'])}"
+            what = ", ".join(f"{n} {_short(was.get(n))}" for n in differs) or (
+                f"format {_short(was['format'])}"
             )
             raise ValueError(
                 f"{path} is of another search ({what}); give its own claim, sizes and seed, or "
@@ -124,17 +124,17 @@ class Findings:
         try:
             check_counts(was, _PLAIN_EDGES)
             check_refused(was)
-            found = was["counterexample"]
-            if found is not None:
-                check_found(found, claim.name)
-                found = Counterexample.of(claim, found)
+            counterexample = was["counterexample"]
+            if counterexample is not None:
+                check_counterexample_part(counterexample, claim.name)
+                counterexample = Counterexample.of(claim, counterexample)
         except (ValueError, KeyError) as error:
             what = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
             raise ValueError(f"{path} is not the account of a search: {what}.") from error
         return cls(
             claim,
             seed,
-            found,
+            counterexample,
             tries=was["tries"],
             failed=was["failed"],
             best=-np.inf if was["best"] is None else was["best"],
@@ -175,7 +175,7 @@ class Findings:
         return lines
 
 
-def _said(value: Any) -> str:
+def _short(value: Any) -> str:
     """A file's value in a short line: lists of numbers as they are."""
     short = isinstance(value, list) and len(text := repr(value)) <= 60
     return text if short else shown(value)

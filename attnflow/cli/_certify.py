@@ -62,7 +62,7 @@ def certify(
 
     bits = start_jax()
     if check is not None:
-        print(printable_lines(f"{printable(check)} holds\n{_said(check, claim)}"))
+        print(printable_lines(f"{printable(check)} holds\n{_proved_lines(check, claim)}"))
         return 0
     assert file is not None
     if not bits:
@@ -78,7 +78,7 @@ def _library() -> Any:
     return library
 
 
-def _said(path: Path, words: str | None) -> str:
+def _proved_lines(path: Path, words: str | None) -> str:
     """What a certificate proves; that it proves nothing is the answer, not a wrong question."""
     library = _library()
     own = None if words is None else _claim(words)
@@ -98,13 +98,13 @@ def _prove(file: Path, target: Path, claim: str | None) -> int:
     from .. import search
     from ..records import writable_folder
 
-    found = search.read_counterexample(file, claim=None if claim is None else _claim(claim))
+    example = search.read_counterexample(file, claim=None if claim is None else _claim(claim))
     if target.is_dir():
         raise ValueError(f"--out must be a file; {target} is a folder.")
     if target.resolve() == file.resolve():
         raise ValueError(f"--out must be another file than the counterexample; got {target}.")
     writable_folder(target.parent)
-    certificate = library.counterexample(found)
+    certificate = library.counterexample(example)
     print(printable_lines(certificate))
     if certificate.contents is None:
         raise RuntimeError(f"{file}: {certificate.verdict}; no certificate was written")

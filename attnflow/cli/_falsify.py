@@ -98,9 +98,9 @@ def falsify(
     if not bits:
         raise ValueError("falsify needs 64-bit numbers: unset JAX_ENABLE_X64.")
     if check is not None:
-        found = _check(check, claim)
+        example = _check(check, claim)
         print(f"{printable(check)} holds")
-        print(printable_lines(f"{found.claim}\n{found}"))
+        print(printable_lines(f"{example.claim}\n{example}"))
         return 0
     assert claim is not None
     chosen = _claim(claim)
@@ -190,8 +190,8 @@ def _check(path: Path, words: str | None) -> "Counterexample":
     try:
         return search.check_counterexample(path, claim=own)
     except ValueError as error:
-        said = str(error)
-        raise RuntimeError(said if str(path) in said else f"{path}: {said}") from error
+        message = str(error)
+        raise RuntimeError(message if str(path) in message else f"{path}: {message}") from error
 
 
 def _search(claim: "Claim", seed: int, budget: float, out: Path | None) -> None:
@@ -203,12 +203,12 @@ def _search(claim: "Claim", seed: int, budget: float, out: Path | None) -> None:
     folder = None if out is None else writable_folder(out)
     store = None if folder is None else folder / "search.json"
     try:
-        found = search.falsify(claim, jax.random.key(seed), budget, store=store)
+        findings = search.falsify(claim, jax.random.key(seed), budget, store=store)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_left(store)) from None
-    print(printable_lines(found))
+    print(printable_lines(findings))
     if folder is not None:
-        for path in _write(folder, found):
+        for path in _write(folder, findings):
             print(f"wrote {printable(path)}")
 
 
@@ -220,12 +220,12 @@ def _left(store: Path | None) -> str:
     return f"interrupted: the batches before are in {store}; the same command goes on from there"
 
 
-def _write(folder: Path, found: "Findings") -> list[Path]:
+def _write(folder: Path, findings: "Findings") -> list[Path]:
     from .. import plot
     from ..records import atomic_write
 
     account = folder / "search.json"
-    broken = found.counterexample
+    broken = findings.counterexample
     if broken is None:
         return [account]
     written = [folder / "counterexample.json", folder / "counterexample.png"]

@@ -208,13 +208,13 @@ class Brief(Table, frozen=True, kw_only=True):
         )
 
     def standing(
-        self, found: Optimised, *, constant: bool = True, progress: bool = True
+        self, optimised: Optimised, *, constant: bool = True, progress: bool = True
     ) -> "Standing":
         """Where what was found stands on the starts held back.
 
         **Arguments:**
 
-        - `found`: what `run` gave.
+        - `optimised`: what `run` gave.
         - `constant`: search for the best constant P too, which takes as long as the search did. No
           baselines are made where P is not searched over or has no bound.
         - `progress`: a bar on a terminal.
@@ -225,8 +225,8 @@ class Brief(Table, frozen=True, kw_only=True):
         key = self._key(_BASELINES)
         P = self.search.P
         known = P is not None and P.bound is not None
-        others = baselines(found, key, constant=constant) if known else {}
-        return standing(found, self.held_back(), baselines=others, key=key, progress=progress)
+        others = baselines(optimised, key, constant=constant) if known else {}
+        return standing(optimised, self.held_back(), baselines=others, key=key, progress=progress)
 
     def with_flags(self, *, steps: int | None = None, seed: int | None = None) -> "Brief":
         """The brief with another number of steps, or another seed (that of `[tokens]` stays)."""

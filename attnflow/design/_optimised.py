@@ -48,11 +48,11 @@ class History:
         """As arrays by name, of so many steps."""
         return {name: getattr(self, name)[:steps] for name in _KINDS} | {"seconds": self.seconds}
 
-    def restore(self, kept: dict[str, Any]) -> None:
+    def restore(self, stored: dict[str, Any]) -> None:
         """What `plain` gave."""
         for name in _KINDS:
-            setattr(self, name, np.asarray(kept[name]))
-        self.seconds = float(kept["seconds"])
+            setattr(self, name, np.asarray(stored[name]))
+        self.seconds = float(stored["seconds"])
 
     def stalled(self, patience: int | None) -> bool:
         """Whether no restart had a new best within `patience` steps."""

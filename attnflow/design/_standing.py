@@ -45,10 +45,10 @@ class Row:
     values: np.ndarray
     censored: int
 
-    def record(self, found: np.ndarray) -> dict[str, Any]:
+    def record(self, values: np.ndarray) -> dict[str, Any]:
         """Mean, spread, and the paired difference of what was found from it."""
         good = self.values[np.isfinite(self.values)]
-        both = found - self.values
+        both = values - self.values
         both = both[np.isfinite(both)]
         mean, error = _mean(good)
         difference, of = _mean(both)
@@ -126,7 +126,7 @@ class StandingOptions(IntegratorOptions, total=False):
 
 
 def standing(
-    found: Optimised,
+    optimised: Optimised,
     starts: SearchStarts,
     *,
     baselines: Mapping[str, Searched] | None = None,
@@ -147,7 +147,7 @@ def standing(
 
     **Arguments:**
 
-    - `found`: what `optimise` returned.
+    - `optimised`: what `optimise` returned.
     - `starts`: tokens `(tokens, dim)` or `(n, tokens, dim)`, or a sampler with `number` and `key`.
       Give others than the search had, unless it was for one start.
     - `baselines`: schedules by name; those of [`baselines`][attnflow.search.baselines] with `key` unless
@@ -167,52 +167,57 @@ def standing(
     print(af.search.standing(found, sampler, number=256, key=jax.random.key(7)))
     ```
     """
-    if not isinstance(found, Optimised):
-        raise ValueError(f"`found` must come from optimise; got {type(found).__name__}.")
+    if not isinstance(optimised, Optimised):
+        raise ValueError(f"`optimised` must come from optimise; got {type(optimised).__name__}.")
     own, rest = sort_keywords("standing, nor of simulate", options, StandingOptions)
-    starts = _starts(found, starts, key, number)
+    starts = _starts(optimised, starts, key, number)
     if baselines is None:
-        baselines = own_baselines(found, jr.key(0) if key is None else jr.fold_in(key, 1))
-    task = found.task
+        baselines = own_baselines(optimised, jr.key(0) if key is None else jr.fold_in(key, 1))
+    task = optimised.task
     if t1 is not None or integrator is not None or options:
-        kept = found.again.keywords
+        searched_with = optimised.again.keywords
         if integrator is None:  # an adjoint is not asked for here
-            integrator = dataclasses.replace(kept["integrator"], adjoint=None)
-        when = {name: kept[name] for name in ("t0", "args") if name in kept} | rest
+            integrator = dataclasses.replace(searched_with["integrator"], adjoint=None)
+        when = {
+            name: searched_with[name] for name in ("t0", "args") if name in searched_with
+        } | rest
         when["t1"] = task.options.t1 if t1 is None else t1
         how = merged(integrator, own)
-        new = options_for(found.objective, found.field, starts[0], how, **when)
+        new = options_for(optimised.objective, optimised.field, starts[0], how, **when)
         task = eqx.tree_at(lambda x: x.options, task, new)
     if chunk is not None:
         task = dataclasses.replace(task, chunk=chunk)
     template = task.model.field
-    contenders = {"found": found.field, "before": _put(template, found.initial, found.schedule)}
+    contenders = {
+        "found": optimised.field,
+        "before": _put(template, optimised.initial, optimised.schedule),
+    }
     contenders |= {
-        name: _put(template, schedule, found.schedule) for name, schedule in baselines.items()
+        name: _put(template, schedule, optimised.schedule) for name, schedule in baselines.items()
     }
     rows = {}
     for name, field in bar(contenders.items(), description="standing", unit="", show=progress):
         rows[name] = _row(task, name, field, starts)
     ordered = {name: rows.pop(name) for name in ("found", "before")}
-    ordered |= {row.name: row for row in _known(task, found.field, starts)} | rows
-    again = _again(task, found.field, starts, ordered)
-    return Standing(ordered, again, found.objective.title, found.goal)
+    ordered |= {row.name: row for row in _known(task, optimised.field, starts)} | rows
+    recheck = _by_another_solver(task, optimised.field, starts, ordered)
+    return Standing(ordered, recheck, optimised.objective.title, optimised.goal)
 
 
-def _starts(found: Optimised, starts: Any, key: Any, number: Any) -> Array:
-    dtype = found.task.sign.dtype
+def _starts(optimised: Optimised, starts: Any, key: Any, number: Any) -> Array:
+    dtype = optimised.task.sign.dtype
     if callable(starts):
         if key is None or number is None:
             raise ValueError("`key` and `number` must be given with a sampler; got none of one.")
         return jnp.asarray(jax.vmap(starts)(jr.split(jr.fold_in(key, 0), number)), dtype)
     starts = floating("starts", starts).astype(dtype)
     starts = starts[None] if starts.ndim == 2 else starts
-    if starts.ndim != 3 or 0 in starts.shape or starts.shape[-1] != found.field.dim:
+    if starts.ndim != 3 or 0 in starts.shape or starts.shape[-1] != optimised.field.dim:
         raise ValueError(
-            f"`starts` must have shape (n, tokens, {found.field.dim}), or be a sampler; "
+            f"`starts` must have shape (n, tokens, {optimised.field.dim}), or be a sampler; "
             f"got {starts.shape}."
         )
-    return found.field.check_start("starts", starts.reshape(-1, starts.shape[-1])).reshape(
+    return optimised.field.check_start("starts", starts.reshape(-1, starts.shape[-1])).reshape(
         starts.shape
     )
 
@@ -297,7 +302,7 @@ def of_curve(
 # === by another solver
 
 
-def _again(
+def _by_another_solver(
     task: Task, field: AttentionField, starts: Array, rows: dict[str, Row]
 ) -> dict[str, Any]:
     options = task.options

@@ -132,8 +132,8 @@ def _processor() -> str:
             first = file.read(2**16).split("\n\n")[0]
     except OSError:
         return platform.processor()
-    wanted = ("vendor_id", "model name", "flags", "Features", "CPU part")
-    lines = [line for line in first.splitlines() if line.split("\t")[0].strip() in wanted]
+    lines_read = ("vendor_id", "model name", "flags", "Features", "CPU part")
+    lines = [line for line in first.splitlines() if line.split("\t")[0].strip() in lines_read]
     return "\n".join(lines) or platform.processor()
 
 

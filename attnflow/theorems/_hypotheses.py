@@ -113,9 +113,9 @@ def causal(s: Setting) -> Answer:
     return _pattern(s, "causal", causal_pairs(s.tokens))
 
 
-def _pattern(s: Setting, name: str, wanted: np.ndarray) -> Answer:
-    other = other_pattern(s.field, s.tokens, name, wanted, s.eps)
-    return not other, other or f"{int(wanted.sum())} pairs"
+def _pattern(s: Setting, name: str, expected: np.ndarray) -> Answer:
+    other = other_pattern(s.field, s.tokens, name, expected, s.eps)
+    return not other, other or f"{int(expected.sum())} pairs"
 
 
 @condition("one head", exact=Exact("one head"))

@@ -125,7 +125,7 @@ def test_a_slope_is_worth_nothing_where_jumps_may_hide():
             return jnp.where(t < 1.0, 1.0, 2.0) * _M
 
         def range_from(self, t0):
-            still = af.schedules.Range.still(1.5 * _M)
+            still = af.schedules.Range.constant(1.5 * _M)
             return still._replace(radius=np.abs(0.5 * np.asarray(_M)))
 
     for schedule in (Stepped(), Stepped() + _M):
