@@ -3,7 +3,7 @@
     python benchmarks/schedules.py [--quick] [--only NAME]
 
 Writes benchmarks/results/schedules-<backend>.json. Ten causal tokens on S^9 with U = I and one head,
-unless said; baselines, limit and reference are those of `attnflow.search.standing`, on starts that the
+unless said; baselines, limit and reference are those of `attnflow.search.evaluate`, on starts that the
 search did not have, by the same code.
 """
 
@@ -88,10 +88,10 @@ def accelerate(bound: float, rate: float, steps: int, seeds) -> list[dict]:
             "constant of rank one, y_1 y_1'": inside * jnp.outer(y0[0], y0[0]),
         }
         best = af.search.best_constant(found, jr.key(seed + 200))
-        standing = af.search.standing(
+        evaluation = af.search.evaluate(
             found, y0, baselines=hand | {"best constant": best.schedule}, progress=False
         )
-        E = {name: float(np.exp(row.values[0])) for name, row in standing.rows.items()}
+        E = {name: float(np.exp(row.values[0])) for name, row in evaluation.rows.items()}
         rows.append(
             {
                 "seed": seed,
@@ -101,7 +101,7 @@ def accelerate(bound: float, rate: float, steps: int, seeds) -> list[dict]:
                 "found over best constant": E["found"] / E["best constant"],
                 "best rank one over found": min(E[name] for name in hand) / E["found"],
                 "seconds": found.seconds,
-                "integrated again": standing.again,
+                "integrated again": evaluation.recheck,
             }
         )
         print(rows[-1], flush=True)
@@ -168,15 +168,15 @@ def delay(quick: bool, bound: float = 50.0) -> dict:
     kept = [k for k in others if "-" not in k or "paper" in k]
     baselines = {"best constant P": best.schedule} | {k: others[k] for k in kept}
     seconds = time.monotonic() - began
-    standing = af.search.standing(
+    evaluation = af.search.evaluate(
         found, sampler, number=held, key=jr.key(77), baselines=baselines, t1=1e13, chunk=1, **STIFF
     )
-    print(standing, flush=True)
+    print(evaluation, flush=True)
     P = np.asarray(best.schedule(jnp.asarray(0.0)))
     return {
         "bound": bound,
         "seconds of search": seconds,
-        "standing": standing.record(),
+        "standing": evaluation.record(),
         "norms of P(t)": np.linalg.norm(
             np.asarray(found.schedule.schedule.values), axis=(1, 2)
         ).tolist(),
@@ -217,16 +217,16 @@ def identity(quick: bool) -> dict:
         for name, X in (("symmetric", A + A.T), ("skew", A - A.T)):
             P = jnp.eye(DIM) / DIM**0.5 + size * X / jnp.linalg.norm(X)
             contenders[f"I + {size:g} {name}"] = cs[-1] * DIM**0.5 * P / jnp.linalg.norm(P)
-    standing = af.search.standing(found, starts, baselines=contenders, progress=False)
-    print(standing, flush=True)
-    means = [float(standing.rows[f"{c:g}"].values.mean()) for c in cs[:-1]]
-    means.append(float(standing.found.mean()))
+    evaluation = af.search.evaluate(found, starts, baselines=contenders, progress=False)
+    print(evaluation, flush=True)
+    means = [float(evaluation.rows[f"{c:g}"].values.mean()) for c in cs[:-1]]
+    means.append(float(evaluation.found.mean()))
     slope = (means[-1] - means[-2]) / (cs[-1] - cs[-2])
     return {
         "c": list(cs),
         "mean log time": means,
         "last slope": slope,
-        "standing of 50/sqrt(10) I": standing.record(),
+        "standing of 50/sqrt(10) I": evaluation.record(),
     }
 
 
@@ -251,9 +251,9 @@ def one(quick: bool) -> dict:
             rate=0.3,
             **QUICK,
         )
-        standing = af.search.standing(found, y0, key=jr.key(4), t1=1e13, chunk=1, **STIFF)
-        print(standing, flush=True)
-        out[name] = standing.record()
+        evaluation = af.search.evaluate(found, y0, key=jr.key(4), t1=1e13, chunk=1, **STIFF)
+        print(evaluation, flush=True)
+        out[name] = evaluation.record()
     both = lambda key: {  # noqa: E731
         "P": af.Piecewise(jnp.asarray([1.0, 5.0]), jr.normal(key, (3, DIM, DIM))),
         "U": af.Symmetric(af.Piecewise(jnp.asarray([1.0, 5.0]), jr.normal(key, (3, DIM, DIM)))),
@@ -271,9 +271,9 @@ def one(quick: bool) -> dict:
         rate=0.1,
         **QUICK,
     )
-    standing = af.search.standing(found, y0, key=jr.key(6))
-    print(standing, flush=True)
-    out["P and symmetric U, mean of E until 100"] = standing.record()
+    evaluation = af.search.evaluate(found, y0, key=jr.key(6))
+    print(evaluation, flush=True)
+    out["P and symmetric U, mean of E until 100"] = evaluation.record()
     return out
 
 
@@ -327,9 +327,9 @@ def large(quick: bool) -> dict:
     zero = jnp.zeros((2, dim, dim), jnp.float32)
     eye = jnp.broadcast_to(jnp.eye(dim, dtype=jnp.float32), zero.shape) * (99.99 / dim**0.5)
     baselines = {"P = 0": zero, "at first": found.initial, "identity at the bound": eye}
-    standing = af.search.standing(timed, held, baselines=baselines)
-    print(standing, flush=True)
-    median = {name: float(np.median(row.values)) for name, row in standing.rows.items()}
+    evaluation = af.search.evaluate(timed, held, baselines=baselines)
+    print(evaluation, flush=True)
+    median = {name: float(np.median(row.values)) for name, row in evaluation.rows.items()}
     # Every twentieth of the way the numbers are judged too: those steps are longer.
     lasting = np.diff(moments)
     out = {
@@ -340,7 +340,7 @@ def large(quick: bool) -> dict:
         "mean of E": {"first step": float(-found.history.loss[0, 0]), "best": found.value},
         "median time to E = 0.5": median,
         "factor": median["found"] / median["at first"],
-        "standing": standing.record(),
+        "standing": evaluation.record(),
         "peak memory MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
     print(out, flush=True)

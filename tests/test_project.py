@@ -121,7 +121,13 @@ def test_ci_can_be_executed():
 
 _RENAMED = [
     ("search", "Consensus", "ToConsensus"),
+    ("search", "STATED", "STATEMENTS"),
+    ("search", "Standing", "Evaluation"),
+    ("search", "earn", "verify"),
+    ("search", "earn_null", "verify_null"),
     ("search", "read", "read_counterexample"),
+    ("search", "standing", "evaluate"),
+    ("programs", "kept", "cached"),
     ("search", "check", "check_counterexample"),
     ("sweep", "read", "read_study"),
     ("sweep", "names", "study_names"),

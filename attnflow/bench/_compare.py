@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from ..core.lazy import renamed_argument
 from ._cases import Workload
 from ._measure import Point, at_error, clock, distance
 from ._peers import Peer
@@ -61,6 +62,7 @@ def compare_solvers(
     return ladders
 
 
+@renamed_argument("found", "ladders")
 def at_errors(
     ladders: Mapping[str, Sequence[Point]], errors: Sequence[float]
 ) -> dict[str, dict[str, float | None]]:
@@ -73,6 +75,7 @@ def at_errors(
     return {name: {f"{e:g}": cell(points, e) for e in errors} for name, points in ladders.items()}
 
 
+@renamed_argument("found", "ladders")
 def table(ladders: Mapping[str, Sequence[Point]], errors: Sequence[float]) -> str:
     """Milliseconds a trajectory at equal error, and in brackets how many times the first contender's."""
     cells = at_errors(ladders, errors)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from ..core.lazy import renamed_argument
 from ..core.words import loads
 from ..records import atomic_write, provenance
 
@@ -43,6 +44,7 @@ def clock(run: Callable[[], object], repeats: int = 3) -> Timing:
     return Timing(took[0], float(np.median(took[1:] or took)))
 
 
+@renamed_argument("found", "ys")
 def distance(ys: np.ndarray, reference: np.ndarray) -> float:
     """The error of tokens `(trajectories, times, tokens, dim)`: see [`Point`][]."""
     squares = np.sum((ys - reference) ** 2, axis=-1)

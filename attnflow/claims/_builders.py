@@ -9,8 +9,8 @@ from ..core.lapack import eigh
 from ..geometry import Ellipsoid, Sphere
 from ..model import AttentionField
 from ..schedules import Fourier
-from . import _domain as onto
-from ._draws import one_or_many, scores
+from . import _constraints as onto
+from ._sampling import one_or_many, scores
 
 _LOWEST = 0.2  # eigenvalue of an ellipsoid's W
 

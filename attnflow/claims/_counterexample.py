@@ -20,12 +20,18 @@ from ..model import AttentionField
 from ..records import atomic_write, provenance
 from ..spec import Case
 from ._claim import Claim
-from ._earn import earn
+from ._counterexample_file import (
+    FORMAT,
+    case_of_file,
+    check_evidence,
+    check_parts,
+    contents as contents_of,
+)
 from ._evidence import CHECK_SEED, Evidence
-from ._file import FORMAT, case_of_file, check_evidence, check_parts, contents as contents_of
 from ._kinds import check_kind, check_length, refutes
 from ._library import CLAIMS
-from ._shoot import earn_null
+from ._shoot import verify_null
+from ._verify import verify
 
 # How well numbers of the evidence have to come out again, relative to 1 or more.
 _CLOSE = {"after": 1e-10, "time": 1e-10, "period": 1e-10, "family": 0.0, "basin": 0.1}
@@ -112,8 +118,8 @@ def _short(value: Any) -> str:
 def judge(claim: Claim, field: AttentionField, y0: Any, status: str = "open", *, key) -> Evidence:
     """What a field and start are worth against a claim, by the checks that `status` calls for."""
     if status == "null set":
-        return earn_null(claim, field, y0)
-    return earn(claim, field, y0, key=key)
+        return verify_null(claim, field, y0)
+    return verify(claim, field, y0, key=key)
 
 
 def read_counterexample(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexample:

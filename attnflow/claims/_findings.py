@@ -11,10 +11,15 @@ import numpy as np
 
 from ..core.checks import shown
 from ..records import atomic_write, provenance
-from ._account import check_counterexample_part, check_counts, check_refused, contents as account_of
 from ._claim import Claim
 from ._counterexample import Counterexample
 from ._evidence import LEAST, STATUSES
+from ._findings_file import (
+    check_counterexample_part,
+    check_counts,
+    check_refused,
+    contents as account_of,
+)
 
 EDGES = np.array([-np.inf, 0.0, *10.0 ** np.arange(-16, 2)])  # of the margins' histogram
 _PLAIN_EDGES = [None if np.isinf(x) else float(x) for x in EDGES]

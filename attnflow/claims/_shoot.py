@@ -21,7 +21,7 @@ _FAR = 0.1  # radians, about: when a token has left
 _TIME, _EACH = 60, 10  # units of time, and points in each
 
 
-def earn_null(claim: Claim, field: AttentionField, y0: Float[Array, "tokens dim"]) -> Evidence:
+def verify_null(claim: Claim, field: AttentionField, y0: Float[Array, "tokens dim"]) -> Evidence:
     """What a start on a null set is worth.
 
     It has to lie in the domain, come close to an unstable equilibrium that violates the claim, in a

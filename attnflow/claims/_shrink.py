@@ -15,10 +15,10 @@ from ..model import AttentionField
 from ..schedules import AbstractSchedule, Constant
 from ..spec import Case
 from ._claim import Claim, check_candidate
-from ._earn import earn
 from ._evidence import Evidence
 from ._exact import case_of, shortened
-from ._shoot import earn_null
+from ._shoot import verify_null
+from ._verify import verify
 
 _DIGITS = 9
 _PARTS = ("P", "U", "W", "tokens")
@@ -45,8 +45,8 @@ class _Smallest:
         """What it earns. The start is put on the manifold, as a file's is."""
         y0 = field.manifold.project(y0)
         if self.evidence.status == "null set":
-            return earn_null(self.claim, field, y0)
-        return earn(self.claim, field, y0, key=self.key)
+            return verify_null(self.claim, field, y0)
+        return verify(self.claim, field, y0, key=self.key)
 
 
 def shrink(
@@ -65,7 +65,7 @@ def shrink(
     same status. The form that comes back was read from its decimals.
     """
     check_candidate(claim, field, key)
-    instance("evidence", evidence, Evidence, "what earn gave")
+    instance("evidence", evidence, Evidence, "what verify gave")
     smallest = _Smallest(claim, field, y0, evidence, key)
     if evidence.status == "null set":
         return _reshoot(smallest)

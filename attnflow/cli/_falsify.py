@@ -121,13 +121,13 @@ def _none_of(flag: str, others: list[str]) -> None:
 
 
 def _library() -> str:
-    from ..search import STATED
+    from ..search import STATEMENTS
 
     def block(name: str, statement: str, source: str) -> str:
         lines = (statement, f"({source})")
         return "\n".join([name, *(_wrapped(printable(line)) for line in lines)])
 
-    return "\n\n".join(block(**words) for words in STATED)
+    return "\n\n".join(block(**words) for words in STATEMENTS)
 
 
 def _wrapped(text: str) -> str:

@@ -19,13 +19,13 @@ def info(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = Fa
     """
     import json
 
-    from ..programs import kept
+    from ..programs import cached
     from ..records import provenance
     from ._start import start_jax
 
     start_jax()
     facts = provenance()
-    programs = kept()
+    programs = cached()
     facts["kept_programs"] = {
         "folder": str(programs.folder),
         "programs": programs.programs,

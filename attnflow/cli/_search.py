@@ -9,7 +9,7 @@ from cyclopts.types import NonNegativeInt, PositiveInt
 from ..core.words import printable, printable_lines
 
 if TYPE_CHECKING:
-    from ..search import Brief, Optimised, Standing
+    from ..search import Brief, Evaluation, Optimised
 
 
 def search(
@@ -113,7 +113,7 @@ def _search(brief: "Brief", constant: bool, out: Path | None) -> None:
         raise KeyboardInterrupt(_left(store)) from None
     print(printable_lines(optimised))
     try:
-        evaluation = brief.standing(optimised, constant=constant)
+        evaluation = brief.evaluate(optimised, constant=constant)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_left(store)) from None
     print(printable_lines(evaluation))
@@ -155,7 +155,7 @@ def _left(store: Path | None) -> str:
 
 
 def _write(
-    folder: Path, brief: "Brief", optimised: "Optimised", evaluation: "Standing"
+    folder: Path, brief: "Brief", optimised: "Optimised", evaluation: "Evaluation"
 ) -> list[Path]:
     import json
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from ..core.checks import instance
+from ..core.lazy import renamed_argument
 from ..model import AttentionField
 from ..schedules import Constant, Modulated, Sinusoid
 from ._evolve import Evolution
@@ -19,6 +20,7 @@ _MULTIPLES = (-1.0, -0.25, 0.25, 0.5, 1.0)
 _RANDOM = 3
 
 
+@renamed_argument("found", "optimised")
 def baselines(
     optimised: Optimised, key: Key[Array, ""], *, constant: bool = True
 ) -> dict[str, Searched]:
@@ -46,7 +48,7 @@ def baselines(
     if not isinstance(template, AttentionField) or not isinstance(ball, Ball):
         raise ValueError(
             "`optimised` needs an AttentionField as `field` and a number as the bound of P for baselines "
-            "to be made; name your own instead: standing(..., baselines={...})."
+            "to be made; name your own instead: evaluate(..., baselines={...})."
         )
     shape, dim = optimised.field.P.shape, template.dim
     dtype = optimised.task.sign.dtype
@@ -77,6 +79,7 @@ def baselines(
     return out
 
 
+@renamed_argument("found", "optimised")
 def best_constant(optimised: Optimised, key: Key[Array, ""]) -> Optimised:
     """The same search over constant P alone, from a random constant and from multiples of the identity.
 
@@ -101,7 +104,7 @@ def best_constant(optimised: Optimised, key: Key[Array, ""]) -> Optimised:
 
     bounds = {"P": ball["P"]} if two else ball
     restarts = 1 if isinstance(optimised.optimiser, Evolution) else 3
-    return optimised.again(begin, bounds=bounds, restarts=restarts, progress=False)
+    return optimised.rerun(begin, bounds=bounds, restarts=restarts, progress=False)
 
 
 def _papers(key: Array, heads: int, dim: int, sized: Any) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def optimise(
 
     The best of a search is taken by its own starts where these are fixed. With fresh ones it is taken
     by a further set of `number` starts, drawn once, which no gradient sees, every twentieth of the way.
-    Neither says how good it is: keep starts apart for that ([`standing`][attnflow.search.standing]).
+    Neither says how good it is: keep starts apart for that ([`evaluate`][attnflow.search.evaluate]).
 
     Runs that fail are left out of a step and counted (`history.failed`); a step whose gradient is
     not finite even so changes nothing and is counted (`history.skipped`); ten in a row end the search.
@@ -257,7 +257,7 @@ def optimise(
             "dtype": str(shape.dtype),
         },
         task=task,
-        again=rerun,
+        rerun=rerun,
         optimiser=optimiser,
     )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.lazy import renamed_attribute
 from ..model import AttentionField
 from ._objectives import AbstractObjective
 from ._trainable import Searched
@@ -90,7 +91,7 @@ class Optimised:
     - `objective`, `goal`, `optimiser`, `settings`: what was asked; `optimiser` is `None` for Adam.
     - `history`: [`History`][attnflow.search.History], by step.
     - `reason`: why the search ended. `seconds`: taken, over all runs.
-    - `again`: `optimise` with the same arguments but those it is given; nothing is stored.
+    - `rerun`: `optimise` with the same arguments but those it is given; nothing is stored.
     """
 
     schedule: Searched
@@ -105,8 +106,10 @@ class Optimised:
     seconds: float
     settings: dict[str, Any]
     task: Any = dataclasses.field(repr=False)
-    again: Any = dataclasses.field(repr=False)
+    rerun: Any = dataclasses.field(repr=False)
     optimiser: object = dataclasses.field(default=None, repr=False)
+
+    again = renamed_attribute("again", "rerun")
 
     @property
     def sign(self) -> float:

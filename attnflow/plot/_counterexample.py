@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ..core.lazy import renamed_argument
 from ._figure import BLUE, GREY, ORANGE, dress, with_parts
 from ._gram import gram
 from ._sphere import sphere
@@ -23,6 +24,7 @@ _NUMBERED = 5  # limits of so many tokens are numbered: there is no room for mor
 _NEAR = 0.1  # radians: tokens nearer than this share a label
 
 
+@renamed_argument("found", "example")
 def counterexample(
     example: "Counterexample",
     axes: Iterable[Axes] | None = None,

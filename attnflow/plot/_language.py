@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ..core.lazy import renamed_argument
 from ._figure import BLUE, GREY, ORANGE, PALETTE, axes_or_new, dress, with_parts
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def _dots(ax: Axes, numbers: np.ndarray, colour: str, shift: float, label: str) 
     )
 
 
+@renamed_argument("found", "compared")
 def comparison(
     compared: "Comparison", ax: Axes | None = None, *, log: bool = True, title: str | None = None
 ) -> Axes:

@@ -12,9 +12,10 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from ..core.arguments import numbers
+from ..core.lazy import renamed_argument
 from ._curves import curves
 from ._figure import BLUE, GREY, ORANGE, PALETTE, axes_or_new, dress, with_parts
-from ._found import (
+from ._search_runs import (
     attention,
     before,
     ends,
@@ -37,6 +38,7 @@ _MOST_JUMPS = 200
 _CROWDED = 16  # tokens among which attention is thin: colours are of its square root
 
 
+@renamed_argument("found", "optimised")
 def misalignment_of(
     optimised: "Optimised",
     y0: ArrayLike,
@@ -109,6 +111,7 @@ def misalignment_of(
     return ax
 
 
+@renamed_argument("found", "optimised")
 def schedule_norms(optimised: "Optimised", axes: Iterable[Axes] | None = None) -> tuple[Axes, ...]:
     r"""How large the schedule is in time, head by head: its Frobenius norm, and its spectrum.
 
@@ -144,6 +147,7 @@ def schedule_norms(optimised: "Optimised", axes: Iterable[Axes] | None = None) -
     return tuple(panels)
 
 
+@renamed_argument("found", "optimised")
 def attention_at(
     optimised: "Optimised",
     y0: ArrayLike,
@@ -214,6 +218,7 @@ def attention_at(
     return tuple(panels)
 
 
+@renamed_argument("found", "optimised")
 def tokens_of(
     optimised: "Optimised",
     y0: ArrayLike,

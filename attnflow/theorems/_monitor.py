@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Real
 
 from ..core.checks import instance
+from ..core.lazy import renamed_argument
 from ..core.types import Scalar
 from ..flow import Solution
 from ..model import AttentionField
@@ -140,6 +141,7 @@ def _check(
     return Check(key, quantity.name, quantity.claim, not len(bad), time, worst, tolerance * size)
 
 
+@renamed_argument("found", "known")
 def monitor(
     field: AttentionField,
     y0: Real[ArrayLike, "tokens dim"],

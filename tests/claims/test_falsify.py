@@ -81,7 +81,7 @@ def test_the_integer_counterexample_to_several_heads_is_one_for_scipy_too():
     field = af.AttentionField(
         af.Sphere(2), P=jnp.asarray(P), U=jnp.asarray(U), mask="causal", scale=1.0
     )
-    evidence = search.earn(
+    evidence = search.verify(
         search.CLAIMS["several heads, own U"], field, jnp.asarray(y0), key=jr.key(0)
     )
     assert evidence.status == "open"

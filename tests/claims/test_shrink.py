@@ -83,7 +83,7 @@ def test_a_simplex_in_space_comes_down_to_the_circle_in_short_decimals(getkey):
     """Four tokens in R^3 where the plane suffices, with all digits."""
     field = af.AttentionField(af.Sphere(3), P=-7.654321 * jnp.eye(3), scale=1.0)
     y0 = af.Sphere(3).project(af.theory.simplex(4, dim=3) + 0.01 * jr.normal(getkey(), (4, 3)))
-    first = search.earn(CLAIM, field, y0, key=jr.key(0))
+    first = search.verify(CLAIM, field, y0, key=jr.key(0))
     assert first.status == "open"
     case, evidence = search.shrink(CLAIM, field, y0, first, key=jr.key(0))
     assert evidence.status == "open"
@@ -93,7 +93,7 @@ def test_a_simplex_in_space_comes_down_to_the_circle_in_short_decimals(getkey):
     assert max(digits) <= 4
     # It is the case itself that earned it.
     small, start, _ = case.build()
-    again = search.earn(CLAIM, small, small.manifold.project(start), key=jr.key(0))
+    again = search.verify(CLAIM, small, small.manifold.project(start), key=jr.key(0))
     assert again.plain() == evidence.plain()
 
 
@@ -103,7 +103,7 @@ def test_on_a_null_set_all_is_short_but_the_token_that_is_shot(getkey):
     P = 0.7 * jr.normal(getkey(), (2, 2))
     field = af.AttentionField(af.Sphere(2), P=P, mask="causal", scale=1.0)
     start = af.theory.exceptional_start(field, af.Sphere(2).random(getkey(), (2,)))
-    first = search.earn_null(claim, field, start)
+    first = search.verify_null(claim, field, start)
     assert first.status == "null set"
     case, evidence = search.shrink(claim, field, start, first, key=jr.key(0))
     assert evidence.status == "null set"
@@ -119,7 +119,7 @@ def test_one_token_less_is_taken_where_the_claim_stays_broken():
     U = jnp.diag(jnp.array([1.0, -1.0]))
     field = af.AttentionField(af.Sphere(2), P=jnp.zeros((2, 2)), U=U, mask="causal", scale=1.0)
     y0 = jnp.array([[0.8, 0.6], [-0.6, 0.8], [-0.96, 0.28]])
-    first = search.earn(claim, field, y0, key=jr.key(0))
+    first = search.verify(claim, field, y0, key=jr.key(0))
     assert first.status == "open"
     case, evidence = search.shrink(claim, field, y0, first, key=jr.key(0))
     assert len(case.tokens.rows) == 2

@@ -227,5 +227,7 @@ def test_what_cannot_be_drawn_is_refused():
         plot.attention_at(plain(), Y0, [0.0, 5.0])
     field = af.AttentionField(af.Sphere(4), P=jnp.zeros((1, 4, 4)))
     P = Constant(jnp.zeros((1, 4, 4)))
-    with pytest.raises(ValueError, match=r"`found` must be of tokens in R\^3; these are in R\^4"):
+    with pytest.raises(
+        ValueError, match=r"`optimised` must be of tokens in R\^3; these are in R\^4"
+    ):
         plot.tokens_of(optimised(P, P, field=field), Y0)

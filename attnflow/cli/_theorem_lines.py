@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 _ALWAYS = ("3.2", "4.2", "4.5", "4.7")  # the paper's, whether they apply or not
 
 
-def said(watch: "Monitor", solution: "Solution") -> str:
+def theorem_lines(watch: "Monitor", solution: "Solution") -> str:
     """A line or more for each of the paper's theorems, and for every other that applies."""
     report = watch.check(solution)
     lines = ["", "what theorems say of this field and start, and what the run did"]

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..core.checks import shown
 from ..core.words import loads, printable, read_bytes
+from ._counterexample_file import MOST_DEPTH, case_of_file, check_evidence
 from ._evidence import STATUSES, Evidence
-from ._file import MOST_DEPTH, case_of_file, check_evidence
 
 _MOST_BYTES = 2**22
 _MOST = 2**53  # of a count

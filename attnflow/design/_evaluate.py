@@ -15,6 +15,7 @@ from jaxtyping import Array, Key
 from .. import theory
 from ..core.arrays import cast_floats
 from ..core.checks import floating
+from ..core.lazy import renamed_argument, renamed_attribute
 from ..core.types import Scalar
 from ..flow import Integrator, IntegratorOptions, merged
 from ..model import AttentionField
@@ -67,22 +68,24 @@ class Row:
 
 
 @dataclasses.dataclass
-class Standing:
-    """What [`standing`][attnflow.search.standing] found; `print` shows the table.
+class Evaluation:
+    """What [`evaluate`][attnflow.search.evaluate] found; `print` shows the table.
 
     **Attributes:**
 
     - `rows`: contenders by name: `"found"`, `"before"`, `"limit"` and `"tanh reference"` where theory
       gives them, and the baselines. `rows[name].values` are the objective from each start.
-    - `again`: how far the found schedule's objective moves when it is integrated by another solver at
+    - `recheck`: how far the found schedule's objective moves when it is integrated by another solver at
       a thousandth of the tolerance (a tenth, where the solver is implicit).
     - `objective`, `goal`: of the search.
     """
 
     rows: dict[str, Row]
-    again: dict[str, Any]
+    recheck: dict[str, Any]
     objective: str
     goal: str
+
+    again = renamed_attribute("again", "recheck")
 
     @property
     def found(self) -> np.ndarray:
@@ -96,7 +99,7 @@ class Standing:
             "goal": self.goal,
             "starts": len(self.found),
             "rows": [row.record(self.found) for row in self.rows.values()],
-            "integrated again": self.again,
+            "integrated again": self.recheck,
         }
 
     def __str__(self) -> str:
@@ -111,21 +114,22 @@ class Standing:
                 cells += [_number(r["found minus this"], 15), _number(r["its standard error"], 10)]
             notes = [f"{r[k]} {k}" for k in ("failed", "censored") if r[k]]
             lines.append(f"  {row.name:<22}{''.join(cells)}  {', '.join(notes)}".rstrip())
-        a = self.again
+        a = self.recheck
         lines.append(
             f"  by {a['solver']} at {a['tolerance']:.1g}: moves by {a['largest change']:.2g}"
         )
         return "\n".join(lines)
 
 
-class StandingOptions(IntegratorOptions, total=False):
-    """Keywords of [`standing`][attnflow.search.standing] that take the place of the search's."""
+class EvaluationOptions(IntegratorOptions, total=False):
+    """Keywords of [`evaluate`][attnflow.search.evaluate] that take the place of the search's."""
 
     t0: Scalar
     args: object
 
 
-def standing(
+@renamed_argument("found", "optimised")
+def evaluate(
     optimised: Optimised,
     starts: SearchStarts,
     *,
@@ -136,8 +140,8 @@ def standing(
     chunk: int | None = None,
     progress: bool = True,
     integrator: Integrator | None = None,
-    **options: Unpack[StandingOptions],
-) -> Standing:
+    **options: Unpack[EvaluationOptions],
+) -> Evaluation:
     r"""The objective of a found schedule beside what can be known and what is easily had.
 
     All by the code, the solver and the tolerances of the search. For causal attention with $U = I$
@@ -164,18 +168,18 @@ def standing(
     `ValueError` for bad arguments.
 
     ```python
-    print(af.search.standing(found, sampler, number=256, key=jax.random.key(7)))
+    print(af.search.evaluate(found, sampler, number=256, key=jax.random.key(7)))
     ```
     """
     if not isinstance(optimised, Optimised):
         raise ValueError(f"`optimised` must come from optimise; got {type(optimised).__name__}.")
-    own, rest = sort_keywords("standing, nor of simulate", options, StandingOptions)
+    own, rest = sort_keywords("evaluate, nor of simulate", options, EvaluationOptions)
     starts = _starts(optimised, starts, key, number)
     if baselines is None:
         baselines = own_baselines(optimised, jr.key(0) if key is None else jr.fold_in(key, 1))
     task = optimised.task
     if t1 is not None or integrator is not None or options:
-        searched_with = optimised.again.keywords
+        searched_with = optimised.rerun.keywords
         if integrator is None:  # an adjoint is not asked for here
             integrator = dataclasses.replace(searched_with["integrator"], adjoint=None)
         when = {
@@ -196,12 +200,12 @@ def standing(
         name: _put(template, schedule, optimised.schedule) for name, schedule in baselines.items()
     }
     rows = {}
-    for name, field in bar(contenders.items(), description="standing", unit="", show=progress):
+    for name, field in bar(contenders.items(), description="evaluation", unit="", show=progress):
         rows[name] = _row(task, name, field, starts)
     ordered = {name: rows.pop(name) for name in ("found", "before")}
     ordered |= {row.name: row for row in _known(task, optimised.field, starts)} | rows
     recheck = _by_another_solver(task, optimised.field, starts, ordered)
-    return Standing(ordered, recheck, optimised.objective.title, optimised.goal)
+    return Evaluation(ordered, recheck, optimised.objective.title, optimised.goal)
 
 
 def _starts(optimised: Optimised, starts: Any, key: Any, number: Any) -> Array:

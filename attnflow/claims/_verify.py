@@ -28,7 +28,7 @@ _RTOL, _ATOL = 1e-12, 1e-14  # of the other solver
 _WINDOWS, _POINTS = 8, 128
 
 
-def earn(
+def verify(
     claim: Claim,
     field: AttentionField,
     y0: Float[Array, "tokens dim"],

@@ -37,7 +37,7 @@ NEAR_TRIANGLE = angles(0.1, 2.0, 4.3)
 
 @pytest.mark.slow
 def test_a_stable_triangle_breaks_consensus_and_its_basin_is_open():
-    found = search.earn(
+    found = search.verify(
         search.CLAIMS["no hemisphere"], scores(-8 * jnp.eye(2)), NEAR_TRIANGLE, key=KEY
     )
     assert found.status == "open"
@@ -55,7 +55,7 @@ def test_a_stable_triangle_breaks_consensus_and_its_basin_is_open():
 
 def test_a_transient_is_one_however_long_the_margin_stays_at_first():
     """A regular triangle but for 1e-9, P = 0: unstable, left after a long while."""
-    found = search.earn(ANYWHERE, scores(jnp.zeros((2, 2))), angles(0.0, 2.0944, 4.1889), key=KEY)
+    found = search.verify(ANYWHERE, scores(jnp.zeros((2, 2))), angles(0.0, 2.0944, 4.1889), key=KEY)
     assert found.status == "transient"
     assert not found.breaks
     assert "falls to" in found.why
@@ -65,7 +65,7 @@ def test_a_transient_is_one_however_long_the_margin_stays_at_first():
 def test_two_clusters_that_large_beta_holds_apart_are_metastable():
     field = scores(12 * jnp.eye(2))
     for start in (angles(0.0, 0.01, math.pi, math.pi + 0.02), angles(0.0, 2.0)):
-        found = search.earn(ANYWHERE, field, start, key=KEY)
+        found = search.verify(ANYWHERE, field, start, key=KEY)
         assert found.status == "metastable", found.why
     assert not found.breaks
 
@@ -73,7 +73,7 @@ def test_two_clusters_that_large_beta_holds_apart_are_metastable():
 @pytest.mark.slow
 def test_beyond_the_digits_a_saddle_is_a_matter_of_rounding():
     """beta = 30: antipodal tokens leave each other at the rate e^-60."""
-    found = search.earn(ANYWHERE, scores(30 * jnp.eye(2)), angles(0.0, math.pi), key=KEY)
+    found = search.verify(ANYWHERE, scores(30 * jnp.eye(2)), angles(0.0, math.pi), key=KEY)
     assert found.status == "rounding"
     assert "within its error" in found.why
 
@@ -83,7 +83,7 @@ def test_where_nothing_moves_every_start_is_a_limit():
     """Two heads with one P, and U and -U: the field is zero."""
     S = jnp.diag(jnp.array([1.0, -1.0]))
     field = scores(jnp.zeros((2, 2, 2)), U=jnp.stack([S, -S]))
-    found = search.earn(search.CLAIMS["heads that cancel"], field, angles(0.0, 2.0), key=KEY)
+    found = search.verify(search.CLAIMS["heads that cancel"], field, angles(0.0, 2.0), key=KEY)
     assert found.status == "open"
     assert found.family == 2
     assert found.rightmost is None
@@ -96,7 +96,7 @@ def test_a_run_that_comes_to_no_end_decides_nothing():
     U = 1e6 * jnp.diag(jnp.array([1.0, -1.0]))
     flat = jnp.zeros((1, 2, 2))
     P = af.Fourier(jnp.zeros((2, 2)), flat.at[0, 0, 1].set(1e3), flat, 1e4)
-    found = search.earn(
+    found = search.verify(
         ANYWHERE, af.AttentionField(CIRCLE, P=P, U=U, scale=1.0), NEAR_TRIANGLE, key=KEY
     )
     assert found.status == "undecided"
@@ -106,7 +106,7 @@ def test_a_run_that_comes_to_no_end_decides_nothing():
 @pytest.mark.slow
 def test_a_curve_of_equilibria_that_attracts_is_open_though_no_symmetry_makes_it():
     """P = diag(-8, -6) turns with nothing, and yet three tokens at rest may turn: a zero eigenvalue."""
-    found = search.earn(
+    found = search.verify(
         search.CLAIMS["no hemisphere"],
         scores(jnp.diag(jnp.array([-8.0, -6.0]))),
         NEAR_TRIANGLE,
@@ -118,13 +118,13 @@ def test_a_curve_of_equilibria_that_attracts_is_open_though_no_symmetry_makes_it
     assert "family of equilibria of dimension 1" in found.why
     # P that is not symmetric has no such curve: tokens drift along where it was.
     P = jnp.array([[-8.0, 0.01], [-0.01, -6.0]])
-    other = search.earn(search.CLAIMS["no hemisphere"], scores(P), NEAR_TRIANGLE, key=KEY)
+    other = search.verify(search.CLAIMS["no hemisphere"], scores(P), NEAR_TRIANGLE, key=KEY)
     assert other.family != 1
 
 
 def test_outside_the_domain_nothing_is_run():
     claim = search.CLAIMS["3.2"]
-    found = search.earn(claim, scores(-8 * jnp.eye(2)), NEAR_TRIANGLE, key=KEY)
+    found = search.verify(claim, scores(-8 * jnp.eye(2)), NEAR_TRIANGLE, key=KEY)
     assert found.status == "outside the domain"
     assert "hemisphere" in found.why
     assert found.time == 0.0
@@ -133,7 +133,7 @@ def test_outside_the_domain_nothing_is_run():
 @pytest.mark.slow
 def test_a_triangle_that_turns_for_ever_has_no_rest():
     """P = -4 R(0.2): each token favours one neighbour, and all follow."""
-    found = search.earn(ANYWHERE, scores(-4 * turn(0.2)), NEAR_TRIANGLE, key=KEY)
+    found = search.verify(ANYWHERE, scores(-4 * turn(0.2)), NEAR_TRIANGLE, key=KEY)
     assert found.status == "no rest"
     assert found.breaks
     assert found.equilibrium is None
@@ -145,7 +145,9 @@ def test_a_triangle_that_turns_for_ever_has_no_rest():
 def test_the_cycle_of_an_oscillating_field_is_found_and_stable():
     flat = jnp.zeros((1, 2, 2))
     P = af.Fourier(jnp.diag(jnp.array([-8.0, -6.0])), flat.at[0, 0, 0].set(1.0), flat, 2.0)
-    found = search.earn(ANYWHERE, af.AttentionField(CIRCLE, P=P, scale=1.0), NEAR_TRIANGLE, key=KEY)
+    found = search.verify(
+        ANYWHERE, af.AttentionField(CIRCLE, P=P, scale=1.0), NEAR_TRIANGLE, key=KEY
+    )
     assert found.status == "open"
     assert found.period == pytest.approx(math.pi)
     assert -1 < found.rightmost < 0
@@ -189,7 +191,7 @@ def test_two_periods_that_differ_have_no_verdict():
     U = af.Fourier(jnp.eye(2), flat.at[0, 0, 0].set(0.01), flat, 3.0)
     field = af.AttentionField(CIRCLE, P=P, U=U, scale=1.0)
     assert rest_of(field).period is None
-    found = search.earn(ANYWHERE, field, NEAR_TRIANGLE, key=KEY)
+    found = search.verify(ANYWHERE, field, NEAR_TRIANGLE, key=KEY)
     assert found.status == "undecided"
     assert "no common period" in found.why
 
@@ -200,10 +202,10 @@ def test_a_rate_is_checked_by_a_run_and_by_its_neighbours():
     U = jnp.array([[-1.9, 1.8], [1.8, -1.6]])
     field = scores([[-1.0, 0.0], [0.0, 3.0]], U=U, mask="causal")
     y0 = jnp.array([[0.0, -1.0], [-1.0, 0.0]])
-    found = search.earn(claim, field, y0, key=KEY)
+    found = search.verify(claim, field, y0, key=KEY)
     assert found.status == "open"
     assert found.other == pytest.approx(found.margin, rel=1e-2)
-    fine = search.earn(claim, field, y0[:1].repeat(2, axis=0), key=KEY)
+    fine = search.verify(claim, field, y0[:1].repeat(2, axis=0), key=KEY)
     assert fine.status == "transient"
 
 
@@ -213,17 +215,19 @@ def test_a_start_on_a_null_set_is_told_from_those_beside_it():
     field = scores(jnp.zeros((2, 2)), mask="causal")
     start = af.theory.exceptional_start(field, angles(0.0, 1.0))
     assert float(jnp.arctan2(-start[2, 1], -start[2, 0])) == pytest.approx(0.287989844, abs=1e-8)
-    found = search.earn_null(claim, field, start)
+    found = search.verify_null(claim, field, start)
     assert found.status == "null set"
     assert found.rightmost == pytest.approx(2 / 3, rel=1e-6)
     assert found.other < 1e-9
     beside = start.at[2].set(angles(math.pi + 0.2881)[0])
-    assert search.earn_null(claim, field, beside).status in ("undecided", "transient")
+    assert search.verify_null(claim, field, beside).status in ("undecided", "transient")
     assert counts(claim, found)
     # A claim on almost every start is not broken by it.
     assert not counts(search.CLAIMS["4.2"], found)
     # The open triangle is not such a start.
-    assert search.earn_null(ANYWHERE, scores(-8 * jnp.eye(2)), NEAR_TRIANGLE).status == "undecided"
+    assert (
+        search.verify_null(ANYWHERE, scores(-8 * jnp.eye(2)), NEAR_TRIANGLE).status == "undecided"
+    )
 
 
 def test_numbers_of_the_evidence_are_plain():
