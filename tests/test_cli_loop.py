@@ -125,15 +125,15 @@ def test_lines_of_a_text_are_its_prompts_however_they_end(content, tmp_path):
 
 def test_form_feeds_and_separators_are_part_of_a_prompt(tmp_path):
     path = tmp_path / "texts.txt"
-    inside = [f"the{mark}cat" for mark in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\ufeff"]
-    path.write_bytes("\n".join(inside).encode())
-    assert _lines(path) == inside
+    within = [f"the{mark}cat" for mark in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\ufeff"]
+    path.write_bytes("\n".join(within).encode())
+    assert _lines(path) == within
 
 
 def test_a_vocabulary_of_one_s_own_is_named_with_what_to_do(capsys, tmp_path):
     config, _ = gpt_checkpoint("gpt2", "vocabulary")
     (tmp_path / "config.json").write_text(json.dumps(dict(config)))
     for words in (["--weights", "fixed"], ["--weights", "redrawn", "--prompts", 2]):
-        said = refused(capsys, "--model", tmp_path, *words, "--length", 4, "--passes", 1)
-        assert f"has a vocabulary of its own, {config['vocab_size']} ids" in said
-        assert "give prompts for it by --texts" in said
+        output = refused(capsys, "--model", tmp_path, *words, "--length", 4, "--passes", 1)
+        assert f"has a vocabulary of its own, {config['vocab_size']} ids" in output
+        assert "give prompts for it by --texts" in output

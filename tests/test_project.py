@@ -26,8 +26,8 @@ def _python(code: str) -> str:
 
 def test_importing_attnflow_imports_no_numerical_library():
     heavy = ("jax", "numpy", "equinox", "diffrax", "matplotlib", "msgspec", "cyclopts")
-    found = _python(f"import sys, attnflow; print([m for m in {heavy} if m in sys.modules])")
-    assert found == "[]"
+    result = _python(f"import sys, attnflow; print([m for m in {heavy} if m in sys.modules])")
+    assert result == "[]"
 
 
 @pytest.mark.parametrize("name", sorted(af.__all__))
@@ -102,9 +102,9 @@ def test_the_readmes_examples_run_and_end_in_consensus():
 
 def test_every_file_that_the_readme_points_to_is_there():
     links = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text())
-    inside = [link for link in links if "://" not in link]
-    assert len(inside) > 3
-    assert [link for link in inside if not (ROOT / link).exists()] == []
+    within = [link for link in links if "://" not in link]
+    assert len(within) > 3
+    assert [link for link in within if not (ROOT / link).exists()] == []
 
 
 def test_ci_installs_and_tests_as_the_readme_says():

@@ -21,16 +21,16 @@ def test_a_case_gives_back_the_same_field_and_start_to_the_last_bit(getkey):
         claim = search.CLAIMS[name]
         field, y0 = claim.build(claim.draw(getkey(), *claim.sizes[0]))
         case = search.case_of(field, y0, title="exact")
-        again, start, _ = case.build()
+        repeated, start, _ = case.build()
         assert case.title == "exact"
         np.testing.assert_allclose(start, y0, atol=1e-15)  # put on the manifold once more
         for t in (0.0, 0.7, 9.0):
-            np.testing.assert_array_equal(again.P(t), field.P(t))
+            np.testing.assert_array_equal(repeated.P(t), field.P(t))
             if field.U is not None:
-                np.testing.assert_array_equal(again.U(t), field.U(t))
-        np.testing.assert_array_equal(again.manifold.W, field.manifold.W)
-        assert (again.mask, again.kernel) == (field.mask, field.kernel)
-        assert float(again.scale) == float(field.scale)
+                np.testing.assert_array_equal(repeated.U(t), field.U(t))
+        np.testing.assert_array_equal(repeated.manifold.W, field.manifold.W)
+        assert (repeated.mask, repeated.kernel) == (field.mask, field.kernel)
+        assert float(repeated.scale) == float(field.scale)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_a_simplex_in_space_comes_down_to_the_circle_in_short_decimals(getkey):
     assert max(digits) <= 4
     # It is the case itself that earned it.
     small, start, _ = case.build()
-    again = search.verify(CLAIM, small, small.manifold.project(start), key=jr.key(0))
-    assert again.plain() == evidence.plain()
+    repeated = search.verify(CLAIM, small, small.manifold.project(start), key=jr.key(0))
+    assert repeated.plain() == evidence.plain()
 
 
 @pytest.mark.slow

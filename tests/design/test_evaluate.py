@@ -115,8 +115,8 @@ def test_the_best_constant_has_the_restarts_that_its_optimiser_allows(found):
 
     other = {**found.settings, "optimiser": "Evolution of my own, by optax"}
     for optimiser, restarts in ((None, 3), (af.search.Evolution(), 1)):
-        asked = dataclasses.replace(found, optimiser=optimiser, settings=other, again=again)
-        assert af.search.best_constant(asked, jr.key(0)).settings["restarts"] == restarts
+        search = dataclasses.replace(found, optimiser=optimiser, settings=other, rerun=again)
+        assert af.search.best_constant(search, jr.key(0)).settings["restarts"] == restarts
 
 
 @pytest.mark.slow
