@@ -48,7 +48,7 @@ class Counterexample:
 
     - `claim`: broken.
     - `case`: the field and start as plain numbers ([`attnflow.spec.Case`][]).
-    - `evidence`: earned by the case itself.
+    - `evidence`: that of the case itself, verified.
     - `stage`: what found it: `"random starts"`, `"gradients"`, `"mutation"`, `"shooting"`.
     """
 
@@ -179,7 +179,7 @@ def check_counterexample(path: str | os.PathLike, *, claim: Claim | None = None)
 
     **Returns:**
 
-    The [`Counterexample`][], with evidence earned now. Nothing in it is the file's but numbers: `stage`,
+    The [`Counterexample`][], with evidence computed now. Nothing in it is the file's but numbers: `stage`,
     which no number shows, is left out.
 
     **Raises:**

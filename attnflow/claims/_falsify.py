@@ -32,7 +32,7 @@ _BATCH = 256
 _CLIMBERS = 8
 _PARENTS, _CHILDREN, _GENERATIONS = 8, 64, 2
 _HORIZON = 200.0
-_BEST, _OTHERS = 4, 4  # candidates of a batch that may earn it
+_BEST, _OTHERS = 4, 4  # candidates of a batch that are verified
 _SHOTS = 4
 
 
@@ -44,13 +44,13 @@ def falsify(
     store: str | os.PathLike | None = None,
     progress: bool = True,
 ) -> Findings:
-    """Search for a counterexample to `claim`, and make it earn its name.
+    """Search for a counterexample to `claim`, and verify it.
 
     In batches, from the smallest size on: random fields and starts in ensembles; ascent of the margin
     along its gradient through the solver, over starts and parameters together; mutation of the best.
     Tries that violate the claim at the horizon are candidates: each is integrated far longer, by
-    another solver, polished, its spectrum taken, its basin sampled. The first that earns it is made
-    small (fewer tokens, lower dimension, short decimals), earns it again, and ends the search.
+    another solver, polished, its spectrum taken, its basin sampled. The first that passes is made
+    small (fewer tokens, lower dimension, short decimals), is verified again, and ends the search.
 
     What is found depends on the claim and the key alone, not on the budget, which says only how far
     the search gets.

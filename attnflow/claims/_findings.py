@@ -37,7 +37,7 @@ class Findings:
     - `tries`, `failed`: fields and starts that were run, and those of them that came to no end.
     - `best`: the largest margin at the horizon, of all tries.
     - `distribution`: how many margins lie between consecutive `edges`.
-    - `refused`: candidates that did not earn it, by [`Evidence`][]`.status`; `reasons`, the last of each.
+    - `refused`: candidates that did not pass, by [`Evidence`][]`.status`; `reasons`, the last of each.
     - `units`: pieces of work (a batch at one size) that are done: where a search is taken up again.
     - `seconds`: taken, over all runs.
     """

@@ -25,7 +25,7 @@ _PARTS = ("P", "U", "W", "tokens")
 
 
 class _Smallest:
-    """The smallest form so far; each smaller one has to earn the same status."""
+    """The smallest form so far; each smaller one has to be verified with the same status."""
 
     def __init__(self, claim: Claim, field, y0, evidence: Evidence, key):
         self.claim, self.key = claim, key
@@ -42,7 +42,7 @@ class _Smallest:
         return True
 
     def worth(self, field: Any, y0: Any) -> Evidence:
-        """What it earns. The start is put on the manifold, as a file's is."""
+        """Its evidence. The start is put on the manifold, as a file's is."""
         y0 = field.manifold.project(y0)
         if self.evidence.status == "null set":
             return verify_null(self.claim, field, y0)
@@ -61,7 +61,7 @@ def shrink(
 
     In turn: a P that is zero, a multiple of the identity, diagonal or symmetric; tokens left out one at
     a time; a subspace of one dimension less; every number rounded to as few decimals as that allows, all
-    at once and then P, U, W and tokens each by itself. A step is taken where the smaller form earns the
+    at once and then P, U, W and tokens each by itself. A step is taken where the smaller form has the
     same status. The form that comes back was read from its decimals.
     """
     check_candidate(claim, field, key)

@@ -1,4 +1,4 @@
-"""A candidate made to earn its name: run far longer, by another solver, polished, its spectrum, its basin."""
+"""A candidate verified: run far longer, by another solver, polished, its spectrum, its basin."""
 
 import math
 from typing import Any

@@ -32,8 +32,8 @@ def bench(
 
     Peers, where installed: numba, torchdiffeq, scipy, scikit-sundae; diffrax and jax are always there.
 
-    `attnflow bench start` measures something else: how long commands take until they are done with
-    little to do, the first time and when the programs they compile are kept.
+    `attnflow bench start` measures something else: how long commands with little to do take, in the
+    first run and in later ones, which find their compiled programs kept.
 
     Example: `attnflow bench --only W2 W4 --out bench.json`
 

@@ -21,17 +21,17 @@ def certify(
 
     What a search finds is shown by numbers that are rounded. Here it is proved, in ball arithmetic: an
     equilibrium at these tokens, the signs of its eigenvalues (so that an open set of starts goes
-    there), the hypotheses of the claim, and that its conclusion fails. Where the equilibrium is
-    outside the claim's domain, a solution that starts inside is enclosed on its way: a minute or so,
-    and seconds where none need be.
+    there), the hypotheses of the claim, and that its conclusion fails. This takes seconds; if the
+    equilibrium is outside the claim's domain, a solution that starts inside and ends there is
+    enclosed too, which takes a minute or so.
 
     What is proved is printed, with all of its numbers, and written as a certificate: a file that
     anyone can check, with python-flint alone and without attnflow's solvers.
 
     Certificates are about fields that are constant in time, and counterexamples that come to rest or
     lie on a null set; others are "not decided", and nothing is written. Exit status: 0, proved, or
-    --check holds; 1, refuted (the equilibrium is unstable, say: that is written too), not decided,
-    or --check does not hold; 2, bad input.
+    --check holds; 1, refuted (for example, the equilibrium is unstable: a certificate of that is
+    written), not decided, or --check fails; 2, bad input.
 
     Needs python-flint: `pip install 'attnflow[certify]'`.
 
@@ -46,12 +46,12 @@ def certify(
     file
         A counterexample.json.
     check
-        Check a certificate from its numbers. --claim is needed too where it is one's own.
+        Check a certificate by its numbers. If the claim is one of your own, give --claim too.
     out
-        Where the certificate goes. Unless given, beside FILE: certificate.json where that is
-        counterexample.json, else its name with -certificate added.
+        Where the certificate is written. Unless given, beside FILE: certificate.json if FILE is
+        counterexample.json, else the name of FILE with -certificate added.
     claim
-        A claim of one's own, which the file is about: FILE.py or FILE.py:NAME, as in falsify.
+        The claim, if it is one of your own: FILE.py or FILE.py:NAME, as in falsify.
     """
     if check is not None:
         _none_of("--check", ["FILE"] * (file is not None) + ["--out"] * (out is not None))

@@ -42,7 +42,7 @@ def falsify(
 
     With --out the same command continues a search that ended, was stopped or was killed, and gives
     the result of one that never stopped. Exit status: 0, whether the claim is broken or not; 1
-    where --check does not hold: the file is refused, or its numbers do not come out again.
+    if --check fails: the file is refused, or its numbers are not reproduced.
 
     A claim of your own is a Python file that defines an `attnflow.search.Claim` by the name
     `claim`, or by another that you give after a colon. The file is run. `help(attnflow.search.Claim)`
@@ -59,12 +59,12 @@ def falsify(
     Parameters
     ----------
     claim
-        A name that --list shows, in quotes, or a claim of one's own as FILE.py or FILE.py:NAME.
+        A name that --list shows, in quotes, or a claim of your own as FILE.py or FILE.py:NAME.
     list_
         Every claim of the library: its name, what it says and where it is from.
     check
-        Verify a counterexample.json from its digits, whoever wrote it: nothing that is printed is
-        the file's but numbers. The claim is needed too where it is one's own.
+        Verify a counterexample.json, whoever wrote it: everything is computed anew from its
+        numbers. If the claim is one of your own, give it too.
     seed
         Where the search begins (0). What is found depends on the claim and the seed alone.
     budget

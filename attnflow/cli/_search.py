@@ -1,4 +1,4 @@
-"""`attnflow search`: a search over schedules by a brief, and where what it found stands."""
+"""`attnflow search`: a search over schedules by a brief, and its result beside baselines."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -51,10 +51,10 @@ def search(
     steps
         How many steps (as the brief says).
     seed
-        Of first schedules and drawn starts (as the brief says).
+        Seed of the first schedules and of the starts (as the brief says).
     constant
-        Search for the best constant P too, to compare with: it takes as long as the search, up to
-        three times over. --no-constant leaves it out.
+        Also search for the best constant P, for comparison; this takes one to three times as long
+        as the search. --no-constant leaves it out.
     out
         Folder for the schedule (schedule.af), the account (report.json), the brief (brief.toml), where
         the search stands (search.af) and pictures (png); nothing is written unless given.

@@ -59,7 +59,7 @@ def run(
     dry_run
         Time a few trajectories of each shape, say what the study would take, and write nothing.
     resume
-        Go on with a store that is there; with --no-resume that is refused.
+        Continue a store that exists; with --no-resume an existing store is refused.
     trials
         Starts at each point (as the study says).
     workers

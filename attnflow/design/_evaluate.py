@@ -1,4 +1,4 @@
-"""Where a found schedule stands: against baselines, reference and limit, on starts that nothing was tuned on."""
+"""A schedule that was found, evaluated: beside baselines, reference and limit, on starts that nothing was tuned on."""
 
 import dataclasses
 from collections.abc import Callable, Mapping

@@ -91,7 +91,7 @@ def test_a_simplex_in_space_comes_down_to_the_circle_in_short_decimals(getkey):
     assert np.asarray(case.attention.P).shape == (2, 2)
     digits = [len(str(abs(float(x)))) for x in np.ravel(case.attention.P)]
     assert max(digits) <= 4
-    # It is the case itself that earned it.
+    # It is the evidence of the case itself.
     small, start, _ = case.build()
     repeated = search.verify(CLAIM, small, small.manifold.project(start), key=jr.key(0))
     assert repeated.plain() == evidence.plain()

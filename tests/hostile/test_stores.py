@@ -152,11 +152,11 @@ def test_forged_files_beside_it_do_no_harm(
 @pytest.mark.parametrize("outcomes", [[], {"x": 1}, {"99": 1}, {"0": "many"}, {"0": -1}])
 def test_forged_outcomes_are_not_counted(as_user, capsys, tmp_path, record, outcomes):
     store = _store(tmp_path / "store", record)
-    shard, output = tmp_path / "store" / "shards", tmp_path / "store" / "provenance"
+    shard, origin = tmp_path / "store" / "shards", tmp_path / "store" / "provenance"
     shard.mkdir()
-    output.mkdir()
+    origin.mkdir()
     (shard / ("000-000000." + 32 * "0" + ".zarr.zip")).write_bytes(b"")
-    (output / "000-000000.json").write_text(json.dumps({"outcomes": outcomes}))
+    (origin / "000-000000.json").write_text(json.dumps({"outcomes": outcomes}))
     assert main(["sweep", "status", store]) == 0
     assert "4 of 4" in capsys.readouterr().out
 
