@@ -102,8 +102,8 @@ class Counterexample:
         rows += [("W", self.case.manifold.W)]
         lines = [f"{name:<7}{_short(value)}" for name, value in rows if value is not None]
         lines.append(f"{'':<7}{a.mask} attention, {a.kernel}, scale {a.scale:g}")
-        found_by = [f"found by {printable(self.stage)}"] if self.stage else []
-        return "\n".join([*lines, str(self.evidence), *found_by])
+        origin = [f"found by {printable(self.stage)}"] if self.stage else []
+        return "\n".join([*lines, str(self.evidence), *origin])
 
 
 def _short(value: Any) -> str:

@@ -12,7 +12,7 @@ from ._evidence import STATUSES, Evidence
 
 _MOST_BYTES = 2**22
 _MOST = 2**53  # of a count
-_FOUND = {"format", "claim", "case", "evidence", "stage"}
+_PARTS = {"format", "claim", "case", "evidence", "stage"}
 
 
 def contents(path: str | os.PathLike) -> dict[str, Any]:
@@ -62,8 +62,8 @@ def check_refused(was: dict[str, Any]) -> None:
 
 def check_counterexample_part(counterexample: Any, claim: str) -> None:
     """Refuse a counterexample that is not of this claim, or no case or evidence of numbers."""
-    if not isinstance(counterexample, dict) or set(counterexample) != _FOUND:
-        raise ValueError(f"counterexample must be a table of {', '.join(sorted(_FOUND))}")
+    if not isinstance(counterexample, dict) or set(counterexample) != _PARTS:
+        raise ValueError(f"counterexample must be a table of {', '.join(sorted(_PARTS))}")
     if (
         not isinstance(counterexample["claim"], dict)
         or counterexample["claim"].get("name") != claim

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from ..core.arguments import shown as said
+from ..core.arguments import shown as text_of
 
 _LETTERS = {"time": "t", "beta": "β"}
 
@@ -119,7 +119,7 @@ def has_dims(name: str, array: Any, dims: Iterable[str]) -> None:
     for dim in dims:
         if not isinstance(dim, str) or dim not in array.dims:
             raise ValueError(
-                f"`{name}` must have the dimension {said(dim)}; it has {listed(array.dims)}."
+                f"`{name}` must have the dimension {text_of(dim)}; it has {listed(array.dims)}."
             )
 
 

@@ -133,10 +133,10 @@ class AbstractTimed(eqx.Module):
     def _is_part(self, x: Any) -> bool:
         return isinstance(x, AbstractTimed) and x is not self
 
-    def _all_inside(self, holds: Callable[[Any], bool]) -> bool:
+    def _all_parts(self, holds: Callable[[Any], bool]) -> bool:
         return self.time_through_parts and all(map(holds, self.schedules_inside))
 
-    def _joined_inside(self, get: Callable[[Any], np.ndarray]) -> np.ndarray:
+    def _joined_of_parts(self, get: Callable[[Any], np.ndarray]) -> np.ndarray:
         return np.concatenate([np.zeros(0), *map(get, self.schedules_inside)])
 
     # === when
@@ -164,23 +164,23 @@ class AbstractTimed(eqx.Module):
 
     def is_constant(self) -> bool:
         """Whether time does not change it, whatever its numbers are; they are not looked at."""
-        return bool(self.schedules_inside) and self._all_inside(lambda part: part.is_constant())
+        return bool(self.schedules_inside) and self._all_parts(lambda part: part.is_constant())
 
     def table_times(self) -> np.ndarray:
         """The times that its tables hold; those that come back for ever are left out."""
-        return self._joined_inside(lambda part: part.table_times())
+        return self._joined_of_parts(lambda part: part.table_times())
 
     def value_jumps(self) -> np.ndarray:
         """Those of them at which the value itself may jump."""
-        return self._joined_inside(lambda part: part.value_jumps())
+        return self._joined_of_parts(lambda part: part.value_jumps())
 
     def repeat_periods(self) -> np.ndarray:
         """The periods of those parts that come back for ever with all their jumps."""
-        return self._joined_inside(lambda part: part.repeat_periods())
+        return self._joined_of_parts(lambda part: part.repeat_periods())
 
     def repeat_times(self, t0: float, until: float) -> np.ndarray:
         """The times between at which those parts begin anew or jump; few of very many."""
-        return self._joined_inside(lambda part: part.repeat_times(t0, until))
+        return self._joined_of_parts(lambda part: part.repeat_times(t0, until))
 
     def angular_frequencies(self) -> np.ndarray | None:
         """All of them, of what moves for ever, in radians per unit of time; `None`: not known."""
@@ -193,7 +193,7 @@ class AbstractTimed(eqx.Module):
     def limits_known(self) -> bool:
         """Whether `frozen_at` gives the limits from both sides wherever the value jumps."""
         if self.time_through_parts and self.schedules_inside:
-            return self._all_inside(lambda part: part.limits_known())
+            return self._all_parts(lambda part: part.limits_known())
         return self.jump_times is None or not len(self.jump_times)
 
     def frozen_at(self, t: float, side: Literal["left", "right"]) -> Any:

@@ -135,13 +135,13 @@ class Periodic(AbstractSchedule):
 
     def repeat_times(self, t0: float, until: float) -> np.ndarray:
         period = float(self.period)
-        stretch = self._inside()
+        stretch = self._breaks_of_stretch()
         first = np.floor(t0 / period)
         begins = first + np.arange(min(np.ceil((until - t0) / period) + 1, 4096.0))
         every = np.unique(begins[:, None] * period + stretch[stretch < period][None, :])
         return every[(every > t0) & (every <= until)]
 
-    def _inside(self) -> np.ndarray:
+    def _breaks_of_stretch(self) -> np.ndarray:
         """Zero, and the times of S after it at which its tables change, or its parts that repeat."""
         table, period = self.schedule.table_times(), float(self.period)
         own = self.schedule.repeat_times(0.0, period)
@@ -152,7 +152,7 @@ class Periodic(AbstractSchedule):
 
     def frozen_at(self, t: float, side: Literal["left", "right"]) -> Constant:
         # The time is a sum that was rounded: what is meant is the nearest time of a jump.
-        period, stretch = float(self.period), self._inside()
+        period, stretch = float(self.period), self._breaks_of_stretch()
         phase = t % period
         times = np.concatenate([stretch[:1], [period], stretch[1:]])
         nearest = float(times[np.argmin(np.abs(times - phase))])

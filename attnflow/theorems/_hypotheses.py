@@ -94,7 +94,7 @@ EQUATION_6 = (softmax, post, equal_masses, moving, no_drift, positive_scale)
 
 def equation_6(s: Setting, *, kernel: bool = True, normalisation: bool = True) -> list[Hypothesis]:
     """What the paper takes for granted, checked: with its kernel and normalisation, or with any."""
-    left_out = [c for c, asked in ((softmax, kernel), (post, normalisation)) if not asked]
+    left_out = [c for c, included in ((softmax, kernel), (post, normalisation)) if not included]
     return [condition(s) for condition in EQUATION_6 if condition not in left_out]
 
 
