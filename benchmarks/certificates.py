@@ -35,11 +35,11 @@ def kept() -> dict:
     folder, out = RESULTS / "certificates", {}
     folder.mkdir(exist_ok=True)
     for path in KEPT:
-        found = search.read_counterexample(path)
+        example = search.read_counterexample(path)
         begun = time.perf_counter()
-        made = certify.counterexample(found)
+        made = certify.counterexample(example)
         proving = time.perf_counter() - begun
-        row = {"claim": found.claim.name, "verdict": made.verdict, "why": made.why}
+        row = {"claim": example.claim.name, "verdict": made.verdict, "why": made.why}
         row["seconds"] = round(proving, 3)
         if made.contents is not None:
             made.write(folder / path.name)
@@ -119,14 +119,15 @@ def wrong() -> dict:
         row[made.verdict] += 1
 
     for k in range(100):
-        found = search.read_counterexample(paths[k % len(paths)])
-        y = np.asarray(found.evidence.equilibrium) + 1e-3 * rng.normal(
-            size=found.evidence.equilibrium.shape
+        example = search.read_counterexample(paths[k % len(paths)])
+        y = np.asarray(example.evidence.equilibrium) + 1e-3 * rng.normal(
+            size=example.evidence.equilibrium.shape
         )
         y = jnp.asarray(y / np.linalg.norm(y, axis=1, keepdims=True))
-        moved = dataclasses.replace(found.evidence, equilibrium=y)
+        moved = dataclasses.replace(example.evidence, equilibrium=y)
         count(
-            "perturbed by 1e-3", certify.counterexample(dataclasses.replace(found, evidence=moved))
+            "perturbed by 1e-3",
+            certify.counterexample(dataclasses.replace(example, evidence=moved)),
         )
         beta, n = float(rng.uniform(0.2, 8)), 3 + k % 6
         field = af.AttentionField(af.Sphere(2), P=beta * jnp.eye(2), scale=1.0)
@@ -137,9 +138,9 @@ def wrong() -> dict:
             search.Evidence("open", "by hand", equilibrium=rest),
         )
         count("unstable", certify.counterexample(unstable))
-        full = found.case.attention.mask == "full"
+        full = example.case.attention.mask == "full"
         other = "4.5" if full else "3.2"
-        elsewhere = dataclasses.replace(found, claim=search.CLAIMS[other])
+        elsewhere = dataclasses.replace(example, claim=search.CLAIMS[other])
         count("outside the domain", certify.counterexample(elsewhere))
     for kind, row in verdicts.items():
         print(kind, json.dumps(row), flush=True)
@@ -158,7 +159,7 @@ def altered() -> dict:
         contents = json.loads(path.read_text())
         if contents["proof"]["kind"] == "exceptional" or contents["proof"]["basin"]:
             continue  # seconds each
-        refused, kept_, total = 0, 0, 0
+        refused, unchanged, total = 0, 0, 0
         for _ in range(200):
             other = json.loads(json.dumps(contents))
             part = random.choice(["P", "U", "W", "tokens"])
@@ -182,13 +183,13 @@ def altered() -> dict:
             total += 1
             try:
                 _checker.check(json.dumps(other))
-                kept_ += 1
+                unchanged += 1
             except (ValueError, KeyError, ZeroDivisionError):
                 pass
         out[path.stem] = {
             "altered": total,
             "refused": refused,
-            "with a digest that fits, proofs of what they then say": kept_,
+            "with a digest that fits, proofs of what they then say": unchanged,
         }
         print(path.stem, json.dumps(out[path.stem]), flush=True)
     return out

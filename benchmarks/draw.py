@@ -57,16 +57,16 @@ def work_precision(panels: dict[str, dict[str, list]], titles: dict[str, str]) -
 def solvers(results: dict) -> Figure:
     """diffrax solvers through `simulate`."""
     panels = {
-        problem: {name: s["points"] for name, s in found["solvers"].items()}
-        for problem, found in results.items()
+        problem: {name: s["points"] for name, s in result["solvers"].items()}
+        for problem, result in results.items()
     }
-    return work_precision(panels, {p: _wrapped(found["what"]) for p, found in results.items()})
+    return work_precision(panels, {p: _wrapped(result["what"]) for p, result in results.items()})
 
 
 def peers(results: dict) -> Figure:
     """attnflow's ensembles beside peers."""
-    cases = {name: found for name, found in results.items() if name != "sizes"}
-    panels = {name: found["points (rtol, error, seconds)"] for name, found in cases.items()}
+    cases = {name: result for name, result in results.items() if name != "sizes"}
+    panels = {name: result["points (rtol, error, seconds)"] for name, result in cases.items()}
     return work_precision(panels, {n: _wrapped(f"{n}: {c['what']}") for n, c in cases.items()})
 
 

@@ -229,9 +229,9 @@ def main() -> None:
     options = parser.parse_args()
 
     def shown(section):
-        found = section(options.quick)
-        print(json.dumps(found, indent=1), flush=True)
-        return found
+        result = section(options.quick)
+        print(json.dumps(result, indent=1), flush=True)
+        return result
 
     sections = {name: functools.partial(shown, section) for name, section in SECTIONS.items()}
     bench.report("ensembles", sections, folder=RESULTS, only=options.only, write=not options.quick)

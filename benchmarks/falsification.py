@@ -67,8 +67,8 @@ def _seeds(claim: search.Claim, seeds: int, budget: float) -> dict:
     jax.clear_caches()  # programs of a dozen claims are more than a process may map
     rows = {}
     for seed in range(seeds):
-        found = search.falsify(claim, jax.random.key(seed), budget, progress=False)
-        rows[f"seed {seed}"] = row = _row(found)
+        findings = search.falsify(claim, jax.random.key(seed), budget, progress=False)
+        rows[f"seed {seed}"] = row = _row(findings)
         print(claim.name, claim.sizes, f"seed {seed}:", json.dumps(row), flush=True)
     return rows
 
@@ -113,11 +113,11 @@ def several_heads(quick: bool, hour: bool) -> dict:
         spent, seed, rows, shortest = 0.0, 0, {}, None
         while spent < budget:
             key = jax.random.key(seed)
-            found = search.falsify(_claim(name), key, budget - spent, progress=False)
-            rows[f"seed {seed}"] = _row(found)
+            findings = search.falsify(_claim(name), key, budget - spent, progress=False)
+            rows[f"seed {seed}"] = _row(findings)
             print(name, f"seed {seed}:", json.dumps(rows[f"seed {seed}"]), flush=True)
-            spent, seed = spent + found.seconds, seed + 1
-            here = found.counterexample
+            spent, seed = spent + findings.seconds, seed + 1
+            here = findings.counterexample
             if here is not None and (shortest is None or _length(here) < _length(shortest)):
                 shortest = here
         out[name] = {

@@ -34,12 +34,12 @@ def bank(number: int) -> list[dict]:
     """Errors and steps of so many forced runs, by solver and tolerance."""
     rows, out = jnp.asarray(forcings(number)), []
     for name, solver in SOLVERS.items():
-        for found in forced_runs(rows, solver(), RTOLS):
-            errors, steps = found["errors"], found["steps"]
+        for run in forced_runs(rows, solver(), RTOLS):
+            errors, steps = run["errors"], run["steps"]
             out.append(
                 {
                     "solver": name,
-                    "rtol": found["rtol"],
+                    "rtol": run["rtol"],
                     "worst_error_in_tolerances": float(errors.max()),
                     "above_20": int(np.sum(errors > 20)),
                     "mean_steps": float(steps.mean()),

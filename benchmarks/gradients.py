@@ -42,12 +42,14 @@ PROBLEMS = {f.__name__: f for f in (figures_1_to_3, figure_4)}
 def gradient(name: str, quick: bool) -> dict:
     """Both libraries' times and errors, forward and backward, by tolerance."""
     case, place, rtols, tight, solver = PROBLEMS[name]()
-    found = bench.gradients(case, place, rtols[:2] if quick else rtols, tight=tight, solver=solver)
-    for label, rows in found.rows.items():
+    gradients = bench.gradients(
+        case, place, rtols[:2] if quick else rtols, tight=tight, solver=solver
+    )
+    for label, rows in gradients.rows.items():
         for row in rows:
             print(label, {key: float(f"{value:.3g}") for key, value in row.items()})
-    print(found, flush=True)
-    return {"what": case.title, **found.record()}
+    print(gradients, flush=True)
+    return {"what": case.title, **gradients.record()}
 
 
 def memory(quick: bool) -> dict:

@@ -139,10 +139,10 @@ def pass_(quick: bool) -> dict:
             print(name, rounds[name][-1], flush=True)
     arch = af.language.architecture(size)
     count = flops(arch, PROMPTS, 200, False)
-    found = {}
+    collected = {}
     for name, runs in rounds.items():
         later = float(np.median([run["later"] for run in runs]))
-        found[name] = {
+        collected[name] = {
             "seconds": later,
             "seconds_of_each_round": [run["later"] for run in runs],
             "first": [run["first"] for run in runs],
@@ -155,8 +155,9 @@ def pass_(quick: bool) -> dict:
         "prompts": PROMPTS,
         "length": 200,
         "gflop": count / 1e9,
-        **found,
-        "torch_over_attnflow": found["torch"]["seconds"] / found["attnflow, held"]["seconds"],
+        **collected,
+        "torch_over_attnflow": collected["torch"]["seconds"]
+        / collected["attnflow, held"]["seconds"],
     }
 
 
@@ -169,25 +170,25 @@ def curves(quick: bool) -> dict:
 
 
 def _curves(figure9, figure10, passes: int, full: bool) -> dict:
-    found = {}
+    collected = {}
     for number, figure in ((9, figure9), (10, figure10)):
         data = figure(jr.fold_in(jr.key(0), number), passes=passes, full=full)
         for name in ("gpt2_full", "gpt2_attention", "gpt_neo_full", "gpt_neo_attention"):
             layers = round(1 / (data[f"{name}_depth"][1]))
             ends = data[f"{name}_E"][:, ::layers]
-            found[f"figure{number}: {name}"] = {
+            collected[f"figure{number}: {name}"] = {
                 "E_mean": [float(f"{e:.4g}") for e in ends.mean(axis=0)],
                 "E_least": float(ends[:, -1].min()),
                 "E_most": float(ends[:, -1].max()),
             }
             print(number, name, ends.mean(axis=0)[[0, 1, passes // 2, passes]], flush=True)
-    return {"passes": passes, **found}
+    return {"passes": passes, **collected}
 
 
 def gpu(quick: bool) -> dict:
     """Full models, 100 prompts of 200 tokens: the share of a large matrix product's rate."""
     ids = af.language.paper_prompts(2 if quick else 100)
-    found = {}
+    collected = {}
     for dtype, precision in (
         ("bfloat16", "default"),
         ("float32", "default"),
@@ -203,14 +204,14 @@ def gpu(quick: bool) -> dict:
                 size, ids, passes=4, dtype=dtype, precision=precision, chunk=25, progress=False
             )
             rate = flops(run.architecture, len(ids), 200, True) / float(np.median(run.seconds[1:]))
-            found[f"{size}, {dtype}, {precision}"] = {
+            collected[f"{size}, {dtype}, {precision}"] = {
                 "seconds": float(np.median(run.seconds[1:])),
                 "tflop_per_second": rate / 1e12,
                 "product_tflop_per_second": peak / 1e12,
                 "share": rate / peak,
             }
-            print(size, dtype, precision, found[f"{size}, {dtype}, {precision}"], flush=True)
-    return found
+            print(size, dtype, precision, collected[f"{size}, {dtype}, {precision}"], flush=True)
+    return collected
 
 
 SECTIONS = {"pass": pass_, "curves": curves, "gpu": gpu}
@@ -226,12 +227,12 @@ def main() -> None:
     parser.add_argument("--passes", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.worker:
-        found = WORKERS[given.worker](given.size, given.passes)
-        print(json.dumps({**found, "peak_gb": bench.peak_mb() / 1024}))
+        result = WORKERS[given.worker](given.size, given.passes)
+        print(json.dumps({**result, "peak_gb": bench.peak_mb() / 1024}))
         return
     there = jax.default_backend() != "cpu"
-    wanted = (given.only,) if given.only else ("curves", "gpu") if there else ("pass", "curves")
-    sections = {name: (lambda f=SECTIONS[name]: f(given.quick)) for name in wanted}
+    expected = (given.only,) if given.only else ("curves", "gpu") if there else ("pass", "curves")
+    sections = {name: (lambda f=SECTIONS[name]: f(given.quick)) for name in expected}
     bench.report("looped", sections, folder=RESULTS, only=given.only, write=not given.quick)
 
 

@@ -51,7 +51,7 @@ def versus(name: str, quick: bool, torchode: str | None) -> dict:
     if name != "W1":
         contenders["attnflow Dopri8"] = bench.Peer(bench.ours(diffrax.Dopri8()), "attnflow")
     contenders |= {k: p for k, p in bench.peers().items() if p.installed}
-    found = bench.compare_solvers(
+    ladders = bench.compare_solvers(
         case, starts, reference, contenders, rtols, few=1 if case.dim > 3 else 4, patience=8.0
     )
     if torchode is not None:
@@ -59,16 +59,16 @@ def versus(name: str, quick: bool, torchode: str | None) -> dict:
         runs = bench.torchode(torchode)(
             case, starts[:many], list(rtols[:4]), 1 if case.dim > 3 else 2
         )
-        found["torchode Tsit5"] = [
+        ladders["torchode Tsit5"] = [
             bench.Point(r, bench.distance(ys, reference[:many]), float(s) / many)
             for r, (ys, s) in zip(rtols[:4], runs, strict=True)
         ]
-    print(bench.table(found, errors), flush=True)
+    print(bench.table(ladders, errors), flush=True)
     return {
         "what": case.title,
         "trajectories": count,
-        "points (rtol, error, seconds)": {k: [[*p] for p in v] for k, v in found.items()},
-        "milliseconds a trajectory at error": bench.at_errors(found, errors),
+        "points (rtol, error, seconds)": {k: [[*p] for p in v] for k, v in ladders.items()},
+        "milliseconds a trajectory at error": bench.at_errors(ladders, errors),
     }
 
 

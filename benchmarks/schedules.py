@@ -3,7 +3,7 @@
     python benchmarks/schedules.py [--quick] [--only NAME]
 
 Writes benchmarks/results/schedules-<backend>.json. Ten causal tokens on S^9 with U = I and one head,
-unless said; baselines, limit and reference are those of `attnflow.search.standing`, on starts that the
+unless said; baselines, limit and reference are those of `attnflow.search.evaluate`, on starts that the
 search did not have, by the same code.
 """
 
@@ -66,7 +66,7 @@ def accelerate(bound: float, rate: float, steps: int, seeds) -> list[dict]:
     rows = []
     for seed in seeds:
         y0, t1 = one_start(seed)
-        found = af.search.optimise(
+        optimised = af.search.optimise(
             af.search.Final(log=True),
             lambda key, t1=t1: knotted(key, t1, 9, min(1.0, bound / 10)),
             field=FIELD,
@@ -79,19 +79,19 @@ def accelerate(bound: float, rate: float, steps: int, seeds) -> list[dict]:
             **QUICK,
         )
         _, v = af.hemisphere_margin(y0)
-        inside = 0.9999 * bound
+        within = 0.9999 * bound
         mean = jnp.mean(y0, axis=0)
         hand = {
-            "constant of rank one, v y_1'": inside * jnp.outer(v, y0[0]),
-            "constant of rank one, mean y_1'": inside
+            "constant of rank one, v y_1'": within * jnp.outer(v, y0[0]),
+            "constant of rank one, mean y_1'": within
             * jnp.outer(mean / jnp.linalg.norm(mean), y0[0]),
-            "constant of rank one, y_1 y_1'": inside * jnp.outer(y0[0], y0[0]),
+            "constant of rank one, y_1 y_1'": within * jnp.outer(y0[0], y0[0]),
         }
-        best = af.search.best_constant(found, jr.key(seed + 200))
-        standing = af.search.standing(
-            found, y0, baselines=hand | {"best constant": best.schedule}, progress=False
+        best = af.search.best_constant(optimised, jr.key(seed + 200))
+        evaluation = af.search.evaluate(
+            optimised, y0, baselines=hand | {"best constant": best.schedule}, progress=False
         )
-        E = {name: float(np.exp(row.values[0])) for name, row in standing.rows.items()}
+        E = {name: float(np.exp(row.values[0])) for name, row in evaluation.rows.items()}
         rows.append(
             {
                 "seed": seed,
@@ -100,8 +100,8 @@ def accelerate(bound: float, rate: float, steps: int, seeds) -> list[dict]:
                 "found over tanh reference": E["found"] / E["tanh reference"],
                 "found over best constant": E["found"] / E["best constant"],
                 "best rank one over found": min(E[name] for name in hand) / E["found"],
-                "seconds": found.seconds,
-                "integrated again": standing.again,
+                "seconds": optimised.seconds,
+                "integrated again": evaluation.recheck,
             }
         )
         print(rows[-1], flush=True)
@@ -140,7 +140,7 @@ def delay(quick: bool, bound: float = 50.0) -> dict:
     def search(begin, key):
         schedule = begin
         for k, (t1, steps) in enumerate(stages):
-            found = af.search.optimise(
+            optimised = af.search.optimise(
                 objective,
                 schedule,
                 field=FIELD,
@@ -155,30 +155,30 @@ def delay(quick: bool, bound: float = 50.0) -> dict:
                 rtol=1e-4,
                 atol=1e-6,
             )
-            print(found, flush=True)
-            schedule = unbounded(found.schedule)
-        return found
+            print(optimised, flush=True)
+            schedule = unbounded(optimised.schedule)
+        return optimised
 
     began = time.monotonic()
     edges = jnp.asarray([1.0, 10.0, 100.0, 1000.0])
     varying = lambda key: af.Piecewise(edges, 3 * jnp.eye(DIM) + jr.normal(key, (5, DIM, DIM)))  # noqa: E731
     constant = lambda key: af.Constant(3 * jnp.eye(DIM) + jr.normal(key, (DIM, DIM)))  # noqa: E731
-    found, best = search(varying, jr.key(0)), search(constant, jr.key(1))
-    others = af.search.baselines(found, jr.key(2), constant=False)
-    kept = [k for k in others if "-" not in k or "paper" in k]
-    baselines = {"best constant P": best.schedule} | {k: others[k] for k in kept}
+    varied, best = search(varying, jr.key(0)), search(constant, jr.key(1))
+    others = af.search.baselines(varied, jr.key(2), constant=False)
+    stored = [k for k in others if "-" not in k or "paper" in k]
+    baselines = {"best constant P": best.schedule} | {k: others[k] for k in stored}
     seconds = time.monotonic() - began
-    standing = af.search.standing(
-        found, sampler, number=held, key=jr.key(77), baselines=baselines, t1=1e13, chunk=1, **STIFF
+    evaluation = af.search.evaluate(
+        varied, sampler, number=held, key=jr.key(77), baselines=baselines, t1=1e13, chunk=1, **STIFF
     )
-    print(standing, flush=True)
+    print(evaluation, flush=True)
     P = np.asarray(best.schedule(jnp.asarray(0.0)))
     return {
         "bound": bound,
         "seconds of search": seconds,
-        "standing": standing.record(),
+        "standing": evaluation.record(),
         "norms of P(t)": np.linalg.norm(
-            np.asarray(found.schedule.schedule.values), axis=(1, 2)
+            np.asarray(varied.schedule.schedule.values), axis=(1, 2)
         ).tolist(),
         "best constant": {
             "norm": float(np.linalg.norm(P)),
@@ -198,7 +198,7 @@ def identity(quick: bool) -> dict:
     cs = (2.0, 4.0) if quick else (0.0, 2.0, 4.0, 8.0, 12.0, 50.0 / DIM**0.5)
     key, number = jr.key(78), 4 if quick else 64
     starts = jax.vmap(sampler)(jr.split(key, number))
-    found = af.search.optimise(
+    optimised = af.search.optimise(
         af.search.ConsensusTime(0.01),
         cs[-1] * jnp.eye(DIM),
         field=FIELD,
@@ -217,16 +217,16 @@ def identity(quick: bool) -> dict:
         for name, X in (("symmetric", A + A.T), ("skew", A - A.T)):
             P = jnp.eye(DIM) / DIM**0.5 + size * X / jnp.linalg.norm(X)
             contenders[f"I + {size:g} {name}"] = cs[-1] * DIM**0.5 * P / jnp.linalg.norm(P)
-    standing = af.search.standing(found, starts, baselines=contenders, progress=False)
-    print(standing, flush=True)
-    means = [float(standing.rows[f"{c:g}"].values.mean()) for c in cs[:-1]]
-    means.append(float(standing.found.mean()))
+    evaluation = af.search.evaluate(optimised, starts, baselines=contenders, progress=False)
+    print(evaluation, flush=True)
+    means = [float(evaluation.rows[f"{c:g}"].values.mean()) for c in cs[:-1]]
+    means.append(float(evaluation.found.mean()))
     slope = (means[-1] - means[-2]) / (cs[-1] - cs[-2])
     return {
         "c": list(cs),
         "mean log time": means,
         "last slope": slope,
-        "standing of 50/sqrt(10) I": standing.record(),
+        "standing of 50/sqrt(10) I": evaluation.record(),
     }
 
 
@@ -238,7 +238,7 @@ def one(quick: bool) -> dict:
         schedule = lambda key: af.Piecewise(  # noqa: E731
             jnp.asarray([1.0, 10.0, 100.0]), jr.normal(key, (4, DIM, DIM))
         )
-        found = af.search.optimise(
+        optimised = af.search.optimise(
             af.search.ConsensusTime(0.01),
             schedule,
             field=FIELD,
@@ -251,14 +251,14 @@ def one(quick: bool) -> dict:
             rate=0.3,
             **QUICK,
         )
-        standing = af.search.standing(found, y0, key=jr.key(4), t1=1e13, chunk=1, **STIFF)
-        print(standing, flush=True)
-        out[name] = standing.record()
+        evaluation = af.search.evaluate(optimised, y0, key=jr.key(4), t1=1e13, chunk=1, **STIFF)
+        print(evaluation, flush=True)
+        out[name] = evaluation.record()
     both = lambda key: {  # noqa: E731
         "P": af.Piecewise(jnp.asarray([1.0, 5.0]), jr.normal(key, (3, DIM, DIM))),
         "U": af.Symmetric(af.Piecewise(jnp.asarray([1.0, 5.0]), jr.normal(key, (3, DIM, DIM)))),
     }
-    found = af.search.optimise(
+    optimised = af.search.optimise(
         af.search.Integral(),
         both,
         field=FIELD,
@@ -271,9 +271,9 @@ def one(quick: bool) -> dict:
         rate=0.1,
         **QUICK,
     )
-    standing = af.search.standing(found, y0, key=jr.key(6))
-    print(standing, flush=True)
-    out["P and symmetric U, mean of E until 100"] = standing.record()
+    evaluation = af.search.evaluate(optimised, y0, key=jr.key(6))
+    print(evaluation, flush=True)
+    out["P and symmetric U, mean of E until 100"] = evaluation.record()
     return out
 
 
@@ -295,7 +295,7 @@ def large(quick: bool) -> dict:
     )
     moments: list[float] = []
     given = {"rtol": 1e-3, "atol": 1e-5, "chunk": 10, "goal": "maximise"}
-    found = af.search.optimise(
+    optimised = af.search.optimise(
         af.search.Integral(points=9),
         begin,
         field=field,
@@ -311,11 +311,11 @@ def large(quick: bool) -> dict:
         report=lambda _: moments.append(time.monotonic()),
         **given,
     )
-    print(found, flush=True)
+    print(optimised, flush=True)
     held = jax.vmap(draw)(jr.split(jr.key(9), number))
     timed = af.search.optimise(
         af.search.ConsensusTime(0.5, log=False),
-        found.schedule,
+        optimised.schedule,
         field=field,
         starts=held[:1],
         t1=1000.0,
@@ -326,21 +326,21 @@ def large(quick: bool) -> dict:
     )
     zero = jnp.zeros((2, dim, dim), jnp.float32)
     eye = jnp.broadcast_to(jnp.eye(dim, dtype=jnp.float32), zero.shape) * (99.99 / dim**0.5)
-    baselines = {"P = 0": zero, "at first": found.initial, "identity at the bound": eye}
-    standing = af.search.standing(timed, held, baselines=baselines)
-    print(standing, flush=True)
-    median = {name: float(np.median(row.values)) for name, row in standing.rows.items()}
+    baselines = {"P = 0": zero, "at first": optimised.initial, "identity at the bound": eye}
+    evaluation = af.search.evaluate(timed, held, baselines=baselines)
+    print(evaluation, flush=True)
+    median = {name: float(np.median(row.values)) for name, row in evaluation.rows.items()}
     # Every twentieth of the way the numbers are judged too: those steps are longer.
     lasting = np.diff(moments)
     out = {
         "seconds a step, median": float(np.median(lasting)),
         "seconds a step, most": float(np.max(lasting)),
         "steps": steps,
-        "free numbers": found.settings["free numbers"],
-        "mean of E": {"first step": float(-found.history.loss[0, 0]), "best": found.value},
+        "free numbers": optimised.settings["free numbers"],
+        "mean of E": {"first step": float(-optimised.history.loss[0, 0]), "best": optimised.value},
         "median time to E = 0.5": median,
         "factor": median["found"] / median["at first"],
-        "standing": standing.record(),
+        "standing": evaluation.record(),
         "peak memory MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
     print(out, flush=True)
@@ -390,15 +390,15 @@ def killed(quick: bool) -> dict:
                 run.wait()
             done += 1
         one, two = af.load(alone), af.load(broken)
-        for kept in (one, two):
-            kept["history"].pop("seconds")
+        for stored in (one, two):
+            stored["history"].pop("seconds")
         same = all(
             np.array_equal(np.asarray(a), np.asarray(b))
             for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True)
         )
-    found = {"kills": kills, "runs that ended before": ended, "steps": steps, "same bits": same}
-    print(found, flush=True)
-    return found
+    result = {"kills": kills, "runs that ended before": ended, "steps": steps, "same bits": same}
+    print(result, flush=True)
+    return result
 
 
 def barriers(y, P):
@@ -449,18 +449,18 @@ def barrier(quick: bool) -> dict:
             bound * start / np.linalg.norm(start), training, bound, 40 if quick else 400
         )
     identity_s = barriers(y, bound * eye / np.linalg.norm(eye))[0]
-    found: dict = {"starts": many, "bound": bound, "identity": float(identity_s.mean())}
+    collected: dict = {"starts": many, "bound": bound, "identity": float(identity_s.mean())}
     for name, P in others.items():
         less = barriers(y, bound * P / np.linalg.norm(P))[0] - identity_s
-        found[name] = {
+        collected[name] = {
             "less the identity's": float(less.mean()),
             "standard error": float(less.std() / many**0.5),
             "distance from the identity": float(
                 np.linalg.norm(P / np.linalg.norm(P) - eye / np.linalg.norm(eye))
             ),
         }
-        print(name, found[name], flush=True)
-    return found
+        print(name, collected[name], flush=True)
+    return collected
 
 
 SECTIONS = {

@@ -39,8 +39,8 @@ BASE = {
 def timed(go):
     """Seconds of a call, and what it gave."""
     began = time.perf_counter()
-    found = go()
-    return time.perf_counter() - began, found
+    result = go()
+    return time.perf_counter() - began, result
 
 
 def sized(seconds: float) -> af.sweep.Study:
@@ -62,7 +62,7 @@ def overhead(quick: bool) -> dict:
             shard_seconds = 1.0 if quick else 10.0
             few = replace(study, trials=1)
             af.sweep.run(few, f"{folder}/s", shard_seconds=shard_seconds, compact=False)
-            whole, found = timed(
+            whole, state = timed(
                 lambda f=folder, s=shard_seconds: af.sweep.run(study, f"{f}/s", shard_seconds=s)
             )
             made = [
@@ -73,7 +73,7 @@ def overhead(quick: bool) -> dict:
                 "bare ensemble, seconds": bare,
                 "sweep, seconds": whole,
                 "over": whole / bare - 1,
-                "shards": found.shards - 1,
+                "shards": state.shards - 1,
                 "seconds a shard": float(np.median([m["seconds"] for m in made[1:]])),
             }
         )
@@ -119,23 +119,23 @@ def crossings(pairs: np.ndarray, times: np.ndarray) -> np.ndarray:
     before = np.maximum(k - 1, 0)
     high, low = (np.take_along_axis(pairs, i[..., None], -1)[..., 0] for i in (k, before))
     part = np.where(high > low, (0.5 - low) / np.where(high > low, high - low, 1), 1)
-    found = times[before] + part * (times[k] - times[before])
-    return np.where(above.any(axis=-1) & (k > 0), found, np.nan)
+    result = times[before] + part * (times[k] - times[before])
+    return np.where(above.any(axis=-1) & (k > 0), result, np.nan)
 
 
 def phase(quick: bool) -> dict:
     """The ready study at d = 2, 8, 32, 128, and d = 1024 with fewer starts; time, and K1's curve."""
     ready = af.sweep.read_study("phase-diagram")
     out: dict = {}
-    wanted = {"64 starts": ([2, 8, 32, 128], 64), "8 starts": ([1024], 8)}
-    for name, (dims, trials) in wanted.items():
+    expected = {"64 starts": ([2, 8, 32, 128], 64), "8 starts": ([1024], 8)}
+    for name, (dims, trials) in expected.items():
         study = replace(
             ready,
             trials=4 if quick else trials,
             grid={**ready.grid, "d": dims[:2] if quick else dims},
         )
         with tempfile.TemporaryDirectory() as folder:
-            seconds, found = timed(lambda s=study, f=folder: af.sweep.run(s, f"{f}/s"))
+            seconds, state = timed(lambda s=study, f=folder: af.sweep.run(s, f"{f}/s"))
             data = af.sweep.open(f"{folder}/s").load()
         beta, times = data["beta"].values, data["time"].values
         exact = af.theory.equiangular_time(0.999, beta, 32)
@@ -164,7 +164,7 @@ def phase(quick: bool) -> dict:
             table[f"d = {d}"] = {"met up to beta": min(missed, default=None), "crossings": rows}
         out[name] = {
             "seconds, all included": seconds,
-            "trajectories": found.trajectories,
+            "trajectories": state.trajectories,
             "against K1": table,
         }
         print(name, seconds, {k: v["met up to beta"] for k, v in table.items()}, flush=True)

@@ -79,10 +79,10 @@ def test_the_checker_needs_python_flint_alone(certificate, proved):
     run = subprocess.run(
         [sys.executable, "-c", code, certificate], capture_output=True, text=True, check=True
     )
-    *said, imported = run.stdout.splitlines()
+    *output, imported = run.stdout.splitlines()
     assert imported == "[]"
     words = proved[1].split()
-    assert " ".join(said).split()[-len(words) :] == words
+    assert " ".join(output).split()[-len(words) :] == words
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ def test_a_certificate_goes_where_it_is_asked_to(
 
 def test_a_counterexample_to_ones_own_claim_is_proved_with_its_file(capsys, tmp_path, found):
     (tmp_path / "mine.py").write_text(OWN)
-    kept = af.search.read_counterexample(found)
-    claim = dataclasses.replace(kept.claim, name="mine")
-    dataclasses.replace(kept, claim=claim).write(found)
+    stored = af.search.read_counterexample(found)
+    claim = dataclasses.replace(stored.claim, name="mine")
+    dataclasses.replace(stored, claim=claim).write(found)
     assert "is about 'mine', no claim of the library" in refused(capsys, "certify", found)
     status, out, _ = in_process(capsys, "certify", found, "--claim", tmp_path / "mine.py")
     assert status == 0
@@ -130,8 +130,8 @@ def test_what_is_refuted_is_written_and_ends_with_status_1(capsys, monkeypatch, 
 
 def test_what_is_not_decided_says_why_and_writes_nothing(capsys, found):
     """A conclusion about a rate is not what certificates are about."""
-    kept = af.search.read_counterexample(found)
-    dataclasses.replace(kept, claim=CLAIMS["4.5, V falls"]).write(found)
+    stored = af.search.read_counterexample(found)
+    dataclasses.replace(stored, claim=CLAIMS["4.5, V falls"]).write(found)
     status, out, err = in_process(capsys, "certify", found)
     assert status == 1
     assert out == "not decided: the claim is about a rate, not about a limit\n"
@@ -155,8 +155,8 @@ def test_what_is_not_decided_says_why_and_writes_nothing(capsys, found):
 def test_a_certificate_with_one_change_is_refused(capsys, certificate, proved, old, new):
     assert old in proved[0]
     certificate.write_text(proved[0].replace(old, new, 1))
-    said = refused(capsys, "certify", "--check", certificate, status=1)
-    assert re.search(r"/c\.json proves nothing: not shown: .*altered", said)
+    output = refused(capsys, "certify", "--check", certificate, status=1)
+    assert re.search(r"/c\.json proves nothing: not shown: .*altered", output)
 
 
 def changed(contents: dict, part: str) -> dict:
@@ -268,9 +268,9 @@ def test_without_python_flint_the_extra_is_named(capsys, monkeypatch, words):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr(af, "certify", raising=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    said = refused(capsys, "certify", *words)
-    assert "certificates need python-flint" in said
-    assert "pip install 'attnflow[certify]'" in said
+    output = refused(capsys, "certify", *words)
+    assert "certificates need python-flint" in output
+    assert "pip install 'attnflow[certify]'" in output
 
 
 # === the README

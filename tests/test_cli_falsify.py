@@ -189,39 +189,39 @@ def test_a_counterexample_to_ones_own_claim_is_checked_with_its_file(capsys, tmp
 
 @pytest.mark.slow
 def test_what_a_search_finds_is_printed_written_and_drawn(capsys, monkeypatch, tmp_path, own):
-    asked = []
+    calls = []
 
     def falsify(claim, key, budget, *, store):
-        asked.append((claim.name, claim.sizes, jax.random.key_data(key).tolist(), budget, store))
+        calls.append((claim.name, claim.sizes, jax.random.key_data(key).tolist(), budget, store))
         return af.search.Findings(claim, [0, 7], counterexample(claim))
 
     monkeypatch.setattr(af.search, "falsify", falsify)
     out = tmp_path / "new" / "out"
     words = [f"{own}:second", "--tokens", "5", "--dim", "4", "--seed", "7", "--out", out]
-    status, said, err = in_process(capsys, "falsify", *words)
+    status, output, err = in_process(capsys, "falsify", *words)
     assert (status, err) == (0, "")
-    assert asked == [("the second", ((5, 4),), [0, 7], 600.0, out / "search.json")]
-    assert said.startswith("the second: V never grows.")
-    assert "\nbroken\n" in said
+    assert calls == [("the second", ((5, 4),), [0, 7], 600.0, out / "search.json")]
+    assert output.startswith("the second: V never grows.")
+    assert "\nbroken\n" in output
     files = ("counterexample.json", "counterexample.png", "search.json")
-    assert said.endswith("".join(f"wrote {out}/{name}\n" for name in files))
+    assert output.endswith("".join(f"wrote {out}/{name}\n" for name in files))
     assert (out / "counterexample.png").read_bytes().startswith(b"\x89PNG")
     path = out / "counterexample.json"
     assert in_process(capsys, "falsify", words[0], "--check", path)[0] == 0
 
 
 def test_without_a_folder_nothing_is_written(capsys, monkeypatch, tmp_path, own):
-    asked = []
+    calls = []
 
     def falsify(claim, key, budget, *, store):
-        asked.append((claim.sizes, budget, store))
+        calls.append((claim.sizes, budget, store))
         return af.search.Findings(claim, [0, 0])
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(af.search, "falsify", falsify)
-    status, said, _ = in_process(capsys, "falsify", "4.5", "--budget", "2.5")
-    assert (status, asked) == (0, [(CLAIMS["4.5"].sizes, 2.5, None)])
-    assert "none found" in said
+    status, output, _ = in_process(capsys, "falsify", "4.5", "--budget", "2.5")
+    assert (status, calls) == (0, [(CLAIMS["4.5"].sizes, 2.5, None)])
+    assert "none found" in output
     assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
 
 
@@ -229,13 +229,13 @@ def test_without_a_folder_nothing_is_written(capsys, monkeypatch, tmp_path, own)
 def test_a_claim_of_ones_own_is_broken_by_a_search(capsys, tmp_path, own):
     out = tmp_path / "out"
     words = ["falsify", f"{own}:second", "--tokens", "2", "--dim", "2", "--out", out]
-    status, said, err = in_process(capsys, *words)
+    status, output, err = in_process(capsys, *words)
     assert (status, err) == (0, "")
-    assert "tokens: 2 in R^2)" in said
+    assert "tokens: 2 in R^2)" in output
     path = out / "counterexample.json"
-    status, said, _ = in_process(capsys, "falsify", f"{own}:second", "--check", path)
+    status, output, _ = in_process(capsys, "falsify", f"{own}:second", "--check", path)
     assert status == 0
-    assert "holds\nthe second: V never grows." in said
+    assert "holds\nthe second: V never grows." in output
 
 
 def counted(found, key, tokens, dim) -> None:
@@ -267,10 +267,10 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_end(capsys, monkeypatch, 
     one, two = tmp_path / "one", tmp_path / "two"
     with monkeypatch.context() as m:
         units(m, 3, batch=counted)
-        status, said, _ = in_process(capsys, *words, one)
+        status, output, _ = in_process(capsys, *words, one)
     assert status == 0
-    assert "none found" in said
-    assert said.endswith(f"wrote {one}/search.json\n")
+    assert "none found" in output
+    assert output.endswith(f"wrote {one}/search.json\n")
     with monkeypatch.context() as m:
         units(m, 2, KeyboardInterrupt(), counted)
         status, _, err = in_process(capsys, *words, two)
@@ -298,8 +298,8 @@ def test_ctrl_c_in_the_first_batch_says_what_there_is_to_go_on_from(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(searching, "_unit", interrupt)
-    status, said, err = in_process(capsys, *RESISTS, *out)
-    assert (status, said) == (130, "")
+    status, output, err = in_process(capsys, *RESISTS, *out)
+    assert (status, output) == (130, "")
     words = "in the first batch; nothing was written" if out else "with --out the same command"
     assert words in err
 

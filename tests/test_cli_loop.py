@@ -125,9 +125,9 @@ def test_lines_of_a_text_are_its_prompts_however_they_end(content, tmp_path):
 
 def test_form_feeds_and_separators_are_part_of_a_prompt(tmp_path):
     path = tmp_path / "texts.txt"
-    inside = [f"the{mark}cat" for mark in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\ufeff"]
-    path.write_bytes("\n".join(inside).encode())
-    assert _lines(path) == inside
+    within = [f"the{mark}cat" for mark in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\ufeff"]
+    path.write_bytes("\n".join(within).encode())
+    assert _lines(path) == within
 
 
 @pytest.mark.parametrize("family", ["bert", "qwen3"])

@@ -127,17 +127,17 @@ def test_a_search_prints_where_it_stands_and_one_that_was_stopped_ends_with_the_
 
 
 def test_flags_are_the_brief_s_steps_and_seed(capsys, spec, monkeypatch):
-    asked = []
+    calls = []
 
     def run(brief, store):
-        asked.append((brief.search.steps, brief.search.seed, store))
+        calls.append((brief.search.steps, brief.search.seed, store))
         raise RuntimeError("The search found nothing:\n none was finite.")
 
     monkeypatch.setattr(Brief, "run", run)
     status, out, err = in_process(capsys, "search", spec, "--steps", 9, "--seed", 4)
     assert (status, out) == (1, "four tokens apart\n")
     assert err == "attnflow: The search found nothing: none was finite.\n"
-    assert asked == [(9, 4, None)]
+    assert calls == [(9, 4, None)]
 
 
 def test_ctrl_c_says_how_to_go_on(capsys, spec, monkeypatch, tmp_path):

@@ -110,8 +110,8 @@ def test_bad_input_is_one_line(capsys, monkeypatch, tmp_path, arguments, words):
 
 def test_a_wrong_value_is_named_with_its_place(capsys, spec):
     spec.write_text(SPEC.replace("beta = [0.5, 1.0]", 'beta = [0.5, "x"]'))
-    said = refused(capsys, "sweep", spec, "--out", "x")
-    assert "mine.toml: $.grid.beta[1]: Expected a number, as before it; got a word" in said
+    output = refused(capsys, "sweep", spec, "--out", "x")
+    assert "mine.toml: $.grid.beta[1]: Expected a number, as before it; got a word" in output
 
 
 def test_sweeps_without_their_packages_say_what_to_install(capsys, monkeypatch, spec):
@@ -119,9 +119,9 @@ def test_sweeps_without_their_packages_say_what_to_install(capsys, monkeypatch, 
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr(af, "sweep", raising=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    said = refused(capsys, "sweep", spec, "--out", "x")
-    assert "sweeps need xarray and zarr" in said
-    assert "pip install 'attnflow[sweep]'" in said
+    output = refused(capsys, "sweep", spec, "--out", "x")
+    assert "sweeps need xarray and zarr" in output
+    assert "pip install 'attnflow[sweep]'" in output
 
 
 @pytest.mark.slow
@@ -141,8 +141,8 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tmp_path):
     last = err.splitlines()[-1]
     assert last.startswith("attnflow: interrupted: ")
     assert "the same command goes on from there" in last
-    found = af.sweep.status(store, verify=True)
-    assert 2 < found.shards_done < found.shards
-    assert not found.damaged
+    state = af.sweep.status(store, verify=True)
+    assert 2 < state.shards_done < state.shards
+    assert not state.damaged
     assert not list((store / "shards").glob(".*"))
-    assert found.driver is None
+    assert state.driver is None

@@ -163,14 +163,14 @@ SLOW = {"attnflow.bench.heavy_tail"}
 
 
 def public_functions() -> set[str]:
-    found: dict[int, str] = {}
+    collected: dict[int, str] = {}
     for module in (af, observables, theory, bench):
         for name in dir(module):
             value = getattr(module, name)
             if name.startswith("_") or inspect.isclass(value) or not callable(value):
                 continue
-            found.setdefault(id(value), f"{module.__name__}.{name}")
-    return set(found.values())
+            collected.setdefault(id(value), f"{module.__name__}.{name}")
+    return set(collected.values())
 
 
 def test_every_public_function_and_observer_is_looked_at():

@@ -55,8 +55,8 @@ def test_values_and_derivatives_are_those_of_the_plain_function(name, getkey):
 def test_one_argument_may_be_shared(getkey):
     L = jnp.linalg.cholesky(_spd(getkey(), 1, 4)[0])
     b = jax.random.normal(getkey(), (5, 4, 2))
-    found = jax.vmap(_lapack.solve_lower, (None, 0))(L, b)
-    assert jnp.allclose(L[None] @ found, b)
+    solution = jax.vmap(_lapack.solve_lower, (None, 0))(L, b)
+    assert jnp.allclose(L[None] @ solution, b)
 
 
 def test_a_loop_calls_for_one_matrix_at_a_time(getkey):

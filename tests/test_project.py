@@ -26,8 +26,8 @@ def _python(code: str) -> str:
 
 def test_importing_attnflow_imports_no_numerical_library():
     heavy = ("jax", "numpy", "equinox", "diffrax", "matplotlib", "msgspec", "cyclopts")
-    found = _python(f"import sys, attnflow; print([m for m in {heavy} if m in sys.modules])")
-    assert found == "[]"
+    result = _python(f"import sys, attnflow; print([m for m in {heavy} if m in sys.modules])")
+    assert result == "[]"
 
 
 @pytest.mark.parametrize("name", sorted(af.__all__))
@@ -94,7 +94,7 @@ def test_the_readmes_examples_run_and_end_in_consensus():
     exec(many.replace("100_000", "70"), names)
     assert names["result"].reached.all()
     exec(theory, names)
-    assert names["found"]["4.2"].applies is True
+    assert names["verdicts"]["4.2"].applies is True
     assert names["watch"].check(names["sol"]).holds
     exec(search, names)
     assert (names["evidence"].status, names["evidence"].basin) == ("open", 1.0)
@@ -102,9 +102,9 @@ def test_the_readmes_examples_run_and_end_in_consensus():
 
 def test_every_file_that_the_readme_points_to_is_there():
     links = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text())
-    inside = [link for link in links if "://" not in link]
-    assert len(inside) > 3
-    assert [link for link in inside if not (ROOT / link).exists()] == []
+    within = [link for link in links if "://" not in link]
+    assert len(within) > 3
+    assert [link for link in within if not (ROOT / link).exists()] == []
 
 
 def test_ci_installs_and_tests_as_the_readme_says():
@@ -121,7 +121,13 @@ def test_ci_can_be_executed():
 
 _RENAMED = [
     ("search", "Consensus", "ToConsensus"),
+    ("search", "STATED", "STATEMENTS"),
+    ("search", "Standing", "Evaluation"),
+    ("search", "earn", "verify"),
+    ("search", "earn_null", "verify_null"),
     ("search", "read", "read_counterexample"),
+    ("search", "standing", "evaluate"),
+    ("programs", "kept", "cached"),
     ("search", "check", "check_counterexample"),
     ("sweep", "read", "read_study"),
     ("sweep", "names", "study_names"),
@@ -139,6 +145,25 @@ def test_old_names_go_on_and_say_what_they_are_called_now(space, old, new):
     assert old not in dir(room)
     with pytest.raises(AttributeError, match="nothing_of_that_name"):
         _ = room.nothing_of_that_name
+
+
+def test_old_arguments_attributes_and_methods_go_on_and_say_what_they_are_called_now(monkeypatch):
+    with pytest.warns(DeprecationWarning, match="`again` of start_times is called `repeats` now"):
+        assert af.bench.start_times([], again=1) == []
+    with pytest.raises(TypeError, match="neither"):
+        af.bench.start_times([], neither=1)
+    evaluation = af.search.Evaluation({}, {"solver": "Tsit5"}, "E", "minimise")
+    with pytest.warns(
+        DeprecationWarning, match="Evaluation.again is called Evaluation.recheck now"
+    ):
+        assert evaluation.again is evaluation.recheck
+    optimised = object.__new__(af.search.Optimised)
+    optimised.rerun = optimise = af.search.optimise
+    with pytest.warns(DeprecationWarning, match="Optimised.again is called Optimised.rerun now"):
+        assert optimised.again is optimise
+    monkeypatch.setattr(af.search.Brief, "evaluate", lambda brief, of, **given: evaluation)
+    with pytest.warns(DeprecationWarning, match="Brief.standing is called Brief.evaluate now"):
+        assert af.search.Brief.read("accelerate").standing(optimised) is evaluation
 
 
 # A picture of something is called as what it shows; `certify` proves what `theory` computes; `run`, `load`

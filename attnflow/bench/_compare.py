@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from ..core.lazy import renamed_argument
 from ._cases import Workload
 from ._measure import Point, at_error, clock, distance
 from ._peers import Peer
@@ -33,11 +34,11 @@ def compare_solvers(
 
     Nothing for a contender that fails: it has the points that it made until then.
     """
-    found: dict[str, list[Point]] = {}
+    ladders: dict[str, list[Point]] = {}
     for name, peer in contenders.items():
         if starts[0].size > peer.most:
             continue
-        found[name] = []
+        ladders[name] = []
         some = starts[:few] if peer.singly else starts
         for rtol in rtols:
             last = [np.empty(0)]
@@ -49,20 +50,21 @@ def compare_solvers(
                 # Parallel loops have the cores; BLAS inside them would fight over these.
                 with threadpool_limits(1 if peer.package == "numba" else None, user_api="blas"):
                     timing = clock(
-                        go, 0 if found[name] and found[name][-1].seconds * len(some) > 5 else 2
+                        go, 0 if ladders[name] and ladders[name][-1].seconds * len(some) > 5 else 2
                     )
             except (RuntimeError, ValueError) as failure:
                 print(f"{name} at rtol {rtol:g}: {failure}"[:200])  # noqa: T201
                 break
             error = distance(last[0], reference[: len(some)])
-            found[name].append(Point(rtol, error, timing.later / len(some)))
+            ladders[name].append(Point(rtol, error, timing.later / len(some)))
             if timing.later > patience:
                 break
-    return found
+    return ladders
 
 
+@renamed_argument("found", "ladders")
 def at_errors(
-    found: Mapping[str, Sequence[Point]], errors: Sequence[float]
+    ladders: Mapping[str, Sequence[Point]], errors: Sequence[float]
 ) -> dict[str, dict[str, float | None]]:
     """Milliseconds a trajectory by contender and error; `None` where the error was not reached."""
 
@@ -70,12 +72,13 @@ def at_errors(
         seconds = at_error(points, error)
         return None if seconds is None else 1e3 * seconds
 
-    return {name: {f"{e:g}": cell(points, e) for e in errors} for name, points in found.items()}
+    return {name: {f"{e:g}": cell(points, e) for e in errors} for name, points in ladders.items()}
 
 
-def table(found: Mapping[str, Sequence[Point]], errors: Sequence[float]) -> str:
+@renamed_argument("found", "ladders")
+def table(ladders: Mapping[str, Sequence[Point]], errors: Sequence[float]) -> str:
     """Milliseconds a trajectory at equal error, and in brackets how many times the first contender's."""
-    cells = at_errors(found, errors)
+    cells = at_errors(ladders, errors)
     ours = cells[next(iter(cells))]
     width = max(len(name) for name in cells) + 2
     lines = ["ms at error".ljust(width) + "".join(f"{e:>20.0e}" for e in errors)]

@@ -89,9 +89,9 @@ def forced_runs(rows: Float[Array, "cases 5"], solver: Any, rtols: Any) -> list[
         return jax.vmap(one)(rows)
 
     exact = np.asarray(reference(rows))
-    found = []
+    runs = []
     for rtol in rtols:
         y, steps = (np.asarray(x) for x in every(rows, jnp.asarray(rtol)))
         errors = np.abs(y - exact).max(axis=1) / rtol
-        found.append({"rtol": rtol, "errors": errors, "steps": steps})
-    return found
+        runs.append({"rtol": rtol, "errors": errors, "steps": steps})
+    return runs

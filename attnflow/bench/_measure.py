@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from ..core.lazy import renamed_argument
 from ..core.words import loads
 from ..records import atomic_write, provenance
 
@@ -43,9 +44,10 @@ def clock(run: Callable[[], object], repeats: int = 3) -> Timing:
     return Timing(took[0], float(np.median(took[1:] or took)))
 
 
-def distance(found: np.ndarray, reference: np.ndarray) -> float:
+@renamed_argument("found", "ys")
+def distance(ys: np.ndarray, reference: np.ndarray) -> float:
     """The error of tokens `(trajectories, times, tokens, dim)`: see [`Point`][]."""
-    squares = np.sum((found - reference) ** 2, axis=-1)
+    squares = np.sum((ys - reference) ** 2, axis=-1)
     return float(np.sqrt(squares.mean(axis=(0, 2)).max()))
 
 
@@ -96,8 +98,8 @@ def report(
     results = loads(path.read_text()) if only and path.exists() else {}
     for title, section in sections.items():
         if only in (None, title):
-            found = section()
-            results[title] = {**found, "peak MB": peak_mb(), "provenance": provenance()}
+            section_report = section()
+            results[title] = {**section_report, "peak MB": peak_mb(), "provenance": provenance()}
             if write:  # after each, so that nothing is lost
                 folder.mkdir(exist_ok=True)
                 with atomic_write(path) as file:

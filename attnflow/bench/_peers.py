@@ -78,14 +78,14 @@ def torchode(python: str) -> Callable[[Workload, np.ndarray, list[float], int], 
             name: value for name, value in vars(case).items() if name not in ("field", "title")
         }
         with tempfile.TemporaryDirectory() as folder:
-            given, found = Path(folder) / "in.npz", Path(folder) / "out.npz"
-            np.savez(given, starts=starts, ts=case.ts, rtols=rtols, repeats=repeats, **numbers)
+            given_file, result_file = Path(folder) / "in.npz", Path(folder) / "out.npz"
+            np.savez(given_file, starts=starts, ts=case.ts, rtols=rtols, repeats=repeats, **numbers)
             # By its path: as a part of this package it would import JAX, which is not there.
-            command = [python, _torch.__file__, str(given), str(found)]
+            command = [python, _torch.__file__, str(given_file), str(result_file)]
             done = subprocess.run(command, check=False, capture_output=True, text=True)
             if done.returncode:
                 raise RuntimeError(f"{python} ended with {done.returncode}: {done.stderr[-500:]}")
-            with np.load(found) as out:
+            with np.load(result_file) as out:
                 return list(zip(out["ys"], out["seconds"], strict=True))
 
     return solve

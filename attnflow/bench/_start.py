@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..core.lazy import renamed_argument
+
 COMMANDS = (
     ("--help",),
     ("falsify", "--list"),
@@ -27,13 +29,14 @@ class Start(NamedTuple):
     programs: int
 
 
-def start_times(commands: Sequence[Sequence[str]] = COMMANDS, *, again: int = 2) -> list[Start]:
+@renamed_argument("again", "repeats")
+def start_times(commands: Sequence[Sequence[str]] = COMMANDS, *, repeats: int = 2) -> list[Start]:
     """Run commands of `attnflow` in processes of their own, beginning with an empty cache.
 
     **Arguments:**
 
     - `commands`: the words after `attnflow` of each.
-    - `again`: how often each is run after the first time; the least counts.
+    - `repeats`: how often each is run after the first time; the least counts.
 
     **Returns:**
 
@@ -44,13 +47,13 @@ def start_times(commands: Sequence[Sequence[str]] = COMMANDS, *, again: int = 2)
 
     `RuntimeError` where a command fails.
     """
-    found = []
+    starts = []
     for words in commands:
         with tempfile.TemporaryDirectory() as folder:
             first, programs = _run(words, folder)
-            later = min(_run(words, folder)[0] for _ in range(again))
-        found.append(Start("attnflow " + " ".join(words), first, later, programs))
-    return found
+            later = min(_run(words, folder)[0] for _ in range(repeats))
+        starts.append(Start("attnflow " + " ".join(words), first, later, programs))
+    return starts
 
 
 def _run(words: Sequence[str], folder: str) -> tuple[float, int]:

@@ -73,14 +73,14 @@ def torchode(numbers: dict[str, Any], starts: np.ndarray, rtol: float) -> np.nda
     ts = torch.from_numpy(np.append(0.0, numbers["ts"])).expand(count, -1)
     y0 = torch.from_numpy(np.array(starts)).reshape(count, -1)
     with torch.no_grad():
-        found = to.AutoDiffAdjoint(step, control).solve(to.InitialValueProblem(y0=y0, t_eval=ts))
-    return found.ys[:, 1:].reshape(count, -1, tokens, dim).numpy()
+        solution = to.AutoDiffAdjoint(step, control).solve(to.InitialValueProblem(y0=y0, t_eval=ts))
+    return solution.ys[:, 1:].reshape(count, -1, tokens, dim).numpy()
 
 
 def _main() -> None:
     # Reads the case's numbers, starts, tolerances and repeats; writes tokens and seconds.
     numbers = dict(np.load(sys.argv[1]))
-    seconds, found = [], []
+    seconds, results = [], []
     for rtol in numbers["rtols"]:
         took = []
         for _ in range(int(numbers["repeats"])):
@@ -88,8 +88,8 @@ def _main() -> None:
             ys = torchode(numbers, numbers["starts"], float(rtol))
             took.append(time.perf_counter() - began)
         seconds.append(float(np.median(took)))
-        found.append(ys)
-    np.savez(sys.argv[2], ys=np.stack(found), seconds=np.array(seconds))
+        results.append(ys)
+    np.savez(sys.argv[2], ys=np.stack(results), seconds=np.array(seconds))
 
 
 if __name__ == "__main__":

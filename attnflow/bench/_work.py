@@ -54,14 +54,14 @@ def solver_points(
     for number in numbers:
         last: list = [None]
 
-        def again(number=number, last=last):
+        def run_once(number=number, last=last):
             last[0] = run(solver, jnp.asarray(number, float), constant)
             return last[0]
 
-        seconds = clock(again, repeats).later
-        found, taken = last[0]
+        seconds = clock(run_once, repeats).later
+        ys, taken = last[0]
         points.append(
-            Point(float(number), distance(np.asarray(found), reference), seconds / len(starts))
+            Point(float(number), distance(np.asarray(ys), reference), seconds / len(starts))
         )
         steps.append(float(np.mean(taken)))
         if seconds > patience:

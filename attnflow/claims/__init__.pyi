@@ -12,13 +12,7 @@ from ._conclusions import (
     ToTheFirst as ToTheFirst,
     ToTheTop as ToTheTop,
 )
-from ._counterexample import (
-    Counterexample as Counterexample,
-    check_counterexample as check_counterexample,
-    read_counterexample as read_counterexample,
-)
-from ._cycle import rest_of as rest_of
-from ._domain import (
+from ._constraints import (
     between as between,
     in_ball as in_ball,
     in_cap as in_cap,
@@ -28,12 +22,18 @@ from ._domain import (
     symmetric as symmetric,
     with_top as with_top,
 )
-from ._earn import earn as earn
+from ._counterexample import (
+    Counterexample as Counterexample,
+    check_counterexample as check_counterexample,
+    read_counterexample as read_counterexample,
+)
+from ._cycle import rest_of as rest_of
 from ._evidence import LEAST as LEAST, STATUSES as STATUSES, Evidence as Evidence
 from ._exact import case_of as case_of
 from ._falsify import falsify as falsify
 from ._findings import Findings as Findings
 from ._library import CLAIMS as CLAIMS
-from ._shoot import earn_null as earn_null
+from ._shoot import verify_null as verify_null
 from ._shrink import shrink as shrink
-from ._statements import STATED as STATED
+from ._statements import STATEMENTS as STATEMENTS
+from ._verify import verify as verify

@@ -9,8 +9,8 @@ from ..core.lapack import eigh
 from ..geometry import Ellipsoid, Sphere
 from ..model import AttentionField
 from ..schedules import Fourier
-from . import _domain as onto
-from ._draws import one_or_many, scores
+from . import _constraints as onto
+from ._sampling import one_or_many, scores
 
 _LOWEST = 0.2  # eigenvalue of an ellipsoid's W
 
@@ -80,8 +80,8 @@ def values_sharing_top(x):
     S = onto.symmetric(x["U"])
     S = S.at[:, 0, 1:].set(0).at[:, 1:, 0].set(0)
     rest = eigh(jnp.sum(S[:, 1:, 1:], axis=0))[0][-1]
-    wanted = jax.nn.relu(rest) + jax.nn.softplus(x["height"])
-    return S.at[:, 0, 0].add((wanted - jnp.sum(S[:, 0, 0])) / S.shape[0])
+    target = jax.nn.relu(rest) + jax.nn.softplus(x["height"])
+    return S.at[:, 0, 0].add((target - jnp.sum(S[:, 0, 0])) / S.shape[0])
 
 
 def double_top(x):

@@ -139,8 +139,8 @@ class AroundTop(AbstractConclusion):
 
     def margin(self, field: AttentionField, t: Scalar, y: Tokens) -> Float[Array, ""]:
         L = eigh(_values(field, t, y))[1][:, -self.dimension :]
-        inside = jnp.sum((directions(y) @ L) ** 2, axis=1)
-        return self.dimension / y.shape[1] - jnp.mean(inside)
+        share = jnp.sum((directions(y) @ L) ** 2, axis=1)
+        return self.dimension / y.shape[1] - jnp.mean(share)
 
 
 class Falls(AbstractRate):

@@ -20,12 +20,18 @@ from ..model import AttentionField
 from ..records import atomic_write, provenance
 from ..spec import Case
 from ._claim import Claim
-from ._earn import earn
+from ._counterexample_file import (
+    FORMAT,
+    case_of_file,
+    check_evidence,
+    check_parts,
+    contents as contents_of,
+)
 from ._evidence import CHECK_SEED, Evidence
-from ._file import FORMAT, case_of_file, check_evidence, check_parts, contents as contents_of
 from ._kinds import check_kind, check_length, refutes
 from ._library import CLAIMS
-from ._shoot import earn_null
+from ._shoot import verify_null
+from ._verify import verify
 
 # How well numbers of the evidence have to come out again, relative to 1 or more.
 _CLOSE = {"after": 1e-10, "time": 1e-10, "period": 1e-10, "family": 0.0, "basin": 0.1}
@@ -42,7 +48,7 @@ class Counterexample:
 
     - `claim`: broken.
     - `case`: the field and start as plain numbers ([`attnflow.spec.Case`][]).
-    - `evidence`: earned by the case itself.
+    - `evidence`: that of the case itself, verified.
     - `stage`: what found it: `"random starts"`, `"gradients"`, `"mutation"`, `"shooting"`.
     """
 
@@ -96,8 +102,8 @@ class Counterexample:
         rows += [("W", self.case.manifold.W)]
         lines = [f"{name:<7}{_short(value)}" for name, value in rows if value is not None]
         lines.append(f"{'':<7}{a.mask} attention, {a.kernel}, scale {a.scale:g}")
-        found_by = [f"found by {printable(self.stage)}"] if self.stage else []
-        return "\n".join([*lines, str(self.evidence), *found_by])
+        origin = [f"found by {printable(self.stage)}"] if self.stage else []
+        return "\n".join([*lines, str(self.evidence), *origin])
 
 
 def _short(value: Any) -> str:
@@ -112,8 +118,8 @@ def _short(value: Any) -> str:
 def judge(claim: Claim, field: AttentionField, y0: Any, status: str = "open", *, key) -> Evidence:
     """What a field and start are worth against a claim, by the checks that `status` calls for."""
     if status == "null set":
-        return earn_null(claim, field, y0)
-    return earn(claim, field, y0, key=key)
+        return verify_null(claim, field, y0)
+    return verify(claim, field, y0, key=key)
 
 
 def read_counterexample(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexample:
@@ -143,11 +149,11 @@ def read_counterexample(path: str | os.PathLike, *, claim: Claim | None = None) 
     # === of this claim
     try:
         check_parts(contents)
-        said, plain = contents["claim"], contents["evidence"]
-        claim = CLAIMS.get(said["name"]) if claim is None else claim
+        statement, plain = contents["claim"], contents["evidence"]
+        claim = CLAIMS.get(statement["name"]) if claim is None else claim
         if claim is None:
             raise ValueError(
-                f"it is about {shown(said['name'])}, no claim of the library: give its claim too."
+                f"it is about {shown(statement['name'])}, no claim of the library: give its claim too."
             )
         case = case_of_file(contents["case"])
         rows = case.tokens.rows or []
@@ -158,7 +164,7 @@ def read_counterexample(path: str | os.PathLike, *, claim: Claim | None = None) 
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         what = error if isinstance(error, ValueError) else repr(error)
         raise ValueError(f"{path} cannot be read: {what}") from error
-    if (said["statement"], said["source"]) != (claim.statement, claim.source):
+    if (statement["statement"], statement["source"]) != (claim.statement, claim.source):
         raise ValueError(f"{path} is about another claim than {claim.name!r}, by its own words.")
     return Counterexample(claim, case, evidence, contents["stage"])
 
@@ -173,7 +179,7 @@ def check_counterexample(path: str | os.PathLike, *, claim: Claim | None = None)
 
     **Returns:**
 
-    The [`Counterexample`][], with evidence earned now. Nothing in it is the file's but numbers: `stage`,
+    The [`Counterexample`][], with evidence computed now. Nothing in it is the file's but numbers: `stage`,
     which no number shows, is left out.
 
     **Raises:**
@@ -181,22 +187,24 @@ def check_counterexample(path: str | os.PathLike, *, claim: Claim | None = None)
     - `ValueError`: as [`read`][]; its kind of evidence cannot refute the claim; or what the file says
       does not come out again.
     """
-    said = read_counterexample(path, claim=claim)
-    check_kind(said.claim, said.evidence.status, path)
-    field, y0 = said.build()
+    stated = read_counterexample(path, claim=claim)
+    check_kind(stated.claim, stated.evidence.status, path)
+    field, y0 = stated.build()
     check_length(field, path)
-    evidence = judge(said.claim, field, y0, said.evidence.status, key=jr.key(CHECK_SEED))
-    if evidence.status != said.evidence.status or not counts(said.claim, evidence):
+    evidence = judge(stated.claim, field, y0, stated.evidence.status, key=jr.key(CHECK_SEED))
+    if evidence.status != stated.evidence.status or not counts(stated.claim, evidence):
         raise ValueError(
-            f"{path} says {said.evidence.status!r}; run again it is {evidence.status!r}: {evidence.why}."
+            f"{path} says {stated.evidence.status!r}; run again it is {evidence.status!r}: {evidence.why}."
         )
     for quantity, close in _CLOSE.items():
-        was, came = getattr(said.evidence, quantity), getattr(evidence, quantity)
+        was, came = getattr(stated.evidence, quantity), getattr(evidence, quantity)
         if not _agree(was, came, close):
             raise ValueError(f"{path} says {quantity} = {_short_of(was, came)}.")
-    if _NUMBER.sub("#", said.evidence.why) != _NUMBER.sub("#", evidence.why):
+    if _NUMBER.sub("#", stated.evidence.why) != _NUMBER.sub("#", evidence.why):
         raise ValueError(f"{path} gives other reasons than come out again: {evidence.why}.")
-    return Counterexample(said.claim, replace(said.case, title=said.claim.statement), evidence)
+    return Counterexample(
+        stated.claim, replace(stated.case, title=stated.claim.statement), evidence
+    )
 
 
 def counts(claim: Claim, evidence: Evidence) -> bool:
@@ -211,10 +219,10 @@ def _short_of(was: Any, came: Any) -> str:
     return f"{shown(was)}; run again it is {shown(came)}"
 
 
-def _agree(said: Any, came: Any, close: float) -> bool:
-    if said is None or came is None:
-        return said is came
-    a, b = np.asarray(said, float), np.asarray(came, float)
+def _agree(stated: Any, came: Any, close: float) -> bool:
+    if stated is None or came is None:
+        return stated is came
+    a, b = np.asarray(stated, float), np.asarray(came, float)
     return a.shape == b.shape and bool(np.all(np.abs(a - b) <= close * np.maximum(np.abs(a), 1)))
 
 

@@ -97,10 +97,10 @@ def cycle(field: AttentionField, y: Float[Array, "tokens dim"], rest: Rest) -> C
             break
         xi = jnp.asarray(step, x.dtype).reshape(x.shape[0], x.shape[1] - 1)
         moved = chart(x, tangent_basis(x), xi)
-        again, other = (np.asarray(a, np.float64) for a in _return(field, moved, start, period))
-        if not np.abs(again).max() < size:
+        returned, other = (np.asarray(a, np.float64) for a in _return(field, moved, start, period))
+        if not np.abs(returned).max() < size:
             break
-        x, miss, M = moved, again, other
+        x, miss, M = moved, returned, other
     multipliers = np.linalg.eigvals(M) if np.all(np.isfinite(M)) else np.full(1, np.inf + 0j)
     order = np.argsort(-np.abs(multipliers))
     return Cycle(manifold.unwhiten(x), drift, float(np.abs(miss).max()), multipliers[order])

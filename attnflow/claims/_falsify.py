@@ -32,7 +32,7 @@ _BATCH = 256
 _CLIMBERS = 8
 _PARENTS, _CHILDREN, _GENERATIONS = 8, 64, 2
 _HORIZON = 200.0
-_BEST, _OTHERS = 4, 4  # candidates of a batch that may earn it
+_BEST, _OTHERS = 4, 4  # candidates of a batch that are verified
 _SHOTS = 4
 
 
@@ -44,13 +44,13 @@ def falsify(
     store: str | os.PathLike | None = None,
     progress: bool = True,
 ) -> Findings:
-    """Search for a counterexample to `claim`, and make it earn its name.
+    """Search for a counterexample to `claim`, and verify it.
 
     In batches, from the smallest size on: random fields and starts in ensembles; ascent of the margin
     along its gradient through the solver, over starts and parameters together; mutation of the best.
     Tries that violate the claim at the horizon are candidates: each is integrated far longer, by
-    another solver, polished, its spectrum taken, its basin sampled. The first that earns it is made
-    small (fewer tokens, lower dimension, short decimals), earns it again, and ends the search.
+    another solver, polished, its spectrum taken, its basin sampled. The first that passes is made
+    small (fewer tokens, lower dimension, short decimals), is verified again, and ends the search.
 
     What is found depends on the claim and the key alone, not on the budget, which says only how far
     the search gets.
@@ -93,21 +93,21 @@ def falsify(
     seed = seed_of(key)
     path = None if store is None else Path(store)
     known = path is not None and path.exists()
-    found = Findings.load(path, claim, seed) if path and known else Findings(claim, seed)
+    findings = Findings.load(path, claim, seed) if path and known else Findings(claim, seed)
 
     # === run
-    began, before = clock.monotonic(), found.seconds
+    began, before = clock.monotonic(), findings.seconds
     with bar(total=round(budget), description=claim.name, unit="s", show=progress) as line:
-        while not found.broken and clock.monotonic() - began < budget:
-            tokens, dim = claim.sizes[found.units % len(claim.sizes)]
-            _unit(found, jr.fold_in(key, found.units), tokens, dim)
-            found.units += 1
-            found.seconds = before + clock.monotonic() - began
+        while not findings.broken and clock.monotonic() - began < budget:
+            tokens, dim = claim.sizes[findings.units % len(claim.sizes)]
+            _unit(findings, jr.fold_in(key, findings.units), tokens, dim)
+            findings.units += 1
+            findings.seconds = before + clock.monotonic() - began
             if path is not None:
-                found.save(path)
-            line.set_postfix_str(f"{found.tries} tries, best margin {found.best:.2g}", False)
+                findings.save(path)
+            line.set_postfix_str(f"{findings.tries} tries, best margin {findings.best:.2g}", False)
             line.update(min(clock.monotonic() - began, budget) - line.n)
-    return found
+    return findings
 
 
 class Sampler(eqx.Module):
@@ -119,9 +119,9 @@ class Sampler(eqx.Module):
         return self.claim.build(numbers)
 
 
-def _unit(found: Findings, key, tokens: int, dim: int) -> None:
+def _unit(findings: Findings, key, tokens: int, dim: int) -> None:
     """One batch at one size: by shooting, at random, along gradients, by mutation."""
-    claim = found.claim
+    claim = findings.claim
     numbers = jax.vmap(lambda k: claim.draw(k, tokens, dim))(jr.split(jr.fold_in(key, 0), _BATCH))
     field, y0 = jax.eval_shape(claim.build, _rows(numbers, 0))
     if y0.shape != (tokens, dim) or field.dim != dim:
@@ -129,22 +129,22 @@ def _unit(found: Findings, key, tokens: int, dim: int) -> None:
             f"`sizes` has {tokens} tokens in R^{dim}, for which {claim.name!r} builds tokens of shape "
             f"{y0.shape} in R^{field.dim}; give sizes that it is made for."
         )
-    if claim.shoot is not None and not claim.almost and _by_shooting(found, numbers, key):
+    if claim.shoot is not None and not claim.almost and _by_shooting(findings, numbers, key):
         return
-    margins = _run(found, numbers)
-    if _candidates(found, numbers, margins, jr.fold_in(key, 1), "random starts"):
+    margins = _run(findings, numbers)
+    if _candidates(findings, numbers, margins, jr.fold_in(key, 1), "random starts"):
         return
     climbed = ascend(claim, _rows(numbers, np.argsort(-margins)[:_CLIMBERS]))
-    higher = _run(found, climbed)
-    if _candidates(found, climbed, higher, jr.fold_in(key, 2), "gradients"):
+    higher = _run(findings, climbed)
+    if _candidates(findings, climbed, higher, jr.fold_in(key, 2), "gradients"):
         return
     numbers, margins = _both(numbers, climbed), np.concatenate([margins, higher])
     for generation in range(_GENERATIONS):
         k = jr.fold_in(key, 3 + generation)
         best = np.argsort(-margins)[:_PARENTS]
         children = mutate(jr.fold_in(k, 0), _rows(numbers, best), _CHILDREN)
-        reached = _run(found, children)
-        if _candidates(found, children, reached, jr.fold_in(k, 1), "mutation"):
+        reached = _run(findings, children)
+        if _candidates(findings, children, reached, jr.fold_in(k, 1), "mutation"):
             return
         numbers, margins = _both(numbers, children), np.concatenate([margins, reached])
 
@@ -157,9 +157,9 @@ def _both(a, b):
     return jax.tree.map(lambda x, y: jnp.concatenate([x, y]), a, b)
 
 
-def _run(found: Findings, numbers) -> np.ndarray:
+def _run(findings: Findings, numbers) -> np.ndarray:
     """The margin of each row at the horizon, counted; a run that failed has the margin zero."""
-    claim = found.claim
+    claim = findings.claim
     rate = isinstance(claim.conclusion, AbstractRate)
     to_one = isinstance(claim.conclusion, ToConsensus | ToTheFirst)
     field, _ = jax.eval_shape(claim.build, _rows(numbers, 0))
@@ -175,7 +175,7 @@ def _run(found: Findings, numbers) -> np.ndarray:
         progress=False,
     )
     margins = np.asarray(result.ys)[:, -1]
-    found.count(margins)
+    findings.count(margins)
     return np.where(np.isfinite(margins), margins, 0.0)
 
 
@@ -193,22 +193,22 @@ def _placeholder(field) -> AttentionField:
     return AttentionField(Sphere(field.dim), P=jnp.zeros((field.dim, field.dim)))
 
 
-def _candidates(found: Findings, numbers, margins, key, stage: str) -> bool:
+def _candidates(findings: Findings, numbers, margins, key, stage: str) -> bool:
     """The batch's largest margins, and some others that violate the claim, tried for their worth."""
     order = np.argsort(-margins)
     violating = order[margins[order] >= LEAST]
     rest = violating[_BEST:]
     others = rest[np.asarray(jr.permutation(key, len(rest)))[:_OTHERS]] if len(rest) else rest
     for i in [*violating[:_BEST], *others]:
-        field, y0 = found.claim.build(_rows(numbers, int(i)))
-        evidence = judge(found.claim, field, y0, key=jr.fold_in(key, int(i)))
-        if _settled(found, field, y0, evidence, stage):
+        field, y0 = findings.claim.build(_rows(numbers, int(i)))
+        evidence = judge(findings.claim, field, y0, key=jr.fold_in(key, int(i)))
+        if _settled(findings, field, y0, evidence, stage):
             return True
     return False
 
 
-def _by_shooting(found: Findings, numbers, key) -> bool:
-    claim = found.claim
+def _by_shooting(findings: Findings, numbers, key) -> bool:
+    claim = findings.claim
     assert claim.shoot is not None
     for i in range(_SHOTS):
         field, y0 = claim.build(_rows(numbers, i))
@@ -218,18 +218,18 @@ def _by_shooting(found: Findings, numbers, key) -> bool:
             evidence, start = Evidence("undecided", f"no start was found: {error}"), y0
         else:
             evidence = judge(claim, field, start, "null set", key=key)
-        found.tries += 1
-        if _settled(found, field, start, evidence, "shooting"):
+        findings.tries += 1
+        if _settled(findings, field, start, evidence, "shooting"):
             return True
     return False
 
 
-def _settled(found: Findings, field, y0: Any, evidence: Evidence, stage: str) -> bool:
+def _settled(findings: Findings, field, y0: Any, evidence: Evidence, stage: str) -> bool:
     """Whether this candidate ends the search; the smallest form of it is kept."""
-    if not counts(found.claim, evidence):
-        found.refused[evidence.status] += 1
-        found.reasons[evidence.status] = evidence.why
+    if not counts(findings.claim, evidence):
+        findings.refused[evidence.status] += 1
+        findings.reasons[evidence.status] = evidence.why
         return False
-    case, evidence = shrink(found.claim, field, y0, evidence, key=jr.key(CHECK_SEED))
-    found.counterexample = Counterexample(found.claim, case, evidence, stage)
+    case, evidence = shrink(findings.claim, field, y0, evidence, key=jr.key(CHECK_SEED))
+    findings.counterexample = Counterexample(findings.claim, case, evidence, stage)
     return True

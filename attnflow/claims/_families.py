@@ -34,9 +34,11 @@ def family_through(
     if local.unstable or not 0 < zeros <= _MOST or not local.at_rest:
         return None
     weights = np.asarray(field.attention(t, y), np.float64)
-    inside = field.mask.allowed(y.shape[0])
+    reachable = field.mask.allowed(y.shape[0])
     allowed = (
-        np.ones(weights.shape, bool) if inside is None else np.broadcast_to(inside, weights.shape)
+        np.ones(weights.shape, bool)
+        if reachable is None
+        else np.broadcast_to(reachable, weights.shape)
     )
     if weights[allowed].min() < _LEAST_WEIGHT * float(field.scale):
         return None

@@ -11,10 +11,15 @@ import numpy as np
 
 from ..core.checks import shown
 from ..records import atomic_write, provenance
-from ._account import check_counts, check_found, check_refused, contents as account_of
 from ._claim import Claim
 from ._counterexample import Counterexample
 from ._evidence import LEAST, STATUSES
+from ._findings_file import (
+    check_counterexample_part,
+    check_counts,
+    check_refused,
+    contents as account_of,
+)
 
 EDGES = np.array([-np.inf, 0.0, *10.0 ** np.arange(-16, 2)])  # of the margins' histogram
 _PLAIN_EDGES = [None if np.isinf(x) else float(x) for x in EDGES]
@@ -32,7 +37,7 @@ class Findings:
     - `tries`, `failed`: fields and starts that were run, and those of them that came to no end.
     - `best`: the largest margin at the horizon, of all tries.
     - `distribution`: how many margins lie between consecutive `edges`.
-    - `refused`: candidates that did not earn it, by [`Evidence`][]`.status`; `reasons`, the last of each.
+    - `refused`: candidates that did not pass, by [`Evidence`][]`.status`; `reasons`, the last of each.
     - `units`: pieces of work (a batch at one size) that are done: where a search is taken up again.
     - `seconds`: taken, over all runs.
     """
@@ -106,16 +111,16 @@ class Findings:
             same = was["format"] == _FORMAT
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is not the account of a search: {error!r}.") from error
-        wanted = {
+        expected = {
             "claim": claim.name,
             "statement": claim.statement,
             "sizes": [list(size) for size in claim.sizes],
             "seed": seed,
         }
-        differs = [name for name, value in wanted.items() if was.get(name) != value]
+        differs = [name for name, value in expected.items() if was.get(name) != value]
         if not same or differs:
-            what = ", ".join(f"{n} {_said(was.get(n))}" for n in differs) or (
-                f"format {_said(was['format'])}"
+            what = ", ".join(f"{n} {_short(was.get(n))}" for n in differs) or (
+                f"format {_short(was['format'])}"
             )
             raise ValueError(
                 f"{path} is of another search ({what}); give its own claim, sizes and seed, or "
@@ -124,17 +129,17 @@ class Findings:
         try:
             check_counts(was, _PLAIN_EDGES)
             check_refused(was)
-            found = was["counterexample"]
-            if found is not None:
-                check_found(found, claim.name)
-                found = Counterexample.of(claim, found)
+            counterexample = was["counterexample"]
+            if counterexample is not None:
+                check_counterexample_part(counterexample, claim.name)
+                counterexample = Counterexample.of(claim, counterexample)
         except (ValueError, KeyError) as error:
             what = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
             raise ValueError(f"{path} is not the account of a search: {what}.") from error
         return cls(
             claim,
             seed,
-            found,
+            counterexample,
             tries=was["tries"],
             failed=was["failed"],
             best=-np.inf if was["best"] is None else was["best"],
@@ -175,7 +180,7 @@ class Findings:
         return lines
 
 
-def _said(value: Any) -> str:
+def _short(value: Any) -> str:
     """A file's value in a short line: lists of numbers as they are."""
     short = isinstance(value, list) and len(text := repr(value)) <= 60
     return text if short else shown(value)

@@ -21,7 +21,7 @@ _FAR = 0.1  # radians, about: when a token has left
 _TIME, _EACH = 60, 10  # units of time, and points in each
 
 
-def earn_null(claim: Claim, field: AttentionField, y0: Float[Array, "tokens dim"]) -> Evidence:
+def verify_null(claim: Claim, field: AttentionField, y0: Float[Array, "tokens dim"]) -> Evidence:
     """What a start on a null set is worth.
 
     It has to lie in the domain, come close to an unstable equilibrium that violates the claim, in a
@@ -48,23 +48,23 @@ def earn_null(claim: Claim, field: AttentionField, y0: Float[Array, "tokens dim"
 
     run = followed(y0)
     slowest = int(np.nanargmin(np.asarray(run.ys["v"])))
-    found = equilibrium(field, run.ys["y"][slowest], throw=False)
+    fixed = equilibrium(field, run.ys["y"][slowest], throw=False)
     seen: dict[str, Any] = {
         "time": float(ts[slowest]),
         "after": run.ys["y"][_EACH],
-        "equilibrium": found.y,
-        "moved": found.moved,
-        "speed": found.speed,
-        "margin": float(measured(jnp.zeros(()), found.y)),
+        "equilibrium": fixed.y,
+        "moved": fixed.moved,
+        "speed": fixed.speed,
+        "margin": float(measured(jnp.zeros(()), fixed.y)),
     }
-    if not found.converged or found.moved > _CLOSE:
-        return Evidence("undecided", f"it comes no closer than {found.moved:.2g}", **seen)
+    if not fixed.converged or fixed.moved > _CLOSE:
+        return Evidence("undecided", f"it comes no closer than {fixed.moved:.2g}", **seen)
     if seen["margin"] < LEAST:
         why = f"the equilibrium it comes to has the margin {seen['margin']:.2g}"
         return Evidence("transient", why, **seen)
 
     # === unstable, and alone
-    local = spectrum(field, 0.0, found.y)
+    local = spectrum(field, 0.0, fixed.y)
     seen |= {"rightmost": float(np.real(local.outside[0])), "error": local.margin}
     seen["family"] = local.family
     aside = field.manifold.to_tangent(y0, jnp.roll(y0, 1, axis=1))[-1]
@@ -75,11 +75,11 @@ def earn_null(claim: Claim, field: AttentionField, y0: Float[Array, "tokens dim"
         return Evidence("undecided", "starts beside it do the same", **seen)
     if not all(claim.outside(field, y0.at[-1].set(y[-1])) == [] for y in beside) or _near(y0):
         return Evidence("undecided", "the domain ends between it and a start beside it", **seen)
-    one, two = (_leaves(np.asarray(followed(y).ys["y"]), np.asarray(found.y)) for y in beside)
+    one, two = (_leaves(np.asarray(followed(y).ys["y"]), np.asarray(fixed.y)) for y in beside)
     if one is None or two is None or not np.dot(one, two) < 0:
         return Evidence("undecided", "starts on its two sides leave on one side", **seen)
     why = (
-        f"it comes within {found.moved:.1g} of an unstable equilibrium, margin {seen['margin']:.4g}; "
+        f"it comes within {fixed.moved:.1g} of an unstable equilibrium, margin {seen['margin']:.4g}; "
         f"starts {_ASIDE:g} beside it end at the margin {other:.1g}"
     )
     return Evidence("null set", why, **seen)

@@ -15,17 +15,17 @@ from ..model import AttentionField
 from ..schedules import AbstractSchedule, Constant
 from ..spec import Case
 from ._claim import Claim, check_candidate
-from ._earn import earn
 from ._evidence import Evidence
 from ._exact import case_of, shortened
-from ._shoot import earn_null
+from ._shoot import verify_null
+from ._verify import verify
 
 _DIGITS = 9
 _PARTS = ("P", "U", "W", "tokens")
 
 
-class _Found:
-    """The smallest form so far; each smaller one has to earn the same status."""
+class _Smallest:
+    """The smallest form so far; each smaller one has to be verified with the same status."""
 
     def __init__(self, claim: Claim, field, y0, evidence: Evidence, key):
         self.claim, self.key = claim, key
@@ -35,18 +35,18 @@ class _Found:
         """Whether this form is as good; it is kept then."""
         if not np.all(np.any(np.asarray(y0) != 0, axis=1)):  # a token of zeros is nowhere
             return False
-        again = self.worth(field, y0)
-        if again.status != self.evidence.status:
+        evidence = self.worth(field, y0)
+        if evidence.status != self.evidence.status:
             return False
-        self.field, self.y0, self.evidence = field, y0, again
+        self.field, self.y0, self.evidence = field, y0, evidence
         return True
 
     def worth(self, field: Any, y0: Any) -> Evidence:
-        """What it earns. The start is put on the manifold, as a file's is."""
+        """Its evidence. The start is put on the manifold, as a file's is."""
         y0 = field.manifold.project(y0)
         if self.evidence.status == "null set":
-            return earn_null(self.claim, field, y0)
-        return earn(self.claim, field, y0, key=self.key)
+            return verify_null(self.claim, field, y0)
+        return verify(self.claim, field, y0, key=self.key)
 
 
 def shrink(
@@ -61,26 +61,26 @@ def shrink(
 
     In turn: a P that is zero, a multiple of the identity, diagonal or symmetric; tokens left out one at
     a time; a subspace of one dimension less; every number rounded to as few decimals as that allows, all
-    at once and then P, U, W and tokens each by itself. A step is taken where the smaller form earns the
+    at once and then P, U, W and tokens each by itself. A step is taken where the smaller form has the
     same status. The form that comes back was read from its decimals.
     """
     check_candidate(claim, field, key)
-    instance("evidence", evidence, Evidence, "what earn gave")
-    found = _Found(claim, field, y0, evidence, key)
+    instance("evidence", evidence, Evidence, "what verify gave")
+    smallest = _Smallest(claim, field, y0, evidence, key)
     if evidence.status == "null set":
-        return _reshoot(found)
-    _simplify(found)
-    _drop(found)
-    _simplify(found)
-    return _round(found)
+        return _reshoot(smallest)
+    _simplify(smallest)
+    _drop(smallest)
+    _simplify(smallest)
+    return _round(smallest)
 
 
-def _simplify(found: _Found) -> None:
+def _simplify(smallest: _Smallest) -> None:
     for name in ("P", "U"):
-        schedule = getattr(found.field, name)
+        schedule = getattr(smallest.field, name)
         for simpler in _simpler(schedule, zero=name == "P"):
-            field = eqx.tree_at(lambda f, n=name: getattr(f, n), found.field, Constant(simpler))
-            if found.take(field, found.y0):
+            field = eqx.tree_at(lambda f, n=name: getattr(f, n), smallest.field, Constant(simpler))
+            if smallest.take(field, smallest.y0):
                 break
 
 
@@ -98,26 +98,26 @@ def _simpler(schedule: AbstractSchedule | None, *, zero: bool) -> Iterator[Array
         yield candidate
 
 
-def _drop(found: _Found) -> None:
+def _drop(smallest: _Smallest) -> None:
     """Tokens, then dimensions, for as long as that goes."""
     smaller = True
-    while smaller and found.y0.shape[0] > 2:
-        tokens = range(found.y0.shape[0])
+    while smaller and smallest.y0.shape[0] > 2:
+        tokens = range(smallest.y0.shape[0])
         keep = [[k for k in tokens if k != i] for i in tokens]
-        smaller = any(found.take(found.field, found.y0[np.asarray(k)]) for k in keep)
-    while found.y0.shape[1] > 2 and isinstance(found.field.manifold, Sphere):
-        field, y0 = _flat(found)
-        if field is None or not found.take(field, y0):
+        smaller = any(smallest.take(smallest.field, smallest.y0[np.asarray(k)]) for k in keep)
+    while smallest.y0.shape[1] > 2 and isinstance(smallest.field.manifold, Sphere):
+        field, y0 = _flat(smallest)
+        if field is None or not smallest.take(field, y0):
             return
 
 
-def _flat(found: _Found) -> tuple[AttentionField | None, Any]:
+def _flat(smallest: _Smallest) -> tuple[AttentionField | None, Any]:
     """The field and start in the subspace where most of the tokens are, start and limit together."""
-    field, y0 = found.field, found.y0
+    field, y0 = smallest.field, smallest.y0
     plain = all(s is None or isinstance(s, Constant) for s in (field.P, field.U))
     if not plain or field.tokens is not None:
         return None, y0
-    end = found.evidence.equilibrium
+    end = smallest.evidence.equilibrium
     rows = y0 if end is None else jnp.concatenate([y0, 4 * end])
     B = np.linalg.svd(np.asarray(rows), full_matrices=False)[2][: y0.shape[1] - 1]
     P: Any = _compressed(field.P, B)
@@ -138,61 +138,63 @@ def _compressed(schedule: Any, B: np.ndarray) -> Array | None:
     return jnp.asarray((small + np.swapaxes(small, -1, -2)) / 2 if symmetric else small)
 
 
-def _reshoot(found: _Found) -> tuple[Case, Evidence]:
+def _reshoot(smallest: _Smallest) -> tuple[Case, Evidence]:
     """Simpler scores and short decimals for all tokens but the last, which is shot anew: it has every digit."""
-    claim = found.claim
+    claim = smallest.claim
     assert claim.shoot is not None
-    P = getattr(found.field.P, "value", None)
+    P = getattr(smallest.field.P, "value", None)
     if P is not None:
         for scores in (0 * P, *(jnp.round(P, digits) for digits in range(_DIGITS))):
-            field = eqx.tree_at(lambda f: f.P, found.field, Constant(scores))
-            if _shot(found, field, found.y0):
+            field = eqx.tree_at(lambda f: f.P, smallest.field, Constant(scores))
+            if _shot(smallest, field, smallest.y0):
                 break
     for digits in range(_DIGITS):
-        y0 = jnp.round(found.y0, digits)
-        if np.all(np.any(np.asarray(y0[:-1]) != 0, axis=1)) and _shot(found, found.field, y0):
+        y0 = jnp.round(smallest.y0, digits)
+        if np.all(np.any(np.asarray(y0[:-1]) != 0, axis=1)) and _shot(smallest, smallest.field, y0):
             # The rows as they are read: short, and put on the manifold then.
-            rows = jnp.concatenate([y0[:-1], found.y0[-1:]])
+            rows = jnp.concatenate([y0[:-1], smallest.y0[-1:]])
             break
     else:
-        rows = found.y0
-    case = case_of(found.field, rows, title=claim.statement, t1=found.evidence.time)
-    _read(found, case)
-    return case, found.evidence
+        rows = smallest.y0
+    case = case_of(smallest.field, rows, title=claim.statement, t1=smallest.evidence.time)
+    _read(smallest, case)
+    return case, smallest.evidence
 
 
-def _shot(found: _Found, field: Any, y0: Any) -> bool:
+def _shot(smallest: _Smallest, field: Any, y0: Any) -> bool:
     """Whether a field and a start whose last token is shot anew are as good."""
-    assert found.claim.shoot is not None
+    assert smallest.claim.shoot is not None
     try:
-        return found.take(field, found.claim.shoot(field, field.manifold.project(y0)))
+        return smallest.take(field, smallest.claim.shoot(field, field.manifold.project(y0)))
     except ValueError:
         return False
 
 
-def _round(found: _Found) -> tuple[Case, Evidence]:
+def _round(smallest: _Smallest) -> tuple[Case, Evidence]:
     """The case with the fewest decimals, and what it is worth."""
-    case = case_of(found.field, found.y0, title=found.claim.statement, t1=found.evidence.time)
+    case = case_of(
+        smallest.field, smallest.y0, title=smallest.claim.statement, t1=smallest.evidence.time
+    )
     for digits in range(_DIGITS):
-        if _read(found, shorter := shortened(case, digits)):
+        if _read(smallest, shorter := shortened(case, digits)):
             case = shorter
             break
     else:  # every digit
-        if not _read(found, case):
-            return case, found.evidence
+        if not _read(smallest, case):
+            return case, smallest.evidence
         digits = _DIGITS
     for part in _PARTS:
         for fewer in range(digits):
-            if _read(found, shorter := shortened(case, fewer, part)):
+            if _read(smallest, shorter := shortened(case, fewer, part)):
                 case = shorter
                 break
-    return replace(case, time=replace(case.time, t1=found.evidence.time)), found.evidence
+    return replace(case, time=replace(case.time, t1=smallest.evidence.time)), smallest.evidence
 
 
-def _read(found: _Found, case: Case) -> bool:
+def _read(smallest: _Smallest, case: Case) -> bool:
     """Whether the field and start that a case is read as are as good."""
     try:
         field, y0, _ = case.build()
     except (ValueError, RuntimeError):
         return False
-    return found.take(field, y0)
+    return smallest.take(field, y0)

@@ -32,8 +32,8 @@ def bench(
 
     Peers, where installed: numba, torchdiffeq, scipy, scikit-sundae; diffrax and jax are always there.
 
-    `attnflow bench start` measures something else: how long commands take until they are done with
-    little to do, the first time and when the programs they compile are kept.
+    `attnflow bench start` measures something else: how long commands with little to do take, in the
+    first run and in later ones, which find their compiled programs kept.
 
     Example: `attnflow bench --only W2 W4 --out bench.json`
 
@@ -62,14 +62,14 @@ def bench(
         if out.is_dir():
             raise ValueError(f"--out must be a file; {out} is a folder.")
     sections = {name: part for name, part in _SECTIONS.items() if only is None or name in only}
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     if what == "start":
-        found["start"], sections = _starts(), {}
+        results["start"], sections = _starts(), {}
     for name, part in sections.items():
-        found[name] = part(name, trajectories, peers)
+        results[name] = part(name, trajectories, peers)
     if out is not None:
         with atomic_write(out) as file:
-            figures = {**found, "provenance": provenance()}
+            figures = {**results, "provenance": provenance()}
             file.write((json.dumps(figures, indent=1) + "\n").encode())
         print(f"wrote {out}")
     return 0
@@ -110,19 +110,19 @@ def _versus(name: str, trajectories: int | None, peers: bool) -> dict[str, Any]:
     contenders = {"attnflow": bench.Peer(bench.ours(), "attnflow")}
     if peers:
         contenders |= {k: p for k, p in bench.peers().items() if p.installed}
-    found = {}
+    ladders = {}
     with progress(total=len(contenders), description=name, unit="solver") as bar:
         for label, peer in contenders.items():
             bar.set_postfix_str(label)
-            found |= bench.compare_solvers(
+            ladders |= bench.compare_solvers(
                 case, starts, reference, {label: peer}, rtols, few=1, patience=10.0
             )
             bar.update(1)
-    print(bench.table(found, errors), end="\n\n")
+    print(bench.table(ladders, errors), end="\n\n")
     return {
         "what": case.title,
         "trajectories": len(starts),
-        "points (rtol, error, seconds)": {k: [[*p] for p in v] for k, v in found.items()},
+        "points (rtol, error, seconds)": {k: [[*p] for p in v] for k, v in ladders.items()},
     }
 
 
@@ -131,11 +131,11 @@ def _tail(name: str, trajectories: int | None, peers: bool) -> dict[str, Any]:
 
     count = 1024 if trajectories is None else max(16, trajectories // 16 * 16)
     print(f"{name}: 8 tokens on S^1, beta in 1..4, until E < 1e-4 or t = 1000")
-    found = bench.heavy_tail(count)
-    for key, value in found.items():
+    tail = bench.heavy_tail(count)
+    for key, value in tail.items():
         print(f"  {key}: {value:.4g}")
     print()
-    return found
+    return tail
 
 
 def _gradient(name: str, trajectories: int | None, peers: bool) -> dict[str, Any]:
@@ -145,13 +145,13 @@ def _gradient(name: str, trajectories: int | None, peers: bool) -> dict[str, Any
 
     case = bench.figure2_workload(t1=10.0)
     print(f"{name}: gradient of E(T) in P', one trajectory, {case.title}")
-    found = bench.gradients(
+    gradients = bench.gradients(
         case, lambda f: f.P.matrix, (1e-5, 1e-7), tight=1e-11, solver=diffrax.Dopri8()
     )
-    print(found)
-    ratios = ", ".join(f"{row['gradient / forward']:.2g}" for row in found.rows["attnflow"])
+    print(gradients)
+    ratios = ", ".join(f"{row['gradient / forward']:.2g}" for row in gradients.rows["attnflow"])
     print(f"gradient / forward run of attnflow: {ratios}", end="\n\n")
-    return {"what": case.title, **found.record()}
+    return {"what": case.title, **gradients.record()}
 
 
 _SECTIONS = {"W1": _versus, "W1s": _versus, "W2": _versus, "W3": _tail, "W4": _gradient}

@@ -23,9 +23,9 @@ def certify(
 
     What a search finds is shown by numbers that are rounded. Here it is proved, in ball arithmetic: an
     equilibrium at these tokens, the signs of its eigenvalues (so that an open set of starts goes
-    there), the hypotheses of the claim, and that its conclusion fails. Where the equilibrium is
-    outside the claim's domain, a solution that starts inside is enclosed on its way: a minute or so,
-    and seconds where none need be.
+    there), the hypotheses of the claim, and that its conclusion fails. This takes seconds; if the
+    equilibrium is outside the claim's domain, a solution that starts inside and ends there is
+    enclosed too, which takes a minute or so.
 
     What is proved is printed, with all of its numbers, and written as a certificate: a file that
     anyone can check, with python-flint alone and without attnflow's solvers. --check also takes what
@@ -37,8 +37,8 @@ def certify(
 
     Certificates are about fields that are constant in time, and counterexamples that come to rest or
     lie on a null set; others are "not decided", and nothing is written. Exit status: 0, proved, or
-    --check holds; 1, refuted (the equilibrium is unstable, say: that is written too), not decided,
-    or --check does not hold; 2, bad input.
+    --check holds; 1, refuted (for example, the equilibrium is unstable: a certificate of that is
+    written), not decided, or --check fails; 2, bad input.
 
     Needs python-flint: `pip install 'attnflow[certify]'`.
 
@@ -54,12 +54,12 @@ def certify(
     file
         A counterexample.json.
     check
-        Check a certificate from its numbers. --claim is needed too where it is one's own.
+        Check a certificate by its numbers. If the claim is one of your own, give --claim too.
     out
-        Where the certificate goes. Unless given, beside FILE: certificate.json where that is
-        counterexample.json, else its name with -certificate added.
+        Where the certificate is written. Unless given, beside FILE: certificate.json if FILE is
+        counterexample.json, else the name of FILE with -certificate added.
     claim
-        A claim of one's own, which the file is about: FILE.py or FILE.py:NAME, as in falsify.
+        The claim, if it is one of your own: FILE.py or FILE.py:NAME, as in falsify.
     tokens
         How many, 2 to 9, for a proof that they synchronise on the circle.
     beta
@@ -79,7 +79,7 @@ def certify(
 
     bits = start_jax()
     if check is not None:
-        print(printable_lines(f"{printable(check)} holds\n{_said(check, claim)}"))
+        print(printable_lines(f"{printable(check)} holds\n{_proved_lines(check, claim)}"))
         return 0
     assert file is not None
     if not bits:
@@ -119,7 +119,7 @@ def _library() -> Any:
     return library
 
 
-def _said(path: Path, words: str | None) -> str:
+def _proved_lines(path: Path, words: str | None) -> str:
     """What a certificate proves; that it proves nothing is the answer, not a wrong question."""
     library = _library()
     own = None if words is None else _claim(words)
@@ -139,13 +139,13 @@ def _prove(file: Path, target: Path, claim: str | None) -> int:
     from .. import search
     from ..records import writable_folder
 
-    found = search.read_counterexample(file, claim=None if claim is None else _claim(claim))
+    example = search.read_counterexample(file, claim=None if claim is None else _claim(claim))
     if target.is_dir():
         raise ValueError(f"--out must be a file; {target} is a folder.")
     if target.resolve() == file.resolve():
         raise ValueError(f"--out must be another file than the counterexample; got {target}.")
     writable_folder(target.parent)
-    certificate = library.counterexample(found)
+    certificate = library.counterexample(example)
     print(printable_lines(certificate))
     if certificate.contents is None:
         raise RuntimeError(f"{file}: {certificate.verdict}; no certificate was written")

@@ -140,8 +140,8 @@ def _table(result: Any, until: float | None) -> str:
     rows["steps"] = result.stats["num_steps"][good]
     for name, values in rows.items():
         if len(values):
-            found = quantile(values, levels)
-            lines.append(f"{name:<19}" + "".join(f"{x:>12.6g}" for x in found))
+            quantiles = quantile(values, levels)
+            lines.append(f"{name:<19}" + "".join(f"{x:>12.6g}" for x in quantiles))
     return "\n".join(lines)
 
 

@@ -42,7 +42,7 @@ def falsify(
 
     With --out the same command continues a search that ended, was stopped or was killed, and gives
     the result of one that never stopped. Exit status: 0, whether the claim is broken or not; 1
-    where --check does not hold: the file is refused, or its numbers do not come out again.
+    if --check fails: the file is refused, or its numbers are not reproduced.
 
     A claim of your own is a Python file that defines an `attnflow.search.Claim` by the name
     `claim`, or by another that you give after a colon. The file is run. `help(attnflow.search.Claim)`
@@ -59,12 +59,12 @@ def falsify(
     Parameters
     ----------
     claim
-        A name that --list shows, in quotes, or a claim of one's own as FILE.py or FILE.py:NAME.
+        A name that --list shows, in quotes, or a claim of your own as FILE.py or FILE.py:NAME.
     list_
         Every claim of the library: its name, what it says and where it is from.
     check
-        Verify a counterexample.json from its digits, whoever wrote it: nothing that is printed is
-        the file's but numbers. The claim is needed too where it is one's own.
+        Verify a counterexample.json, whoever wrote it: everything is computed anew from its
+        numbers. If the claim is one of your own, give it too.
     seed
         Where the search begins (0). What is found depends on the claim and the seed alone.
     budget
@@ -98,9 +98,9 @@ def falsify(
     if not bits:
         raise ValueError("falsify needs 64-bit numbers: unset JAX_ENABLE_X64.")
     if check is not None:
-        found = _check(check, claim)
+        example = _check(check, claim)
         print(f"{printable(check)} holds")
-        print(printable_lines(f"{found.claim}\n{found}"))
+        print(printable_lines(f"{example.claim}\n{example}"))
         return 0
     assert claim is not None
     chosen = _claim(claim)
@@ -121,13 +121,13 @@ def _none_of(flag: str, others: list[str]) -> None:
 
 
 def _library() -> str:
-    from ..search import STATED
+    from ..search import STATEMENTS
 
     def block(name: str, statement: str, source: str) -> str:
         lines = (statement, f"({source})")
         return "\n".join([name, *(_wrapped(printable(line)) for line in lines)])
 
-    return "\n\n".join(block(**words) for words in STATED)
+    return "\n\n".join(block(**words) for words in STATEMENTS)
 
 
 def _wrapped(text: str) -> str:
@@ -190,8 +190,8 @@ def _check(path: Path, words: str | None) -> "Counterexample":
     try:
         return search.check_counterexample(path, claim=own)
     except ValueError as error:
-        said = str(error)
-        raise RuntimeError(said if str(path) in said else f"{path}: {said}") from error
+        message = str(error)
+        raise RuntimeError(message if str(path) in message else f"{path}: {message}") from error
 
 
 def _search(claim: "Claim", seed: int, budget: float, out: Path | None) -> None:
@@ -203,12 +203,12 @@ def _search(claim: "Claim", seed: int, budget: float, out: Path | None) -> None:
     folder = None if out is None else writable_folder(out)
     store = None if folder is None else folder / "search.json"
     try:
-        found = search.falsify(claim, jax.random.key(seed), budget, store=store)
+        findings = search.falsify(claim, jax.random.key(seed), budget, store=store)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_left(store)) from None
-    print(printable_lines(found))
+    print(printable_lines(findings))
     if folder is not None:
-        for path in _write(folder, found):
+        for path in _write(folder, findings):
             print(f"wrote {printable(path)}")
 
 
@@ -220,12 +220,12 @@ def _left(store: Path | None) -> str:
     return f"interrupted: the batches before are in {store}; the same command goes on from there"
 
 
-def _write(folder: Path, found: "Findings") -> list[Path]:
+def _write(folder: Path, findings: "Findings") -> list[Path]:
     from .. import plot
     from ..records import atomic_write
 
     account = folder / "search.json"
-    broken = found.counterexample
+    broken = findings.counterexample
     if broken is None:
         return [account]
     written = [folder / "counterexample.json", folder / "counterexample.png"]

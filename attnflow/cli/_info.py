@@ -19,32 +19,32 @@ def info(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = Fa
     """
     import json
 
-    from ..programs import kept
+    from ..programs import cached
     from ..records import provenance
     from ._start import start_jax
 
     start_jax()
-    found = provenance()
-    programs = kept()
-    found["kept_programs"] = {
+    facts = provenance()
+    programs = cached()
+    facts["kept_programs"] = {
         "folder": str(programs.folder),
         "programs": programs.programs,
         "bytes": programs.size,
     }
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(facts, indent=2))
         return 0
-    rows = dict(found["versions"])
-    rows["python"] = found["python"]
-    rows["platform"] = found["platform"]
-    rows["devices"] = f"{found['backend']}: {', '.join(found['devices'])}"
-    rows["numbers"] = f"{found['dtype']} (64 bits {'on' if found['x64'] else 'off'})"
+    rows = dict(facts["versions"])
+    rows["python"] = facts["python"]
+    rows["platform"] = facts["platform"]
+    rows["devices"] = f"{facts['backend']}: {', '.join(facts['devices'])}"
+    rows["numbers"] = f"{facts['dtype']} (64 bits {'on' if facts['x64'] else 'off'})"
     rows["programs"] = (
         f"{programs.programs} kept, {programs.size / 2**20:.1f} MiB, in {programs.folder}"
     )
-    rows["known faults"] = "none" if not found["known_bad"] else ""
+    rows["known faults"] = "none" if not facts["known_bad"] else ""
     for name, value in rows.items():
         print(f"{name:<13} {value}".rstrip())
-    for name, fault in found["known_bad"].items():
-        print(f"  {name} {found['versions'][name]}: {fault}")
+    for name, fault in facts["known_bad"].items():
+        print(f"  {name} {facts['versions'][name]}: {fault}")
     return 0

@@ -112,9 +112,9 @@ def _no_interrupt_lost() -> Iterator[None]:
     def hook(unraisable) -> None:
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
             # From another thread, a moment later: raised in here it would be dropped as well.
-            again = threading.Timer(0.05, _thread.interrupt_main)
-            again.daemon = True
-            again.start()
+            timer = threading.Timer(0.05, _thread.interrupt_main)
+            timer.daemon = True
+            timer.start()
         else:
             before(unraisable)
 

@@ -1,4 +1,4 @@
-"""`attnflow search`: a search over schedules by a brief, and where what it found stands."""
+"""`attnflow search`: a search over schedules by a brief, and its result beside baselines."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +9,7 @@ from cyclopts.types import NonNegativeInt, PositiveInt
 from ..core.words import printable, printable_lines
 
 if TYPE_CHECKING:
-    from ..search import Brief, Optimised, Standing
+    from ..search import Brief, Evaluation, Optimised
 
 
 def search(
@@ -51,10 +51,10 @@ def search(
     steps
         How many steps (as the brief says).
     seed
-        Of first schedules and drawn starts (as the brief says).
+        Seed of the first schedules and of the starts (as the brief says).
     constant
-        Search for the best constant P too, to compare with: it takes as long as the search, up to
-        three times over. --no-constant leaves it out.
+        Also search for the best constant P, for comparison; this takes one to three times as long
+        as the search. --no-constant leaves it out.
     out
         Folder for the schedule (schedule.af), the account (report.json), the brief (brief.toml), where
         the search stands (search.af) and pictures (png); nothing is written unless given.
@@ -74,9 +74,9 @@ def search(
     if list_:
         from ..search import brief_titles
 
-        found = brief_titles()
-        width = max(map(len, found))
-        print("\n".join(f"{name:<{width}}  {printable(title)}" for name, title in found.items()))
+        briefs = brief_titles()
+        width = max(map(len, briefs))
+        print("\n".join(f"{name:<{width}}  {printable(title)}" for name, title in briefs.items()))
         return 0
 
     from ._start import start_jax
@@ -108,17 +108,17 @@ def _search(brief: "Brief", constant: bool, out: Path | None) -> None:
     if brief.title:
         print(printable(brief.title))
     try:
-        found = brief.run(store)
+        optimised = brief.run(store)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_left(store)) from None
-    print(printable_lines(found))
+    print(printable_lines(optimised))
     try:
-        standing = brief.standing(found, constant=constant)
+        evaluation = brief.evaluate(optimised, constant=constant)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_left(store)) from None
-    print(printable_lines(standing))
+    print(printable_lines(evaluation))
     if folder is not None:
-        for path in _write(folder, brief, found, standing):
+        for path in _write(folder, brief, optimised, evaluation):
             print(f"wrote {printable(path)}")
 
 
@@ -154,7 +154,9 @@ def _left(store: Path | None) -> str:
     return f"interrupted: the steps before are in {store}; the same command goes on from there"
 
 
-def _write(folder: Path, brief: "Brief", found: "Optimised", standing: "Standing") -> list[Path]:
+def _write(
+    folder: Path, brief: "Brief", optimised: "Optimised", evaluation: "Evaluation"
+) -> list[Path]:
     import json
 
     import msgspec
@@ -162,35 +164,35 @@ def _write(folder: Path, brief: "Brief", found: "Optimised", standing: "Standing
     from ..records import atomic_write, provenance, save
 
     written = [folder / "schedule.af", folder / "report.json"]
-    save(written[0], found.schedule)
+    save(written[0], optimised.schedule)
     account = {
         "brief": msgspec.to_builtins(brief),
-        "found": found.record(),
-        "standing": standing.record(),
+        "found": optimised.record(),
+        "standing": evaluation.record(),
         "provenance": provenance(),
     }
     with atomic_write(written[1]) as file:
         file.write(json.dumps(_plain(account), indent=1, allow_nan=False).encode())
-    for name, figure in _pictures(brief, found).items():
+    for name, figure in _pictures(brief, optimised).items():
         written.append(folder / f"{name}.png")
         with atomic_write(written[-1]) as file:
             figure.savefig(file, format="png")
     return [*written, folder / "search.af", folder / "brief.toml"]
 
 
-def _pictures(brief: "Brief", found: "Optimised") -> dict[str, Any]:
+def _pictures(brief: "Brief", optimised: "Optimised") -> dict[str, Any]:
     from .. import plot
 
     y0 = brief.held_back()[0]
     axes = {
         "misalignment": plot.misalignment_of(
-            found, y0, title=f"{found.goal} {found.objective.title}"
+            optimised, y0, title=f"{optimised.goal} {optimised.objective.title}"
         ),
-        "norms": plot.schedule_norms(found)[0],
-        "attention": plot.attention_at(found, y0)[0],
+        "norms": plot.schedule_norms(optimised)[0],
+        "attention": plot.attention_at(optimised, y0)[0],
     }
     if brief.manifold.build().dim == 3:
-        axes["tokens"] = plot.tokens_of(found, y0)[0]
+        axes["tokens"] = plot.tokens_of(optimised, y0)[0]
     return {name: plot.figure_of(ax) for name, ax in axes.items()}
 
 

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from cyclopts.types import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from ..core.words import printable, printable_lines
-from ._said import said
+from ._theorem_lines import theorem_lines
 
 if TYPE_CHECKING:
     from ..spec import Case
@@ -124,7 +124,7 @@ def simulate(
     print(printable_lines(dataclasses.replace(solution, ys=_of_case(solution.ys))))
     print(_table(solution.ys))
     if watch is not None:
-        print(said(watch, solution))
+        print(theorem_lines(watch, solution))
     if folder is not None:
         for path in _write(folder, chosen, solution):
             print(f"wrote {printable(path)}")

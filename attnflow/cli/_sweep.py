@@ -59,7 +59,7 @@ def run(
     dry_run
         Time a few trajectories of each shape, say what the study would take, and write nothing.
     resume
-        Go on with a store that is there; with --no-resume that is refused.
+        Continue a store that exists; with --no-resume an existing store is refused.
     trials
         Starts at each point (as the study says).
     workers
@@ -93,13 +93,13 @@ def run(
         raise ValueError(f"`{out}` holds a sweep already, and --no-resume was given.")
     with _lines(), _executor(workers, dask, mpi) as executor:
         try:
-            found = af.run(study, out, executor, shard_seconds=shard_seconds, retries=retries)
+            state = af.run(study, out, executor, shard_seconds=shard_seconds, retries=retries)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(_left(af, out)) from None
-    print(printable_lines(found))
-    if "://" not in out and found.trajectories_done:
+    print(printable_lines(state))
+    if "://" not in out and state.trajectories_done:
         print(f"wrote {printable(_draw(af, out, Path(out) / 'overview.png'))}")
-    return 0 if found.complete else 1
+    return 0 if state.complete else 1
 
 
 @sweep.command
@@ -113,9 +113,9 @@ def status(store: str, /, *, verify: Annotated[bool, Parameter(negative="")] = F
     verify
         Read every shard and compare its bytes with its checksum.
     """
-    found = _library().status(store, verify=verify)
-    print(printable_lines(found))
-    return 1 if found.damaged else 0
+    state = _library().status(store, verify=verify)
+    print(printable_lines(state))
+    return 1 if state.damaged else 0
 
 
 @sweep.command
@@ -192,11 +192,11 @@ def _draw(af: Any, store: str, path: Path) -> Path:
 
 def _left(af: Any, out: str) -> str:
     try:
-        found = af.status(out)
+        state = af.status(out)
     except ValueError:
         return "interrupted before the store was begun; nothing was written"
     return (
-        f"interrupted: {found.shards_done} of {found.shards} shards are in {out}; the same command goes "
+        f"interrupted: {state.shards_done} of {state.shards} shards are in {out}; the same command goes "
         "on from there"
     )
 

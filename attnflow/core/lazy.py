@@ -1,15 +1,19 @@
-"""Names imported when they are asked for from the rooms beside, and names that have another now.
+"""Names imported when they are first used from the rooms beside, and names that have another now.
 
 A package whose names are of its own modules uses lazy_loader, which takes them from nowhere else.
 """
 
 import ast
+import functools
 import sys
 import warnings
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def from_rooms(
@@ -61,3 +65,31 @@ def renamed(package: str, names: Mapping[str, str], above: int = 2) -> Callable[
         return getattr(sys.modules[package], new)
 
     return get
+
+
+def renamed_argument(old: str, new: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A decorator for a function whose argument `old` is called `new` now: `old=` works, with a warning."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            if old in kwargs and new not in kwargs:
+                message = f"`{old}` of {function.__name__} is called `{new}` now."
+                warnings.warn(message, DeprecationWarning, stacklevel=2)
+                kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
+
+
+def renamed_attribute(old: str, new: str) -> property:
+    """An attribute that goes on under its old name, `old = renamed_attribute("old", "new")`, with a warning."""
+
+    def get(self: object) -> object:
+        message = f"{type(self).__name__}.{old} is called {type(self).__name__}.{new} now."
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return getattr(self, new)
+
+    return property(get)

@@ -40,7 +40,7 @@ _LIBRARIES = frozenset({
 _READS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
 
 _seen: "OrderedDict[Any, Callable]" = OrderedDict()
-_told: "weakref.WeakKeyDictionary[types.CodeType, Any]" = weakref.WeakKeyDictionary()
+_warned: "weakref.WeakKeyDictionary[types.CodeType, Any]" = weakref.WeakKeyDictionary()
 
 
 class _Unknown(Exception):
@@ -60,10 +60,10 @@ def recognised(function: Callable) -> Callable:
         key = _of_function(function, 0)
     except _Unknown as unknown:
         if not unknown.traced:
-            _tell(function, code, str(unknown))
+            _warn_once(function, code, str(unknown))
         return function
     earlier = _seen.get(key)
-    if earlier is not None and (earlier is function or _still(earlier, key)):
+    if earlier is not None and (earlier is function or _unchanged(earlier, key)):
         _seen.move_to_end(key)
         return earlier
     _seen[key] = function
@@ -72,7 +72,7 @@ def recognised(function: Callable) -> Callable:
     return function
 
 
-def _still(function: Callable, key: Any) -> bool:
+def _unchanged(function: Callable, key: Any) -> bool:
     """Whether a remembered function is what it was: a list or array that it holds may have changed."""
     try:
         return _of_function(function, 0) == key
@@ -80,11 +80,11 @@ def _still(function: Callable, key: Any) -> bool:
         return False
 
 
-def _tell(function: Callable, code: types.CodeType, what: str) -> None:
-    first = _told.setdefault(code, weakref.ref(function))
-    if first == "told" or first() is function:
+def _warn_once(function: Callable, code: types.CodeType, what: str) -> None:
+    first = _warned.setdefault(code, weakref.ref(function))
+    if first == "warned" or first() is function:
         return
-    _told[code] = "told"
+    _warned[code] = "warned"
     warnings.warn(
         f"the function {function.__qualname__!r} is compiled anew each time it is made: it uses {what}, "
         "which cannot be compared with what an earlier one used. Make the function once, outside the "

@@ -76,12 +76,12 @@ def _real(digits: str) -> float:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    table = dict(pairs)
+    if len(table) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"the key {twice[:60]!r} is there twice in one object; drop one")
-    return found
+    return table
 
 
 def check_nesting(text: str | bytes, most: int = _MOST_NESTED) -> None:

@@ -2,6 +2,8 @@
 
 from ._baselines import baselines as baselines, best_constant as best_constant
 from ._brief import Brief as Brief
+from ._builtin import brief_titles as brief_titles
+from ._evaluate import Evaluation as Evaluation, evaluate as evaluate
 from ._evolve import Evolution as Evolution
 from ._objectives import (
     AbstractObjective as AbstractObjective,
@@ -13,6 +15,4 @@ from ._objectives import (
 )
 from ._optimise import optimise as optimise
 from ._optimised import History as History, Optimised as Optimised
-from ._ready import brief_titles as brief_titles
-from ._standing import Standing as Standing, standing as standing
 from ._trainable import trainable as trainable, with_schedule as with_schedule

@@ -8,19 +8,21 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from ..core.checks import instance
+from ..core.lazy import renamed_argument
 from ..model import AttentionField
 from ..schedules import Constant, Modulated, Sinusoid
 from ._evolve import Evolution
 from ._optimised import Optimised
 from ._trainable import Ball, Searched
 
-_INSIDE = 0.9999  # of the bound
+_WITHIN = 0.9999  # of the bound
 _MULTIPLES = (-1.0, -0.25, 0.25, 0.5, 1.0)
 _RANDOM = 3
 
 
+@renamed_argument("found", "optimised")
 def baselines(
-    found: Optimised, key: Key[Array, ""], *, constant: bool = True
+    optimised: Optimised, key: Key[Array, ""], *, constant: bool = True
 ) -> dict[str, Searched]:
     """Schedules within the same bound that a search should beat, by name.
 
@@ -31,7 +33,7 @@ def baselines(
 
     **Arguments:**
 
-    - `found`: searched with an `AttentionField` as `field` and a number as the bound of P.
+    - `optimised`: searched with an `AttentionField` as `field` and a number as the bound of P.
     - `key`: of what is random.
     - `constant`: search for the best constant too, which takes as long as the search did.
 
@@ -39,19 +41,19 @@ def baselines(
 
     `ValueError` where the search had no norm bound of P, or a function as `field`.
     """
-    instance("found", found, Optimised, "what optimise gives")
-    template = found.task.model.field
-    ball = found.task.model.bounds
+    instance("optimised", optimised, Optimised, "what optimise gives")
+    template = optimised.task.model.field
+    ball = optimised.task.model.bounds
     ball = ball.get("P") if isinstance(ball, dict) else ball
     if not isinstance(template, AttentionField) or not isinstance(ball, Ball):
         raise ValueError(
-            "`found` needs an AttentionField as `field` and a number as the bound of P for baselines "
-            "to be made; name your own instead: standing(..., baselines={...})."
+            "`optimised` needs an AttentionField as `field` and a number as the bound of P for baselines "
+            "to be made; name your own instead: evaluate(..., baselines={...})."
         )
-    shape, dim = found.field.P.shape, template.dim
-    dtype = found.task.sign.dtype
+    shape, dim = optimised.field.P.shape, template.dim
+    dtype = optimised.task.sign.dtype
     heads = shape[0] if len(shape) == 3 else 1
-    length = _INSIDE * float(ball.bound)
+    length = _WITHIN * float(ball.bound)
 
     def sized(matrix: Array) -> Array:
         norm = _norm(matrix, ball.norm)
@@ -70,25 +72,26 @@ def baselines(
         out[f"random P, {k + 1}"] = Constant(sized(drawn))
     out |= _papers(jr.fold_in(key, _RANDOM), heads, dim, sized)
     if constant:
-        best = best_constant(found, jr.fold_in(key, _RANDOM + 1))
+        best = best_constant(optimised, jr.fold_in(key, _RANDOM + 1))
         out["best constant P"] = (
             best.schedule["P"] if isinstance(best.schedule, dict) else best.schedule
         )
     return out
 
 
-def best_constant(found: Optimised, key: Key[Array, ""]) -> Optimised:
+@renamed_argument("found", "optimised")
+def best_constant(optimised: Optimised, key: Key[Array, ""]) -> Optimised:
     """The same search over constant P alone, from a random constant and from multiples of the identity.
 
     On the starts that the search had. It begins, by restart, at a normal matrix, at a negative and at
     a positive multiple of the identity with a little noise.
     """
-    instance("found", found, Optimised, "what optimise gives")
-    shape = found.field.P.shape
-    ball = found.task.model.bounds
+    instance("optimised", optimised, Optimised, "what optimise gives")
+    shape = optimised.field.P.shape
+    ball = optimised.task.model.bounds
     two = isinstance(ball, dict)
     bound = float((ball["P"] if two else ball).bound)
-    dim, dtype = shape[-1], found.task.sign.dtype
+    dim, dtype = shape[-1], optimised.task.sign.dtype
     multiples = jnp.asarray([0.0, -1.0, 1.0]) * bound / dim**0.5
     order = iter(range(3))
 
@@ -100,8 +103,8 @@ def best_constant(found: Optimised, key: Key[Array, ""]) -> Optimised:
         return {"P": value} if two else value
 
     bounds = {"P": ball["P"]} if two else ball
-    restarts = 1 if isinstance(found.optimiser, Evolution) else 3
-    return found.again(begin, bounds=bounds, restarts=restarts, progress=False)
+    restarts = 1 if isinstance(optimised.optimiser, Evolution) else 3
+    return optimised.rerun(begin, bounds=bounds, restarts=restarts, progress=False)
 
 
 def _papers(key: Array, heads: int, dim: int, sized: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A brief: the tables of a case, and what is searched over, for and how, as it stands in a file."""
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 from ..core.words import check_nesting
 from ..spec import AttentionTable, Case, Manifold, Solver, Time, Tokens
 from ..spec.tables import Table, at_table, with_place
-from . import _ready
+from . import _builtin
 from ._brief_tables import Given, Search
 from ._objectives import CVaR
 from ._optimise import optimise
@@ -24,7 +25,7 @@ from ._trainable import Searched
 from ._values import SearchStarts
 
 if TYPE_CHECKING:
-    from ._standing import Standing
+    from ._evaluate import Evaluation
 
 _SEARCH, _FIXED, _HELD, _BASELINES = range(4)  # what the seed is folded with
 _DRAWN = 64  # starts of the report, unless given
@@ -44,7 +45,7 @@ class Brief(Table, frozen=True, kw_only=True):
     ```python
     brief = af.search.Brief.read("accelerate")
     found = brief.run(store="search.af")
-    print(found, brief.standing(found))
+    print(found, brief.evaluate(found))
     ```
     """
 
@@ -85,12 +86,12 @@ class Brief(Table, frozen=True, kw_only=True):
     @staticmethod
     def names() -> tuple[str, ...]:
         """The names of the ready briefs, such as `"accelerate"`."""
-        return _ready.names()
+        return _builtin.names()
 
     @staticmethod
     def text(name: str) -> str:
         """The file of a ready brief, comments and all; a `ValueError` for a name that is not one."""
-        return _ready.text(name)
+        return _builtin.text(name)
 
     @staticmethod
     def read(source: str | os.PathLike) -> "Brief":
@@ -207,26 +208,34 @@ class Brief(Table, frozen=True, kw_only=True):
             **options,
         )
 
-    def standing(
-        self, found: Optimised, *, constant: bool = True, progress: bool = True
-    ) -> "Standing":
-        """Where what was found stands on the starts held back.
+    def evaluate(
+        self, optimised: Optimised, *, constant: bool = True, progress: bool = True
+    ) -> "Evaluation":
+        """The schedule found beside its baselines, on the starts held back.
 
         **Arguments:**
 
-        - `found`: what `run` gave.
+        - `optimised`: what `run` gave.
         - `constant`: search for the best constant P too, which takes as long as the search did. No
           baselines are made where P is not searched over or has no bound.
         - `progress`: a bar on a terminal.
         """
         from ._baselines import baselines
-        from ._standing import standing
+        from ._evaluate import evaluate
 
         key = self._key(_BASELINES)
         P = self.search.P
         known = P is not None and P.bound is not None
-        others = baselines(found, key, constant=constant) if known else {}
-        return standing(found, self.held_back(), baselines=others, key=key, progress=progress)
+        others = baselines(optimised, key, constant=constant) if known else {}
+        return evaluate(optimised, self.held_back(), baselines=others, key=key, progress=progress)
+
+    def standing(
+        self, found: Optimised, *, constant: bool = True, progress: bool = True
+    ) -> "Evaluation":
+        """The old name of `evaluate`."""
+        message = "Brief.standing is called Brief.evaluate now."
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return self.evaluate(found, constant=constant, progress=progress)
 
     def with_flags(self, *, steps: int | None = None, seed: int | None = None) -> "Brief":
         """The brief with another number of steps, or another seed (that of `[tokens]` stays)."""

@@ -45,9 +45,9 @@ class Task(eqx.Module):
 
     def loss(self, free: Any, rest: Any, starts: Array, counts: Array) -> tuple[Array, Array]:
         """What is made small, and the objective from each start."""
-        found = self.each(free, rest, starts)
-        good = counts & jnp.isfinite(found)
-        return collected(self.risk, self.sign.astype(found.dtype) * found, good), found
+        values = self.each(free, rest, starts)
+        good = counts & jnp.isfinite(values)
+        return collected(self.risk, self.sign.astype(values.dtype) * values, good), values
 
 
 class State(eqx.Module):
@@ -122,7 +122,7 @@ def descent(
     optimiser: Any,
     free: Any,
     store: Checkpoint,
-    tell: Callable[[Any], None],
+    callback: Callable[[Any], None],
 ) -> tuple[Any, np.ndarray, str]:
     """All the steps: the best numbers of each restart, their losses, and why it ended."""
     task, history = problem.task, store.history
@@ -147,8 +147,8 @@ def descent(
         state, step = descend(task, optimiser, before, many, counts, rate, judged)
         fine, taken = np.asarray(step.fine), np.asarray(step.taken)
         if not taken.all() and not fine.all():
-            again, counts = replaced(many, fine)
-            state, step = descend(task, optimiser, before, again, counts, rate, judged)
+            replacement, counts = replaced(many, fine)
+            state, step = descend(task, optimiser, before, replacement, counts, rate, judged)
             fine, taken = fine & np.asarray(step.fine), np.asarray(step.taken)
         if problem.judges(k + 1):
             state, _ = judge(task, state, judging)
@@ -160,7 +160,7 @@ def descent(
             skipped=~taken,
         )
         store.save(k + 1, state)
-        tell(history)
+        callback(history)
     return state.best, np.asarray(state.least), reason
 
 
@@ -187,7 +187,7 @@ def descend(
 
     def one(free, memory, best, least, lost, rest, starts, counts):
         value_and_grad = jax.value_and_grad(task.loss, has_aux=True)
-        (loss, found), gradient = value_and_grad(free, rest, starts, counts)
+        (loss, losses), gradient = value_and_grad(free, rest, starts, counts)
         norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in jax.tree.leaves(gradient)))
         taken = jnp.isfinite(loss) & jnp.isfinite(norm)
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
@@ -202,8 +202,8 @@ def descend(
             updates = jax.tree.map(lambda u: u * rate.astype(u.dtype), updates)
             moved = optax.apply_updates(free, updates)
         keep = lambda new, old: jnp.where(taken, new, old)  # noqa: E731
-        fine = jnp.isfinite(found) | ~counts
-        failed = jnp.sum(~(jnp.isfinite(found) & counts)).astype(lost.dtype)
+        fine = jnp.isfinite(losses) | ~counts
+        failed = jnp.sum(~(jnp.isfinite(losses) & counts)).astype(lost.dtype)
         better = judged & taken & _is_better(loss, failed, least, lost)
         state = State(
             jax.tree.map(keep, moved, free),
@@ -237,8 +237,8 @@ def judge(task: Task, state: State, starts: Array) -> tuple[State, Array]:
     """
 
     def one(free, best, least, lost, rest):
-        loss, found = task.loss(free, rest, starts, jnp.ones(starts.shape[0], bool))
-        failed = jnp.sum(~jnp.isfinite(found)).astype(lost.dtype)
+        loss, losses = task.loss(free, rest, starts, jnp.ones(starts.shape[0], bool))
+        failed = jnp.sum(~jnp.isfinite(losses)).astype(lost.dtype)
         better = jnp.isfinite(loss) & _is_better(loss, failed, least, lost)
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), free, best)
         return best, jnp.where(better, loss, least), jnp.where(better, failed, lost), loss

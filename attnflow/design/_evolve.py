@@ -54,7 +54,7 @@ def evolve(
     evolution: Evolution,
     free: Any,
     store: Checkpoint,
-    tell: Callable[[Any], None],
+    callback: Callable[[Any], None],
 ) -> tuple[Any, np.ndarray, str]:
     """All the steps: the best numbers, their loss, and why it ended."""
     cma = _cma()
@@ -82,8 +82,8 @@ def evolve(
     }
     done, state = store.resume(state)
     state = {name: np.array(value) for name, value in state.items()}
-    for told in state["told"][:done]:
-        strategy.tell(strategy.ask(), list(told))
+    for ranked in state["told"][:done]:
+        strategy.tell(strategy.ask(), list(ranked))
     judging, judged = problem.judging(), problem.fixed is not None
     reason = f"all {problem.steps} steps were taken"
     for k in range(done, problem.steps):
@@ -99,15 +99,15 @@ def evolve(
         good = np.isfinite(losses)
         if good.any():
             # A try that failed is told as worse than the worst of the others.
-            told = np.where(good, losses, np.max(losses[good]) + 1 + abs(np.max(losses[good])))
-            at = int(np.argmin(told))
+            ranked = np.where(good, losses, np.max(losses[good]) + 1 + abs(np.max(losses[good])))
+            at = int(np.argmin(ranked))
             if judged:
                 _keep(state, np.asarray(rows[at]), losses[at] if fine[at].all() else np.inf)
         else:
-            told = np.zeros(size)  # tells nothing: the tries are drawn anew
+            ranked = np.zeros(size)  # tells nothing: the tries are drawn anew
             at = 0
-        strategy.tell(tries, list(told))
-        state["told"][k] = told
+        strategy.tell(tries, list(ranked))
+        state["told"][k] = ranked
         if problem.judges(k + 1):
             mean = jnp.asarray(strategy.mean, begin.dtype)
             rows = jnp.stack([mean, rows[at]])
@@ -122,7 +122,7 @@ def evolve(
             skipped=np.asarray([not good.any()]),
         )
         store.save(k + 1, state)
-        tell(history)
+        callback(history)
     best = unravel(jnp.asarray(state["best"], begin.dtype))
     return jax.tree.map(lambda x: x[None], best), state["least"], reason
 
@@ -139,8 +139,8 @@ def _losses(task: Task, unravel: Any, rows: Array, starts: Array) -> tuple[Array
     counts = jnp.ones(starts.shape[0], bool)
 
     def one(row):
-        loss, found = task.loss(unravel(row), rest, starts, counts)
-        return loss, jnp.isfinite(found)
+        loss, losses = task.loss(unravel(row), rest, starts, counts)
+        return loss, jnp.isfinite(losses)
 
     return jax.vmap(one)(rows)
 

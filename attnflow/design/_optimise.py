@@ -123,7 +123,7 @@ def optimise(
 
     The best of a search is taken by its own starts where these are fixed. With fresh ones it is taken
     by a further set of `number` starts, drawn once, which no gradient sees, every twentieth of the way.
-    Neither says how good it is: keep starts apart for that ([`standing`][attnflow.search.standing]).
+    Neither says how good it is: keep starts apart for that ([`evaluate`][attnflow.search.evaluate]).
 
     Runs that fail are left out of a step and counted (`history.failed`); a step whose gradient is
     not finite even so changes nothing and is counted (`history.skipped`); ten in a row end the search.
@@ -150,7 +150,7 @@ def optimise(
     # === check arguments
     own, rest = sort_keywords("optimise, nor of simulate", options, OptimiseOptions)
     integrator = merged(integrator, own)
-    again = functools.partial(
+    rerun = functools.partial(
         optimise,
         objective,
         field=field,
@@ -220,7 +220,7 @@ def optimise(
     run: Any = evolve if isinstance(engine, Evolution) else descent
     with bar(total=steps, description="search", unit="step", show=progress) as shown:
         try:
-            best, least, reason = run(problem, engine, free, place, _teller(shown, report, sign))
+            best, least, reason = run(problem, engine, free, place, _reporter(shown, report, sign))
         finally:  # also where it is interrupted, between two steps or within one
             place.flush()
     if not np.isfinite(least).any():
@@ -230,9 +230,9 @@ def optimise(
         )
     winner = int(np.nanargmin(np.where(np.isfinite(least), least, np.nan)))
     searched = eqx.combine(*(jax.tree.map(lambda x: x[winner], part) for part in (best, task.rest)))
-    found = model.bounded(searched)
+    schedule_of_best = model.bounded(searched)
     return Optimised(
-        schedule=found,
+        schedule=schedule_of_best,
         field=model(searched),
         value=float(sign) * float(least[winner]),
         values=float(sign) * np.asarray(least),
@@ -250,19 +250,19 @@ def optimise(
             "tokens": list(shape.shape),
             "t1": float(given.t1),
             "free numbers": sum(x.size for x in jax.tree.leaves(free)) // restarts,
-            "bounds": _said(model.bounds),
+            "bounds": _bound_as_text(model.bounds),
             "optimiser": _named(engine, first_rate),
             "steps": steps,
             "restarts": restarts,
             "dtype": str(shape.dtype),
         },
         task=task,
-        again=again,
+        rerun=rerun,
         optimiser=optimiser,
     )
 
 
-def _teller(shown: Any, report: Any, sign: Array) -> Callable[[History], None]:
+def _reporter(shown: Any, report: Any, sign: Array) -> Callable[[History], None]:
     """What is shown of each step: on the bar, and to the user's own function."""
 
     def tell(history: History) -> None:
@@ -320,9 +320,9 @@ def _count(name: str, value: Any) -> int:
     return whole(name, value, most=10**7)
 
 
-def _said(bounds: Any) -> Any:
+def _bound_as_text(bounds: Any) -> Any:
     if isinstance(bounds, dict):
-        return {name: _said(part) for name, part in bounds.items()}
+        return {name: _bound_as_text(part) for name, part in bounds.items()}
     if bounds is None:
         return "none"
     return f"{bounds.norm} {float(bounds.bound):g}" if hasattr(bounds, "bound") else "own"

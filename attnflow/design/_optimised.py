@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.lazy import renamed_attribute
 from ..model import AttentionField
 from ._objectives import AbstractObjective
 from ._trainable import Searched
@@ -48,11 +49,11 @@ class History:
         """As arrays by name, of so many steps."""
         return {name: getattr(self, name)[:steps] for name in _KINDS} | {"seconds": self.seconds}
 
-    def restore(self, kept: dict[str, Any]) -> None:
+    def restore(self, stored: dict[str, Any]) -> None:
         """What `plain` gave."""
         for name in _KINDS:
-            setattr(self, name, np.asarray(kept[name]))
-        self.seconds = float(kept["seconds"])
+            setattr(self, name, np.asarray(stored[name]))
+        self.seconds = float(stored["seconds"])
 
     def stalled(self, patience: int | None) -> bool:
         """Whether no restart had a new best within `patience` steps."""
@@ -90,7 +91,7 @@ class Optimised:
     - `objective`, `goal`, `optimiser`, `settings`: what was asked; `optimiser` is `None` for Adam.
     - `history`: [`History`][attnflow.search.History], by step.
     - `reason`: why the search ended. `seconds`: taken, over all runs.
-    - `again`: `optimise` with the same arguments but those it is given; nothing is stored.
+    - `rerun`: `optimise` with the same arguments but those it is given; nothing is stored.
     """
 
     schedule: Searched
@@ -105,8 +106,10 @@ class Optimised:
     seconds: float
     settings: dict[str, Any]
     task: Any = dataclasses.field(repr=False)
-    again: Any = dataclasses.field(repr=False)
+    rerun: Any = dataclasses.field(repr=False)
     optimiser: object = dataclasses.field(default=None, repr=False)
+
+    again = renamed_attribute("again", "rerun")
 
     @property
     def sign(self) -> float:

@@ -53,10 +53,10 @@ def trainable(schedule: PyTree, where: Trainable | None = None) -> PyTree[bool]:
     may = [_may(schedule, path) if eqx.is_inexact_array(x) else "never" for path, x in leaves]
     if where is None or (callable(where) and not isinstance(where, eqx.Module)):
         chosen = [True if where is None else bool(where(leaf)) for _, leaf in leaves]
-        for (path, _), wanted, said in zip(leaves, chosen, may, strict=True):
-            if wanted and isinstance(said, type):
-                raise ValueError(_unsaid(said, path))
-        free = [a and said == "yes" for a, said in zip(chosen, may, strict=True)]
+        for (path, _), selected, answer in zip(leaves, chosen, may, strict=True):
+            if selected and isinstance(answer, type):
+                raise ValueError(_unknown_leaf(answer, path))
+        free = [a and answer == "yes" for a, answer in zip(chosen, may, strict=True)]
         return jax.tree.unflatten(structure, free)
     chosen, given = jax.tree.flatten(where)
     if given != structure or not all(isinstance(c, bool) for c in chosen):
@@ -64,8 +64,8 @@ def trainable(schedule: PyTree, where: Trainable | None = None) -> PyTree[bool]:
             "`trainable` must be a function of a leaf, or a pytree of Booleans like the schedule; "
             "start from attnflow.search.trainable(schedule)."
         )
-    for (path, _), wanted, said in zip(leaves, chosen, may, strict=True):
-        if wanted and said == "never":
+    for (path, _), selected, answer in zip(leaves, chosen, may, strict=True):
+        if selected and answer == "never":
             raise ValueError(
                 f"`trainable` may not choose `{jax.tree_util.keystr(path)}`, which is no free number "
                 "or what a constraint is made of; leave it False."
@@ -75,22 +75,22 @@ def trainable(schedule: PyTree, where: Trainable | None = None) -> PyTree[bool]:
 
 def _may(root: Any, path: Any) -> str | type:
     """What the schedules that a leaf is inside say of it; the class, where the innermost does not say."""
-    node, said, asked = root, "yes", False
+    node, answer, on_request = root, "yes", False
     for key in path:
         name = getattr(key, "name", None)
         if name is None:
             node = node[getattr(key, "idx", getattr(key, "key", None))]
             continue
         if isinstance(node, AbstractSchedule):
-            said = node.trained(name) or type(node)
-            if said == "never":
-                return said
-            asked = asked or said == "if asked"
+            answer = node.trained(name) or type(node)
+            if answer == "never":
+                return answer
+            on_request = on_request or answer == "if asked"
         node = getattr(node, name)
-    return "if asked" if asked else said
+    return "if asked" if on_request else answer
 
 
-def _unsaid(cls: type, path: Any) -> str:
+def _unknown_leaf(cls: type, path: Any) -> str:
     return (
         f"`schedule` of type {cls.__name__} does not say whether `{jax.tree_util.keystr(path)}` may be "
         "trained, or is a time: name those that may not in the class, `never_trained = (...)`, `()` for "
@@ -170,8 +170,8 @@ def with_schedule(field: AttentionField | Callable[[Any], AttentionField], sched
         return made
     parts = schedule if isinstance(schedule, dict) else {"P": schedule}
     if is_concrete(field, schedule):  # checked once, with all that a field asks of its parts
-        kept = {name: getattr(field, name) for name in field.__dataclass_fields__}
-        return AttentionField(**(kept | parts))
+        fields = {name: getattr(field, name) for name in field.__dataclass_fields__}
+        return AttentionField(**(fields | parts))
     return eqx.tree_at(
         lambda f: [getattr(f, name) for name in parts],
         field,

@@ -36,10 +36,10 @@ def options_for(
 ) -> Options:
     """The options of the runs that an objective is of, for starts of one shape and dtype."""
     begin, end = floating("t0", t0), floating("t1", t1)
-    asked = objective.asks(begin, end)
+    needs = objective.asks(begin, end)
     shape = tuple(starts.shape)
     return make_options(
-        field, shape, starts.dtype, integrator, t0=begin, t1=end, args=args, **asked
+        field, shape, starts.dtype, integrator, t0=begin, t1=end, args=args, **needs
     )
 
 
@@ -79,8 +79,8 @@ def values(
     chunks = -(-number // chunk)
     at = jnp.minimum(jnp.arange(chunks * chunk), number - 1).reshape(chunks, chunk)
     work = eqx.filter_checkpoint(_side_by_side)
-    found = jax.lax.map(lambda rows: work(objective, field, rows, options), starts[at])
-    return found.reshape(-1)[:number]
+    per_row = jax.lax.map(lambda rows: work(objective, field, rows, options), starts[at])
+    return per_row.reshape(-1)[:number]
 
 
 def _side_by_side(objective: Any, field: Any, starts: Array, options: Any) -> Array:

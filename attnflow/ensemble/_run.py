@@ -226,8 +226,8 @@ def _places(
     if not on_cpu:
         size = 64 * tokens * (tokens + dim) * heads * problem.y0.dtype.itemsize
         most = max(1, min(_ACCELERATOR_LANES, _ACCELERATOR_BYTES // size))
-        wanted = most if slots is None else -(-slots // len(devices))
-        lanes = 1 if wanted == 1 else 32 * -(-min(wanted, number) // 32)
+        lanes_each = most if slots is None else -(-slots // len(devices))
+        lanes = 1 if lanes_each == 1 else 32 * -(-min(lanes_each, number) // 32)
         crews = devices
     else:
         # A fixed number, so that a trajectory's bits are the same whatever else is under way.
@@ -260,9 +260,9 @@ def _work(problem: Problem, workers: Workers, sink: Sink, crew: Crew) -> dict[st
     a_start = 1  # the first slope
     evaluations = alone = None
     if a_step is not None:
-        again = a_step if problem.event is not None else 0
+        repeats = a_step if problem.event is not None else 0
         evaluations = workers.rounds * crew.lanes * a_step
-        evaluations += workers.refills * crew.few * (a_start + again)
+        evaluations += workers.refills * crew.few * (a_start + repeats)
         alone = sink.alone * a_step + workers.number * a_start
     return {
         "lanes": crew.lanes,

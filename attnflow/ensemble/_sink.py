@@ -42,7 +42,7 @@ class Sink:
         self.counts = dict.fromkeys(Outcome, 0)
         self.alone = 0  # steps, of all trajectories
         self._like = rows
-        self._kept = self._room(number) if keep else None
+        self._stored = self._room(number) if keep else None
         self._open: dict[int, tuple[Any, int]] = {}
         self._done = 0
         self._waiting: dict[int, dict[str, Any]] = {}
@@ -58,8 +58,8 @@ class Sink:
             self.counts[Outcome(code)] += int(count)
         self.alone += int(np.sum(rows["steps"], dtype=np.int64))
         if not self.summaries:
-            if self._kept is not None:
-                _put(self._kept, places, rows)
+            if self._stored is not None:
+                _put(self._stored, places, rows)
             return
         for chunk in np.unique(places // CHUNK):
             mine = places // CHUNK == chunk
@@ -69,10 +69,10 @@ class Sink:
         first = chunk * CHUNK
         size = min(CHUNK, self.number - first)
         if chunk not in self._open:
-            if self._kept is None:
+            if self._stored is None:
                 store = self._room(size)
             else:
-                store = jax.tree.map(lambda a: a[first : first + size], self._kept)
+                store = jax.tree.map(lambda a: a[first : first + size], self._stored)
             self._open[chunk] = (store, 0)
         store, count = self._open[chunk]
         _put(store, rows["number"] - self.first - first, rows)
@@ -119,7 +119,7 @@ class Sink:
         """All trajectories, where they are kept, and the summaries."""
         finished: dict[str, Callable[[Any], Any]] = {n: s.finish for n, s in self.summaries.items()}
         summaries = {name: finish(self._states[name]) for name, finish in finished.items()}
-        return None if self._kept is None else self.records(self._kept), summaries
+        return None if self._stored is None else self.records(self._stored), summaries
 
 
 def _put(store: Any, places: np.ndarray, rows: Any) -> None:

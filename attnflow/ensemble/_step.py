@@ -32,15 +32,15 @@ def observed(problem: Problem, t: Array, x: Array) -> Any:
 
 def may_jump(stepper: Stepper, t, tnext, y, control) -> bool:
     # Whether the controller ever says that the field jumped; known while tracing.
-    found = []
+    jumps = []
 
     def one(p, t, tnext, y, control):
         out = _control(p, t, tnext, y, y, y, control)
-        found.append(not isinstance(out[3], bool))
+        jumps.append(not isinstance(out[3], bool))
         return out[1]
 
     jax.eval_shape(lambda *a: stepper.over_lanes(one, *a), t, tnext, y, control)
-    return found[0]
+    return jumps[0]
 
 
 def _control(p: Problem, t, tnext, y, y1, error, control):
@@ -80,7 +80,7 @@ def step(stepper: Stepper, lanes: Lanes) -> Lanes:
     # A step in which an event happens is not taken: it is worked again when the lane is emptied.
     over &= under_way & keep
     moved = under_way & keep & ~over
-    again = under_way & ~over
+    running = under_way & ~over
     steps = lanes.steps + under_way.astype(jnp.int32)
     status = lanes.status
     status = jnp.where(under_way & (steps >= o.max_steps), STEP_LIMIT, status)
@@ -93,11 +93,11 @@ def step(stepper: Stepper, lanes: Lanes) -> Lanes:
         saves, saved = _save(stepper, lanes, dense, lanes.tnext, moved)
     return Lanes(
         own=None,
-        t=jnp.where(again, t, lanes.t),
-        tnext=jnp.where(again, tnext, lanes.tnext),
+        t=jnp.where(running, t, lanes.t),
+        tnext=jnp.where(running, tnext, lanes.tnext),
         y=pick(moved, y1, lanes.y),
         solver_state=pick(moved, state, lanes.solver_state),
-        control=pick(again, control, lanes.control),
+        control=pick(running, control, lanes.control),
         jumped=None if lanes.jumped is None else jnp.where(moved, jumped, lanes.jumped),
         steps=steps,
         accepted=lanes.accepted + (under_way & keep).astype(jnp.int32),
@@ -120,10 +120,10 @@ def _save(stepper: Stepper, lanes: Lanes, dense: Any, until: Array, who: Array) 
     def body(carry):
         saves, saved = carry
         now, at = pending(saved)
-        inside = jnp.clip(at, lanes.t, lanes.tnext)
-        y = stepper.interpolate(lanes.t, lanes.tnext, dense, inside)
+        clipped = jnp.clip(at, lanes.t, lanes.tnext)
+        y = stepper.interpolate(lanes.t, lanes.tnext, dense, clipped)
         # Steps go on a rounding behind a kink: what lies between is seen at its own time.
-        values = stepper.over_lanes(observed, jnp.where(now, at, inside), y)
+        values = stepper.over_lanes(observed, jnp.where(now, at, clipped), y)
         rows, place = jnp.arange(saved.shape[0]), jnp.where(now, saved, most)
         saves = jax.tree.map(
             lambda all_, new: all_.at[rows, place].set(new, mode="drop"), saves, values
@@ -145,11 +145,11 @@ def finish(stepper: Stepper, lanes: Lanes) -> dict[str, Any]:
         tnext = jnp.where(fell, lanes.tnext, t + 1)
         _, _, dense, _, _ = stepper(t, tnext, y, lanes.solver_state, lanes.jumped)
         at = _bisect(stepper, t, tnext, dense)
-        inside = stepper.interpolate(t, tnext, dense, at)
+        interpolated = stepper.interpolate(t, tnext, dense, at)
         if saved is not None:
             span = eqx.tree_at(lambda s: s.tnext, lanes, tnext)
             saves, saved = _save(stepper, span, dense, at, fell)
-        t, y = jnp.where(fell, at, t), pick(fell, inside, y)
+        t, y = jnp.where(fell, at, t), pick(fell, interpolated, y)
         at_start = status == HELD
         if saved is not None:
             start = stepper.over_lanes(observed, t, y)

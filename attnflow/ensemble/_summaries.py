@@ -61,12 +61,12 @@ def _function(of: Callable[[Records], ArrayLike]) -> Callable[[Records], ArrayLi
 
 def _numbers(name: str, values: Any) -> np.ndarray:
     try:
-        found = np.asarray(values, dtype=np.float64)
+        array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"`{name}` must be numbers; got {type(values).__name__}.") from None
-    if np.isnan(found).any():
+    if np.isnan(array).any():
         raise ValueError(f"`{name}` must be numbers; got NaN.")
-    return found
+    return array
 
 
 class MeanResult(NamedTuple):
@@ -190,11 +190,11 @@ class Quantiles(Summary):
             return np.full(self.levels.shape, np.nan)
         upto = np.cumsum([state[k] for k in bins.tolist()])
         rank = np.maximum(np.ceil(self.levels * upto[-1]), 1)
-        found = bins[np.searchsorted(upto, rank)]
+        chosen = bins[np.searchsorted(upto, rank)]
         largest = np.log(np.finfo(np.float64).max)
-        size = np.exp(np.minimum((np.abs(found) - self._SHIFT) * self._BASE, largest))
-        size = np.where(np.abs(found) == self._INFINITE, np.inf, size)
-        return np.where(found == 0, 0.0, np.sign(found) * size)
+        size = np.exp(np.minimum((np.abs(chosen) - self._SHIFT) * self._BASE, largest))
+        size = np.where(np.abs(chosen) == self._INFINITE, np.inf, size)
+        return np.where(chosen == 0, 0.0, np.sign(chosen) * size)
 
 
 class Survival(Summary):

@@ -145,8 +145,8 @@ def adaptive(
     longest = None
     if field.frequency is not None:
         frequency = jax.lax.stop_gradient(jnp.asarray(field.frequency, t0.dtype))
-        still = ~(frequency > 0)
-        longest = jnp.where(still, jnp.inf, PERIODS / jnp.where(still, 1, frequency))
+        constant = ~(frequency > 0)
+        longest = jnp.where(constant, jnp.inf, PERIODS / jnp.where(constant, 1, frequency))
     many = has_many_kinks(field)
     controller: Any = diffrax.PIDController(
         rtol=0.0,

@@ -46,7 +46,7 @@ class Integrator(eqx.Module):
 
     Taken as `integrator=` by [`simulate`][], [`ensemble.run`][attnflow.ensemble.run],
     [`ensemble.mean`][attnflow.ensemble.mean], [`search.optimise`][attnflow.search.optimise],
-    [`search.standing`][attnflow.search.standing] and the pictures that run a flow. What is not given is
+    [`search.evaluate`][attnflow.search.evaluate] and the pictures that run a flow. What is not given is
     each function's own default. All of them take the same names as keywords too: alone, or beside
     `integrator=`, where a keyword replaces what the integrator has, and `None` leaves it.
 

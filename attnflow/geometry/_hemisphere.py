@@ -202,8 +202,8 @@ def _nearest(y: Array) -> tuple[Array, Array]:
         barred = state.barred & ~better
         stalled = jnp.where(better, 0, state.stalled + 1)
 
-        inside = jnp.zeros(tokens, bool).at[state.active].max(slots < state.count)
-        candidates = jnp.where(inside | barred, jnp.inf, heights)
+        active = jnp.zeros(tokens, bool).at[state.active].max(slots < state.count)
+        candidates = jnp.where(active | barred, jnp.inf, heights)
         worst = jnp.argmin(candidates)
         closed = best_upper - jnp.maximum(best_lower, 0) <= tolerance
         full = state.count >= room

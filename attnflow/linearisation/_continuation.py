@@ -232,9 +232,9 @@ class _Walk:
         real = np.real(self.spectrum.outside)
         if np.all(np.abs(real) > self.spectrum.margin):
             now = self.spectrum.unstable
-            found = range(min(self.count, now), max(self.count, now))
+            crossings = range(min(self.count, now), max(self.count, now))
             direction = "loses" if now > self.count else "gains"
-            met = self._locate(list(found), direction)
+            met = self._locate(list(crossings), direction)
             first = float(self.pending[0].parameter)
             self.crossings += sorted(met, key=lambda c: abs(c.parameter - first))
             self.pending, self.count = [], now

@@ -52,14 +52,15 @@ def step(field: AttentionField, frame: Frame, parameter: float) -> Frame | None:
     length = float(np.abs(xi).max(initial=0))
     if not length <= _LONGEST:
         return None
-    found = _corrected(field, frame.moved(xi, parameter), max(1e-4, length / 10))
-    if found is None:
+    corrected = _corrected(field, frame.moved(xi, parameter), max(1e-4, length / 10))
+    if corrected is None:
         return None
     ways = [
-        _in_space(at, way) for at, way in ((frame, xi), (found, tangent(field, found) * change))
+        _in_space(at, way)
+        for at, way in ((frame, xi), (corrected, tangent(field, corrected) * change))
     ]
     apart = float(np.abs(ways[1] - ways[0]).max())
-    return found if apart <= max(1e-3, length / 3) else None
+    return corrected if apart <= max(1e-3, length / 3) else None
 
 
 def _in_space(frame: Frame, xi: np.ndarray) -> np.ndarray:
@@ -80,11 +81,11 @@ def follow(
 
 def _corrected(field: AttentionField, predicted: Frame, reach: float) -> Frame | None:
     """The equilibrium within `reach` of the prediction, by Newton's method."""
-    found, _ = polish(field, predicted)
-    if not is_at_rest(found, 64 * found.eps):
+    corrected, _ = polish(field, predicted)
+    if not is_at_rest(corrected, 64 * corrected.eps):
         return None
-    away = float(np.abs(np.asarray(found.x - predicted.x)).max())
-    return found if away <= reach else None
+    away = float(np.abs(np.asarray(corrected.x - predicted.x)).max())
+    return corrected if away <= reach else None
 
 
 def is_singular(field: AttentionField, frame: Frame) -> tuple[bool, bool]:
@@ -122,9 +123,9 @@ def locate(field: AttentionField, frames: list[Frame], rank: int) -> tuple[Frame
     best = middle.frame, max(width, middle.frame.eps**0.25 * length)
     radius, centre = 0.3 * length, middle.parameter
     for _ in range(7):
-        found = _by_interpolation(field, (frames[0], frames[-1]), centre, radius, rank)
-        if found is not None and found[1] < best[1]:
-            best, centre = found, float(found[0].parameter)
+        result = _by_interpolation(field, (frames[0], frames[-1]), centre, radius, rank)
+        if result is not None and result[1] < best[1]:
+            best, centre = result, float(result[0].parameter)
         radius /= 3
     return best
 
@@ -173,12 +174,12 @@ def _between(field: AttentionField, points: list[Point], s: float) -> Point | No
     parameter = before.parameter + part * (after.parameter - before.parameter)
     frame = _at(before.frame, x + part * (z - x) if chord else x, parameter)
     # At rest to rounding already, Newton's method would follow rounding where it is weakest.
-    found = None
+    result = None
     if frame.speed > frame.rounding:
-        found = _corrected(field, frame, chord / 2 + 1e3 * frame.eps)
-    if found is None and is_at_rest(frame, 64 * frame.eps):
-        found = frame
-    return None if found is None else Point(s, found)
+        result = _corrected(field, frame, chord / 2 + 1e3 * frame.eps)
+    if result is None and is_at_rest(frame, 64 * frame.eps):
+        result = frame
+    return None if result is None else Point(s, result)
 
 
 def _at(frame: Frame, x: np.ndarray, parameter: float) -> Frame:

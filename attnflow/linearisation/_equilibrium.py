@@ -95,15 +95,15 @@ def equilibrium(
 
     # === run
     frame, steps, converged = find(field, start, rtol=rtol, max_steps=max_steps)
-    found = frame.local.y
-    moved = float(jnp.max(field.manifold.distance(field.manifold.project(y), found)))
+    end = frame.local.y
+    moved = float(jnp.max(field.manifold.distance(field.manifold.project(y), end)))
     if throw and not converged:
         raise RuntimeError(
             f"No equilibrium was found near `y`: after {steps} steps the tokens move at speed "
             f"{frame.speed:.2g}. Start closer (at the end of a long run, or along "
             "attnflow.theory.continuation), or pass throw=False to keep what there is."
         )
-    return Equilibrium(found, frame.speed, moved, steps, converged)
+    return Equilibrium(end, frame.speed, moved, steps, converged)
 
 
 def find(

@@ -56,17 +56,17 @@ def rotations(P: np.ndarray, U: np.ndarray | None, tolerance: float) -> np.ndarr
     a, b = np.triu_indices(dim, 1)
     basis = np.zeros((len(a), dim, dim))
     basis[np.arange(len(a)), a, b], basis[np.arange(len(a)), b, a] = 1, -1
-    kept = basis
+    generators = basis
     for M in P if U is None else np.concatenate([P, U]):
         M = M - np.trace(M) / dim * np.eye(dim)  # the identity commutes with all
         size = np.linalg.norm(M)
-        if size <= tolerance * (1 + abs(np.trace(M))) or not len(kept):
+        if size <= tolerance * (1 + abs(np.trace(M))) or not len(generators):
             continue
-        bracket = (kept @ M - M @ kept).reshape(len(kept), -1) / size
+        bracket = (generators @ M - M @ generators).reshape(len(generators), -1) / size
         left, widths, _ = np.linalg.svd(bracket)
         rank = int(np.sum(widths > tolerance * dim))
-        kept = np.einsum("kg,kab->gab", left[:, rank:], kept)
-    return kept
+        generators = np.einsum("kg,kab->gab", left[:, rank:], generators)
+    return generators
 
 
 def _on_a_line(field: AttentionField, frame: Frame, x: np.ndarray, tolerance: float) -> bool:

@@ -64,10 +64,10 @@ def eigen(J: np.ndarray, tokens: int, *, eps: float, noise: float, modes: bool =
         values.append(some)
         errors.append(error)
         owners.append(np.full(len(rows), k))
-        found = np.full((n, len(rows)), np.nan, complex)
+        columns = np.full((n, len(rows)), np.nan, complex)
         if modes:
-            found = _extend(J, rows, blocks[k + 1 :], some, V, eps)
-        vectors.append(found)
+            columns = _extend(J, rows, blocks[k + 1 :], some, V, eps)
+        vectors.append(columns)
     value = np.concatenate(values)
     order = np.lexsort((-np.imag(value), -np.real(value)))
     return Eigen(
@@ -107,29 +107,30 @@ def _dense(A: np.ndarray, eps: float, noise: float) -> tuple[np.ndarray, np.ndar
 def _extend(J, rows, later, values, V, eps) -> np.ndarray:
     """Eigenvectors of one block as those of all of `J`, by substitution: what later blocks follow."""
     n, scale = len(J), float(np.linalg.norm(J, 2))
-    found = np.zeros((n, len(values)), complex)
-    found[rows] = V
+    extended = np.zeros((n, len(values)), complex)
+    extended[rows] = V
     # Columns that repeat one another are one eigenvector: the first keeps it.
     overlap = np.triu(np.abs(V.conj().T @ V), 1)
-    found[:, overlap.max(axis=0) > 1 - 1e-10] = np.nan
-    for k in np.flatnonzero(~np.isnan(found[rows[0]])):
+    extended[:, overlap.max(axis=0) > 1 - 1e-10] = np.nan
+    for k in np.flatnonzero(~np.isnan(extended[rows[0]])):
         before = rows
         for block in later:
             feels = J[np.ix_(block, before)]
-            push = feels @ found[before, k]
-            size = float(np.linalg.norm(feels, axis=0) @ np.abs(found[before, k]))
+            push = feels @ extended[before, k]
+            size = float(np.linalg.norm(feels, axis=0) @ np.abs(extended[before, k]))
             before = np.concatenate([before, block])
             if size == 0:
                 continue
             shifted = J[np.ix_(block, block)] - values[k] * np.eye(len(block))
             answer, missed = least_squares(shifted, -push, cut=64 * n * eps * scale, rounding=0)
-            found[block, k] = answer
+            extended[block, k] = answer
             if np.linalg.norm(missed) > 1e3 * n * eps * size:
-                found[:, k] = np.nan  # another block has this eigenvalue, and the only eigenvector
+                # Another block has this eigenvalue, and the only eigenvector.
+                extended[:, k] = np.nan
                 break
-    known = ~np.isnan(found[rows[0]])
-    found[:, known] /= np.linalg.norm(found[:, known], axis=0)
-    return found
+    known = ~np.isnan(extended[rows[0]])
+    extended[:, known] /= np.linalg.norm(extended[:, known], axis=0)
+    return extended
 
 
 def least_squares(

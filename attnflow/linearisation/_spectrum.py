@@ -187,8 +187,8 @@ def _outside(
         inner = eigen(J, 1, eps=frame.eps, noise=frame.noise)
         return inner.values, inner.errors
     surplus = len(free) - free.shape[1]
-    kept = np.sort(np.argsort(np.abs(everything.values), kind="stable")[surplus:])
-    return everything.values[kept], everything.errors[kept]
+    indices = np.sort(np.argsort(np.abs(everything.values), kind="stable")[surplus:])
+    return everything.values[indices], everything.errors[indices]
 
 
 def _tangent_vectors(field: AttentionField, frame: Frame, modes: np.ndarray | None) -> np.ndarray:

@@ -101,8 +101,8 @@ def _demand_pairs(field: AttentionField, claim: str, name: str, tokens: int, eps
         refuse(claim, f"{need} of {tokens} tokens", f"{kind} of {field.mask.tokens}")
     if not is_concrete(field.mask):
         refuse(claim, need, f"{kind} with traced numbers")
-    wanted = _facts.causal_pairs(tokens) if name == "causal" else _facts.all_pairs(tokens)
-    other = _facts.other_pattern(field, tokens, name, wanted, eps)
+    expected = _facts.causal_pairs(tokens) if name == "causal" else _facts.all_pairs(tokens)
+    other = _facts.other_pattern(field, tokens, name, expected, eps)
     if other:
         refuse(claim, need, f"{kind} ({other})")
 

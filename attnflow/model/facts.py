@@ -20,7 +20,7 @@ def rounding(dim: int, eps: float) -> float:
     return 8 * dim**0.5 * eps
 
 
-def is_still(bounds: Range, now: np.ndarray, relative: float) -> bool:
+def stays(bounds: Range, now: np.ndarray, relative: float) -> bool:
     """Whether values within these bounds, `now` among them, are one value to rounding."""
     return bool(bounds.radius.max() <= relative * max(np.abs(now).max(), 1e-300))
 
@@ -39,7 +39,7 @@ def is_constant(schedule: AbstractSchedule | None, t0: float) -> bool:
         return False
     bounds = range_of(schedule, t0)
     now = np.asarray(schedule(jnp.asarray(max(t0, 0.0))), np.float64)
-    return is_still(bounds, now, rounding(bounds.centre.shape[-1], unit(schedule)))
+    return stays(bounds, now, rounding(bounds.centre.shape[-1], unit(schedule)))
 
 
 def attention_of(field: AttentionField, tokens: int) -> tuple[np.ndarray, np.ndarray]:
@@ -56,11 +56,11 @@ def attention_of(field: AttentionField, tokens: int) -> tuple[np.ndarray, np.nda
 
 
 def other_pattern(
-    field: AttentionField, tokens: int, name: str, wanted: np.ndarray, eps: float
+    field: AttentionField, tokens: int, name: str, expected: np.ndarray, eps: float
 ) -> str:
-    """In which way attention is not that of the `wanted` pairs, all alike; empty where it is."""
+    """In which way attention is not that of the `expected` pairs, all alike; empty where it is."""
     allowed, added = attention_of(field, tokens)
-    forbidden, extra = int((wanted & ~allowed).sum()), int((allowed & ~wanted).sum())
+    forbidden, extra = int((expected & ~allowed).sum()), int((allowed & ~expected).sum())
     if forbidden or extra:
         parts = [f"{forbidden} of its pairs are masked"] if forbidden else []
         parts += [f"{extra} pairs beyond it are allowed"] if extra else []

@@ -78,8 +78,8 @@ def columns(
 
     def at_times(get: Callable[[Any], AbstractSchedule]) -> Array:
         schedule = get(field)
-        still = isinstance(schedule, Constant) and schedule.is_constant()
-        if still and not differs(get(axes)):
+        constant = isinstance(schedule, Constant) and schedule.is_constant()
+        if constant and not differs(get(axes)):
             return get(field)(t[0]).astype(y.dtype)[..., None]
         each = eqx.filter_vmap(lambda f, t: get(f)(t), in_axes=(axes, 0), out_axes=-1)
         return settle(each(field, t).astype(y.dtype))
@@ -121,8 +121,8 @@ def columns(
     square, along = jnp.sum(y * y, axis=1, keepdims=True), jnp.sum(y * A, axis=1, keepdims=True)
     velocity = (A - y * (along / square)) / jnp.sqrt(square)
     if field.frozen is not None:
-        still = by_system(lambda f: f.frozen, axes.frozen)[:, None]
-        velocity = jnp.where(still, 0, velocity)
+        frozen = by_system(lambda f: f.frozen, axes.frozen)[:, None]
+        velocity = jnp.where(frozen, 0, velocity)
     return velocity
 
 

@@ -63,9 +63,9 @@ def exception_4_2() -> FigureData:
             solver=diffrax.Dopri8(),
         ).ys
 
-    found = jax.vmap(one)(jnp.asarray(theta))
-    angle, times = np.asarray(found["angle"]), np.asarray(ts)
-    kept = angle[1, np.searchsorted(times, HORIZON)]
+    observed = jax.vmap(one)(jnp.asarray(theta))
+    angle, times = np.asarray(observed["angle"]), np.asarray(ts)
+    largest_angle = angle[1, np.searchsorted(times, HORIZON)]
     beside = np.pi - angle[[0, 2], -1].min()
     claims = (
         PaperClaim(
@@ -73,12 +73,12 @@ def exception_4_2() -> FigureData:
             "Thm 4.2, erratum: its printed domain, y_j != -y_1 for all j, is too large by a null "
             "set; almost every start (Table 1) is right",
             f"S^1, P = 0: from theta = (0, 1, pi + {theta[1] - np.pi:.9f}) y_3 goes to -y_1 "
-            f"({kept:.0e} rad at t = {HORIZON:g}); from {SHIFT:.0e} beside it to y_1 ({beside:.0e})",
-            bool(kept < 1e-4 and beside < 1e-6 and angle[1, 0] > 0.1),
+            f"({largest_angle:.0e} rad at t = {HORIZON:g}); from {SHIFT:.0e} beside it to y_1 ({beside:.0e})",
+            bool(largest_angle < 1e-4 and beside < 1e-6 and angle[1, 0] > 0.1),
         ),
     )
     arrays = {
-        "ts": times, "angle": angle, "theta": theta, "residual": np.asarray(found["residual"]),
+        "ts": times, "angle": angle, "theta": theta, "residual": np.asarray(observed["residual"]),
     }  # fmt: skip
     return FigureData(arrays, claims)
 

@@ -108,7 +108,7 @@ def reproduce(
     """
     # === check arguments
     folders = {"gpt2": gpt2, "gpt_neo": gpt_neo}
-    wanted = _wanted(figures, folders)
+    chosen = _chosen(figures, folders)
     seed = whole("seed", seed, least=0)
     if jnp.zeros(()).dtype != jnp.float64:
         raise RuntimeError(
@@ -119,7 +119,7 @@ def reproduce(
 
     # === run
     given = {"full": full, "passes": passes, "store": folder if full else None, **folders}
-    parts = [part for part in _PARTS if part.figure in wanted]
+    parts = [part for part in _PARTS if part.figure in chosen]
     claims: list[PaperClaim] = []
     files: list[Path] = []
     with progress(total=sum(part.size for part in parts), unit="part") as bar:
@@ -138,7 +138,7 @@ def reproduce(
     return report
 
 
-def _wanted(figures: Sequence | None, folders: dict) -> tuple[int, ...]:
+def _chosen(figures: Sequence | None, folders: dict) -> tuple[int, ...]:
     missing = [name for name, folder in folders.items() if folder is None]
     if figures is None:
         return tuple(f for f in FIGURES if f not in _TRAINED or not missing)

@@ -96,26 +96,26 @@ def figure2(key: Key[Array, ""]) -> FigureData:
     `ts` (n,), `ys` (n, 10, 3), `v`, `E` (n,), `height` (n,): the least `v·y_i`, `residual` (n,),
     `margin`: of the start, over all hemispheres.
     """
-    found = _run(key)
-    E = found["E"]
+    observed = _run(key)
+    E = observed["E"]
     claims = (
         PaperClaim(
             2,
             "Thm 3.2, hypothesis: the tokens start in some open hemisphere",
-            f"margin of the best hemisphere {found['margin']:.3f}",
-            bool(found["margin"] > 0),
+            f"margin of the best hemisphere {observed['margin']:.3f}",
+            bool(observed["margin"] > 0),
         ),
-        stays_in_hemisphere(2, "Fig. 2", found["height"]),
+        stays_in_hemisphere(2, "Fig. 2", observed["height"]),
         PaperClaim(
             2,
             "Thm 3.2: the tokens converge to consensus",
             f"E = {E[0]:.3f} at t = 0, {E[-1]:.1e} at t = {T1:g}",
             bool(E[-1] < 1e-12),
         ),
-        stays_on_sphere(2, found["residual"]),
+        stays_on_sphere(2, observed["residual"]),
     )
-    kept = ("ts", "ys", "v", "E", "height", "residual", "margin")
-    return FigureData({name: found[name] for name in kept}, claims)
+    stored = ("ts", "ys", "v", "E", "height", "residual", "margin")
+    return FigureData({name: observed[name] for name in stored}, claims)
 
 
 def figure3(key: Key[Array, ""]) -> FigureData:
@@ -129,8 +129,8 @@ def figure3(key: Key[Array, ""]) -> FigureData:
 
     `ts` (n,), `V` (n,), `E` (n,).
     """
-    found = _run(key)
-    V_t, E = found["V_each"].max(axis=1), found["E"]
+    observed = _run(key)
+    V_t, E = observed["V_each"].max(axis=1), observed["E"]
     # Consensus is reached, to rounding, where tokens differ by 1e-10: V is constant from there on.
     claims = (
         decreases(
@@ -139,7 +139,7 @@ def figure3(key: Key[Array, ""]) -> FigureData:
             "V",
             V_t,
             E > 1e-20,
-            found["ts"],
+            observed["ts"],
         ),
         PaperClaim(
             3,
@@ -148,7 +148,7 @@ def figure3(key: Key[Array, ""]) -> FigureData:
             bool(V_t.max() < 1),
         ),
     )
-    return FigureData({"ts": found["ts"], "V": V_t, "E": E}, claims)
+    return FigureData({"ts": observed["ts"], "V": V_t, "E": E}, claims)
 
 
 def draw_figure1(data: FigureData) -> Figure:

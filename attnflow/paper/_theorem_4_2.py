@@ -143,8 +143,8 @@ def figure4(
         chunks.append(jax.tree.map(np.asarray, _solve(field, every[first : first + CHUNK], ts)))
         if tick is not None:
             tick()
-    found = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
-    E, angle = found["E"], found["angle"]
+    joined = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    E, angle = joined["E"], joined["angle"]
     claims = (
         PaperClaim(
             4,
@@ -156,8 +156,8 @@ def figure4(
         PaperClaim(
             4,
             "Thm 4.2: the first token is fixed",
-            f"largest |y_1(t) - y_1(0)| = {found['moved'].max():.1e}",
-            bool(found["moved"].max() < 1e-12),
+            f"largest |y_1(t) - y_1(0)| = {joined['moved'].max():.1e}",
+            bool(joined["moved"].max() < 1e-12),
         ),
         PaperClaim(
             4,
@@ -165,9 +165,9 @@ def figure4(
             f"largest angle to y_1(0) at t = {t1:g}: {angle.max():.1e} rad",
             bool(angle.max() < 0.05),
         ),
-        stays_on_sphere(4, found["residual"]),
+        stays_on_sphere(4, joined["residual"]),
     )
-    return FigureData({"ts": np.asarray(ts), **found}, claims)
+    return FigureData({"ts": np.asarray(ts), **joined}, claims)
 
 
 def draw_figure4(data: FigureData) -> Figure:

@@ -61,10 +61,10 @@ def figure5(key: Key[Array, ""]) -> FigureData:
     `ts` (n,), `ys` (n, 10, 3), `v`, `E` (n,), `height` (n,): the least `v·y_i`, `residual` (n,),
     `angle` (n,): the largest between a token and `v`.
     """
-    found = _run(key)
+    observed = _run(key)
     values, _ = top_eigenvector()
-    angle = 2 * np.arcsin(np.sqrt(found["V_each"].max(axis=1) / 2))
-    E = found["E"]
+    angle = 2 * np.arcsin(np.sqrt(observed["V_each"].max(axis=1) / 2))
+    E = observed["E"]
     claims = (
         PaperClaim(
             5,
@@ -73,7 +73,7 @@ def figure5(key: Key[Array, ""]) -> FigureData:
             f"|U - U'| = {np.abs(np.array(U) - np.array(U).T).max():g}",
             bool(values[0] > 0 and values[0] > values[1] and np.array_equal(U, np.array(U).T)),
         ),
-        stays_in_hemisphere(5, "Fig. 5", found["height"]),
+        stays_in_hemisphere(5, "Fig. 5", observed["height"]),
         PaperClaim(
             5,
             "Thm 4.5: all tokens converge to v",
@@ -86,10 +86,10 @@ def figure5(key: Key[Array, ""]) -> FigureData:
             f"E = {E[0]:.3f} at t = 0, {E[-1]:.1e} at t = {T1:g}",
             bool(E[-1] < 1e-6),
         ),
-        stays_on_sphere(5, found["residual"]),
+        stays_on_sphere(5, observed["residual"]),
     )
-    kept = ("ts", "ys", "v", "E", "height", "residual")
-    return FigureData({name: found[name] for name in kept} | {"angle": angle}, claims)
+    stored = ("ts", "ys", "v", "E", "height", "residual")
+    return FigureData({name: observed[name] for name in stored} | {"angle": angle}, claims)
 
 
 def figure6(key: Key[Array, ""]) -> FigureData:
@@ -103,8 +103,8 @@ def figure6(key: Key[Array, ""]) -> FigureData:
 
     `ts` (n,), `V` (2, n).
     """
-    found = _run(key)
-    ts, (V_1, V_2) = found["ts"], found["V_each"][:, :2].T
+    observed = _run(key)
+    ts, (V_1, V_2) = observed["ts"], observed["V_each"][:, :2].T
     rise = float(np.max(np.diff(V_2)))
     claims = (
         decreases(6, "Thm 4.5, proof: V_1 is strictly decreasing", "V_1", V_1, V_1 > 1e-20, ts),

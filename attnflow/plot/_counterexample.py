@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ..core.lazy import renamed_argument
 from ._figure import BLUE, GREY, ORANGE, dress, with_parts
 from ._gram import gram
 from ._sphere import sphere
@@ -23,8 +24,9 @@ _NUMBERED = 5  # limits of so many tokens are numbered: there is no room for mor
 _NEAR = 0.1  # radians: tokens nearer than this share a label
 
 
+@renamed_argument("found", "example")
 def counterexample(
-    found: "Counterexample",
+    example: "Counterexample",
     axes: Iterable[Axes] | None = None,
     *,
     integrator: "Integrator | None" = None,
@@ -40,7 +42,7 @@ def counterexample(
 
     **Arguments:**
 
-    - `found`: what [`attnflow.search.falsify`][] found, or [`attnflow.search.check_counterexample`][] read.
+    - `example`: what [`attnflow.search.falsify`][] found, or [`attnflow.search.check_counterexample`][] read.
     - `axes`: three axes to draw on; those of a new figure, which has a title, unless given.
     - `integrator`: an [`Integrator`][attnflow.flow.Integrator] in place of `Dopri8` at rtol 1e-13, as tight as a
       start on a null set was found: it has no room.
@@ -58,20 +60,20 @@ def counterexample(
     af.plot.save(axes[0], "counterexample.png")
     ```
     """
-    with_parts("found", found, "a Counterexample", "claim", "case", "evidence")
+    with_parts("example", example, "a Counterexample", "claim", "case", "evidence")
     if axes is None:
         figure = Figure(figsize=(12.6, 4.1), dpi=150, layout="constrained")
-        figure.suptitle(f"{found.claim.name}: {found.evidence.status}")
+        figure.suptitle(f"{example.claim.name}: {example.evidence.status}")
         three = [figure.add_subplot(1, 3, k) for k in (1, 2, 3)]
     else:
         three = list(axes)
     if len(three) != 3:
         raise ValueError(f"`axes` must be three; got {len(three)}.")
     left, middle, right = three
-    run = _run(found, integrator)
-    _tokens(left, found, run)
-    _margin(middle, found, run)
-    _spectrum(right, found, run.since)
+    run = _run(example, integrator)
+    _tokens(left, example, run)
+    _margin(middle, example, run)
+    _spectrum(right, example, run.since)
     return left, middle, right
 
 
@@ -83,7 +85,7 @@ class _Run(NamedTuple):
     since: float  # when the field has come to rest, or to its period
 
 
-def _run(found: "Counterexample", integrator: "Integrator | None") -> _Run:
+def _run(example: "Counterexample", integrator: "Integrator | None") -> _Run:
     # Here, for these bring JAX along, which most pictures do without.
     import diffrax
     import jax.numpy as jnp
@@ -92,15 +94,15 @@ def _run(found: "Counterexample", integrator: "Integrator | None") -> _Run:
     from ..flow import Integrator, simulate
     from ..search import AbstractRate, Margin
 
-    field, y0 = found.build()
+    field, y0 = example.build()
     since = rest_of(field).since
     unit = 1 / (field.heads * float(field.scale))
-    if isinstance(found.claim.conclusion, AbstractRate):
+    if isinstance(example.claim.conclusion, AbstractRate):
         time = _SHORT * unit
     else:
-        time = min(since + _TIME * unit, found.evidence.time)
+        time = min(since + _TIME * unit, example.evidence.time)
     ts = jnp.linspace(0.0, time, _POINTS)
-    measured = Margin(field, found.claim.conclusion)
+    measured = Margin(field, example.claim.conclusion)
     observe = {"y": lambda t, y: y, "margin": measured}
 
     if integrator is None:
@@ -114,7 +116,7 @@ def _run(found: "Counterexample", integrator: "Integrator | None") -> _Run:
 
     here = run(y0)
     beside = None
-    if found.evidence.status == "null set":
+    if example.evidence.status == "null set":
         aside = field.manifold.to_tangent(y0, jnp.roll(y0, 1, axis=1))[-1]
         beside = run(field.manifold.project(y0.at[-1].add(_ASIDE * aside)))["margin"]
     ys = here["y"] / np.linalg.norm(here["y"], axis=2, keepdims=True)
@@ -124,15 +126,15 @@ def _run(found: "Counterexample", integrator: "Integrator | None") -> _Run:
 # === tokens
 
 
-def _tokens(ax: Axes, found: "Counterexample", run: _Run) -> None:
+def _tokens(ax: Axes, example: "Counterexample", run: _Run) -> None:
     ts, ys = run.ts, run.ys
-    end = found.evidence.equilibrium
-    still = end is not None and not found.evidence.period
-    limit = np.asarray(end) if still else ys[-1]
+    end = example.evidence.equilibrium
+    at_rest = end is not None and not example.evidence.period
+    limit = np.asarray(end) if at_rest else ys[-1]
     limit = limit / np.linalg.norm(limit, axis=1, keepdims=True)
     dim = ys.shape[2]
     if dim == 2:
-        _circle(ax, ys, limit, "limit" if still else "end")
+        _circle(ax, ys, limit, "limit" if at_rest else "end")
     elif dim == 3:
         sphere(np.append(ts, ts[-1]), np.concatenate([ys, limit[None]]), ax)
     else:
@@ -140,7 +142,7 @@ def _tokens(ax: Axes, found: "Counterexample", run: _Run) -> None:
         for axis in (ax.xaxis, ax.yaxis):  # from one, as on the circle
             axis.set_major_formatter(lambda k, _: f"{k + 1:.0f}")
             axis.set_major_locator(MaxNLocator(8, integer=True))
-    ax.set_title(f"cosines of the {'limit' if still else 'end'}" if dim > 3 else "tokens")
+    ax.set_title(f"cosines of the {'limit' if at_rest else 'end'}" if dim > 3 else "tokens")
 
 
 def _circle(ax: Axes, ys: np.ndarray, limit: np.ndarray, what: str) -> None:
@@ -189,7 +191,7 @@ def _numbers(ax: Axes, angles: np.ndarray, radius: float, colour: str) -> None:
 # === margin
 
 
-def _margin(ax: Axes, found: "Counterexample", run: _Run) -> None:
+def _margin(ax: Axes, example: "Counterexample", run: _Run) -> None:
     from ..claims import LEAST
     from ..search import AbstractRate
 
@@ -207,33 +209,33 @@ def _margin(ax: Axes, found: "Counterexample", run: _Run) -> None:
         f"violation: above {LEAST:g}", (0.98, LEAST), (0, 3), textcoords="offset points",
         xycoords=ax.get_yaxis_transform(), ha="right", va="bottom", color=ORANGE,
     )  # fmt: skip
-    rate = isinstance(found.claim.conclusion, AbstractRate)
+    rate = isinstance(example.claim.conclusion, AbstractRate)
     dress(ax, "t", "rate of growth" if rate else "margin", None)
-    ax.set_title(textwrap.fill(f"not so: {found.claim.conclusion.says}", 44), fontsize=10)
+    ax.set_title(textwrap.fill(f"not so: {example.claim.conclusion.says}", 44), fontsize=10)
     ax.set_xlim(ts[0], ts[-1])
 
 
 # === spectrum
 
 
-def _spectrum(ax: Axes, found: "Counterexample", since: float) -> None:
+def _spectrum(ax: Axes, example: "Counterexample", since: float) -> None:
     from ..theory import spectrum
 
-    evidence = found.evidence
+    evidence = example.evidence
     if evidence.equilibrium is None or evidence.period is not None:
         ax.axis("off")
         ax.set_title("what decides")
         ax.text(0.5, 0.5, textwrap.fill(evidence.why, 38), ha="center", va="center")
         return
-    field, _ = found.build()
+    field, _ = example.build()
     local = spectrum(field, since, evidence.equilibrium)
     ax.axhline(0.0, color="#d0d0d0", linewidth=0.8, zorder=1)
     ax.axvline(0.0, color=GREY, linewidth=1.1, zorder=2)
     # The family is what the evidence says: one that no symmetry makes is seen by going along it.
     family = max(local.family, evidence.family or 0)
     verdict = "stable" if evidence.status == "open" else local.verdict
-    kept = np.argsort(np.abs(local.eigenvalues), kind="stable")[family:]
-    real, imaginary = np.real(local.eigenvalues)[kept], np.imag(local.eigenvalues)[kept]
+    indices = np.argsort(np.abs(local.eigenvalues), kind="stable")[family:]
+    real, imaginary = np.real(local.eigenvalues)[indices], np.imag(local.eigenvalues)[indices]
     neutral, right = np.abs(real) <= local.margin, real > local.margin
     for some, colour in ((~right & ~neutral, BLUE), (right, ORANGE), (neutral, GREY)):
         ax.plot(real[some], imaginary[some], "o", color=colour, markersize=6, alpha=0.85, zorder=4)

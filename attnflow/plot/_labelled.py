@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from ..core.arguments import shown as said
+from ..core.arguments import shown as text_of
 
 _LETTERS = {"time": "t", "beta": "β"}
 
@@ -114,12 +114,12 @@ def variable_of(data: Any, name: str) -> Any:
     return data[name]
 
 
-def has_dims(name: str, array: Any, wanted: Iterable[str]) -> None:
-    """A `ValueError` unless `array`, the argument `name`, has each of the dimensions `wanted`."""
-    for dim in wanted:
+def has_dims(name: str, array: Any, dims: Iterable[str]) -> None:
+    """A `ValueError` unless `array`, the argument `name`, has each of the dimensions `dims`."""
+    for dim in dims:
         if not isinstance(dim, str) or dim not in array.dims:
             raise ValueError(
-                f"`{name}` must have the dimension {said(dim)}; it has {listed(array.dims)}."
+                f"`{name}` must have the dimension {text_of(dim)}; it has {listed(array.dims)}."
             )
 
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ..core.lazy import renamed_argument
 from ._figure import BLUE, GREY, ORANGE, PALETTE, axes_or_new, dress, with_parts
 
 if TYPE_CHECKING:
@@ -87,14 +88,15 @@ def _dots(ax: Axes, numbers: np.ndarray, colour: str, shift: float, label: str) 
     )
 
 
+@renamed_argument("found", "compared")
 def comparison(
-    found: "Comparison", ax: Axes | None = None, *, log: bool = True, title: str | None = None
+    compared: "Comparison", ax: Axes | None = None, *, log: bool = True, title: str | None = None
 ) -> Axes:
     r"""$E$ (paper, eq. 9) by layer of a network, of eq. (1) and of eq. (6): mean, least and most over prompts.
 
     **Arguments:**
 
-    - `found`: what [`attnflow.language.compare`][] returns.
+    - `compared`: what [`attnflow.language.compare`][] returns.
     - `ax`: axes to draw on; new ones if not given.
     - `log`: a logarithmic vertical axis; values that are not positive are left out.
     - `title`: text.
@@ -107,15 +109,17 @@ def comparison(
     af.plot.comparison(af.language.compare(model, ids)).figure.savefig("E.png")
     ```
     """
-    with_parts("found", found, "what attnflow.language.compare gives", "layer", "architecture")
+    with_parts(
+        "compared", compared, "what attnflow.language.compare gives", "layer", "architecture"
+    )
     ax = axes_or_new(ax, (6.4, 3.8))
-    x = found.layer
-    layers = found.architecture.layers
-    if 1 < found.passes <= _MOST_PASSES:
-        for k in range(1, found.passes):
+    x = compared.layer
+    layers = compared.architecture.layers
+    if 1 < compared.passes <= _MOST_PASSES:
+        for k in range(1, compared.passes):
             ax.axvline(k * layers, color=GREY, linewidth=0.7, alpha=0.5)
     styles = {"network, centred": ":"}
-    for colour, (name, E) in zip((BLUE, BLUE, *PALETTE[1:]), found.E.items(), strict=False):
+    for colour, (name, E) in zip((BLUE, BLUE, *PALETTE[1:]), compared.E.items(), strict=False):
         shown = np.where(E > 0, E, np.nan) if log else E
         there = ~np.isnan(shown).all(axis=0)
         low, mean, high = (np.full(len(x), np.nan) for _ in range(3))

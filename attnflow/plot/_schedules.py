@@ -12,9 +12,10 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from ..core.arguments import numbers
+from ..core.lazy import renamed_argument
 from ._curves import curves
 from ._figure import BLUE, GREY, ORANGE, PALETTE, axes_or_new, dress, with_parts
-from ._found import (
+from ._search_runs import (
     attention,
     before,
     ends,
@@ -37,8 +38,9 @@ _MOST_JUMPS = 200
 _CROWDED = 16  # tokens among which attention is thin: colours are of its square root
 
 
+@renamed_argument("found", "optimised")
 def misalignment_of(
-    found: "Optimised",
+    optimised: "Optimised",
     y0: ArrayLike,
     ax: Axes | None = None,
     *,
@@ -53,7 +55,7 @@ def misalignment_of(
 
     **Arguments:**
 
-    - `found`: what [`optimise`][attnflow.search.optimise] returned.
+    - `optimised`: what [`optimise`][attnflow.search.optimise] returned.
     - `y0`: tokens `(tokens, dim)`.
     - `ax`: axes to draw on; new ones if not given.
     - `title`: text.
@@ -71,16 +73,16 @@ def misalignment_of(
     af.plot.misalignment_of(found, y0).figure.savefig("E.png")
     ```
     """
-    with_parts("found", found, "what optimise gives", "task", "field", "schedule")
-    x, ts, log = times_of(found)
-    fields = {"before": before(found), "found": found.field}
-    begin = ends(found)[0] if log else 0.0
+    with_parts("optimised", optimised, "what optimise gives", "task", "field", "schedule")
+    x, ts, log = times_of(optimised)
+    fields = {"before": before(optimised), "found": optimised.field}
+    begin = ends(optimised)[0] if log else 0.0
     lines = {
-        name: misalignments(run_of(found, field, y0, ts, integrator=integrator), x, begin)
+        name: misalignments(run_of(optimised, field, y0, ts, integrator=integrator), x, begin)
         for name, field in fields.items()
     }
     drawn = np.concatenate([E for _, E in lines.values()])
-    lines |= {name: (x, E) for name, E in known(found, y0, ts).items()}
+    lines |= {name: (x, E) for name, E in known(optimised, y0, ts).items()}
     ax = axes_or_new(ax, (6.0, 3.8))
     ax.set_yscale("log")
     styles = {"before": (GREY, "-"), "found": (BLUE, "-")}
@@ -91,7 +93,7 @@ def misalignment_of(
         width = 1.8 if name == "found" else 1.4
         ax.plot(places, shown, color=colour, linestyle=style, linewidth=width, label=name)
     least, most = np.nanmin(np.where(drawn > 0, drawn, np.nan)), np.nanmax(drawn)
-    threshold = getattr(found.objective, "threshold", None)
+    threshold = getattr(optimised.objective, "threshold", None)
     if threshold is not None:
         ax.axhline(float(threshold), color="#b03a48", linewidth=0.9, linestyle="-.")
         text = f"E = {float(threshold):g}"
@@ -101,7 +103,7 @@ def misalignment_of(
         )  # fmt: skip
         least = min(least, float(threshold))
     ax.set_ylim(0.4 * float(least), 1.6 * float(most))
-    _dress_time(ax, found, x, log)
+    _dress_time(ax, optimised, x, log)
     ax.set_ylabel("E(t)")
     if title:
         ax.set_title(title)
@@ -109,7 +111,8 @@ def misalignment_of(
     return ax
 
 
-def schedule_norms(found: "Optimised", axes: Iterable[Axes] | None = None) -> tuple[Axes, ...]:
+@renamed_argument("found", "optimised")
+def schedule_norms(optimised: "Optimised", axes: Iterable[Axes] | None = None) -> tuple[Axes, ...]:
     r"""How large the schedule is in time, head by head: its Frobenius norm, and its spectrum.
 
     For each of $P$ and $U$ that was searched over, two panels. The spectrum is that of singular values,
@@ -118,7 +121,7 @@ def schedule_norms(found: "Optimised", axes: Iterable[Axes] | None = None) -> tu
 
     **Arguments:**
 
-    - `found`: what [`optimise`][attnflow.search.optimise] returned.
+    - `optimised`: what [`optimise`][attnflow.search.optimise] returned.
     - `axes`: two axes to draw on, or four for two schedules; those of a new figure unless given.
 
     **Returns:**
@@ -129,8 +132,8 @@ def schedule_norms(found: "Optimised", axes: Iterable[Axes] | None = None) -> tu
 
     - `ValueError`: another number of axes.
     """
-    with_parts("found", found, "what optimise gives", "task", "field", "schedule")
-    parts = _parts(found)
+    with_parts("optimised", optimised, "what optimise gives", "task", "field", "schedule")
+    parts = _parts(optimised)
     if axes is None:
         figure = Figure(figsize=(10.4, 3.5 * len(parts)), dpi=150, layout="constrained")
         panels = [figure.add_subplot(len(parts), 2, k + 1) for k in range(2 * len(parts))]
@@ -138,14 +141,15 @@ def schedule_norms(found: "Optimised", axes: Iterable[Axes] | None = None) -> tu
         panels = list(axes)
     if len(panels) != 2 * len(parts):
         raise ValueError(f"`axes` must be {2 * len(parts)}; got {len(panels)}.")
-    first = before(found)
+    first = before(optimised)
     for (name, ball), left, right in zip(parts, panels[::2], panels[1::2], strict=True):
-        _norms(left, right, found, name, ball, first)
+        _norms(left, right, optimised, name, ball, first)
     return tuple(panels)
 
 
+@renamed_argument("found", "optimised")
 def attention_at(
-    found: "Optimised",
+    optimised: "Optimised",
     y0: ArrayLike,
     times: ArrayLike | None = None,
     axes: Iterable[Axes] | None = None,
@@ -159,7 +163,7 @@ def attention_at(
 
     **Arguments:**
 
-    - `found`: what [`optimise`][attnflow.search.optimise] returned.
+    - `optimised`: what [`optimise`][attnflow.search.optimise] returned.
     - `y0`: tokens `(tokens, dim)`.
     - `times`: within the search's [t0, t1], increasing; four of them, the ends included, unless given.
     - `axes`: as many as heads times times, head by head; those of a new figure unless given.
@@ -173,14 +177,14 @@ def attention_at(
 
     - `ValueError`: times outside the run or out of order, or another number of axes.
     """
-    with_parts("found", found, "what optimise gives", "task", "field", "schedule")
-    times = moments(found, y0, integrator) if times is None else numbers("times", times)
-    t0, t1 = ends(found)
+    with_parts("optimised", optimised, "what optimise gives", "task", "field", "schedule")
+    times = moments(optimised, y0, integrator) if times is None else numbers("times", times)
+    t0, t1 = ends(optimised)
     if times.ndim != 1 or not len(times) or np.any(np.diff(times) <= 0):
         raise ValueError(f"`times` must be a vector of increasing times; got {times}.")
     if times[0] < t0 or times[-1] > t1:
         raise ValueError(f"`times` must lie between {t0:g} and {t1:g}; got {times}.")
-    images = attention(found, y0, times, integrator)
+    images = attention(optimised, y0, times, integrator)
     heads, columns = images.shape[:2]
     if axes is None:
         size = (0.9 + 2.5 * columns, 0.5 + 2.4 * heads)
@@ -214,8 +218,9 @@ def attention_at(
     return tuple(panels)
 
 
+@renamed_argument("found", "optimised")
 def tokens_of(
-    found: "Optimised",
+    optimised: "Optimised",
     y0: ArrayLike,
     axes: Iterable[Axes] | None = None,
     *,
@@ -225,7 +230,7 @@ def tokens_of(
 
     **Arguments:**
 
-    - `found`: what [`optimise`][attnflow.search.optimise] returned, for tokens in R³.
+    - `optimised`: what [`optimise`][attnflow.search.optimise] returned, for tokens in R³.
     - `y0`: tokens `(tokens, 3)`.
     - `axes`: two axes to draw on; those of a new figure unless given.
     - `integrator`: an [`Integrator`][attnflow.flow.Integrator] in place of the search's.
@@ -240,9 +245,11 @@ def tokens_of(
     """
     from ..observables import misalignment
 
-    with_parts("found", found, "what optimise gives", "task", "field", "schedule")
-    if found.field.dim != 3:
-        raise ValueError(f"`found` must be of tokens in R^3; these are in R^{found.field.dim}.")
+    with_parts("optimised", optimised, "what optimise gives", "task", "field", "schedule")
+    if optimised.field.dim != 3:
+        raise ValueError(
+            f"`optimised` must be of tokens in R^3; these are in R^{optimised.field.dim}."
+        )
     if axes is None:
         figure = Figure(figsize=(9.4, 4.9), dpi=150, layout="constrained")
         panels = [figure.add_subplot(1, 2, k) for k in (1, 2)]
@@ -250,12 +257,13 @@ def tokens_of(
         panels = list(axes)
     if len(panels) != 2:
         raise ValueError(f"`axes` must be two; got {len(panels)}.")
-    _, ts, _ = times_of(found)
-    t0, _ = ends(found)
+    _, ts, _ = times_of(optimised)
+    t0, _ = ends(optimised)
     ts = np.unique(np.append(t0, ts).astype(ts.dtype))
-    fields = {"before": before(found), "found": found.field}
+    fields = {"before": before(optimised), "found": optimised.field}
     runs = {
-        name: run_of(found, field, y0, ts, integrator=integrator) for name, field in fields.items()
+        name: run_of(optimised, field, y0, ts, integrator=integrator)
+        for name, field in fields.items()
     }
     paths = {
         name: np.append(np.asarray(r.ys["y"])[np.asarray(r.saved)], np.asarray(r.y1)[None], axis=0)
@@ -272,25 +280,25 @@ def tokens_of(
 # === schedules
 
 
-def _parts(found: Any) -> list[tuple[str, Any]]:
+def _parts(optimised: Any) -> list[tuple[str, Any]]:
     """What was searched over, P, U or both, with its bound."""
     from ..model import AttentionField
 
-    bounds = found.task.model.bounds
-    if not isinstance(found.task.model.field, AttentionField):
-        names = ["P"] if found.field.U is None else ["P", "U"]
+    bounds = optimised.task.model.bounds
+    if not isinstance(optimised.task.model.field, AttentionField):
+        names = ["P"] if optimised.field.U is None else ["P", "U"]
         return [(name, None) for name in names]
-    if isinstance(found.schedule, dict):
+    if isinstance(optimised.schedule, dict):
         bounds = bounds if isinstance(bounds, dict) else {}
-        return [(name, bounds.get(name)) for name in found.schedule]
+        return [(name, bounds.get(name)) for name in optimised.schedule]
     return [("P", bounds)]
 
 
-def _norms(left: Axes, right: Axes, found: Any, name: str, ball: Any, first: Any) -> None:
-    t0, t1 = ends(found)
-    x, matrices = _matrices(found, getattr(found.field, name))
-    y, first_ones = _matrices(found, getattr(first, name))
-    log = logarithmic(found)[0]
+def _norms(left: Axes, right: Axes, optimised: Any, name: str, ball: Any, first: Any) -> None:
+    t0, t1 = ends(optimised)
+    x, matrices = _matrices(optimised, getattr(optimised.field, name))
+    y, first_ones = _matrices(optimised, getattr(first, name))
+    log = logarithmic(optimised)[0]
     heads = matrices.shape[1]
     for head in range(first_ones.shape[1]):
         norms = np.linalg.norm(first_ones[:, head], axis=(1, 2))
@@ -321,22 +329,22 @@ def _norms(left: Axes, right: Axes, found: Any, name: str, ball: Any, first: Any
     elif labels:
         right.legend(frameon=False)
     for ax in (left, right):
-        _dress_time(ax, found, np.asarray([x[0], t1 - t0 if log else t1]), log)
+        _dress_time(ax, optimised, np.asarray([x[0], t1 - t0 if log else t1]), log)
     left.set_ylim(bottom=0)
     if what == "singular values":
         right.set_ylim(bottom=0)
 
 
-def _matrices(found: Any, schedule: Any) -> tuple[np.ndarray, np.ndarray]:
+def _matrices(optimised: Any, schedule: Any) -> tuple[np.ndarray, np.ndarray]:
     """Places on the axis of time, and the matrices there, `(times, heads, d, d)`; jumps upright."""
     import jax.numpy as jnp
 
-    t0, _ = ends(found)
-    x, _, log = times_of(found)
+    t0, _ = ends(optimised)
+    x, _, log = times_of(optimised)
     size = int(np.prod(schedule.shape))
     few = max(33, min(len(x), _NUMBERS // max(size, 1)))
     x = x[np.unique(np.linspace(0, len(x) - 1, few).round().astype(int))]
-    dtype = np.dtype(found.task.options.t1.dtype)
+    dtype = np.dtype(optimised.task.options.t1.dtype)
     ts = (t0 + x if log else x).astype(dtype)
     jumps = schedule.jump_times
     jumps = np.zeros(0, dtype) if jumps is None else np.asarray(jumps).astype(dtype)
@@ -370,16 +378,16 @@ def _spectra(matrices: np.ndarray) -> tuple[np.ndarray, str]:
             values.append(
                 np.linalg.eigvalsh(now) if symmetric else np.linalg.svd(now, compute_uv=False)
             )
-    found = np.stack(values)
-    if found.shape[2] > _MOST_VALUES:
+    spectra = np.stack(values)
+    if spectra.shape[2] > _MOST_VALUES:
         # Those that are largest at any time, each followed by its rank.
-        chosen = np.argsort(-np.abs(found).max(axis=(0, 1)))[:_MOST_VALUES]
-        found = found[..., np.sort(chosen)]
-    return found, "eigenvalues" if symmetric else "singular values"
+        chosen = np.argsort(-np.abs(spectra).max(axis=(0, 1)))[:_MOST_VALUES]
+        spectra = spectra[..., np.sort(chosen)]
+    return spectra, "eigenvalues" if symmetric else "singular values"
 
 
-def _dress_time(ax: Axes, found: Any, x: np.ndarray, log: bool) -> None:
-    dress(ax, "t" if not log or not ends(found)[0] else "t - t0", None, None)
+def _dress_time(ax: Axes, optimised: Any, x: np.ndarray, log: bool) -> None:
+    dress(ax, "t" if not log or not ends(optimised)[0] else "t - t0", None, None)
     if log:
         ax.set_xscale("log")
     ax.set_xlim(x[0], x[-1])

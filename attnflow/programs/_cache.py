@@ -17,7 +17,7 @@ _MOST_BYTES = 2**29
 _UNUSED = 30 * 24 * 3600.0  # seconds after which the programs of another machine or JAX are let go
 
 
-class Kept(NamedTuple):
+class Cached(NamedTuple):
     """What is kept: the folder, how many programs, and how many bytes."""
 
     folder: Path
@@ -87,7 +87,7 @@ def cache(folder: str | os.PathLike | None = None, *, most_bytes: int = _MOST_BY
     return mine
 
 
-def kept(folder: str | os.PathLike | None = None) -> Kept:
+def cached(folder: str | os.PathLike | None = None) -> Cached:
     """What `cache(folder)` has kept for this machine; nothing is written and JAX is not imported.
 
     **Returns:**
@@ -97,7 +97,7 @@ def kept(folder: str | os.PathLike | None = None) -> Kept:
     above = Path(folder) if folder is not None else users_folder()
     mine = above / (_PREFIX + _machine())
     files = _files(mine)
-    return Kept(mine, len(files), sum(size for _, size, _ in files))
+    return Cached(mine, len(files), sum(size for _, size, _ in files))
 
 
 def users_folder() -> Path:
@@ -132,8 +132,8 @@ def _processor() -> str:
             first = file.read(2**16).split("\n\n")[0]
     except OSError:
         return platform.processor()
-    wanted = ("vendor_id", "model name", "flags", "Features", "CPU part")
-    lines = [line for line in first.splitlines() if line.split("\t")[0].strip() in wanted]
+    lines_read = ("vendor_id", "model name", "flags", "Features", "CPU part")
+    lines = [line for line in first.splitlines() if line.split("\t")[0].strip() in lines_read]
     return "\n".join(lines) or platform.processor()
 
 

@@ -59,15 +59,15 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
             file.write(b"whole or not at all")
         ```
     """
-    wanted = Path(path)
-    target = Path(os.path.realpath(wanted))
+    path_given = Path(path)
+    target = Path(os.path.realpath(path_given))
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         file = open(temporary, "xb")  # noqa: SIM115 (closed below, before the rename)
     except OSError as error:
-        raise _explained(error, wanted) from error
+        raise _explained(error, path_given) from error
     try:
         with file:
             yield file
@@ -76,7 +76,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
         os.replace(temporary, target)
     except OSError as error:
         _remove(temporary)
-        raise _explained(error, wanted) from error
+        raise _explained(error, path_given) from error
     except BaseException:
         _remove(temporary)
         raise

@@ -94,9 +94,9 @@ class _Decoder:
     def _method(self, x: dict) -> Any:
         owner = self.value(x["of"])
         cls = owner if inspect.isclass(owner) else type(owner)
-        found = inspect.getattr_static(cls, x["name"], None)
+        method = inspect.getattr_static(cls, x["name"], None)
         # A property would run here; only functions are bound.
-        if not isinstance(found, types.FunctionType | classmethod) and not callable(found):
+        if not isinstance(method, types.FunctionType | classmethod) and not callable(method):
             raise ValueError(f"{cls.__name__} has no method {x['name']!r}.")
         return getattr(owner, x["name"])
 

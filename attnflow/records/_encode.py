@@ -162,10 +162,10 @@ class _Encoder:
     def method(self, function: Any, owner: Any, where: str) -> dict:
         name = getattr(function, "__name__", "")
         cls = owner if inspect.isclass(owner) else type(owner)
-        found = inspect.getattr_static(cls, name, None)
-        if isinstance(found, classmethod):
-            found = found.__func__
-        if found is not function:
+        attribute = inspect.getattr_static(cls, name, None)
+        if isinstance(attribute, classmethod):
+            attribute = attribute.__func__
+        if attribute is not function:
             raise ValueError(f"`{where}` is a method that {cls.__name__} does not have by name.")
         return {"is": "method", "of": self.value(owner, f"{where}.__self__"), "name": name}
 

@@ -112,8 +112,8 @@ def load(path: str | os.PathLike, *, classes: Iterable[type] = ()) -> PyTree:
             leaves = [restore(_read_array(file), spec) for spec in head["leaves"]]
             return decode(head["tree"], leaves, finder)
         except ValueError as error:
-            said = " ".join(str(error).split())
-            raise ValueError(said if str(path) in said else f"`{path}`: {said}") from error
+            message = " ".join(str(error).split())
+            raise ValueError(message if str(path) in message else f"`{path}`: {message}") from error
         except (AttributeError, IndexError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(
                 f"`{path}` is malformed: its first line says what attnflow.save does not write."

@@ -26,12 +26,12 @@ def _within(module: str) -> bool:
 
 def _follow(module: ModuleType, qualname: str) -> Any:
     """The object at a dotted name, going through classes only; `None` when it is not there."""
-    found: Any = module
+    value: Any = module
     for part in qualname.split("."):
-        if found is not module and not inspect.isclass(found):
+        if value is not module and not inspect.isclass(value):
             return None
-        found = getattr(found, part, None)
-    return found
+        value = getattr(value, part, None)
+    return value
 
 
 def name_of(thing: Any) -> str | None:
@@ -82,27 +82,27 @@ class Finder:
         if name in self._own:
             return self._own[name]
         if module in _JAX:
-            found = _follow(_JAX[module], qualname) if "." not in qualname else None
-            if found is None or isinstance(found, ModuleType):
+            value = _follow(_JAX[module], qualname) if "." not in qualname else None
+            if value is None or isinstance(value, ModuleType):
                 raise ValueError(f"the file names `{name}`, which this jax does not have.")
-            return found
+            return value
         if not _within(module):
             raise ValueError(
                 f"the file holds a `{name}`, a class of your own: give it as "
                 f"load(path, classes=[{qualname.split('.')[-1]}])."
             )
         try:
-            found = _follow(importlib.import_module(module), qualname)
+            value = _follow(importlib.import_module(module), qualname)
         except ImportError:
-            found = None
+            value = None
         # What a known module imported from elsewhere (os, sys, ...) is not taken.
-        home = getattr(found, "__module__", None)
-        if found is None or not isinstance(home, str) or not _within(home):
+        home = getattr(value, "__module__", None)
+        if value is None or not isinstance(home, str) or not _within(home):
             raise ValueError(
                 f"the file names `{name}`, which the installed {module.split('.')[0]} does not "
                 f"have; load it with the versions that its first line states."
             )
-        return found
+        return value
 
 
 class _Probe(eqx.Enumeration):

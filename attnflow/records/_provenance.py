@@ -34,15 +34,15 @@ def versions() -> dict[str, str]:
     """The installed version of each package that results depend on, or `"not installed"`."""
     from .. import __version__
 
-    found = {}
+    packages = {}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            packages[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "not installed"
+            packages[package] = "not installed"
     # A source tree on the path has no metadata of its own, and an old one may linger.
-    found["attnflow"] = __version__
-    return found
+    packages["attnflow"] = __version__
+    return packages
 
 
 def jax_fault(jax_version: str) -> str | None:
@@ -69,10 +69,10 @@ def provenance() -> dict:
     import jax
     import jax.numpy as jnp
 
-    found = versions()
-    faults = {name: jax_fault(found[name]) for name in ("jax", "jaxlib")}
+    packages = versions()
+    faults = {name: jax_fault(packages[name]) for name in ("jax", "jaxlib")}
     return {
-        "versions": found,
+        "versions": packages,
         "python": ".".join(str(part) for part in sys.version_info[:3]),
         "platform": f"{platform.system()} {platform.machine()}",
         "backend": jax.default_backend(),

@@ -342,7 +342,7 @@ class Congruent(AbstractSchedule):
         return Congruent(self.schedule, left @ self.left, self.right @ right)
 
     def range_from(self, t0: float) -> Range:
-        return Range.still(self.left) @ self.schedule.range_from(t0) @ Range.still(self.right)
+        return Range.constant(self.left) @ self.schedule.range_from(t0) @ Range.constant(self.right)
 
 
 def as_schedule(name: str, value: GivenSchedule) -> AbstractSchedule:

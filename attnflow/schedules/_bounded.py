@@ -72,8 +72,8 @@ class Bounded(AbstractPointwise):
         # The map into the ball has slopes of at most one in the Frobenius norm.
         radius, slope = frobenius(inner.radius), frobenius(inner.slope)
         if np.all(np.isfinite(radius)) and radius.max(initial=0) < bound:
-            still = Bounded(Constant(jnp.asarray(inner.centre)), self.bound, self.norm)
-            return Range(float64(still(0.0)), radius, slope)
+            centre = Bounded(Constant(jnp.asarray(inner.centre)), self.bound, self.norm)
+            return Range(float64(centre(0.0)), radius, slope)
         return Range(np.zeros_like(radius), np.full_like(radius, bound), slope)
 
     def is_symmetric(self) -> bool:

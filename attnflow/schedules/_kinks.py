@@ -34,8 +34,8 @@ class Kinks(eqx.Module):
     def next_kink(self, t: Real[ArrayLike, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """Just before and just after the first kink behind `t`; of vectors `omega` and `phase`."""
         speed = jnp.abs(self.omega)
-        still = speed == 0
-        safe = jnp.where(still, 1, speed)
+        resting = speed == 0
+        safe = jnp.where(resting, 1, speed)
         phase = jnp.where(self.omega < 0, -self.phase, self.phase)
         turns = (safe * t + phase) / jnp.pi
         eps = jnp.finfo(turns.dtype).eps
@@ -43,7 +43,7 @@ class Kinks(eqx.Module):
         times = ((jnp.floor(turns + slack) + 1) * jnp.pi - phase) / safe
         # As far as rounding of the argument moves a zero, in time.
         margin = 8 * eps * (jnp.abs(times) + (jnp.abs(phase) + 1) / safe)
-        passed = still | (times - margin <= t)
+        passed = resting | (times - margin <= t)
         first = jnp.argmin(jnp.where(passed, jnp.inf, times - margin))
         none = jnp.all(passed)
         sides = (times - margin)[first], (times + margin)[first]

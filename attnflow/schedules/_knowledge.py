@@ -113,14 +113,14 @@ class AbstractTimed(eqx.Module):
         arrays = ((x.shape, x.dtype) if eqx.is_array(x) else (type(x), x) for x in leaves)
         kind = (structure, *arrays)
         try:
-            found = _SHAPES.get(kind)
+            shape = _SHAPES.get(kind)
         except TypeError:  # something in it cannot be hashed
             return jax.eval_shape(self, jnp.zeros(())).shape
-        if found is None:
+        if shape is None:
             if len(_SHAPES) >= _MOST_SHAPES:
                 _SHAPES.clear()
-            found = _SHAPES[kind] = jax.eval_shape(self, jnp.zeros(())).shape
-        return found
+            shape = _SHAPES[kind] = jax.eval_shape(self, jnp.zeros(())).shape
+        return shape
 
     # === what it is made of
 
@@ -133,10 +133,10 @@ class AbstractTimed(eqx.Module):
     def _is_part(self, x: Any) -> bool:
         return isinstance(x, AbstractTimed) and x is not self
 
-    def _all_inside(self, holds: Callable[[Any], bool]) -> bool:
+    def _all_parts(self, holds: Callable[[Any], bool]) -> bool:
         return self.time_through_parts and all(map(holds, self.schedules_inside))
 
-    def _joined_inside(self, get: Callable[[Any], np.ndarray]) -> np.ndarray:
+    def _joined_of_parts(self, get: Callable[[Any], np.ndarray]) -> np.ndarray:
         return np.concatenate([np.zeros(0), *map(get, self.schedules_inside)])
 
     # === when
@@ -148,10 +148,10 @@ class AbstractTimed(eqx.Module):
         A step across one loses its order, and its error estimate with it. Those of the schedules
         inside, unless a class knows better.
         """
-        inside = [part.break_times for part in self.schedules_inside]
-        if self.time_through_parts and inside:
-            return joined(*inside)
-        return joined(self.jump_times, *inside)
+        of_parts = [part.break_times for part in self.schedules_inside]
+        if self.time_through_parts and of_parts:
+            return joined(*of_parts)
+        return joined(self.jump_times, *of_parts)
 
     def kinks(self) -> KnownKinks:
         """Where its slope jumps at times that no list of its holds.
@@ -164,36 +164,36 @@ class AbstractTimed(eqx.Module):
 
     def is_constant(self) -> bool:
         """Whether time does not change it, whatever its numbers are; they are not looked at."""
-        return bool(self.schedules_inside) and self._all_inside(lambda part: part.is_constant())
+        return bool(self.schedules_inside) and self._all_parts(lambda part: part.is_constant())
 
     def table_times(self) -> np.ndarray:
         """The times that its tables hold; those that come back for ever are left out."""
-        return self._joined_inside(lambda part: part.table_times())
+        return self._joined_of_parts(lambda part: part.table_times())
 
     def value_jumps(self) -> np.ndarray:
         """Those of them at which the value itself may jump."""
-        return self._joined_inside(lambda part: part.value_jumps())
+        return self._joined_of_parts(lambda part: part.value_jumps())
 
     def repeat_periods(self) -> np.ndarray:
         """The periods of those parts that come back for ever with all their jumps."""
-        return self._joined_inside(lambda part: part.repeat_periods())
+        return self._joined_of_parts(lambda part: part.repeat_periods())
 
     def repeat_times(self, t0: float, until: float) -> np.ndarray:
         """The times between at which those parts begin anew or jump; few of very many."""
-        return self._joined_inside(lambda part: part.repeat_times(t0, until))
+        return self._joined_of_parts(lambda part: part.repeat_times(t0, until))
 
     def angular_frequencies(self) -> np.ndarray | None:
         """All of them, of what moves for ever, in radians per unit of time; `None`: not known."""
-        found = [part.angular_frequencies() for part in self.schedules_inside]
-        known = [omega for omega in found if omega is not None]
-        if not (self.time_through_parts and found) or len(known) < len(found):
+        frequencies = [part.angular_frequencies() for part in self.schedules_inside]
+        known = [omega for omega in frequencies if omega is not None]
+        if not (self.time_through_parts and frequencies) or len(known) < len(frequencies):
             return None
         return np.concatenate(known)
 
     def limits_known(self) -> bool:
         """Whether `frozen_at` gives the limits from both sides wherever the value jumps."""
         if self.time_through_parts and self.schedules_inside:
-            return self._all_inside(lambda part: part.limits_known())
+            return self._all_parts(lambda part: part.limits_known())
         return self.jump_times is None or not len(self.jump_times)
 
     def frozen_at(self, t: float, side: Literal["left", "right"]) -> Any:
@@ -208,7 +208,7 @@ class AbstractTimed(eqx.Module):
     def range_from(self, t0: float) -> Range:
         """Bounds of its entries and their slopes at all times from `t0` on; of concrete numbers."""
         if self.is_constant():
-            return Range.still(self(jnp.zeros(())))
+            return Range.constant(self(jnp.zeros(())))
         return Range.unknown(self.shape)
 
     def is_symmetric(self) -> bool:
@@ -231,17 +231,17 @@ class AbstractTimed(eqx.Module):
     @classmethod
     def trained(cls, field: str) -> Literal["yes", "if asked", "never"] | None:
         """Whether a search changes the numbers of a field; `None` where the class does not say."""
-        said = False
+        declared = False
         for base in cls.__mro__:
             named = vars(base).get("never_trained")
             if named is not None:
-                said = True
+                declared = True
                 if field in named:
                     return "never"
             if field in vars(base).get("trained_if_asked", ()):
                 return "if asked"
             if field in inspect.get_annotations(base):
-                return "yes" if said else None
+                return "yes" if declared else None
         return None
 
     def as_table(self) -> Any:

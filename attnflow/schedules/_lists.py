@@ -9,8 +9,8 @@ from jaxtyping import Array, Float
 
 def fastest(*schedules: eqx.Module) -> Float[Array, ""] | None:
     """The largest of the schedules' frequencies, which is that of their sum; `None` where none has any."""
-    found = _frequencies(schedules)
-    return None if found is None else jnp.max(found)
+    frequencies = _frequencies(schedules)
+    return None if frequencies is None else jnp.max(frequencies)
 
 
 def of_product(*schedules: eqx.Module) -> Float[Array, ""] | None:
@@ -18,19 +18,19 @@ def of_product(*schedules: eqx.Module) -> Float[Array, ""] | None:
 
     $2\sin a\,\sin b = \cos(a-b) - \cos(a+b)$: a product moves as fast as its factors together.
     """
-    found = _frequencies(schedules)
-    return None if found is None else jnp.sum(found)
+    frequencies = _frequencies(schedules)
+    return None if frequencies is None else jnp.sum(frequencies)
 
 
 def _each(schedules: Sequence[eqx.Module], name: str) -> list[Array | None]:
     return [getattr(schedule, name) for schedule in schedules]
 
 
-def _frequencies(schedules: Sequence[eqx.Module]) -> Float[Array, " found"] | None:
-    found = [f for f in _each(schedules, "frequency") if f is not None]
-    if not found:
+def _frequencies(schedules: Sequence[eqx.Module]) -> Float[Array, " known"] | None:
+    known = [f for f in _each(schedules, "frequency") if f is not None]
+    if not known:
         return None
-    return jnp.stack([jnp.asarray(f, jnp.result_type(float)) for f in found])
+    return jnp.stack([jnp.asarray(f, jnp.result_type(float)) for f in known])
 
 
 def all_jumps(*schedules: eqx.Module) -> Float[Array, " jumps"] | None:
@@ -45,7 +45,7 @@ def all_breaks(*schedules: eqx.Module) -> Float[Array, " breaks"] | None:
 
 def joined(*times: Float[Array, "..."] | None) -> Float[Array, " all"] | None:
     """Lists of times as one, `None` where all of them are."""
-    found = [t for t in times if t is not None]
-    if not found:
+    known = [t for t in times if t is not None]
+    if not known:
         return None
-    return jnp.concatenate([jnp.asarray(t, jnp.result_type(float)).ravel() for t in found])
+    return jnp.concatenate([jnp.asarray(t, jnp.result_type(float)).ravel() for t in known])

@@ -103,5 +103,5 @@ class Modulated(AbstractSchedule):
 
     def range_from(self, t0: float) -> Range:
         D = self.diagonal.range_from(t0)
-        rows = D.aligned(D.centre.ndim + 1) * Range.still(self.matrix)
-        return rows if self.left is None else Range.still(self.left) @ rows
+        rows = D.aligned(D.centre.ndim + 1) * Range.constant(self.matrix)
+        return rows if self.left is None else Range.constant(self.left) @ rows

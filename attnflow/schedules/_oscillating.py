@@ -186,7 +186,7 @@ class Fourier(AbstractSchedule):
         C, A, B = float64(self.constant), float64(self.cosine), float64(self.sine)
         omega = abs(float(self.omega))
         if omega == 0:
-            return Range.still(C + A.sum(axis=0))
+            return Range.constant(C + A.sum(axis=0))
         size = np.hypot(A, B)
         k = np.arange(1, len(A) + 1)
         return Range(C, size.sum(axis=0), omega * np.tensordot(k, size, axes=1))

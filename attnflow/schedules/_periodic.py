@@ -90,12 +90,12 @@ class Periodic(AbstractSchedule):
 
     def _every_period(self, inner: Array | None) -> Array:
         period = jax.lax.stop_gradient(self.period)
-        inside = jnp.zeros((0,), period.dtype) if inner is None else inner.astype(period.dtype)
+        breaks = jnp.zeros((0,), period.dtype) if inner is None else inner.astype(period.dtype)
         # Those of S outside the period are none of M's: the beginning of the period stands for them.
-        inside = jnp.where((inside > 0) & (inside < period), inside, 0)
-        inside = jnp.concatenate([jnp.zeros((1,), period.dtype), inside])
+        breaks = jnp.where((breaks > 0) & (breaks < period), breaks, 0)
+        breaks = jnp.concatenate([jnp.zeros((1,), period.dtype), breaks])
         begins = jnp.arange(self.periods + 1).astype(period.dtype) * period
-        return (begins[:, None] + inside[None, :]).ravel()
+        return (begins[:, None] + breaks[None, :]).ravel()
 
     def apply(self, t: Real[ArrayLike, ""], y: Array) -> Array:
         return self.schedule.apply(self._phase(t), y)
@@ -135,13 +135,13 @@ class Periodic(AbstractSchedule):
 
     def repeat_times(self, t0: float, until: float) -> np.ndarray:
         period = float(self.period)
-        inside = self._inside()
+        stretch = self._breaks_of_stretch()
         first = np.floor(t0 / period)
         begins = first + np.arange(min(np.ceil((until - t0) / period) + 1, 4096.0))
-        every = np.unique(begins[:, None] * period + inside[inside < period][None, :])
+        every = np.unique(begins[:, None] * period + stretch[stretch < period][None, :])
         return every[(every > t0) & (every <= until)]
 
-    def _inside(self) -> np.ndarray:
+    def _breaks_of_stretch(self) -> np.ndarray:
         """Zero, and the times of S after it at which its tables change, or its parts that repeat."""
         table, period = self.schedule.table_times(), float(self.period)
         own = self.schedule.repeat_times(0.0, period)
@@ -152,9 +152,9 @@ class Periodic(AbstractSchedule):
 
     def frozen_at(self, t: float, side: Literal["left", "right"]) -> Constant:
         # The time is a sum that was rounded: what is meant is the nearest time of a jump.
-        period, inside = float(self.period), self._inside()
+        period, stretch = float(self.period), self._breaks_of_stretch()
         phase = t % period
-        times = np.concatenate([inside[:1], [period], inside[1:]])
+        times = np.concatenate([stretch[:1], [period], stretch[1:]])
         nearest = float(times[np.argmin(np.abs(times - phase))])
         if abs(nearest - phase) <= 8 * np.finfo(np.float64).eps * (t + period):
             phase = nearest

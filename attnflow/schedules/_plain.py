@@ -69,7 +69,7 @@ class ScaledIdentity(AbstractSchedule):
 
     def range_from(self, t0: float) -> Range:
         c = self.coefficient.range_from(t0)
-        return c.aligned(c.centre.ndim + 2) * Range.still(np.eye(self.dim))
+        return c.aligned(c.centre.ndim + 2) * Range.constant(np.eye(self.dim))
 
     def is_symmetric(self) -> bool:
         return True

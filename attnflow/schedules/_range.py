@@ -29,7 +29,7 @@ class Range(NamedTuple):
         return cls(np.zeros(shape), np.full(shape, np.inf), np.full(shape, np.inf))
 
     @classmethod
-    def still(cls, value: ArrayLike) -> "Range":
+    def constant(cls, value: ArrayLike) -> "Range":
         """Of what does not change."""
         value = float64(value)
         return cls(value, np.zeros_like(value), np.zeros_like(value))

@@ -177,7 +177,7 @@ class Interpolated(AbstractSchedule):
         ts, values = float64(self.ts), float64(self.values)
         first = max(int(np.searchsorted(ts, t0, side="right")) - 1, 0)
         if t0 >= ts[-1]:
-            return Range.still(values[-1])
+            return Range.constant(values[-1])
         width = np.diff(ts).reshape(-1, *(1,) * (values.ndim - 1))
         secant = np.diff(values, axis=0) / width
         centre, radius = hull(values[first:])

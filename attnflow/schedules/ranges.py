@@ -13,10 +13,10 @@ from . import AbstractSchedule, Range
 
 def range_of(schedule: AbstractSchedule, t0: float) -> Range:
     """The [`Range`][attnflow.schedules.Range] from `t0` on; no slope where a jump may hide in it."""
-    found = schedule.range_from(t0)
+    bounds = schedule.range_from(t0)
     if schedule.limits_known():
-        return found
-    return found._replace(slope=np.full_like(found.slope, np.inf))
+        return bounds
+    return bounds._replace(slope=np.full_like(bounds.slope, np.inf))
 
 
 def finite(schedule: AbstractSchedule) -> bool:

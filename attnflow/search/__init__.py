@@ -9,5 +9,14 @@ from ..core.lazy import from_rooms as _from_rooms
 __getattr__, __dir__, __all__ = _from_rooms(
     __name__,
     __file__,
-    {"Consensus": "ToConsensus", "check": "check_counterexample", "read": "read_counterexample"},
+    {
+        "Consensus": "ToConsensus",
+        "STATED": "STATEMENTS",
+        "Standing": "Evaluation",
+        "check": "check_counterexample",
+        "earn": "verify",
+        "earn_null": "verify_null",
+        "read": "read_counterexample",
+        "standing": "evaluate",
+    },
 )

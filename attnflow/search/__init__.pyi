@@ -2,7 +2,7 @@
 
 from ..claims import (
     CLAIMS as CLAIMS,
-    STATED as STATED,
+    STATEMENTS as STATEMENTS,
     STATUSES as STATUSES,
     AbstractConclusion as AbstractConclusion,
     AbstractRate as AbstractRate,
@@ -20,8 +20,6 @@ from ..claims import (
     between as between,
     case_of as case_of,
     check_counterexample as check_counterexample,
-    earn as earn,
-    earn_null as earn_null,
     falsify as falsify,
     in_ball as in_ball,
     in_cap as in_cap,
@@ -31,6 +29,8 @@ from ..claims import (
     read_counterexample as read_counterexample,
     shrink as shrink,
     symmetric as symmetric,
+    verify as verify,
+    verify_null as verify_null,
     with_top as with_top,
 )
 from ..design import (
@@ -38,17 +38,17 @@ from ..design import (
     Brief as Brief,
     ConsensusTime as ConsensusTime,
     CVaR as CVaR,
+    Evaluation as Evaluation,
     Evolution as Evolution,
     Final as Final,
     History as History,
     Integral as Integral,
     OfRun as OfRun,
     Optimised as Optimised,
-    Standing as Standing,
     baselines as baselines,
     best_constant as best_constant,
     brief_titles as brief_titles,
+    evaluate as evaluate,
     optimise as optimise,
-    standing as standing,
     trainable as trainable,
 )

@@ -191,8 +191,8 @@ class Output(Table, frozen=True):
 
     def __post_init__(self):
         super().__post_init__()
-        asked = [] if isinstance(self.observe, UnsetType) else self.observe
-        if ("lyapunov" in asked) != (self.v is not None):
+        names = [] if isinstance(self.observe, UnsetType) else self.observe
+        if ("lyapunov" in names) != (self.v is not None):
             raise ValueError("`v` and the observable lyapunov go together; give both or neither")
 
     def make(self, name: str, field: AttentionField | None) -> Callable[..., object]:
@@ -271,10 +271,10 @@ class Case(Table, frozen=True, kw_only=True):
         Unless the file names them: misalignment, order parameter, clusters, effective rank,
         hemisphere margin, and (where the state stays on the manifold) the distance from it.
         """
-        asked = self.output.observe
-        if isinstance(asked, UnsetType):
+        names = self.output.observe
+        if isinstance(names, UnsetType):
             skip = {"lyapunov", "energy", "aligned_pairs"}
             skip |= set() if field.projected else {"residual"}
-            asked = [name for name in Observable.__args__ if name not in skip]
+            names = [name for name in Observable.__args__ if name not in skip]
         with at_table("$.output"):
-            return {name: self.output.make(name, field) for name in asked}
+            return {name: self.output.make(name, field) for name in names}

@@ -171,17 +171,17 @@ def schedule_class(word: str) -> type[schedules.AbstractSchedule] | None:
     `ValueError` where two classes have it. A class that is defined anew, under the same name and in the
     same module, takes the place of the first.
     """
-    found: dict[str, type] = {}
+    classes: dict[str, type] = {}
     todo: list[type] = [schedules.AbstractSchedule]
     while todo:
         cls = todo.pop(0)
         todo.extend(cls.__subclasses__())
         form = vars(cls).get("in_file")
         if form is not None and form.type == word:
-            found[f"{cls.__module__}.{cls.__qualname__}"] = cls
-    if len(found) > 1:
-        raise ValueError(f"type {word!r} is that of {' and '.join(found)}: give one another word")
-    return next(iter(found.values()), None)
+            classes[f"{cls.__module__}.{cls.__qualname__}"] = cls
+    if len(classes) > 1:
+        raise ValueError(f"type {word!r} is that of {' and '.join(classes)}: give one another word")
+    return next(iter(classes.values()), None)
 
 
 @lru_cache(maxsize=256)

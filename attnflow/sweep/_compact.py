@@ -49,9 +49,9 @@ def compact(store: Address) -> str:
             f"`{home.address}` lacks {missing} shards; run the sweep to its end, then compact it."
         )
     state = _state(home, plan)
-    found = _record(home)
-    if found is not None and found["shards"] == state and is_whole(home, found["file"]):
-        return found["file"]
+    compacted = _record(home)
+    if compacted is not None and compacted["shards"] == state and is_whole(home, compacted["file"]):
+        return compacted["file"]
     with tempfile.TemporaryDirectory(dir=_scratch(home), prefix=SCRATCH) as folder:
         packed = Path(folder) / "dataset.zip"
         _write_zarr(from_shards(home, plan), Path(folder) / "zarr", packed)
@@ -87,25 +87,31 @@ def read_compact(home: Store, plan: Plan) -> xr.Dataset | None:
     """The compacted dataset where it is that of the shards at hand; verified."""
     from zarr.storage import ZipStore
 
-    found = _record(home)
-    if found is None or not isinstance(home.folder, Local) or found["shards"] != _state(home, plan):
+    record = _record(home)
+    if (
+        record is None
+        or not isinstance(home.folder, Local)
+        or record["shards"] != _state(home, plan)
+    ):
         return None
-    whole = is_whole(home, found["file"])
+    whole = is_whole(home, record["file"])
     if whole is None:
         return None
     if not whole:
         raise Damaged(
-            f"`{home.address}`: {found['file']} is damaged (its SHA-256 is not the one in its name); "
+            f"`{home.address}`: {record['file']} is damaged (its SHA-256 is not the one in its name); "
             "attnflow sweep compact, or the sweep run again, repairs it."
         )
-    path = home.folder.path / found["file"]
+    path = home.folder.path / record["file"]
     return xr.open_zarr(ZipStore(path, mode="r"), chunks=None, consolidated=True)
 
 
 def damaged_dataset(home: Store) -> list[str]:
     """The compacted dataset's name, where it is not what was written."""
-    found = _record(home)
-    return [found["file"]] if found is not None and is_whole(home, found["file"]) is False else []
+    record = _record(home)
+    return (
+        [record["file"]] if record is not None and is_whole(home, record["file"]) is False else []
+    )
 
 
 def is_whole(home: Store, file: str) -> bool | None:

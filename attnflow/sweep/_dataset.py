@@ -108,11 +108,11 @@ class _Shards:
         import msgspec
 
         study = self.plan.study
-        found = dict(self.load(self.there[0][1]).attrs) if self.there else {}
-        found |= {"title": study.title, "study": msgspec.json.encode(study).decode()}
-        found["trajectories"] = f"{self.done} of {self.plan.trajectories}"
-        found.setdefault("versions", json.dumps(self.home.made_with(), sort_keys=True))
-        return found
+        attributes = dict(self.load(self.there[0][1]).attrs) if self.there else {}
+        attributes |= {"title": study.title, "study": msgspec.json.encode(study).decode()}
+        attributes["trajectories"] = f"{self.done} of {self.plan.trajectories}"
+        attributes.setdefault("versions", json.dumps(self.home.made_with(), sort_keys=True))
+        return attributes
 
     def indices(self, shard: Shard) -> list[np.ndarray]:
         """Where the shard's trajectories are along each axis of the latest study, and their trials."""
@@ -144,8 +144,8 @@ class _Lazy(BackendArray):
     def _get(self, key: tuple) -> np.ndarray:
         lead = len(self.reader.shape)
         self._check(key, lead)
-        wanted = [_asked(k, n) for n, k in zip(self.shape, key, strict=True)]
-        rows = [np.atleast_1d(w) for w in wanted]
+        indices = [_selected(k, n) for n, k in zip(self.shape, key, strict=True)]
+        rows = [np.atleast_1d(w) for w in indices]
         out = np.full([len(r) for r in rows], self.fill, self.dtype)
         # Places that are asked for twice are copied from the first at the end.
         lookups = [_Lookup(row) for row in rows[:lead]]
@@ -160,17 +160,17 @@ class _Lazy(BackendArray):
         for k, (look, row) in enumerate(zip(lookups, rows, strict=False)):
             if look.repeats:
                 out = np.take(out, look(row), axis=k)
-        scalar = tuple(0 if w.ndim == 0 else slice(None) for w in wanted)
+        scalar = tuple(0 if w.ndim == 0 else slice(None) for w in indices)
         return np.asarray(out[scalar])
 
     def _check(self, key: tuple, lead: int) -> None:
         """Refuse a large selection that is next to empty, with the size that it would have."""
         counts = [_length(k, n) for n, k in zip(self.shape, key, strict=True)]
-        asked, done = math.prod(counts[:lead]), self.reader.done
+        count, done = math.prod(counts[:lead]), self.reader.done
         size = math.prod(counts) * self.dtype.itemsize
-        if size > _MOST_EMPTY and done * _SPARSE < asked:
+        if size > _MOST_EMPTY and done * _SPARSE < count:
             raise ValueError(
-                f"`{self.reader.home.address}` holds {done:,} trajectories, and {asked:,} of {self.name} "
+                f"`{self.reader.home.address}` holds {done:,} trajectories, and {count:,} of {self.name} "
                 f"were asked for, {size / 1e9:,.3g} GB of nearly nothing; select fewer (.sel, .isel), or "
                 "export what is there as .parquet."
             )
@@ -190,7 +190,7 @@ class _Lookup:
         return np.where(self.sorted[place] == index, self.first[place], -1)
 
 
-def _asked(key: Any, size: int) -> np.ndarray:
+def _selected(key: Any, size: int) -> np.ndarray:
     """The indices that a key stands for."""
     if isinstance(key, slice):
         return np.arange(*key.indices(size))

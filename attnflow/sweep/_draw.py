@@ -67,25 +67,25 @@ def _numbers_at(model: Any, path: tuple) -> list[tuple]:
     # Paths of all numbers at or below `path` that are no part of the structure.
     if any(part in _STRUCTURAL for part in path):
         return []
-    return list(_numbers(_get(model, path), path, inside=isinstance(path[-1], int)))
+    return list(_numbers(_get(model, path), path, in_list=isinstance(path[-1], int)))
 
 
-def _numbers(value: Any, path: tuple, inside: bool):
+def _numbers(value: Any, path: tuple, in_list: bool):
     if isinstance(value, bool):
         return
-    if isinstance(value, float) or (isinstance(value, int) and inside):
+    if isinstance(value, float) or (isinstance(value, int) and in_list):
         yield path
     elif isinstance(value, list):
         if any(isinstance(item, Table) for item in value):
             for k, item in enumerate(value):
-                yield from _numbers(item, (*path, k), inside=False)
+                yield from _numbers(item, (*path, k), in_list=False)
         elif not any(isinstance(item, str | bool) for item in value):
             check_rectangular(str(path[-1]), value)
             yield path
     elif isinstance(value, Table):
         for name in value.__struct_fields__:
             if name not in _STRUCTURAL:
-                yield from _numbers(getattr(value, name), (*path, name), inside=False)
+                yield from _numbers(getattr(value, name), (*path, name), in_list=False)
 
 
 def _get(value: Any, path: tuple) -> Any:

@@ -124,10 +124,10 @@ def _with_store(home: Store, study: Study) -> tuple[Plan, dict[str, Any]]:
 
 def check_extends(home: Store, plan: Plan, study: Study) -> None:
     """Refuse a study that does more than extend the store's."""
-    found = differences(plan.study, study)
-    if found:
-        more = "" if len(found) <= 4 else f"; and {len(found) - 4} more"
+    changes = differences(plan.study, study)
+    if changes:
+        more = "" if len(changes) <= 4 else f"; and {len(changes) - 4} more"
         raise ValueError(
-            f"`{home.address}` holds another study: {'; '.join(found[:4])}{more}. Choose another "
+            f"`{home.address}` holds another study: {'; '.join(changes[:4])}{more}. Choose another "
             "store, or a spec that adds trials or axis values alone."
         )

@@ -111,10 +111,10 @@ class Local:
 
     def names(self, below: str) -> list[str]:
         try:
-            found = os.listdir(self.path / below)
+            entries = os.listdir(self.path / below)
         except FileNotFoundError:
             return []
-        return sorted(name for name in found if not name.startswith("."))
+        return sorted(name for name in entries if not name.startswith("."))
 
     def read(self, name: str) -> bytes:
         return (self.path / name).read_bytes()
@@ -171,8 +171,8 @@ class Local:
 
     def _written(self) -> dict[str, Any] | None:
         with contextlib.suppress(OSError, ValueError):
-            found = loads(self.read("driver.json"))
-            return found if isinstance(found, dict) else None
+            contents = loads(self.read("driver.json"))
+            return contents if isinstance(contents, dict) else None
         return None
 
 
@@ -211,10 +211,10 @@ class Remote:
     def names(self, below: str) -> list[str]:
         self.system.invalidate_cache()
         try:
-            found = self.system.ls(f"{self.path}/{below}", detail=False)
+            entries = self.system.ls(f"{self.path}/{below}", detail=False)
         except FileNotFoundError:
             return []
-        names = (entry.rstrip("/").rpartition("/")[2] for entry in found)
+        names = (entry.rstrip("/").rpartition("/")[2] for entry in entries)
         return sorted(name for name in names if name and not name.startswith("."))
 
     def read(self, name: str) -> bytes:

@@ -75,8 +75,8 @@ class Plan:
         generation, number = map(int, name.split("-"))
         if generation >= len(self.blocks) or number >= self._ends[generation][-1]:
             return None
-        found = self._shard(generation, number)
-        return found if found.name == name else None
+        shard = self._shard(generation, number)
+        return shard if shard.name == name else None
 
     def _shard(self, generation: int, number: int) -> Shard:
         ends = self._ends[generation]
@@ -126,27 +126,29 @@ def is_shard_name(name: str) -> bool:
 
 def differences(old: Study, new: Study) -> list[str]:
     """Why `new` is no extension of `old`, a line each; an extension adds trials and axis values."""
-    found = []
+    lines_that_differ = []
     a, b = ({n: getattr(s, n) for n in s.__struct_fields__} for s in (old, new))
     for name in ("seed", "dtype", "paired", *old.template, *new.template):
         lines = list(_unequal(f"$.{name}", a.get(name), b.get(name)))
-        found += [line for line in lines if line not in found]
+        lines_that_differ += [line for line in lines if line not in lines_that_differ]
     if new.trials < old.trials:
-        found.append(f"$.trials: the store has {old.trials}, the spec {new.trials}")
+        lines_that_differ.append(f"$.trials: the store has {old.trials}, the spec {new.trials}")
     for name in dict.fromkeys((*old.axes, *new.axes)):
         if name not in old.axes or name not in new.axes:
             there = "the spec has none" if name in old.axes else "the store has none"
-            found.append(f"$.grid.{name}: {there}")
+            lines_that_differ.append(f"$.grid.{name}: {there}")
             continue
         mine = {canonical(c): v for c, v in _pairs(new, name)}
         for coordinate, value in _pairs(old, name):
             if canonical(coordinate) not in mine:
-                found.append(f"$.grid.{name}: the store has {coordinate!r}, the spec does not")
+                lines_that_differ.append(
+                    f"$.grid.{name}: the store has {coordinate!r}, the spec does not"
+                )
             elif mine[canonical(coordinate)] != value:
-                found.append(
+                lines_that_differ.append(
                     f"$.grid.{name}: {coordinate!r} stands for something else in the store"
                 )
-    return found
+    return lines_that_differ
 
 
 def is_same(old: Study, new: Study) -> bool:

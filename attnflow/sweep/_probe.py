@@ -32,24 +32,24 @@ def probe(blocks: list[Block], known: dict[str, Any], show: bool = True) -> dict
     """
     by_key = {block.key: block for block in blocks}
     work = {key: _work(block) for key, block in by_key.items()}
-    found = {key: known[key] for key in by_key if key in known}
-    open_ = _spread(sorted((k for k in by_key if k not in found), key=lambda k: work[k]))
+    timings = {key: known[key] for key in by_key if key in known}
+    open_ = _spread(sorted((k for k in by_key if k not in timings), key=lambda k: work[k]))
     began = time.perf_counter()
     with bar(total=len(open_), description="probe", unit=" shapes", show=show) as shown:
         for key in open_:
-            if not found or time.perf_counter() - began < _BUDGET:
-                found[key] = {**_measure(by_key[key]), "measured": True}
+            if not timings or time.perf_counter() - began < _BUDGET:
+                timings[key] = {**_measure(by_key[key]), "measured": True}
             shown.update()
     for key in open_:
-        if key not in found:
-            near = sorted((k for k in found if k in work), key=lambda k: work[k])
+        if key not in timings:
+            near = sorted((k for k in timings if k in work), key=lambda k: work[k])
             at, here = np.log([work[k] for k in near]), float(np.log(work[key]))
             guess = {
-                name: float(np.exp(np.interp(here, at, np.log([found[k][name] for k in near]))))
+                name: float(np.exp(np.interp(here, at, np.log([timings[k][name] for k in near]))))
                 for name in ("seconds", "first")
             }
-            found[key] = {**guess, "bytes": _bytes(by_key[key]), "measured": False}
-    return {key: found[key] for key in by_key}
+            timings[key] = {**guess, "bytes": _bytes(by_key[key]), "measured": False}
+    return {key: timings[key] for key in by_key}
 
 
 def shard_size(block: Block, measured: dict[str, Any], seconds: float) -> int:
@@ -81,8 +81,8 @@ def _measure(block: Block) -> dict[str, float]:
     seconds, _ = _run(block, number)
     # A call has a cost of its own, which a few trajectories would be charged with.
     while seconds < _SECONDS / 2 and number < _MOST:
-        wanted = int(number * _SECONDS / max(seconds, 1e-3))
-        number = min(_MOST, max(4 * number, min(wanted, 64 * number)))
+        count = int(number * _SECONDS / max(seconds, 1e-3))
+        number = min(_MOST, max(4 * number, min(count, 64 * number)))
         seconds, _ = _run(block, number)
     return {"seconds": seconds / number, "first": first, "bytes": _bytes(block)}
 

@@ -132,12 +132,12 @@ def run(
                     failed[shard.name] = _words(receipt)
                     logger.error("shard %s failed: %s", shard.name, failed[shard.name])
                     continue
-                _tell(shown, receipt)
+                _report(shown, receipt)
         if compact and not failed:
             compact_store(home.address)
-    found = status(home.address)
-    found.failed.update(failed)
-    return found
+    state = status(home.address)
+    state.failed.update(failed)
+    return state
 
 
 def _begin(home: Store, study: Study, shard_seconds: float, show: bool) -> Plan:
@@ -172,7 +172,7 @@ def _compare_versions(then: dict[str, str]) -> None:
         )
 
 
-def _tell(shown: Any, receipt: dict[str, Any]) -> None:
+def _report(shown: Any, receipt: dict[str, Any]) -> None:
     outcomes = {Outcome(int(how)): count for how, count in receipt["outcomes"].items()}
     lost = sum(count for how, count in outcomes.items() if how.failed)
     shown.update(receipt["trajectories"])

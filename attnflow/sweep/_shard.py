@@ -157,15 +157,15 @@ def describe(dataset: xr.Dataset) -> None:
     outcome["flag_meanings"] = " ".join(["missing", *(o.name.lower() for o in Outcome)])
 
 
-def attributes(block: Block, found: dict[str, Any]) -> dict[str, str]:
+def attributes(block: Block, origin: dict[str, Any]) -> dict[str, str]:
     """The study, the versions, the precision and the kind of device, as text."""
     return {
         "title": block.study.title,
         "study": msgspec.json.encode(block.study).decode(),
-        "versions": json.dumps(found["versions"], sort_keys=True),
+        "versions": json.dumps(origin["versions"], sort_keys=True),
         "dtype": block.study.dtype,
-        "device": ", ".join(sorted(set(found["devices"]))),
-        "platform": found["platform"],
+        "device": ", ".join(sorted(set(origin["devices"]))),
+        "platform": origin["platform"],
         "time_unit": "dimensionless, the model's t",
     }
 
@@ -196,8 +196,8 @@ def make(address: str, studies: int, name: str) -> dict[str, Any]:
     shard = _plan_of(address, studies).shard(name)
     assert shard is not None, name
     result = compute(shard.block, *shard.rows())
-    found = provenance()
-    content = pack(labelled(shard, result, found))
+    origin = provenance()
+    content = pack(labelled(shard, result, origin))
     seconds = time.perf_counter() - began
     outcomes = {str(int(how)): count for how, count in result.outcomes.items() if count}
     made = {
@@ -210,7 +210,7 @@ def make(address: str, studies: int, name: str) -> dict[str, Any]:
         "process": os.getpid(),
         "cores": cores(),
         "bytes": len(content),
-        **found,
+        **origin,
     }
     file = Store(address).write(name, content, made)
     keys = ("shard", "trajectories", "outcomes", "seconds", "host", "process", "bytes")

@@ -142,6 +142,6 @@ def in_bytes(number: float) -> str:
 def _outcomes(provenance: dict[str, Any] | None) -> list[tuple[Outcome, int]]:
     """How many trajectories of a shard ended how; nothing of a file that says something else."""
     known = {str(int(how)): how for how in Outcome}
-    found = (provenance or {}).get("outcomes")
-    pairs = found.items() if isinstance(found, dict) else ()
+    outcomes = (provenance or {}).get("outcomes")
+    pairs = outcomes.items() if isinstance(outcomes, dict) else ()
     return [(known[how], n) for how, n in pairs if how in known and type(n) is int and n >= 0]

@@ -122,10 +122,10 @@ class Store:
 
     def probe(self) -> dict[str, Any]:
         """What the probes measured, by key of blocks."""
-        found: dict[str, Any] = {}
+        probe: dict[str, Any] = {}
         for name in self.folder.names("studies"):
-            found |= self._record(name, name)["probe"]
-        return found
+            probe |= self._record(name, name)["probe"]
+        return probe
 
     # === shards
 
@@ -136,19 +136,19 @@ class Store:
 
         `Damaged` when a shard has two files: the same numbers computed twice came out different.
         """
-        found: dict[str, str] = {}
+        files: dict[str, str] = {}
         for file in self.folder.names("shards"):
             match = _FILE.fullmatch(file)
             if match is None:
                 continue
             name = match[1]
-            if name in found:
+            if name in files:
                 raise Damaged(
-                    f"`{self.address}`: shard {name} has two results, {found[name]} and {file}; "
+                    f"`{self.address}`: shard {name} has two results, {files[name]} and {file}; "
                     "remove the one that is wrong and run again."
                 )
-            found[name] = file
-        return found
+            files[name] = file
+        return files
 
     def read(self, file: str) -> bytes:
         """The bytes of a shard's file, verified.
@@ -195,8 +195,8 @@ class Store:
     def provenance(self, shard: str) -> dict[str, Any] | None:
         """How a shard was made, where that is still known."""
         with contextlib.suppress(FileNotFoundError, ValueError):
-            found = loads(self.folder.read(f"provenance/{shard}.json"))
-            return found if isinstance(found, dict) else None
+            contents = loads(self.folder.read(f"provenance/{shard}.json"))
+            return contents if isinstance(contents, dict) else None
         return None
 
     def present(self, plan: Plan) -> list[tuple[Shard, str]]:

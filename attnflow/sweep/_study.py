@@ -45,8 +45,8 @@ class Point(Table, frozen=True, kw_only=True):
     @property
     def observed(self) -> list[str]:
         """The observables' names: misalignment, unless the table says."""
-        asked = self.output.observe
-        return ["misalignment"] if isinstance(asked, UnsetType) else list(asked)
+        names = self.output.observe
+        return ["misalignment"] if isinstance(names, UnsetType) else list(names)
 
 
 class Study(Table, frozen=True, kw_only=True):
@@ -139,8 +139,8 @@ class Study(Table, frozen=True, kw_only=True):
 
     def references(self) -> list[tuple[tuple[str | int, ...], str]]:
         """Where the tables refer to an axis, and to which."""
-        found = list(_references(self.template, ()))
-        for path, name in found:
+        references = list(_references(self.template, ()))
+        for path, name in references:
             if name not in self.grid:
                 raise ValueError(
                     f'{show_path(path)}: "${name}" is not an axis of [grid]; there are '
@@ -151,7 +151,7 @@ class Study(Table, frozen=True, kw_only=True):
                     raise ValueError(f"$.time.{once}: must be the same for the whole grid")
             if path[:2] == ("output", "observe"):
                 raise ValueError("$.output.observe: must be the same for the whole grid")
-        return found
+        return references
 
 
 def _check_size(axes: dict[str, Axis], trials: int, dependent: bool) -> None:
@@ -207,9 +207,9 @@ def build_point(template: dict[str, Any], axes: dict[str, Axis], index: dict[str
             shown = show_path(path)[1:]
             if where == shown or where.startswith((shown + ".", shown + "[")):
                 axis, k = axes[name], index[name]
-                inside = (".value" if axis.labelled else "") + where[len(shown) :]
+                rest_of_path = (".value" if axis.labelled else "") + where[len(shown) :]
                 raise ValueError(
-                    f"$.grid.{name}[{k}]{inside}: {what} (put in at ${shown})"
+                    f"$.grid.{name}[{k}]{rest_of_path}: {what} (put in at ${shown})"
                 ) from error
         raise ValueError(f"${where}: {what}") from error
 

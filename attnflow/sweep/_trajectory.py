@@ -48,10 +48,12 @@ def trajectory(
     for name, axis in axes.items():
         known = [canonical(c) for c in axis.coordinates]
         # Numbers as NumPy gives them are fine.
-        wanted = getattr(coordinates[name], "item", lambda name=name: coordinates[name])()
-        if canonical(wanted) not in known:
-            raise ValueError(f"`coordinates` has {name} = {wanted!r}, which is not on that axis.")
-        single[name] = known.index(canonical(wanted))
+        coordinate = getattr(coordinates[name], "item", lambda name=name: coordinates[name])()
+        if canonical(coordinate) not in known:
+            raise ValueError(
+                f"`coordinates` has {name} = {coordinate!r}, which is not on that axis."
+            )
+        single[name] = known.index(canonical(coordinate))
     for block in blocks(study, None, 0):
         place = block.find(tuple(single.values()))
         if place is not None:

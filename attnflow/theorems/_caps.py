@@ -41,8 +41,8 @@ def caps(s: Setting, beta: float) -> Caps | None:
         if np.any(norms == 0):
             continue
         centres = sums / norms
-        inside = 0.5 * np.sum((x - centres[labels]) ** 2, axis=1).max()
-        smallest = max(inside, s.eps)
+        spread = 0.5 * np.sum((x - centres[labels]) ** 2, axis=1).max()
+        smallest = max(spread, s.eps)
         if smallest >= 0.25:
             continue
         eps = np.geomspace(smallest, 0.25, 400)

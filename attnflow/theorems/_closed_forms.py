@@ -114,16 +114,16 @@ def turning(s: Setting, assume: tuple[str, ...]) -> Verdict:
     off = float(np.abs(U - np.array([[a, -b], [b, a]])).max())
     slack = s.rounding(s.field.U) * max(np.abs(U).max(), 1e-300)
     hypotheses.append(turning_values(a, b, off, slack))
-    still = no_scores(s)
-    if still.holds is not True:
-        still = no_scores.answer(None, "with P not 0 it holds in small arcs, of no known size")
-    hypotheses.append(still)
+    at_rest = no_scores(s)
+    if at_rest.holds is not True:
+        at_rest = no_scores.answer(None, "with P not 0 it holds in small arcs, of no known size")
+    hypotheses.append(at_rest)
 
     def predict() -> Prediction:
         scale = float(s.field.scale)
         return Prediction(
             f"consensus that turns at {scale * b:.4g} radians a unit of time for ever",
-            basin="almost every start" if still.holds else "tokens in a small arc",
+            basin="almost every start" if at_rest.holds else "tokens in a small arc",
             rate=scale * a if s.tokens > 1 else None,
         )
 

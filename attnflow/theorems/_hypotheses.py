@@ -94,7 +94,7 @@ EQUATION_6 = (softmax, post, equal_masses, moving, no_drift, positive_scale)
 
 def equation_6(s: Setting, *, kernel: bool = True, normalisation: bool = True) -> list[Hypothesis]:
     """What the paper takes for granted, checked: with its kernel and normalisation, or with any."""
-    left_out = [c for c, asked in ((softmax, kernel), (post, normalisation)) if not asked]
+    left_out = [c for c, included in ((softmax, kernel), (post, normalisation)) if not included]
     return [condition(s) for condition in EQUATION_6 if condition not in left_out]
 
 
@@ -113,9 +113,9 @@ def causal(s: Setting) -> Answer:
     return _pattern(s, "causal", causal_pairs(s.tokens))
 
 
-def _pattern(s: Setting, name: str, wanted: np.ndarray) -> Answer:
-    other = other_pattern(s.field, s.tokens, name, wanted, s.eps)
-    return not other, other or f"{int(wanted.sum())} pairs"
+def _pattern(s: Setting, name: str, expected: np.ndarray) -> Answer:
+    other = other_pattern(s.field, s.tokens, name, expected, s.eps)
+    return not other, other or f"{int(expected.sum())} pairs"
 
 
 @condition("one head", exact=Exact("one head"))

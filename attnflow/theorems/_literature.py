@@ -183,13 +183,13 @@ def local(s: Setting, assume: tuple[str, ...]) -> Verdict:
     hypotheses = [*equation_6(s), pattern, sphere(s), constant_values(s), sum_symmetric(s)]
     if any(h.holds is False for h in hypotheses):
         return judge(name, hypotheses, nothing, assume)
-    found = top(s.U_sum, s.unit(s.field.U))
-    hypotheses += [simple_top(found), positive_top(found)]
+    eigen = top(s.U_sum, s.unit(s.field.U))
+    hypotheses += [simple_top(eigen), positive_top(eigen)]
 
     def predict() -> Prediction:
-        L, m = found.value, found.second
+        L, m = eigen.value, eigen.second
         slowest = max(m, m / s.tokens) if is_causal else (max(m, 0.0) if s.tokens > 1 else m)
-        v = found.vector * (1.0 if (s.y0 @ found.vector).sum() >= 0 else -1.0)
+        v = eigen.vector * (1.0 if (s.y0 @ eigen.vector).sum() >= 0 else -1.0)
         return Prediction(
             "consensus at v (or -v), the top eigenvector of sum U, attracts starts near it",
             limit=v,
@@ -203,39 +203,42 @@ def local(s: Setting, assume: tuple[str, ...]) -> Verdict:
 def metastable(s: Setting, assume: tuple[str, ...]) -> Verdict:
     """Tokens in separate caps stay in them for a time that is exponential in beta."""
     beta = beta_of(s)
-    found = caps(s, beta)
+    separate = caps(s, beta)
     hypotheses = [
         *equation_6(s),
         full(s),
         one_head(s),
         multiple_scores(s),
         identity_values(s),
-        separate_caps(found, beta),
+        separate_caps(separate, beta),
     ]
 
     def predict() -> Prediction:
-        assert found is not None
-        until = s.t0 + found.time / float(s.field.scale)
-        w, labels = jnp.asarray(found.centres), jnp.asarray(found.labels)
-        inside = Quantity(
+        assert separate is not None
+        until = s.t0 + separate.time / float(s.field.scale)
+        w, labels = jnp.asarray(separate.centres), jnp.asarray(separate.labels)
+        in_caps = Quantity(
             "least cosine with the cap's centre",
             InCaps(w, labels, s.field.manifold),
             "above",
-            bound=1 - 2 * found.eps,
+            bound=1 - 2 * separate.eps,
             until=until,
         )
         return Prediction(
-            f"tokens stay in {len(found.centres)} caps until t = {until:.4g} at least",
+            f"tokens stay in {len(separate.centres)} caps until t = {until:.4g} at least",
             basin="starts in these caps",
-            quantities=(inside,),
+            quantities=(in_caps,),
         )
 
     return judge("Metastable caps (arXiv:2410.06833)", hypotheses, predict, assume)
 
 
 @condition("separate caps", "tokens in separate caps")
-def separate_caps(found: Caps | None, beta: float) -> Answer:
+def separate_caps(separate: Caps | None, beta: float) -> Answer:
     """Caps hold the tokens, and are far enough apart."""
-    if found is None:
+    if separate is None:
         return False, f"no caps of these tokens are far enough apart for beta = {beta:.4g}"
-    return True, f"{len(found.centres)} caps, eps = {found.eps:.3g}, slack {found.slack:.3g}"
+    return (
+        True,
+        f"{len(separate.centres)} caps, eps = {separate.eps:.3g}, slack {separate.slack:.3g}",
+    )

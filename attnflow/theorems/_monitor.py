@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Real
 
 from ..core.checks import instance
+from ..core.lazy import renamed_argument
 from ..core.types import Scalar
 from ..flow import Solution
 from ..model import AttentionField
@@ -77,10 +78,10 @@ class Monitor:
     `observe` goes to `simulate`; `check` judges its solution.
     """
 
-    def __init__(self, found: Verdicts):
-        self.verdicts = found
+    def __init__(self, known: Verdicts):
+        self.verdicts = known
         self._watched: dict[str, tuple[str, Quantity]] = {}
-        for key, verdict in found.items():
+        for key, verdict in known.items():
             if verdict.applies is not False and verdict.prediction is not None:
                 for quantity in verdict.prediction.quantities:
                     self._watched[f"{key}: {quantity.name}"] = (key, quantity)
@@ -131,8 +132,8 @@ class Monitor:
 def _check(
     key: str, quantity: Quantity, ts: np.ndarray, values: np.ndarray, tolerance: float
 ) -> Check:
-    spoken = ts <= quantity.until
-    excess = np.where(spoken, quantity.excess(ts, values), -np.inf)
+    predicted = ts <= quantity.until
+    excess = np.where(predicted, quantity.excess(ts, values), -np.inf)
     size = max(1.0, float(np.abs(values).max(initial=0)))
     bad = np.flatnonzero(~(excess <= tolerance * size))
     worst = float(np.max(excess, initial=-np.inf))
@@ -140,12 +141,13 @@ def _check(
     return Check(key, quantity.name, quantity.claim, not len(bad), time, worst, tolerance * size)
 
 
+@renamed_argument("found", "known")
 def monitor(
     field: AttentionField,
     y0: Real[ArrayLike, "tokens dim"],
     *,
     t0: Scalar = 0.0,
-    found: Verdicts | None = None,
+    known: Verdicts | None = None,
 ) -> Monitor:
     """The predictions for a field and a start as observables, and a judge of the run.
 
@@ -155,7 +157,7 @@ def monitor(
     **Arguments:**
 
     - `field`, `y0`, `t0`: as those of [`verdicts`][attnflow.theory.verdicts].
-    - `found`: verdicts that are there already; they are worked out otherwise.
+    - `known`: verdicts that are there already; they are worked out otherwise.
 
     **Returns:**
 
@@ -168,6 +170,6 @@ def monitor(
     print(watch.check(sol))
     ```
     """
-    if found is not None:
-        instance("found", found, Verdicts, "what verdicts gives")
-    return Monitor(verdicts(field, y0, t0=t0) if found is None else found)
+    if known is not None:
+        instance("known", known, Verdicts, "what verdicts gives")
+    return Monitor(verdicts(field, y0, t0=t0) if known is None else known)

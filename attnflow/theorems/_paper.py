@@ -106,23 +106,23 @@ def theorem_4_5(s: Setting, assume: tuple[str, ...]) -> Verdict:
     hypotheses += [constant, symmetric]
     if symmetric.holds is False or constant.holds is False:
         return judge(f"Theorem 4.5 ({PAPER})", hypotheses, nothing, assume)
-    found = top(s.U[0], s.unit(s.field.U))
-    simple, positive = simple_top(found), positive_top(found)
+    eigen = top(s.U[0], s.unit(s.field.U))
+    simple, positive = simple_top(eigen), positive_top(eigen)
     hypotheses += [simple, positive]
-    v = found.vector
+    v = eigen.vector
     if simple.holds is True:
-        v = on_their_side(s, found)
-        hypotheses.append(cap(s, found))
+        v = on_their_side(s, eigen)
+        hypotheses.append(cap(s, eigen))
 
     def predict() -> Prediction:
         axis = jnp.asarray(v)
-        slowest = found.second if found.second > 0 else found.second / s.tokens
+        slowest = eigen.second if eigen.second > 0 else eigen.second / s.tokens
         return Prediction(
             "consensus at v, the top eigenvector of U on the tokens' side, asymptotically stable",
             limit=v,
             v=v,
             basin="every start with v'y_i > 0 for all i",
-            rate=s.pace * (found.value - slowest) if math.isfinite(slowest) else None,
+            rate=s.pace * (eigen.value - slowest) if math.isfinite(slowest) else None,
             quantities=(
                 Quantity("V_1 = 1 - v'y_1", OneLyapunov(axis, 0), "falls"),
                 Quantity("least v'y", Height(axis), "above"),
@@ -141,16 +141,16 @@ def remark_4_7(s: Setting, assume: tuple[str, ...]) -> Verdict:
         return judge(name, hypotheses, nothing, assume)
     about, course = slow_values(s)
     hypotheses += about
-    v, found = np.zeros(s.dim), None
+    v, eigen = np.zeros(s.dim), None
     if course is not None:
-        found = top(s.U[0], s.unit(s.field.U))
-        if simple_top(found).holds is True:
-            v = on_their_side(s, found)
-            hypotheses.append(cap(s, found))
+        eigen = top(s.U[0], s.unit(s.field.U))
+        if simple_top(eigen).holds is True:
+            v = on_their_side(s, eigen)
+            hypotheses.append(cap(s, eigen))
 
     def predict() -> Prediction:
         assert course is not None
-        assert found is not None
+        assert eigen is not None
         radius = course.radius
         start = 2 * math.asin(min(1.0, float(np.linalg.norm(s.y0[0] - v)) / 2))
         quantities = ()

@@ -50,10 +50,10 @@ def _unknown(s: Setting) -> str:
 @condition("P constant", exact=ALWAYS)
 def constant_scores(s: Setting) -> Answer:
     """P does not change with time."""
-    return _still("P", s.P_changes)
+    return _constant("P", s.P_changes)
 
 
-def _still(letter: str, changes: Changes) -> Answer:
+def _constant(letter: str, changes: Changes) -> Answer:
     if changes.seen is None:
         return None, f"{letter} did not change at {changes.times} times, which proves nothing"
     if changes.seen:
@@ -64,7 +64,7 @@ def _still(letter: str, changes: Changes) -> Answer:
 @condition("P = beta I", "P = beta I, constant")
 def multiple_scores(s: Setting) -> Answer:
     r"""$P = \beta W$ (on the sphere $\beta I$), constant and the same in every head."""
-    holds, says = _still("P", s.P_changes)
+    holds, says = _constant("P", s.P_changes)
     if holds is not True:
         return holds, says
     beta = beta_of(s)
@@ -141,7 +141,7 @@ def identity_values(s: Setting) -> Answer:
 @condition("U constant", exact=ALWAYS)
 def constant_values(s: Setting) -> Answer:
     """U does not change with time."""
-    return _still("U", s.U_changes)
+    return _constant("U", s.U_changes)
 
 
 def asymmetry(U: np.ndarray) -> float:

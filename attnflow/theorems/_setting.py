@@ -10,7 +10,7 @@ from ..core.checks import floating, is_concrete, number
 from ..geometry import HemisphereCertificate, Sphere, hemisphere_certificate
 from ..model import AttentionField
 from ..model.demands import demand_matrix_scores
-from ..model.facts import is_still, rounding, unit
+from ..model.facts import rounding, stays, unit
 from ..observables import cosines
 from ..schedules import AbstractSchedule, Range
 from ..schedules.ranges import range_of, some_times, values_at
@@ -132,7 +132,7 @@ class Setting:
     def P_changes(self) -> "Changes":
         """Whether P changes with time."""
         slack = self.rounding(self.field.P) * max(np.abs(self.P).max(), 1e-300)
-        if is_still(self.P_range, self.P, self.rounding(self.field.P)):
+        if stays(self.P_range, self.P, self.rounding(self.field.P)):
             return Changes(False, 0.0, self.t0, 0)
         times = some_times(self.field.P, self.t0)
         return _changes(values_at(self.field.P, times), times, slack)
@@ -143,7 +143,7 @@ class Setting:
         if self.field.U is None or self.U_range is None:
             return Changes(False, 0.0, self.t0, 0)
         slack = self.rounding(self.field.U) * max(np.abs(self.U).max(), 1e-300)
-        if is_still(self.U_range, self.U, self.rounding(self.field.U)):
+        if stays(self.U_range, self.U, self.rounding(self.field.U)):
             return Changes(False, 0.0, self.t0, 0)
         return _changes(self.U_values, self.U_times, slack)
 

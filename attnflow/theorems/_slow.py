@@ -44,10 +44,10 @@ def slow_values(s: Setting) -> tuple[list[Hypothesis], Course | None]:
         symmetric = symmetric_values(s)
         if symmetric.holds is False:
             return [symmetric], None
-        found = top(s.U[0], eps)
-        about = [symmetric, simple_top(found), positive_top(found)]
-        still = slow.answer(True, "U is constant, v' = 0")
-        return [*about, still], Course(0.0, found.gap, 0.0)
+        eigen = top(s.U[0], eps)
+        about = [symmetric, simple_top(eigen), positive_top(eigen)]
+        no_turn = slow.answer(True, "U is constant, v' = 0")
+        return [*about, no_turn], Course(0.0, eigen.gap, 0.0)
 
     # === at the times that are looked at, which may stand for all
     jump = first_jump(U, s.t0)
@@ -74,15 +74,15 @@ def slow_values(s: Setting) -> tuple[list[Hypothesis], Course | None]:
     rate = _derivative(U, times).reshape(-1, s.dim, s.dim)
     for u, du in zip(values, rate, strict=True):
         m, V = np.linalg.eigh((u + u.T) / 2)
-        found = top(u, eps)
-        if worst is None or found.gap < worst.gap:
-            worst = found
-        gaps.append(found.gap)
+        eigen = top(u, eps)
+        if worst is None or eigen.gap < worst.gap:
+            worst = eigen
+        gaps.append(eigen.gap)
         with np.errstate(divide="ignore", invalid="ignore"):
             turn = (V[:, :-1].T @ du @ V[:, -1]) / (m[-1] - m[:-1])
         speeds.append(float(np.linalg.norm(turn)))
-        if positive_top(found).holds is False:
-            return [*about, positive_top(found)], None
+        if positive_top(eigen).holds is False:
+            return [*about, positive_top(eigen)], None
     assert worst is not None
     if simple_top(worst).holds is False:
         return [*about, simple_top(worst)], None

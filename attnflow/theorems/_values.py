@@ -77,20 +77,20 @@ def top_of_sum(s: Setting) -> Top:
 
 def sum_simple(s: Setting) -> Hypothesis:
     """The top eigenvalue of the sum of U is simple, and clearly so."""
-    found = top_of_sum(s)
-    return _clear(s, simple_top(found), found.gap)
+    eigen = top_of_sum(s)
+    return _clear(s, simple_top(eigen), eigen.gap)
 
 
 def sum_positive(s: Setting) -> Hypothesis:
     """It is positive, and clearly so."""
-    found = top_of_sum(s)
-    return _clear(s, positive_top(found), found.value)
+    eigen = top_of_sum(s)
+    return _clear(s, positive_top(eigen), eigen.value)
 
 
 def sum_negative(s: Setting) -> Hypothesis:
     """It is negative, and clearly so."""
-    found = top_of_sum(s)
-    return _clear(s, negative_top(found), -found.value)
+    eigen = top_of_sum(s)
+    return _clear(s, negative_top(eigen), -eigen.value)
 
 
 def _clear(s: Setting, hypothesis: Hypothesis, size: float) -> Hypothesis:

@@ -92,8 +92,8 @@ def judge(
     if broken:
         return Verdict(theorem, False, "; ".join(h.says for h in broken), known)
     applies = None if open_ else True
-    told = open_ or [h for h in known if not isinstance(h.says, Plain)] or known
-    reason = "; ".join(h.says if open_ else str(h) for h in told)
+    shown = open_ or [h for h in known if not isinstance(h.says, Plain)] or known
+    reason = "; ".join(h.says if open_ else str(h) for h in shown)
     return Verdict(theorem, applies, reason, known, predict())
 
 
@@ -113,9 +113,9 @@ class Verdicts(dict[str, Verdict]):
         return {name: verdict for name, verdict in self.items() if verdict.applies is True}
 
     def __missing__(self, key: str) -> Verdict:
-        wanted = _plain(key)
+        plain = _plain(key)
         for name, verdict in self.items():
-            if wanted and (wanted == _plain(name) or wanted in _numbers(verdict.theorem)):
+            if plain and (plain == _plain(name) or plain in _numbers(verdict.theorem)):
                 return verdict
         raise KeyError(f"{key!r} is none of the theorems: {', '.join(self)}.")
 

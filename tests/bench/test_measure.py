@@ -32,10 +32,10 @@ def test_time_at_an_error_never_falls_below_that_of_the_looser_point():
 
 
 def test_distance_is_the_worst_time_of_the_root_mean_square_over_tokens():
-    found = np.zeros((2, 3, 4, 2))
-    found[:, 1, :, 0] = 3.0
-    found[0, 2, 0, 1] = 1.0
-    assert bench.distance(found, np.zeros_like(found)) == 3.0
+    result = np.zeros((2, 3, 4, 2))
+    result[:, 1, :, 0] = 3.0
+    result[0, 2, 0, 1] = 1.0
+    assert bench.distance(result, np.zeros_like(result)) == 3.0
 
 
 def test_the_first_call_is_apart():
@@ -59,15 +59,15 @@ def test_contenders_that_fail_or_are_slow_keep_what_they_have():
     case = bench.figure2_workload(t1=1.0)
     starts = case.starts(3)
     reference = np.zeros((3, 4, 10, 3))
-    asked = []
+    calls = []
 
     def fails(case, starts, rtol):
         if rtol < 1e-3:
             raise RuntimeError("no convergence")
-        asked.append(len(starts))
+        calls.append(len(starts))
         return reference[: len(starts)] + rtol
 
-    found = bench.compare_solvers(
+    ladders = bench.compare_solvers(
         case,
         starts,
         reference,
@@ -75,9 +75,9 @@ def test_contenders_that_fail_or_are_slow_keep_what_they_have():
         (1e-2, 1e-4, 1e-5),
         few=2,
     )
-    assert [len(points) for points in found.values()] == [1, 1]
-    assert set(asked) == {3, 2}
-    assert found["a"][0].error == pytest.approx(1e-2 * 3**0.5)
+    assert [len(points) for points in ladders.values()] == [1, 1]
+    assert set(calls) == {3, 2}
+    assert ladders["a"][0].error == pytest.approx(1e-2 * 3**0.5)
     impatient = {"a": bench.Peer(lambda c, s, r: reference, "numpy")}
     assert (
         len(bench.compare_solvers(case, starts, reference, impatient, (1, 2), patience=0.0)["a"])

@@ -34,9 +34,9 @@ def test_peers_come_to_the_same_tokens(solved, name, rtol):
     peer = bench.peers()[name]
     if not peer.installed:
         pytest.skip(f"{peer.package} is not installed")
-    found = peer.solve(case, starts, rtol)
-    assert found.shape == (2, 4, 10, 3)
-    assert bench.distance(found, reference) < 1e-6
+    tokens = peer.solve(case, starts, rtol)
+    assert tokens.shape == (2, 4, 10, 3)
+    assert bench.distance(tokens, reference) < 1e-6
 
 
 BY_HAND = """

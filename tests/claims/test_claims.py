@@ -123,7 +123,7 @@ def test_outside_is_told_by_the_hypothesis_that_fails(getkey, name, parts, says)
 
 
 def test_starts_outside_are_told(getkey):
-    for name, rows, says in [
+    for name, rows, words in [
         ("3.2", [[1.0, 0.0], [-1.0, 0.0]], "hemisphere"),
         ("4.2 as printed", [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]], "-y_1"),
         ("3.2, V falls", [[1.0, 0.0], [-0.6, 0.8]], "e_1"),
@@ -133,7 +133,7 @@ def test_starts_outside_are_told(getkey):
         numbers = claim.draw(getkey(), *y0.shape)
         field, _ = claim.build(numbers)
         y0 = field.manifold.project(y0)
-        assert any(says in h.id for h in claim.outside(field, y0))
+        assert any(words in h.id for h in claim.outside(field, y0))
     claim = search.CLAIMS["4.5"]
     field, y0 = claim.build(claim.draw(getkey(), 3, 2))
     mixed = y0.at[0].multiply(-1.0)
@@ -142,7 +142,7 @@ def test_starts_outside_are_told(getkey):
 
 def test_the_circle_is_about_a_range_of_beta():
     claim, y0 = search.CLAIMS["circle"], af.theory.polygon(3)
-    for beta, inside in [
+    for beta, within in [
         (-0.2, True),
         (-0.16, False),
         (-2 / 3, True),
@@ -150,7 +150,7 @@ def test_the_circle_is_about_a_range_of_beta():
         (1.0, False),
     ]:
         field = af.AttentionField(af.Sphere(2), P=beta * jnp.eye(2), kernel="exp", scale=1.0)
-        assert (claim.outside(field, y0) == []) is inside
+        assert (claim.outside(field, y0) == []) is within
     ball = af.AttentionField(af.Sphere(3), P=-0.2 * jnp.eye(3), kernel="exp", scale=1.0)
     outside = claim.outside(ball, af.Sphere(3).random(jr.key(0), (3,)))
     assert [h.id for h in outside] == ["circle"]

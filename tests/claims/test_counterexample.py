@@ -22,7 +22,7 @@ def found():
     U = jnp.diag(jnp.array([1.0, -1.0]))
     field = af.AttentionField(af.Sphere(2), P=jnp.zeros((2, 2)), U=U, mask="causal", scale=1.0)
     y0 = af.Sphere(2).project(jnp.array([[0.8, 0.7], [-1.0, 0.1]]))
-    evidence = search.earn(CLAIM, field, y0, key=jr.key(0))
+    evidence = search.verify(CLAIM, field, y0, key=jr.key(0))
     assert evidence.status == "open"
     case = search.case_of(field, y0, title=CLAIM.statement, t1=evidence.time)
     return search.Counterexample(CLAIM, case, evidence, "by hand")

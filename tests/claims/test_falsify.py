@@ -28,15 +28,15 @@ def heads():
 
 def test_several_heads_with_their_own_values_do_not_all_go_to_the_top(heads):
     """The extension of Theorem 4.5 that its paper believes in, broken by two tokens on the circle."""
-    found = heads.counterexample
-    assert found is not None
+    result = heads.counterexample
+    assert result is not None
     assert heads.broken
-    assert found.evidence.status == "open"
-    assert np.asarray(found.case.tokens.rows).shape == (2, 2)
-    field, y0 = found.build()
-    assert found.claim.outside(field, y0) == []
+    assert result.evidence.status == "open"
+    assert np.asarray(result.case.tokens.rows).shape == (2, 2)
+    field, y0 = result.build()
+    assert result.claim.outside(field, y0) == []
     # By NumPy alone: the field at the limit, and that the limit is not v.
-    y = np.asarray(found.evidence.equilibrium)
+    y = np.asarray(result.evidence.equilibrium)
     P, U = (np.asarray(s.value) for s in (field.P, field.U))
     speed = 0.0
     for i in range(2):
@@ -81,7 +81,7 @@ def test_the_integer_counterexample_to_several_heads_is_one_for_scipy_too():
     field = af.AttentionField(
         af.Sphere(2), P=jnp.asarray(P), U=jnp.asarray(U), mask="causal", scale=1.0
     )
-    evidence = search.earn(
+    evidence = search.verify(
         search.CLAIMS["several heads, own U"], field, jnp.asarray(y0), key=jr.key(0)
     )
     assert evidence.status == "open"
@@ -89,11 +89,11 @@ def test_the_integer_counterexample_to_several_heads_is_one_for_scipy_too():
 
 
 def test_the_same_key_gives_the_same_counterexample(heads):
-    again = search.falsify(at("several heads, own U", *TINY), jr.key(0), 300.0, progress=False)
-    assert again.counterexample.case == heads.counterexample.case
-    assert again.counterexample.evidence.plain() == heads.counterexample.evidence.plain()
-    assert (again.tries, again.units) == (heads.tries, heads.units)
-    np.testing.assert_array_equal(again.distribution, heads.distribution)
+    repeated = search.falsify(at("several heads, own U", *TINY), jr.key(0), 300.0, progress=False)
+    assert repeated.counterexample.case == heads.counterexample.case
+    assert repeated.counterexample.evidence.plain() == heads.counterexample.evidence.plain()
+    assert (repeated.tries, repeated.units) == (heads.tries, heads.units)
+    np.testing.assert_array_equal(repeated.distribution, heads.distribution)
 
 
 def test_the_report_says_what_broke_and_how_hard_it_was_tried(heads):
@@ -107,21 +107,21 @@ def test_the_report_says_what_broke_and_how_hard_it_was_tried(heads):
 def test_a_search_that_is_over_is_not_gone_through_again(heads, monkeypatch, tmp_path):
     monkeypatch.setattr(_falsify, "_unit", None)
     heads.save(tmp_path / "search.json")
-    again = search.falsify(heads.claim, jr.key(0), 1.0, store=tmp_path / "search.json")
-    assert again.counterexample.plain() == heads.counterexample.plain()
-    assert str(again) == str(heads)
+    repeated = search.falsify(heads.claim, jr.key(0), 1.0, store=tmp_path / "search.json")
+    assert repeated.counterexample.plain() == heads.counterexample.plain()
+    assert str(repeated) == str(heads)
 
 
 def test_margins_are_counted_by_decades_and_runs_that_failed_apart():
-    found = search.Findings(RESISTS, [0])
-    found.count(np.array([-1.0, 0.0, 3e-10, 0.5, np.nan, 0.02]))
-    found.count(np.array([2e-10, np.inf]))
-    assert (found.tries, found.failed, found.best) == (8, 2, 0.5)
-    counts = dict(zip(found.edges[:-1].tolist(), found.distribution.tolist(), strict=True))
+    findings = search.Findings(RESISTS, [0])
+    findings.count(np.array([-1.0, 0.0, 3e-10, 0.5, np.nan, 0.02]))
+    findings.count(np.array([2e-10, np.inf]))
+    assert (findings.tries, findings.failed, findings.best) == (8, 2, 0.5)
+    counts = dict(zip(findings.edges[:-1].tolist(), findings.distribution.tolist(), strict=True))
     assert {low: n for low, n in counts.items() if n} == pytest.approx(
         {-np.inf: 1, 0.0: 1, 1e-10: 2, 1e-2: 1, 1e-1: 1}
     )
-    report = str(found)
+    report = str(findings)
     assert "none found" in report
     assert "8 tries" in report
     assert "2 failed" in report
@@ -251,13 +251,13 @@ def test_children_are_near_their_parents_each_by_a_size_of_its_own(getkey):
 )
 def test_false_claims_are_broken_and_the_files_hold(tmp_path, name, sizes):
     for seed in (11, 12):
-        found = search.falsify(at(name, *sizes), jr.key(seed), 600.0, progress=False)
-        assert found.broken, str(found)
+        findings = search.falsify(at(name, *sizes), jr.key(seed), 600.0, progress=False)
+        assert findings.broken, str(findings)
         path = tmp_path / f"{seed}.json"
-        found.counterexample.write(path)
+        findings.counterexample.write(path)
         assert (
             search.check_counterexample(path).evidence.status
-            == found.counterexample.evidence.status
+            == findings.counterexample.evidence.status
         )
 
 
@@ -265,6 +265,6 @@ def test_false_claims_are_broken_and_the_files_hold(tmp_path, name, sizes):
 @pytest.mark.parametrize("name", ["3.2", "4.2", "4.5", "several heads, one v"])
 def test_true_claims_are_not_broken(name):
     for seed in (11, 12):
-        found = search.falsify(at(name, (3, 2)), jr.key(seed), 10.0, progress=False)
-        assert not found.broken, str(found)
-        assert found.tries > 256
+        findings = search.falsify(at(name, (3, 2)), jr.key(seed), 10.0, progress=False)
+        assert not findings.broken, str(findings)
+        assert findings.tries > 256

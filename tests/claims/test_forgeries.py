@@ -46,8 +46,8 @@ def put(name, *changes):
 def about(name, claim, *changes):
     """A kept counterexample said to be about another claim, in that claim's own words."""
     known = CLAIMS[claim]
-    said = {"name": claim, "statement": known.statement, "source": known.source}
-    return put(name, ("claim", said), *changes)
+    about_claim = {"name": claim, "statement": known.statement, "source": known.source}
+    return put(name, ("claim", about_claim), *changes)
 
 
 def text(old, new, name=CAUSAL):

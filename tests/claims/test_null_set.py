@@ -32,8 +32,8 @@ def angles(*theta):
 def judged(*theta, claim=ANYWHERE, P=-0.46, mask=((1, 1, 1),) * 3):
     mask = np.array(mask, bool)  # no `None`, so that all share their programs
     field = af.AttentionField(af.Sphere(2), P * jnp.eye(2), mask=mask, scale=1.0)
-    found = search.earn_null(claim, field, angles(*theta))
-    return found.status, found.why
+    evidence = search.verify_null(claim, field, angles(*theta))
+    return evidence.status, evidence.why
 
 
 def test_between_neighbours_that_part_there_is_one_that_stays():

@@ -21,16 +21,16 @@ def test_a_case_gives_back_the_same_field_and_start_to_the_last_bit(getkey):
         claim = search.CLAIMS[name]
         field, y0 = claim.build(claim.draw(getkey(), *claim.sizes[0]))
         case = search.case_of(field, y0, title="exact")
-        again, start, _ = case.build()
+        repeated, start, _ = case.build()
         assert case.title == "exact"
         np.testing.assert_allclose(start, y0, atol=1e-15)  # put on the manifold once more
         for t in (0.0, 0.7, 9.0):
-            np.testing.assert_array_equal(again.P(t), field.P(t))
+            np.testing.assert_array_equal(repeated.P(t), field.P(t))
             if field.U is not None:
-                np.testing.assert_array_equal(again.U(t), field.U(t))
-        np.testing.assert_array_equal(again.manifold.W, field.manifold.W)
-        assert (again.mask, again.kernel) == (field.mask, field.kernel)
-        assert float(again.scale) == float(field.scale)
+                np.testing.assert_array_equal(repeated.U(t), field.U(t))
+        np.testing.assert_array_equal(repeated.manifold.W, field.manifold.W)
+        assert (repeated.mask, repeated.kernel) == (field.mask, field.kernel)
+        assert float(repeated.scale) == float(field.scale)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_simplex_in_space_comes_down_to_the_circle_in_short_decimals(getkey):
     """Four tokens in R^3 where the plane suffices, with all digits."""
     field = af.AttentionField(af.Sphere(3), P=-7.654321 * jnp.eye(3), scale=1.0)
     y0 = af.Sphere(3).project(af.theory.simplex(4, dim=3) + 0.01 * jr.normal(getkey(), (4, 3)))
-    first = search.earn(CLAIM, field, y0, key=jr.key(0))
+    first = search.verify(CLAIM, field, y0, key=jr.key(0))
     assert first.status == "open"
     case, evidence = search.shrink(CLAIM, field, y0, first, key=jr.key(0))
     assert evidence.status == "open"
@@ -91,10 +91,10 @@ def test_a_simplex_in_space_comes_down_to_the_circle_in_short_decimals(getkey):
     assert np.asarray(case.attention.P).shape == (2, 2)
     digits = [len(str(abs(float(x)))) for x in np.ravel(case.attention.P)]
     assert max(digits) <= 4
-    # It is the case itself that earned it.
+    # It is the evidence of the case itself.
     small, start, _ = case.build()
-    again = search.earn(CLAIM, small, small.manifold.project(start), key=jr.key(0))
-    assert again.plain() == evidence.plain()
+    repeated = search.verify(CLAIM, small, small.manifold.project(start), key=jr.key(0))
+    assert repeated.plain() == evidence.plain()
 
 
 @pytest.mark.slow
@@ -103,7 +103,7 @@ def test_on_a_null_set_all_is_short_but_the_token_that_is_shot(getkey):
     P = 0.7 * jr.normal(getkey(), (2, 2))
     field = af.AttentionField(af.Sphere(2), P=P, mask="causal", scale=1.0)
     start = af.theory.exceptional_start(field, af.Sphere(2).random(getkey(), (2,)))
-    first = search.earn_null(claim, field, start)
+    first = search.verify_null(claim, field, start)
     assert first.status == "null set"
     case, evidence = search.shrink(claim, field, start, first, key=jr.key(0))
     assert evidence.status == "null set"
@@ -119,7 +119,7 @@ def test_one_token_less_is_taken_where_the_claim_stays_broken():
     U = jnp.diag(jnp.array([1.0, -1.0]))
     field = af.AttentionField(af.Sphere(2), P=jnp.zeros((2, 2)), U=U, mask="causal", scale=1.0)
     y0 = jnp.array([[0.8, 0.6], [-0.6, 0.8], [-0.96, 0.28]])
-    first = search.earn(claim, field, y0, key=jr.key(0))
+    first = search.verify(claim, field, y0, key=jr.key(0))
     assert first.status == "open"
     case, evidence = search.shrink(claim, field, y0, first, key=jr.key(0))
     assert len(case.tokens.rows) == 2

@@ -85,12 +85,12 @@ def case(name, kind, theta=THETA):
 @pytest.mark.parametrize(("name", "kind"), RUNS)
 def test_the_exceptional_start_is_what_forward_runs_bracket(name, kind):
     place, field, P, y = case(name, kind)
-    found = np.asarray(exceptional_start(field, y))
-    np.testing.assert_allclose(found[:2], y, atol=1e-15)
+    start = np.asarray(exceptional_start(field, y))
+    np.testing.assert_allclose(start[:2], y, atol=1e-15)
     g = shoot(jnp.asarray(place.W), jnp.asarray(np.broadcast_to(P, (2, 3, 3))), y)
     basis = plane(y, place.W)
     expected = -np.cos(g) * basis[0] - np.sin(g) * basis[1]
-    np.testing.assert_allclose(found[2], expected, atol=2e-11)
+    np.testing.assert_allclose(start[2], expected, atol=2e-11)
 
 
 def test_the_known_angle_without_scores():
@@ -156,12 +156,12 @@ def test_runs_move_along_the_curve(name):
 @pytest.mark.slow
 def test_the_start_does_not_depend_on_the_scale_and_keeps_the_dtype_of_the_tokens():
     _, field, P, y = case("two heads", "sphere")
-    found = exceptional_start(field, y)
+    start = exceptional_start(field, y)
     scaled = af.AttentionField(field.manifold, P=jnp.asarray(P), mask="causal", scale=7.0)
-    np.testing.assert_array_equal(exceptional_start(scaled, y), found)
+    np.testing.assert_array_equal(exceptional_start(scaled, y), start)
     single = exceptional_start(field, jnp.asarray(y, jnp.float32))
     assert single.dtype == jnp.float32
-    np.testing.assert_allclose(single, found, atol=2e-5)
+    np.testing.assert_allclose(single, start, atol=2e-5)
 
 
 Y2 = np.array([[1.0, 0.0], [0.0, 1.0]])
@@ -242,16 +242,16 @@ def test_a_token_2_that_is_all_but_held_is_refused(monkeypatch):
 def test_it_calls_causal_constant_and_the_identity_what_verdicts_do():
     P = generator("one answer").normal(size=(2, 2))
     expected = exceptional_start(af.AttentionField(af.Sphere(2), P=P, mask="causal"), Y2)
-    still, eye = af.Sinusoid(P / np.sin(0.5), 0.0, 0.5), af.Sinusoid(np.eye(2), 0.0, np.pi / 2)
+    constant, eye = af.Sinusoid(P / np.sin(0.5), 0.0, 0.5), af.Sinusoid(np.eye(2), 0.0, np.pi / 2)
     lower, none = np.tri(3, dtype=bool), np.where(np.tri(3, dtype=bool), 0.0, -np.inf)
     past = af.Piecewise([-1.0], np.stack([np.eye(2), P]))
-    for P_, U, mask in ((still, None, lower), (P, eye, none), (past, None, "causal")):
+    for P_, U, mask in ((constant, None, lower), (P, eye, none), (past, None, "causal")):
         field = af.AttentionField(af.Sphere(2), P=P_, U=U, mask=mask)
-        found = exceptional_start(field, Y2)
-        np.testing.assert_allclose(found, expected, atol=1e-12)
-        verdict = af.theory.verdicts(field, found)["causal"]
-        said = {hypothesis.id: hypothesis.holds for hypothesis in verdict.hypotheses}
-        assert said["causal"] is said["P constant"] is said["U = I"] is True
+        start = exceptional_start(field, Y2)
+        np.testing.assert_allclose(start, expected, atol=1e-12)
+        verdict = af.theory.verdicts(field, start)["causal"]
+        holds = {hypothesis.id: hypothesis.holds for hypothesis in verdict.hypotheses}
+        assert holds["causal"] is holds["P constant"] is holds["U = I"] is True
 
 
 @pytest.mark.parametrize(

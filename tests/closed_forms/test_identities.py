@@ -149,18 +149,18 @@ def test_three_tokens_have_no_cross_ratio():
 
 
 def test_energy_rate_and_verdicts_agree_on_what_is_constant_and_full():
-    still = af.Sinusoid(np.eye(2), 0.0, 0.5)
+    constant = af.Sinusoid(np.eye(2), 0.0, 0.5)
     plain = af.AttentionField(af.Sphere(2), np.sin(0.5) * np.eye(2))
     expected = float(energy_rate(plain, 0.0, Y))
     for mask in (None, np.ones((2, 2), bool)):
-        field = af.AttentionField(af.Sphere(2), still, mask=mask)
+        field = af.AttentionField(af.Sphere(2), constant, mask=mask)
         assert float(energy_rate(field, 0.0, Y)) == pytest.approx(expected, rel=1e-12)
-        said = {h.id: h for v in af.theory.verdicts(field, Y).values() for h in v.hypotheses}
-        assert said["full"].holds is True
-        assert said["P = beta I"].holds is True
+        hypotheses = {h.id: h for v in af.theory.verdicts(field, Y).values() for h in v.hypotheses}
+        assert hypotheses["full"].holds is True
+        assert hypotheses["P = beta I"].holds is True
     # What is traced has no numbers: constant is what its type makes so.
     with pytest.raises(ValueError, match="a P that time does not change"):
-        eqx.filter_jit(energy_rate)(af.AttentionField(af.Sphere(2), still), 0.0, Y)
+        eqx.filter_jit(energy_rate)(af.AttentionField(af.Sphere(2), constant), 0.0, Y)
     assert float(eqx.filter_jit(energy_rate)(plain, 0.0, Y)) == pytest.approx(expected, rel=1e-12)
     # A bias that is the same throughout a row changes no weight, but the energy.
     with pytest.raises(ValueError, match="full attention, mask None"):

@@ -62,11 +62,11 @@ def test_a_ring_of_64_tokens_has_these_eigenvalues(beta, kernel):
         slope = slope / pair.mean()
     matrix = np.array([np.roll(slope, i) for i in range(64)])
     matrix -= np.diag(matrix.sum(axis=1))
-    found = np.linalg.eigvalsh((matrix + matrix.T) / 2)
+    eigenvalues = np.linalg.eigvalsh((matrix + matrix.T) / 2)
     rates = np.atleast_1d(mode_growth(np.arange(1, 13), beta, kernel=kernel))
     for rate in rates:
-        nearest = np.sort(np.abs(found - rate))[:2]  # each twice: a cosine and a sine
-        np.testing.assert_allclose(nearest, 0, atol=1e-12 * max(1, np.abs(found).max()))
+        nearest = np.sort(np.abs(eigenvalues - rate))[:2]  # each twice: a cosine and a sine
+        np.testing.assert_allclose(nearest, 0, atol=1e-12 * max(1, np.abs(eigenvalues).max()))
 
 
 def test_the_first_clusters_are_the_fastest_mode():

@@ -53,8 +53,8 @@ def test_no_run_comes_closer_than_the_bounds(kind, mask):
         ys = run(field, y0)
         bound = np.asarray(angle_bound(field, y0, TS))
         assert bound.shape == (len(TS), TOKENS)
-        found = angles(field.manifold, ys)
-        assert np.all(found >= bound - 1e-9)
+        result = angles(field.manifold, ys)
+        assert np.all(result >= bound - 1e-9)
         E = [float(af.misalignment(y, field.manifold)) for y in ys]
         least = np.asarray(misalignment_bound(field, y0, TS))
         assert np.all(np.array(E) >= least - 1e-9)
@@ -62,7 +62,7 @@ def test_no_run_comes_closer_than_the_bounds(kind, mask):
         assert least[-1] < least[0]
         # Turned by the rate that the mask allows, until they meet.
         rate = (1 if mask == "causal" else 2) * 2 * 0.4
-        expected = np.maximum(found[0] - rate * np.asarray(TS)[:, None], 0)
+        expected = np.maximum(result[0] - rate * np.asarray(TS)[:, None], 0)
         expected[:, 0] = 0
         np.testing.assert_allclose(bound, expected, atol=1e-12)
 
@@ -125,12 +125,12 @@ def test_all_attention_on_token_1_follows_the_tanh_reference(kind):
     place, y0, P = setting(kind, 11)
     field = af.AttentionField(place.general, P, mask=jnp.asarray(TO_FIRST), scale=0.4)
     ys = run(field, y0)
-    found = np.asarray(field.manifold.inner(ys[:, :1], ys))
+    result = np.asarray(field.manifold.inner(ys[:, :1], ys))
     causal = af.AttentionField(place.general, P, mask="causal", scale=0.4)
     expected = tanh_reference(causal, y0, TS)
     assert expected.shape == (len(TS), TOKENS)
-    np.testing.assert_allclose(found, expected, atol=1e-9)
-    b = found[0, 1:]
+    np.testing.assert_allclose(result, expected, atol=1e-9)
+    b = result[0, 1:]
     np.testing.assert_allclose(
         np.asarray(expected)[:, 1:],
         np.tanh(0.8 * np.asarray(TS)[:, None] + np.arctanh(b)[None, :]),

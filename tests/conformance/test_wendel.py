@@ -32,11 +32,11 @@ def test_k16_wendel_by_monte_carlo(tokens, dim, value, draws):
     points = generator("k16", tokens, dim).normal(size=(draws, tokens, dim))
     points /= np.linalg.norm(points, axis=-1, keepdims=True)
     margin, v = jax.jit(jax.vmap(af.hemisphere_margin))(jnp.asarray(points))
-    inside = np.asarray(margin) > 0
-    assert abs(inside.mean() - value) < 4 * np.sqrt(value * (1 - value) / draws)
+    within = np.asarray(margin) > 0
+    assert abs(within.mean() - value) < 4 * np.sqrt(value * (1 - value) / draws)
     # Draw by draw: the axis proves a yes, linear programming confirms the first of either.
     heights = np.einsum("nla,na->nl", points, np.asarray(v)).min(axis=1)
-    assert np.all(heights[inside] > 0)
-    np.testing.assert_allclose(heights[inside], np.asarray(margin)[inside], rtol=1e-9)
+    assert np.all(heights[within] > 0)
+    np.testing.assert_allclose(heights[within], np.asarray(margin)[within], rtol=1e-9)
     for k in range(50):
-        assert inside[k] == feasible(points[k])
+        assert within[k] == feasible(points[k])

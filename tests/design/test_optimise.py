@@ -57,11 +57,11 @@ def same(a, b):
 @pytest.mark.slow
 def test_two_tokens_come_to_the_tanh_reference_and_not_beyond():
     """For token 2 it is the optimum: reached to a percent within a bound of 40."""
-    found = search(af.search.Final(), starts=TWO, bounds=40.0, steps=150, rate=0.3, t1=3.0)
+    optimised = search(af.search.Final(), starts=TWO, bounds=40.0, steps=150, rate=0.3, t1=3.0)
     best = float(af.theory.reference_misalignment(FIELD, TWO, 3.0))
-    assert best < found.value < 1.01 * best
-    assert found.value == pytest.approx(
-        float(af.misalignment(run(found.field, TWO, 3.0))), rel=1e-4
+    assert best < optimised.value < 1.01 * best
+    assert optimised.value == pytest.approx(
+        float(af.misalignment(run(optimised.field, TWO, 3.0))), rel=1e-4
     )
 
 
@@ -72,18 +72,18 @@ def run(field, y0, t1):
 @pytest.mark.slow
 @pytest.mark.parametrize(("goal", "better"), [("minimise", np.less), ("maximise", np.greater)])
 def test_either_goal_is_approached_and_the_best_is_kept(goal, better):
-    found = search(goal=goal, steps=12)
-    losses = found.history.loss[:, 0]
-    assert better(found.value, found.sign * losses[0])
-    assert found.history.least[-1, 0] <= losses.min()
-    assert np.all(np.diff(found.history.least[:, 0]) <= 0)
-    again = float(jnp.log(af.misalignment(run(found.field, FOUR, 2.0))))
-    assert found.value == pytest.approx(again, abs=1e-4)
+    optimised = search(goal=goal, steps=12)
+    losses = optimised.history.loss[:, 0]
+    assert better(optimised.value, optimised.sign * losses[0])
+    assert optimised.history.least[-1, 0] <= losses.min()
+    assert np.all(np.diff(optimised.history.least[:, 0]) <= 0)
+    repeated = float(jnp.log(af.misalignment(run(optimised.field, FOUR, 2.0))))
+    assert optimised.value == pytest.approx(repeated, abs=1e-4)
 
 
 def test_bounds_hold_at_every_time_however_long_the_steps():
-    found = search(bounds=1.5, steps=8, rate=3.0, goal="maximise")
-    norms = [float(jnp.linalg.norm(found.schedule(t))) for t in np.linspace(0.0, 2.0, 41)]
+    optimised = search(bounds=1.5, steps=8, rate=3.0, goal="maximise")
+    norms = [float(jnp.linalg.norm(optimised.schedule(t))) for t in np.linspace(0.0, 2.0, 41)]
     assert 1.0 < max(norms) < 1.5
 
 
@@ -93,12 +93,14 @@ def test_values_and_heads_are_searched_together_within_bounds_of_their_own():
         U = af.Symmetric(jr.normal(jr.fold_in(key, 1), (3, 3)))
         return {"P": jr.normal(key, (2, 3, 3)), "U": U}
 
-    found = search(af.search.Integral(points=9), begin, bounds={"P": 3.0, "U": (0.5, "spectral")})
-    U = found.schedule["U"](0.3)
+    optimised = search(
+        af.search.Integral(points=9), begin, bounds={"P": 3.0, "U": (0.5, "spectral")}
+    )
+    U = optimised.schedule["U"](0.3)
     np.testing.assert_allclose(U, U.T, atol=1e-15)
     assert float(jnp.linalg.norm(U, 2)) < 0.5
-    assert found.field.heads == 2
-    assert found.settings["bounds"] == {"P": "frobenius 3", "U": "spectral 0.5"}
+    assert optimised.field.heads == 2
+    assert optimised.settings["bounds"] == {"P": "frobenius 3", "U": "spectral 0.5"}
 
 
 @pytest.mark.slow
@@ -117,15 +119,15 @@ def test_evolution_needs_no_gradient():
     given |= {"solver": diffrax.Heun(), "controller": diffrax.ConstantStepSize()}
     flat = search(af.search.Final(), start, steps=3, **given)
     assert np.all(flat.history.norm == 0)
-    found = search(
+    optimised = search(
         af.search.Final(),
         start,
         steps=6,
         optimiser=af.search.Evolution(sigma=1.0, population=8),
         **given,
     )
-    assert found.value > flat.value + 0.01
-    assert found.history.least.shape == (6, 1)
+    assert optimised.value > flat.value + 0.01
+    assert optimised.history.least.shape == (6, 1)
 
 
 # === over many starts
@@ -229,9 +231,9 @@ def test_a_step_whose_gradient_is_not_finite_changes_nothing():
 
 
 def test_patience_ends_a_search_that_stands_still():
-    found = search(steps=50, patience=3, rate=1e-300)
-    assert len(found.history) == 4
-    assert found.reason == "no better for 3 steps"
+    optimised = search(steps=50, patience=3, rate=1e-300)
+    assert len(optimised.history) == 4
+    assert optimised.reason == "no better for 3 steps"
 
 
 # === objectives
@@ -273,11 +275,11 @@ def test_a_consensus_time_that_is_not_reached_goes_on_with_a_slope():
 
 @pytest.mark.slow
 def test_the_integral_is_the_average_in_time():
-    found = search(af.search.Integral(points=65), rate=1e-300, steps=1)
+    optimised = search(af.search.Integral(points=65), rate=1e-300, steps=1)
     ts = jnp.linspace(0.0, 2.0, 2001)
-    sol = af.simulate(found.field, FOUR, t1=2.0, ts=ts, observe=af.misalignment, rtol=1e-9)
+    sol = af.simulate(optimised.field, FOUR, t1=2.0, ts=ts, observe=af.misalignment, rtol=1e-9)
     average = np.trapezoid(np.asarray(sol.ys), np.asarray(ts)) / 2.0
-    assert found.value == pytest.approx(average, rel=1e-5)
+    assert optimised.value == pytest.approx(average, rel=1e-5)
 
 
 @pytest.mark.slow
@@ -305,21 +307,21 @@ def test_knots_bounds_and_frequencies_are_not_trained():
     bounded = af.Bounded(interpolated(jr.key(0)), 2.0)
     spec = af.search.trainable(bounded)
     assert (spec.bound, spec.schedule.ts, spec.schedule.values) == (False, False, True)
-    found = search(schedule=bounded, bounds=None)
-    assert float(found.schedule.bound) == 2.0
-    np.testing.assert_array_equal(found.schedule.schedule.ts, KNOTS)
-    assert not np.array_equal(found.schedule.schedule.values, bounded.schedule.values)
+    optimised = search(schedule=bounded, bounds=None)
+    assert float(optimised.schedule.bound) == 2.0
+    np.testing.assert_array_equal(optimised.schedule.schedule.ts, KNOTS)
+    assert not np.array_equal(optimised.schedule.schedule.values, bounded.schedule.values)
 
 
 @pytest.mark.slow
 def test_what_is_chosen_alone_is_changed():
     fourier = af.Fourier(jnp.eye(3), jnp.ones((1, 3, 3)), jnp.ones((1, 3, 3)), 2.0)
     spec = eqx.tree_at(lambda s: s.constant, af.search.trainable(fourier), False)
-    found = search(schedule=fourier, trainable=spec, bounds=None)
-    np.testing.assert_array_equal(found.schedule.constant, jnp.eye(3))
-    assert not np.array_equal(found.schedule.cosine, fourier.cosine)
+    optimised = search(schedule=fourier, trainable=spec, bounds=None)
+    np.testing.assert_array_equal(optimised.schedule.constant, jnp.eye(3))
+    assert not np.array_equal(optimised.schedule.cosine, fourier.cosine)
     by_function = search(schedule=fourier, trainable=lambda leaf: leaf.ndim == 3, bounds=None)
-    assert same(found, by_function)
+    assert same(optimised, by_function)
 
 
 def test_a_bound_cannot_be_chosen(as_user):
@@ -425,10 +427,12 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_bits(tmp_path, fresh):
     for last in (1, 2, 6):
         with pytest.raises(Stop):
             search(steps=8, store=store, report=until(last), **given)
-    found = search(steps=8, store=store, **given)
-    assert same(found, whole)
+    optimised = search(steps=8, store=store, **given)
+    assert same(optimised, whole)
     for name in ("loss", "norm", "least", "failed", "skipped"):
-        np.testing.assert_array_equal(getattr(found.history, name), getattr(whole.history, name))
+        np.testing.assert_array_equal(
+            getattr(optimised.history, name), getattr(whole.history, name)
+        )
     done = search(steps=8, store=store, **given)
     assert same(done, whole)
 

@@ -59,21 +59,21 @@ def _pick(value, index):
 
 def test_summaries_are_those_of_the_whole():
     data = rows()
-    _, found = pour(data, np.arange(COUNT))
+    _, result = pour(data, np.arange(COUNT))
     good = data["status"] != Outcome.NOT_FINITE
     values = data["ys"]["x"][good]
-    assert found["mean"].count == good.sum()
-    np.testing.assert_allclose(found["mean"].mean, values[:, 0].mean(), rtol=1e-12)
-    np.testing.assert_allclose(found["mean"].std, values[:, 0].std(ddof=1), rtol=1e-12)
+    assert result["mean"].count == good.sum()
+    np.testing.assert_allclose(result["mean"].mean, values[:, 0].mean(), rtol=1e-12)
+    np.testing.assert_allclose(result["mean"].std, values[:, 0].std(ddof=1), rtol=1e-12)
     error = values[:, 0].std(ddof=1) / np.sqrt(good.sum())
-    np.testing.assert_allclose(found["mean"].error, error, rtol=1e-12)
-    np.testing.assert_allclose(found["both"].mean, values.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(result["mean"].error, error, rtol=1e-12)
+    np.testing.assert_allclose(result["both"].mean, values.mean(axis=0), rtol=1e-12)
     expected = np.histogram(values[:, 0], np.linspace(-2, 2, 9))[0]
-    np.testing.assert_array_equal(found["histogram"], expected)
+    np.testing.assert_array_equal(result["histogram"], expected)
     exact = np.quantile(values[:, 0], [0.0, 0.1, 0.5, 0.9, 1.0], method="inverted_cdf")
-    np.testing.assert_allclose(found["quantiles"], exact, rtol=0.006)
-    assert "mean of" in str(found["mean"])
-    assert "shape (2,)" in str(found["both"])
+    np.testing.assert_allclose(result["quantiles"], exact, rtol=0.006)
+    assert "mean of" in str(result["mean"])
+    assert "shape (2,)" in str(result["both"])
 
 
 def test_the_order_of_arrival_changes_no_bit():
@@ -81,19 +81,19 @@ def test_the_order_of_arrival_changes_no_bit():
     _, first = pour(data, np.arange(COUNT))
     for seed in range(3):
         order = np.random.default_rng(seed).permutation(COUNT)
-        kept, other = pour(data, order, keep=seed == 0, pieces=1 + 30 * seed)
+        stored, other = pour(data, order, keep=seed == 0, pieces=1 + 30 * seed)
         for name, value in first.items():
             np.testing.assert_array_equal(np.hstack([*value]), np.hstack([*other[name]]))
-        if kept is not None:
-            np.testing.assert_array_equal(kept.t1, data["t1"])
+        if stored is not None:
+            np.testing.assert_array_equal(stored.t1, data["t1"])
 
 
 def test_survival_without_failures_is_the_part_still_under_way():
     data = rows(failing=False)
-    _, found = pour(data, np.arange(COUNT))
+    _, result = pour(data, np.arange(COUNT))
     ended = np.where(data["status"] == Outcome.REACHED, data["t1"], np.inf)
     expected = [(ended > t).mean() for t in np.linspace(0.5, 9.5, 10)]
-    np.testing.assert_allclose(found["survival"], expected, rtol=1e-12)
+    np.testing.assert_allclose(result["survival"], expected, rtol=1e-12)
 
 
 def test_survival_lets_failures_leave_the_count():
@@ -114,13 +114,13 @@ def test_survival_lets_failures_leave_the_count():
 
 
 def test_saves_that_did_not_happen_are_marked():
-    kept, _ = pour(rows(), np.arange(COUNT), keep=True)
-    lost = kept.saved == 1
+    stored, _ = pour(rows(), np.arange(COUNT), keep=True)
+    lost = stored.saved == 1
     assert lost.any()
-    assert np.all(np.isnan(kept.ys["x"][lost, 1]))
-    assert kept.ys["n"].dtype == np.int32
-    assert np.all(kept.ys["n"][lost, 1] == -1)
-    assert np.all(np.isfinite(kept.ys["x"][~lost]))
+    assert np.all(np.isnan(stored.ys["x"][lost, 1]))
+    assert stored.ys["n"].dtype == np.int32
+    assert np.all(stored.ys["n"][lost, 1] == -1)
+    assert np.all(np.isfinite(stored.ys["x"][~lost]))
 
 
 def numbers(values):
@@ -162,11 +162,11 @@ def test_infinities_are_values():
         ([inf], []),
         ([], [inf]),
     ):
-        found = summary_of(mean, *chunks)
-        assert found.mean == inf
-        assert np.isnan(found.std)
-        assert np.isnan(found.error)
-        assert "inf" in str(found)
+        result = summary_of(mean, *chunks)
+        assert result.mean == inf
+        assert np.isnan(result.std)
+        assert np.isnan(result.error)
+        assert "inf" in str(result)
     assert np.isnan(summary_of(mean, [inf], [-inf]).mean)
     assert summary_of(mean, [1.0], [2.0]) == (1.5, np.sqrt(0.5), 0.5, 2)
     counts = summary_of(Histogram(lambda r: r.ys, [0.0, 1.0, inf]), [0.5, inf], [3.0, np.nan])
@@ -194,8 +194,8 @@ def test_quantiles_of_rows_with_infinities_are_those_of_their_order():
 
 def test_quantiles_of_zeros_signs_and_extremes():
     q = Quantiles(lambda r: r.ys, [0.0, 0.25, 0.5, 1.0])
-    found = q.finish(q.summarise(numbers([-5.0, 0.0, 0.0, 1e-250, 3e200])))
-    np.testing.assert_allclose(found, [-5.0, 0.0, 0.0, 3e200], rtol=0.006)
+    result = q.finish(q.summarise(numbers([-5.0, 0.0, 0.0, 1e-250, 3e200])))
+    np.testing.assert_allclose(result, [-5.0, 0.0, 0.0, 3e200], rtol=0.006)
     assert np.all(np.isnan(q.finish(q.summarise(numbers([])))))
 
 

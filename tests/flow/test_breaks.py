@@ -49,8 +49,8 @@ def test_the_knots_of_a_noisy_cubic_are_stepped_to():
     middle, half = (knots[1:] + knots[:-1]) / 2, np.diff(knots) / 2
     at = jax.vmap(spline.evaluate)(jnp.asarray((middle[:, None] + half[:, None] * nodes).ravel()))
     integral = np.sum(np.asarray(at).reshape(80, 3) * weights * half[:, None])
-    found, steps = both(pair(c), t1=20.0, rtol=1e-7, atol=0.0)
-    assert abs(found - exact(integral)) < 10e-7
+    result, steps = both(pair(c), t1=20.0, rtol=1e-7, atol=0.0)
+    assert abs(result - exact(integral)) < 10e-7
     # Steps that run over the knots are more of them.
     over = diffrax.diffeqsolve(
         diffrax.ODETerm(pair(c)),
@@ -70,9 +70,9 @@ def test_a_jump_on_the_grid_of_constant_steps_costs_no_order(solver):
     options = {"t1": 1.0, "solver": solver(), "controller": diffrax.ConstantStepSize()}
     errors = []
     for dt0 in (0.1, 0.05):
-        found, steps = both(pair(c), dt0=dt0, **options)
+        result, steps = both(pair(c), dt0=dt0, **options)
         assert steps == round(1 / dt0)
-        errors.append(abs(found - exact(0.4)))
+        errors.append(abs(result - exact(0.4)))
     order = {diffrax.Tsit5: 5, diffrax.Heun: 2}[solver]
     assert errors[0] > 1e-11  # there is an error to speak of
     assert np.log2(errors[0] / errors[1]) > order - 0.4
@@ -82,8 +82,8 @@ def test_a_jump_on_the_grid_of_constant_steps_costs_no_order(solver):
 def test_a_run_may_start_a_rounding_from_a_jump(ulps):
     c = af.Piecewise(jnp.array([1.0]), jnp.array([50.0, -1.0]))
     t0 = 1.0 + ulps * (np.finfo(float).eps / 2 if ulps < 0 else np.finfo(float).eps)
-    found, steps = both(pair(c), t0=t0, t1=2.0, rtol=1e-8)
-    assert abs(found - exact(-1.0)) < 1e-7
+    result, steps = both(pair(c), t0=t0, t1=2.0, rtol=1e-8)
+    assert abs(result - exact(-1.0)) < 1e-7
     assert steps < 60
 
 
@@ -92,8 +92,8 @@ def test_a_run_may_end_and_be_saved_a_rounding_from_a_jump():
     for t1 in (1.0, np.nextafter(1.0, 0), np.nextafter(1.0, 2)):
         ts = jnp.asarray([0.5, np.nextafter(1.0, 0), t1])[jnp.array([0, 1, 2])]
         ts = jnp.sort(jnp.minimum(ts, t1))
-        found, _ = both(pair(c), t1=t1, ts=ts, rtol=1e-8)
-        assert abs(found - exact(1.0)) < 1e-7
+        result, _ = both(pair(c), t1=t1, ts=ts, rtol=1e-8)
+        assert abs(result - exact(1.0)) < 1e-7
 
 
 def test_a_run_in_ten_pieces_of_a_tenth_is_the_run_in_one():
@@ -131,9 +131,9 @@ def test_a_jump_off_the_grid_of_constant_steps_costs_no_order(solver):
     options = {"t1": 1.0, "solver": solver(), "controller": diffrax.ConstantStepSize()}
     errors = []
     for dt0 in (0.1, 0.05):
-        found, steps = both(pair(c), dt0=dt0, **options)
+        result, steps = both(pair(c), dt0=dt0, **options)
         assert steps == round(1 / dt0) + 1
-        errors.append(abs(found - exact(2 * at - 1)))
+        errors.append(abs(result - exact(2 * at - 1)))
     order = {diffrax.Tsit5: 5, diffrax.Heun: 2}[solver]
     assert errors[0] > 1e-11
     assert np.log2(errors[0] / errors[1]) > order - 0.6
@@ -152,5 +152,5 @@ def test_breaks_within_roundings_of_one_another_are_each_stepped_to(first, ulps)
     if integral is None:  # of a cubic piece: Simpson's rule is exact
         at = np.asarray(jax.vmap(smooth)(jnp.arange(5) / 2))
         integral = float(at @ np.array([1.0, 4.0, 2.0, 4.0, 1.0])) / 6
-    found, _ = both(pair(smooth + jump), t1=2.0, rtol=1e-7, atol=0.0)
-    assert abs(found - exact(integral - 1.0)) < 1e-7
+    result, _ = both(pair(smooth + jump), t1=2.0, rtol=1e-7, atol=0.0)
+    assert abs(result - exact(integral - 1.0)) < 1e-7

@@ -19,13 +19,13 @@ def signs(y):
 
 
 def observers():
-    found = {"signs": signs, "narrow": lambda y: jnp.asarray(200, jnp.uint8)}
+    result = {"signs": signs, "narrow": lambda y: jnp.asarray(200, jnp.uint8)}
     for name, value in WIDE.items():
-        found[name] = lambda y, v=value, d=name: jnp.full(3, v, d)
-    found["flags"] = lambda y: y[:, 0] > 0
-    found["half"] = lambda y: y[0].astype(jnp.float16)
-    found["double"] = lambda t, y: jnp.asarray(1 / 3, jnp.float64)
-    return found
+        result[name] = lambda y, v=value, d=name: jnp.full(3, v, d)
+    result["flags"] = lambda y: y[:, 0] > 0
+    result["half"] = lambda y: y[0].astype(jnp.float16)
+    result["double"] = lambda t, y: jnp.asarray(1 / 3, jnp.float64)
+    return result
 
 
 def early(t, y):

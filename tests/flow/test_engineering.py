@@ -207,10 +207,10 @@ def test_9_and_11_signatures_times_and_what_a_solution_is_made_of(as_user):
     assert np.array_equal(sol.ys["y"], sol.ys["t, y"])
     assert np.array_equal(sol.ys["y"], sol.ys["t, y, args"])
     np.testing.assert_allclose(sol.ys["module"][-1], af.misalignment(sol.y1), rtol=1e-12)
-    again = af.simulate(
+    repeated = af.simulate(
         field, n["y0"], t1=jnp.asarray(2.0), ts=np.array([0.5, 1, 2.0]), observe=functions
     )
-    assert np.array_equal(sol.y1, again.y1)
+    assert np.array_equal(sol.y1, repeated.y1)
 
     assert isinstance(sol.result, diffrax.RESULTS)
     assert sol.result == diffrax.RESULTS.successful

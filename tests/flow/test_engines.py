@@ -74,9 +74,9 @@ def cases(near: float) -> list[dict[str, Any]]:
         "jump": near, "high": -2.0, "t0": 0.0, "t1": 2.0, "ts": (0.0, 0.5, near),
         "real": NEVER, "true": NEVER, "nan": NEVER, "y0": START,
     }  # fmt: skip
-    found = [plain]
+    result = [plain]
     for at in close:  # t1, ts, an event within ulps of the jump; a run that begins there
-        found += [
+        result += [
             plain | {"t1": at, "ts": (0.0, 0.5, at)},
             plain | {"ts": (0.5, near, at) if at >= near else (0.5, at, near)},
             plain | {"t0": at, "ts": (at, at * (1 + 2 * EPS), 1.9)},
@@ -88,11 +88,11 @@ def cases(near: float) -> list[dict[str, Any]]:
         ]
     # Which of several events is first, by ulps or by more.
     for one, other in itertools.product((0.3, near, NEVER), (0.3 + 1e-9, near + 1e-9, NEVER)):
-        found += [plain | {"real": one, "true": other}, plain | {"true": one, "nan": other}]
+        result += [plain | {"real": one, "true": other}, plain | {"true": one, "nan": other}]
     # Nothing moves, too much does, tokens that are one.
-    found += [plain | {"high": high} for high in (0.0, 1e4)]
-    found += [plain | {"y0": np.stack([START[0], START[0], START[0]])}]
-    return found
+    result += [plain | {"high": high} for high in (0.0, 1e4)]
+    result += [plain | {"y0": np.stack([START[0], START[0], START[0]])}]
+    return result
 
 
 @pytest.mark.parametrize(
@@ -121,8 +121,8 @@ def test_the_two_engines_agree_run_by_run(make, near):
         try:
             assert_same_run(solution, many, 0, atol=1e-9)
         except AssertionError as error:
-            found = (solution.t1, solution.saved, many.t1, many.saved, solution.stats, many.stats)
-            apart.append(f"{numbers}: {error} {found}")
+            result = (solution.t1, solution.saved, many.t1, many.saved, solution.stats, many.stats)
+            apart.append(f"{numbers}: {error} {result}")
         seen.add(Outcome(many.outcome[0]))
     assert not apart, "\n\n".join(apart)
     assert seen >= {Outcome.REACHED, Outcome.TIME_UP, Outcome.EVENT_NAN}

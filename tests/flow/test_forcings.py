@@ -16,8 +16,8 @@ RTOLS = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
 
 def test_no_forcing_of_the_core_bank_is_off_by_twenty_tolerances():
     rows = forcings(24)
-    for found in forced_runs(jnp.asarray(rows), None, RTOLS):
-        assert found["errors"].max() < MOST, (found["rtol"], rows[np.argmax(found["errors"])])
+    for result in forced_runs(jnp.asarray(rows), None, RTOLS):
+        assert result["errors"].max() < MOST, (result["rtol"], rows[np.argmax(result["errors"])])
 
 
 @pytest.mark.slow
@@ -27,8 +27,11 @@ def test_no_forcing_of_the_core_bank_is_off_by_twenty_tolerances():
 def test_no_forcing_of_the_whole_bank_is_off_by_twenty_tolerances(solver):
     rows = forcings(160)
     rtols = RTOLS[:3] if isinstance(solver, diffrax.Heun) else RTOLS
-    for found in forced_runs(jnp.asarray(rows), solver, rtols):
-        assert found["errors"].max() < MOST, (found["rtol"], rows[np.argmax(found["errors"])])
+    for solution in forced_runs(jnp.asarray(rows), solver, rtols):
+        assert solution["errors"].max() < MOST, (
+            solution["rtol"],
+            rows[np.argmax(solution["errors"])],
+        )
 
 
 def test_a_product_of_two_sines_meets_the_tolerance_in_closed_form():

@@ -82,8 +82,10 @@ def test_numbers_are_data_and_no_program_is_traced_again():
     first, second = (end(af.Integrator(rtol=r, atol=1e-8)) for r in (1e-3, 1e-7))
     assert len(traces) == 1
     assert not jnp.array_equal(first, second)
-    again = eqx.filter_jit(lambda r: simulated(integrator=af.Integrator(rtol=r, atol=1e-8)))(1e-7)
-    np.testing.assert_allclose(again, second, rtol=1e-14)
+    repeated = eqx.filter_jit(lambda r: simulated(integrator=af.Integrator(rtol=r, atol=1e-8)))(
+        1e-7
+    )
+    np.testing.assert_allclose(repeated, second, rtol=1e-14)
 
 
 def test_a_tolerance_is_kept_in_double_precision_where_jax_has_none_yet(x64_off):

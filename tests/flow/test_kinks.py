@@ -37,12 +37,12 @@ def test_the_next_kink_is_the_next_zero_of_the_sine():
     k = np.arange(-30, 30)
     zeros = np.sort(np.concatenate([(np.pi * k - 0.5) / 2, (0.7 - np.pi * k) / 3]))
     zeros = zeros[(zeros > 0) & (zeros < 10)]
-    t, found = jnp.asarray(0.0), []
+    t, result = jnp.asarray(0.0), []
     while t < 10:
         before, t = stops.next_kink(t)  # from behind a kink to the next, never the same again
         assert before < t
-        found.append((float(before) + float(t)) / 2)
-    np.testing.assert_allclose(found[:-1], zeros, rtol=1e-12)
+        result.append((float(before) + float(t)) / 2)
+    np.testing.assert_allclose(result[:-1], zeros, rtol=1e-12)
 
 
 def test_a_run_ends_steps_at_every_kink():

@@ -101,5 +101,5 @@ def test_projected_sphere_in_raw_diffrax_is_the_recipe():
     expected = dop853(oracle.velocity, y0, TS)
     assert np.abs(np.asarray(sol.ys) - expected).max() < 1e-8
     np.testing.assert_allclose(sol.evaluate(TS[30]), expected[30], atol=1e-8)
-    inside = np.asarray(sol.evaluate(1.0)) - np.asarray(sol.evaluate(0.5))
-    np.testing.assert_allclose(inside, sol.evaluate(0.5, 1.0), atol=1e-14)
+    within = np.asarray(sol.evaluate(1.0)) - np.asarray(sol.evaluate(0.5))
+    np.testing.assert_allclose(within, sol.evaluate(0.5, 1.0), atol=1e-14)

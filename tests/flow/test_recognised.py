@@ -44,11 +44,11 @@ def test_a_lambda_of_the_same_line_is_traced_once(field, y0):
         return _count.traces - before, float(value)
 
     traces(1.0)
-    again = [traces(1.0) for _ in range(3)]
-    assert [n for n, _ in again] == [0, 0, 0]
+    repeated = [traces(1.0) for _ in range(3)]
+    assert [n for n, _ in repeated] == [0, 0, 0]
     n, other = traces(4.0)
     assert n > 0, "another number in the closure is another function"
-    assert other == pytest.approx(again[0][1] + 3.0, abs=1e-12)
+    assert other == pytest.approx(repeated[0][1] + 3.0, abs=1e-12)
 
 
 def test_arrays_in_a_closure_are_compared_by_value(field, y0):

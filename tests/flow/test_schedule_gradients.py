@@ -161,10 +161,10 @@ def test_a_batch_of_consensus_times_has_the_derivatives_of_each():
         jnp.array([0.4, 1.0, 1.3, 0.01, 1.0]),
         jnp.full(5, 1e-3),
     )
-    found, slopes = jax.jit(jax.vmap(jax.value_and_grad(consensus_time, ALL)))(*points)
+    result, slopes = jax.jit(jax.vmap(jax.value_and_grad(consensus_time, ALL)))(*points)
     expected, exact = jax.vmap(jax.value_and_grad(consensus_time_exact, ALL))(*points)
-    assert found[3:].tolist() == [60, 0]
-    np.testing.assert_allclose(found[:3], expected[:3], rtol=1e-8)
+    assert result[3:].tolist() == [60, 0]
+    np.testing.assert_allclose(result[:3], expected[:3], rtol=1e-8)
     for got, known in zip(slopes, exact, strict=True):
         np.testing.assert_allclose(got[:3], known[:3], rtol=1e-7)
         assert got[3:].tolist() == [0, 0]

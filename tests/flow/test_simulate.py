@@ -187,12 +187,12 @@ def test_args_reach_drift_observers_and_events():
 def test_a_run_that_fails_says_why_or_keeps_what_there_is():
     with pytest.raises(RuntimeError, match="`max_steps` = 3 was not enough .reached t = "):
         af.simulate(FIELD, Y0, t1=4.0, max_steps=3)
-    kept = af.simulate(FIELD, Y0, t1=4.0, ts=TS, max_steps=3, throw=False)
-    assert kept.result == diffrax.RESULTS.max_steps_reached
-    assert bool(kept.saved[0])
-    assert not bool(kept.saved[-1])
-    assert 0 < kept.t1 < 4
-    assert "for want of steps" in str(kept)
+    stored = af.simulate(FIELD, Y0, t1=4.0, ts=TS, max_steps=3, throw=False)
+    assert stored.result == diffrax.RESULTS.max_steps_reached
+    assert bool(stored.saved[0])
+    assert not bool(stored.saved[-1])
+    assert 0 < stored.t1 < 4
+    assert "for want of steps" in str(stored)
 
 
 @pytest.mark.parametrize("when", [-1.0, pytest.param(2.0, marks=pytest.mark.slow)])

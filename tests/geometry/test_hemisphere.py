@@ -39,17 +39,17 @@ def test_the_gap_is_of_rounding_size_and_the_weights_are_convex(dtype):
     # Small integers give ties, duplicates, antipodes, zero rows and rows of many lengths at once.
     y = np.random.default_rng(0).integers(-2, 3, (BATCH, 8, 3)).astype(dtype)
     y[: BATCH // 2, :, 0] = np.abs(y[: BATCH // 2, :, 0]) + 1
-    found = certify_many(jnp.asarray(y))
+    result = certify_many(jnp.asarray(y))
     eps = np.finfo(dtype).eps
     longest = np.max(np.linalg.norm(y, axis=-1), axis=-1)
-    assert found.margin.dtype == found.v.dtype == dtype
-    assert np.max(found.gap / longest) < 16 * eps
-    assert np.min(found.weights) >= 0
-    np.testing.assert_allclose(np.sum(found.weights, -1), 1, atol=8 * eps)
-    lowest = np.min(np.einsum("bij,bj->bi", y, found.v), -1)
-    np.testing.assert_allclose(lowest, found.margin, atol=16 * eps)
-    assert np.all(np.asarray(found.margin[: BATCH // 2]) > 0)
-    assert 0 < np.mean(found.margin[BATCH // 2 :] > 0) < 0.5
+    assert result.margin.dtype == result.v.dtype == dtype
+    assert np.max(result.gap / longest) < 16 * eps
+    assert np.min(result.weights) >= 0
+    np.testing.assert_allclose(np.sum(result.weights, -1), 1, atol=8 * eps)
+    lowest = np.min(np.einsum("bij,bj->bi", y, result.v), -1)
+    np.testing.assert_allclose(lowest, result.margin, atol=16 * eps)
+    assert np.all(np.asarray(result.margin[: BATCH // 2]) > 0)
+    assert 0 < np.mean(result.margin[BATCH // 2 :] > 0) < 0.5
 
 
 @pytest.mark.parametrize(("tokens", "dim"), [(8, 3), (6, 20)])
@@ -77,9 +77,9 @@ def test_the_margin_agrees_with_linear_programming_and_nonnegative_least_squares
 @pytest.mark.parametrize(("tokens", "dim"), [(8, 3), (6, 20)])
 def test_tokens_close_to_the_edge_of_a_hemisphere_are_told_from_outside(tokens, dim, distance):
     y, v = near_edge(np.random.default_rng(2), tokens, dim, distance)
-    inside = certify_many(jnp.asarray(y))
-    assert np.min(inside.margin) >= distance * (1 - 1e-6)
-    assert np.max(inside.gap) < 16 * EPS
+    within = certify_many(jnp.asarray(y))
+    assert np.min(within.margin) >= distance * (1 - 1e-6)
+    assert np.max(within.gap) < 16 * EPS
     # Two tokens at v and -v put 0 in the hull, however close the others come to a hemisphere.
     y[:, 2], y[:, 3] = v, -v
     beyond = certify_many(jnp.asarray(y))
@@ -119,13 +119,13 @@ def test_known_margins():
     for k, (rows, _) in enumerate(CONFIGURATIONS.values()):
         rows = np.asarray(rows)
         batch[k, :, : rows.shape[1]] = np.vstack([rows, np.tile(rows[:1], (8 - len(rows), 1))])
-    found = certify_many(jnp.asarray(batch))
+    result = certify_many(jnp.asarray(batch))
     for k, (name, (rows, margin)) in enumerate(CONFIGURATIONS.items()):
         size = max(1.0, np.max(np.abs(rows)))
-        np.testing.assert_allclose(found.margin[k], margin, rtol=8 * EPS, atol=0, err_msg=name)
-        length = np.linalg.norm(found.v[k])
+        np.testing.assert_allclose(result.margin[k], margin, rtol=8 * EPS, atol=0, err_msg=name)
+        length = np.linalg.norm(result.v[k])
         np.testing.assert_allclose(length, float(margin > 0), atol=8 * EPS, err_msg=name)
-        assert found.gap[k] < 16 * EPS * size, name
+        assert result.gap[k] < 16 * EPS * size, name
 
 
 def test_a_single_token_is_its_own_axis():
@@ -137,17 +137,17 @@ def test_a_single_token_is_its_own_axis():
 def test_nearly_coinciding_tokens_have_the_margin_of_one():
     offsets = np.random.default_rng(4).standard_normal((8, 3))
     for spread in (1e-3, 1e-8, 1e-15, 0.0):
-        found = certify(jnp.asarray(unit(np.array([[0.6, 0.0, 0.8]]) + spread * offsets)))
-        assert found.gap < 64 * EPS
-        np.testing.assert_allclose(found.margin, 1, atol=max(20 * spread**2, 4 * EPS))
+        result = certify(jnp.asarray(unit(np.array([[0.6, 0.0, 0.8]]) + spread * offsets)))
+        assert result.gap < 64 * EPS
+        np.testing.assert_allclose(result.margin, 1, atol=max(20 * spread**2, 4 * EPS))
 
 
 def test_the_paper_s_largest_case_is_certified():
     y = unit(np.random.default_rng(5).uniform(-0.5, 0.5, (50, 500)))
     for tokens in (y, np.vstack([y[:25], y[:25]]), unit(y[:1] + 1e-6 * y)):
-        found = certify(jnp.asarray(tokens))
-        assert found.margin > 0.1
-        assert found.gap < 64 * EPS
+        result = certify(jnp.asarray(tokens))
+        assert result.margin > 0.1
+        assert result.gap < 64 * EPS
 
 
 def test_the_margin_is_invariant_under_rotation_and_permutation():
@@ -164,15 +164,15 @@ def test_the_derivative_is_that_of_the_optimum():
     rng = np.random.default_rng(7)
     y = jnp.asarray(unit(rng.standard_normal((8, 3)) + 2 * np.eye(3)[:1]))
     change = jnp.asarray(rng.standard_normal((8, 3)))
-    found = certify(y)
+    result = certify(y)
     (margin, gradient), pushed = jax.jit(
         lambda y, change: (
             jax.value_and_grad(lambda y: af.hemisphere_margin(y)[0])(y),
             jax.jvp(af.hemisphere_margin, (y,), (change,))[1],
         )
     )(y, change)
-    assert margin == found.margin > 0
-    np.testing.assert_allclose(gradient, found.weights[:, None] * found.v[None], atol=1e-14)
+    assert margin == result.margin > 0
+    np.testing.assert_allclose(gradient, result.weights[:, None] * result.v[None], atol=1e-14)
     step = 1e-6
     ahead, behind = certify(y + step * change), certify(y - step * change)
     difference = (ahead.margin - behind.margin) / (2 * step)
@@ -189,9 +189,9 @@ def test_the_derivative_is_zero_where_no_hemisphere_holds_the_tokens():
 
 
 def test_a_nan_token_gives_a_nan_margin():
-    found = certify(jnp.ones((8, 3)).at[4, 1].set(jnp.nan))
-    assert bool(jnp.isnan(found.margin))
-    assert bool(jnp.all(jnp.isnan(found.v)))
+    result = certify(jnp.ones((8, 3)).at[4, 1].set(jnp.nan))
+    assert bool(jnp.isnan(result.margin))
+    assert bool(jnp.all(jnp.isnan(result.v)))
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3, 4), (0, 3), (3, 0)])

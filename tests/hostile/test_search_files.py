@@ -33,10 +33,10 @@ def _found(**parts):
 def honest(tmp_path_factory):
     """An account that `save` wrote, with counts in it, and a counterexample beside."""
     path = tmp_path_factory.mktemp("search") / "search.json"
-    found = Findings(_CLAIM, _SEED, tries=9, failed=2, best=0.5, units=3, seconds=1.5)
-    found.distribution[3] = 7
-    found.refused["transient"], found.reasons["transient"] = 2, "it falls"
-    found.save(path)
+    findings = Findings(_CLAIM, _SEED, tries=9, failed=2, best=0.5, units=3, seconds=1.5)
+    findings.distribution[3] = 7
+    findings.refused["transient"], findings.reasons["transient"] = 2, "it falls"
+    findings.save(path)
     return json.loads(path.read_text()) | {"counterexample": _found()}
 
 
@@ -142,8 +142,8 @@ def test_a_forged_account_is_refused(refused, tmp_path, honest, change, words):
 def test_the_honest_one_is_read_and_shown(tmp_path, honest):
     path = tmp_path / "search.json"
     path.write_text(json.dumps(honest))
-    found = search.falsify(_CLAIM, jr.key(0), 1.0, store=path, progress=False)
-    assert (found.tries, found.failed, found.units, found.best) == (9, 2, 3, 0.5)
-    assert "2 refused as transient" in str(found)
-    assert found.counterexample is not None
-    assert found.counterexample.evidence.margin == 1.0
+    findings = search.falsify(_CLAIM, jr.key(0), 1.0, store=path, progress=False)
+    assert (findings.tries, findings.failed, findings.units, findings.best) == (9, 2, 3, 0.5)
+    assert "2 refused as transient" in str(findings)
+    assert findings.counterexample is not None
+    assert findings.counterexample.evidence.margin == 1.0

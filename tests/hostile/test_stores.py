@@ -26,8 +26,8 @@ def record(tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
     (folder / "s.toml").write_text(_STUDY)
     study = read_study(str(folder / "s.toml"))
-    again = from_builtins(msgspec.to_builtins(study))  # as a store gives it back
-    sizes = {block.key: 4 for block in Plan([again], [{}]).blocks[0]}
+    repeated = from_builtins(msgspec.to_builtins(study))  # as a store gives it back
+    sizes = {block.key: 4 for block in Plan([repeated], [{}]).blocks[0]}
     Store(str(folder / "store")).add_study(study, sizes, dict.fromkeys(sizes, _PROBE))
     return json.loads((folder / "store" / "studies" / "000.json").read_text())
 
@@ -152,11 +152,11 @@ def test_forged_files_beside_it_do_no_harm(
 @pytest.mark.parametrize("outcomes", [[], {"x": 1}, {"99": 1}, {"0": "many"}, {"0": -1}])
 def test_forged_outcomes_are_not_counted(as_user, capsys, tmp_path, record, outcomes):
     store = _store(tmp_path / "store", record)
-    shard, said = tmp_path / "store" / "shards", tmp_path / "store" / "provenance"
+    shard, origin = tmp_path / "store" / "shards", tmp_path / "store" / "provenance"
     shard.mkdir()
-    said.mkdir()
+    origin.mkdir()
     (shard / ("000-000000." + 32 * "0" + ".zarr.zip")).write_bytes(b"")
-    (said / "000-000000.json").write_text(json.dumps({"outcomes": outcomes}))
+    (origin / "000-000000.json").write_text(json.dumps({"outcomes": outcomes}))
     assert main(["sweep", "status", store]) == 0
     assert "4 of 4" in capsys.readouterr().out
 

@@ -66,7 +66,7 @@ _ARGUMENTS = {
     "mode_growth kernel": (lambda x: theory.mode_growth(2, 1.0, kernel=x), "`kernel`"),
     "monitor field": (lambda x: theory.monitor(x, _Y), "`field`"),
     "monitor y0": (lambda x: theory.monitor(_FIELD, x), "`y0`"),
-    "monitor found": (lambda x: theory.monitor(_FIELD, _Y, found=x), "`found`"),
+    "monitor known": (lambda x: theory.monitor(_FIELD, _Y, known=x), "`known`"),
     "polygon tokens": (lambda x: theory.polygon(x), "`tokens`"),
     "simplex tokens": (lambda x: theory.simplex(x), "`tokens`"),
     "spectrum field": (lambda x: theory.spectrum(x, 0.0, _Y), "`field`"),

@@ -79,8 +79,8 @@ def test_k10_an_eigenvalue_of_the_values_raised_through_that_of_the_consensus(ki
     y = theory.consensus_state(4, place.tokens(basis[:, :1].T)[0], manifold=place.manifold)
     branch = theory.continuation(family, y, np.array([-0.2, 0.3, 0.7, 1.3]))
     places = [0.5] if mask is None else [0.5, 1.0]
-    found = [crossing.parameter for crossing in branch.crossings]
-    np.testing.assert_allclose(found, places, rtol=1e-12)
+    result = [crossing.parameter for crossing in branch.crossings]
+    np.testing.assert_allclose(result, places, rtol=1e-12)
     for crossing in branch.crossings:
         assert (crossing.direction, crossing.multiplicity) == ("loses", 1)
     np.testing.assert_array_equal(branch.unstable, [0, 0, 1, 1 if mask is None else 2])
@@ -147,8 +147,8 @@ def test_a_branch_without_symmetry_ends_where_direct_polishing_does(kind, mask, 
     field = family(jnp.array(0.5))
     assert theory.equilibrium(field, branch.y[-1]).moved < 1e-13
     assert np.abs(oracle(0.5).velocity(0.0, np.asarray(branch.y[-1]))).max() < 2e-14
-    found = theory.spectrum(field, 0.0, branch.y[-1])
-    np.testing.assert_allclose(found.eigenvalues, branch.eigenvalues[-1], atol=1e-12)
+    local = theory.spectrum(field, 0.0, branch.y[-1])
+    np.testing.assert_allclose(local.eigenvalues, branch.eigenvalues[-1], atol=1e-12)
 
 
 @pytest.mark.slow

@@ -29,18 +29,18 @@ def test_a_source_with_rotations_is_polished_to_rounding(kind, size):
     place, field = solid(kind, 1.5 * np.eye(3))
     y = theory.cross_polytope(3, manifold=place.manifold)
     start = nudged(y, place.manifold, size, kind)
-    found = theory.equilibrium(field, start)
-    assert found.converged
-    assert found.speed < 1e-15
-    x, exact = place.back(found.y), np.asarray(theory.cross_polytope(3))
+    fixed = theory.equilibrium(field, start)
+    assert fixed.converged
+    assert fixed.speed < 1e-15
+    x, exact = place.back(fixed.y), np.asarray(theory.cross_polytope(3))
     np.testing.assert_allclose(x @ x.T, exact @ exact.T, atol=1e-14)
-    assert 0 < found.moved < 6 * size
-    assert found.steps <= 8
+    assert 0 < fixed.moved < 6 * size
+    assert fixed.steps <= 8
     # Not along the family: seen from the start no turn would bring the tokens closer.
     turned = (start_x := place.back(start)).T @ x
     np.testing.assert_allclose(turned, turned.T, atol=10 * size**2 + 1e-14)
     assert np.abs(start_x - x).max() > 0.1 * size
-    assert theory.spectrum(field, 0.0, found.y).verdict == "unstable"
+    assert theory.spectrum(field, 0.0, fixed.y).verdict == "unstable"
 
 
 @pytest.mark.parametrize("kind", PLACES)
@@ -57,18 +57,18 @@ def test_equilibria_without_symmetry_are_found_from_the_end_of_a_run(kind, mask)
     )
     y0 = place.tokens(random_rows(rng, TOKENS, np.eye(3)))
     near = af.simulate(field, y0, t1=12.0, rtol=1e-4, atol=1e-6).y1
-    found = theory.equilibrium(field, near)
-    assert found.speed < 1e-15
-    assert 0 < found.moved < 0.2
-    assert "equilibrium: speed" in str(found)
+    fixed = theory.equilibrium(field, near)
+    assert fixed.speed < 1e-15
+    assert 0 < fixed.moved < 0.2
+    assert "equilibrium: speed" in str(fixed)
     allowed = np.tril(np.ones((TOKENS, TOKENS), bool)) if mask else None
     inverse = np.linalg.inv(np.linalg.cholesky(place.W)).T
     carried = inverse @ U @ np.linalg.cholesky(place.W).T
     oracle = Oracle(
         place.W, carry_p(P, place.W), np.stack([carried] * 2), allowed=allowed, scale=0.5
     )
-    assert np.abs(oracle.velocity(0.0, np.asarray(found.y))).max() < 1e-14
-    assert theory.spectrum(field, 0.0, found.y).verdict == "stable"
+    assert np.abs(oracle.velocity(0.0, np.asarray(fixed.y))).max() < 1e-14
+    assert theory.spectrum(field, 0.0, fixed.y).verdict == "stable"
 
 
 @pytest.mark.parametrize("kind", PLACES)
@@ -79,29 +79,29 @@ def test_directions_of_eigenvalue_3e_8_are_not_taken_for_neutral_ones(kind):
     exact = theory.split(2, 2, jnp.array([1.0, 0.0]))
     angle = np.array([0.0, 0.0, 1e-4, 1e-4])
     turn = np.stack([np.cos(angle), np.sin(angle)], axis=1) * np.asarray(exact)[:, :1]
-    found = theory.equilibrium(field, place.tokens(turn))
-    assert found.converged
-    x = place.back(found.y)
+    fixed = theory.equilibrium(field, place.tokens(turn))
+    assert fixed.converged
+    x = place.back(fixed.y)
     # Weakly: a velocity of one unit of rounding is an angle of 1e-8, and there is no more to know.
     np.testing.assert_allclose(x, np.sign(x[:, :1]) * x[0], atol=3e-8)
-    assert found.moved > 1e-5
+    assert fixed.moved > 1e-5
 
 
 def test_a_start_too_far_for_newton_is_led_up_to_it():
     place, field = solid("sphere", 1.5 * np.eye(3))
     start = nudged(theory.cross_polytope(3), place.manifold, 0.45, "far")
-    found = theory.equilibrium(field, start)
-    assert found.speed < 1e-15
-    assert found.steps > 10
+    fixed = theory.equilibrium(field, start)
+    assert fixed.speed < 1e-15
+    assert fixed.steps > 10
 
 
 def test_float32_ends_at_its_own_rounding():
     place, field = solid("sphere", 1.5 * np.eye(3))
     start = nudged(theory.cross_polytope(3), place.manifold, 1e-2, "short").astype(jnp.float32)
-    found = theory.equilibrium(field, start)
-    assert found.y.dtype == jnp.float32
-    assert found.converged
-    assert 1e-10 < found.speed < 1e-6
+    fixed = theory.equilibrium(field, start)
+    assert fixed.y.dtype == jnp.float32
+    assert fixed.converged
+    assert 1e-10 < fixed.speed < 1e-6
 
 
 def test_frozen_tokens_stay_where_they_are():
@@ -109,9 +109,9 @@ def test_frozen_tokens_stay_where_they_are():
     place, field = solid("sphere", np.eye(3), frozen=frozen)
     v = place.manifold.project(jnp.array([1.0, 2.0, 2.0]))
     y = nudged(theory.consensus_state(TOKENS, v), place.manifold, 1e-2, "frozen")
-    found = theory.equilibrium(field, y)
-    np.testing.assert_allclose(found.y, jnp.broadcast_to(y[2], y.shape), atol=1e-14)
-    np.testing.assert_allclose(found.y[2], y[2], atol=2e-16)
+    fixed = theory.equilibrium(field, y)
+    np.testing.assert_allclose(fixed.y, jnp.broadcast_to(y[2], y.shape), atol=1e-14)
+    np.testing.assert_allclose(fixed.y[2], y[2], atol=2e-16)
 
 
 def test_where_there_is_none_it_says_so():
@@ -121,10 +121,10 @@ def test_where_there_is_none_it_says_so():
     y = theory.polygon(3)
     with pytest.raises(RuntimeError, match="No equilibrium was found near `y`: after"):
         theory.equilibrium(field, y)
-    found = theory.equilibrium(field, y, throw=False)
-    assert not found.converged
-    assert found.speed > 0.1
-    assert str(found).startswith("no equilibrium found")
+    fixed = theory.equilibrium(field, y, throw=False)
+    assert not fixed.converged
+    assert fixed.speed > 0.1
+    assert str(fixed).startswith("no equilibrium found")
 
 
 def test_what_cannot_be_polished_is_refused(as_user):

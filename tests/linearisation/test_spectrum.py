@@ -48,10 +48,10 @@ def test_k8_consensus_under_full_attention(kind, scale):
     rng, place = generator("k8", kind), Place(kind, D, "spectrum")
     field = af.AttentionField(place.general, random_p(rng, place), scale=scale)
     y = theory.consensus_state(L, a_point(rng, place), manifold=place.manifold)
-    found = theory.spectrum(field, 0.0, y)
-    assert_real(found, [0.0] * (D - 1) + [-H * scale] * ((L - 1) * (D - 1)))
-    assert (found.verdict, found.family) == ("stable", D - 1)
-    assert found.margin < 1e-12
+    local = theory.spectrum(field, 0.0, y)
+    assert_real(local, [0.0] * (D - 1) + [-H * scale] * ((L - 1) * (D - 1)))
+    assert (local.verdict, local.family) == ("stable", D - 1)
+    assert local.margin < 1e-12
 
 
 @pytest.mark.parametrize("kind", PLACES)
@@ -59,9 +59,9 @@ def test_k9_consensus_under_causal_attention(kind):
     rng, place = generator("k9", kind), Place(kind, D, "spectrum")
     field = af.AttentionField(place.general, random_p(rng, place), mask="causal", scale=1 / H)
     y = theory.consensus_state(L, a_point(rng, place), manifold=place.manifold)
-    found = theory.spectrum(field, 0.0, y)
-    assert_real(found, np.repeat(-(1 - 1 / np.arange(1, L + 1)), D - 1))
-    assert (found.verdict, found.family) == ("stable", D - 1)
+    local = theory.spectrum(field, 0.0, y)
+    assert_real(local, np.repeat(-(1 - 1 / np.arange(1, L + 1)), D - 1))
+    assert (local.verdict, local.family) == ("stable", D - 1)
 
 
 @pytest.mark.parametrize("kind", PLACES)
@@ -74,12 +74,12 @@ def test_modes_of_causal_consensus_are_binomial_coefficients(kind):
     tokens = 30
     field = af.AttentionField(place.general, random_p(rng, place), mask="causal", scale=1 / H)
     y = theory.consensus_state(tokens, a_point(rng, place), manifold=place.manifold)
-    found = theory.spectrum(field, 0.0, y)
-    sizes = np.sqrt(np.einsum("nia,ab,nib->ni", found.modes, place.W, found.modes.conj()).real)
+    local = theory.spectrum(field, 0.0, y)
+    sizes = np.sqrt(np.einsum("nia,ab,nib->ni", local.modes, place.W, local.modes.conj()).real)
     for k in range(1, tokens + 1):
         expected = comb(np.arange(tokens), k - 1)
         expected = np.tile(expected / np.linalg.norm(expected), (D - 1, 1))
-        of_this = np.argsort(np.abs(found.eigenvalues + 1 - 1 / k))[: D - 1]
+        of_this = np.argsort(np.abs(local.eigenvalues + 1 - 1 / k))[: D - 1]
         np.testing.assert_allclose(sizes[of_this], expected, rtol=1e-10)
 
 
@@ -104,17 +104,17 @@ def test_k10_consensus_at_an_eigenvector_of_symmetric_values(kind, heads, mask):
     for which, at in enumerate(AXES):
         v = place.tokens(basis[:, which][None])[0]
         y = theory.consensus_state(L, v, manifold=place.manifold)
-        found = theory.spectrum(field, 0.0, y)
+        local = theory.spectrum(field, 0.0, y)
         expected = []
         for m in np.delete(AXES, which):
             if mask is None:
                 expected += [-at] * (L - 1) + [m - at]
             else:
                 expected += list(-at + m / np.arange(1, L + 1))
-        assert_real(found, expected)
-        assert found.family == 0
-        assert found.verdict == ("stable" if which == 0 else "unstable")
-        assert found.speed < 1e-14
+        assert_real(local, expected)
+        assert local.family == 0
+        assert local.verdict == ("stable" if which == 0 else "unstable")
+        assert local.speed < 1e-14
 
 
 @pytest.mark.parametrize("kind", PLACES)
@@ -127,10 +127,10 @@ def test_k11_the_equilateral_triangle(kind, beta):
     for kernel, divisor in (("exp", 1.0), ("softmax", mean)):
         P = place.P(beta * np.eye(2))
         field = af.AttentionField(place.general, P, kernel=kernel, scale=1.0)
-        found = theory.spectrum(field, 0.0, y)
-        assert_real(found, [0.0, rate / divisor, rate / divisor], atol=1e-12 * np.exp(abs(beta)))
-        assert found.family == 1
-        assert found.verdict == ("stable" if beta < -2 / 3 else "unstable")
+        local = theory.spectrum(field, 0.0, y)
+        assert_real(local, [0.0, rate / divisor, rate / divisor], atol=1e-12 * np.exp(abs(beta)))
+        assert local.family == 1
+        assert local.verdict == ("stable" if beta < -2 / 3 else "unstable")
 
 
 @pytest.mark.slow
@@ -146,9 +146,9 @@ def test_k11_polyhedra_are_sources_modulo_rotation(kind, kernel):
     ):
         P = place.P(1.5 * np.eye(place.manifold.dim))
         field = af.AttentionField(place.general, P, kernel=kernel, scale=1.0)
-        found = theory.spectrum(field, 0.0, y)
-        assert found.verdict == "unstable"
-        assert (found.family, found.neutral, found.stable) == (family, family, 0)
+        local = theory.spectrum(field, 0.0, y)
+        assert local.verdict == "unstable"
+        assert (local.family, local.neutral, local.stable) == (family, family, 0)
 
 
 def antipodal_rates(beta, kernel, dim):
@@ -172,14 +172,14 @@ def test_antipodal_pairs_are_saddles_however_slow(kind, kernel, beta):
     v = jnp.asarray(generator("antipodal").normal(size=3))
     y = theory.split(2, 2, v, manifold=place.manifold)
     field = af.AttentionField(place.general, place.P(beta * np.eye(3)), kernel=kernel, scale=1.0)
-    found = theory.spectrum(field, 0.0, y)
+    local = theory.spectrum(field, 0.0, y)
     expected = sorted_real(antipodal_rates(beta, kernel, 3))
     if (beta, kernel) == (9.0, "softmax"):
         assert expected[0] == pytest.approx(3.046e-8, rel=1e-3)
-    np.testing.assert_allclose(found.eigenvalues.real[:2], expected[:2], rtol=1e-7)
-    assert_real(found, expected, atol=1e-14 * np.abs(expected).max())
-    assert (found.unstable, found.family, found.stable) == (2, 2, 4)
-    assert found.verdict == "unstable"
+    np.testing.assert_allclose(local.eigenvalues.real[:2], expected[:2], rtol=1e-7)
+    assert_real(local, expected, atol=1e-14 * np.abs(expected).max())
+    assert (local.unstable, local.family, local.stable) == (2, 2, 4)
+    assert local.verdict == "unstable"
 
 
 @pytest.mark.slow
@@ -192,15 +192,15 @@ def test_k12_modes_of_a_polygon_grow_as_those_of_the_uniform_density(kind, beta)
     across = np.stack([-np.sin(angle), np.cos(angle)], axis=1)
     for kernel, divisor in (("exp", 1.0), ("softmax", iv(0, beta))):
         P = place.P(beta * np.eye(2))
-        found = theory.spectrum(af.AttentionField(place.general, P, kernel=kernel, scale=1.0), 0, y)
+        local = theory.spectrum(af.AttentionField(place.general, P, kernel=kernel, scale=1.0), 0, y)
         # Angles of each mode, and which wave it is: the one of two that it is made of.
-        theta = np.einsum("nid,id->ni", np.stack([place.back(m.real) for m in found.modes]), across)
+        theta = np.einsum("nid,id->ni", np.stack([place.back(m.real) for m in local.modes]), across)
         power = np.abs(np.fft.rfft(theta, axis=1))
         for k in range(1, 7):
             pair = np.flatnonzero(power.argmax(axis=1) == k)
             assert len(pair) == 2
             rate = k**2 * iv(k, beta) / beta / divisor
-            np.testing.assert_allclose(found.eigenvalues[pair], rate, atol=1e-10)
+            np.testing.assert_allclose(local.eigenvalues[pair], rate, atol=1e-10)
 
 
 def ambient_jacobian(oracle, t, y, step=1e-5):
@@ -248,17 +248,17 @@ def test_anywhere_it_is_the_covariant_derivative_of_the_velocity(kind, normalisa
     onto = np.zeros((L, D, L, D))
     for i in range(L):
         onto[i, :, i, :] = np.eye(D) - np.outer(y[i], y[i] @ place.W)
-    inside = onto.reshape(L * D, L * D) @ J
-    expected = np.linalg.eigvals(inside)
+    within = onto.reshape(L * D, L * D) @ J
+    expected = np.linalg.eigvals(within)
     expected = expected[np.argsort(np.abs(expected))[L:]]  # less the zero of each token's normal
-    found = theory.spectrum(field, 0.4, jnp.asarray(y))
+    local = theory.spectrum(field, 0.4, jnp.asarray(y))
     for value in expected:
-        assert np.abs(found.eigenvalues - value).min() < 1e-8
-    assert len(found.eigenvalues) == len(expected)
-    assert found.verdict == "undecided"
-    assert "polish" in str(found)
-    for value, mode in zip(found.eigenvalues, found.modes, strict=True):
-        turned = (inside @ mode.ravel()).reshape(L, D)
+        assert np.abs(local.eigenvalues - value).min() < 1e-8
+    assert len(local.eigenvalues) == len(expected)
+    assert local.verdict == "undecided"
+    assert "polish" in str(local)
+    for value, mode in zip(local.eigenvalues, local.modes, strict=True):
+        turned = (within @ mode.ravel()).reshape(L, D)
         np.testing.assert_allclose(turned, value * mode, atol=1e-8)
         assert np.einsum("ia,ab,ib->", mode.conj(), place.W, mode).real == pytest.approx(1.0)
 
@@ -284,20 +284,20 @@ def test_tokens_in_any_order_of_dependence_keep_the_digits_of_repeated_eigenvalu
     U = jnp.broadcast_to(place.U(turn), (H, D, D))
     field = af.AttentionField(place.general, random_p(rng, place), U=U, mask=mask, scale=1 / H)
     v = place.tokens(np.eye(D)[2:])[0]
-    found = theory.spectrum(field, 0.0, theory.consensus_state(L, v, manifold=place.manifold))
+    local = theory.spectrum(field, 0.0, theory.consensus_state(L, v, manifold=place.manifold))
     first, others = np.exp(1j) - 1, np.exp(1j) / 2 - 1
     expected = np.array([first] + [others] * (L - 1))
-    above = found.eigenvalues[found.eigenvalues.imag > 0]
+    above = local.eigenvalues[local.eigenvalues.imag > 0]
     np.testing.assert_allclose(above, expected, atol=1e-14)
-    below = found.eigenvalues[found.eigenvalues.imag < 0]
+    below = local.eigenvalues[local.eigenvalues.imag < 0]
     np.testing.assert_allclose(below, expected.conj(), atol=1e-14)
-    dense = np.linalg.eigvals(found.jacobian)
+    dense = np.linalg.eigvals(local.jacobian)
     dense = dense[dense.imag > 0]
     assert np.abs(dense[:, None] - expected[None, :]).min(axis=1).max() > 1e-6
-    known = ~np.isnan(found.modes[:, 0, 0])
+    known = ~np.isnan(local.modes[:, 0, 0])
     np.testing.assert_array_equal(known[:2], True)
     assert known[2:].sum() == 2  # the last token of the chain alone moves
-    assert (found.verdict, found.family) == ("stable", 0)
+    assert (local.verdict, local.family) == ("stable", 0)
 
 
 def test_the_family_is_that_of_the_rotations_which_the_field_has():
@@ -309,8 +309,8 @@ def test_the_family_is_that_of_the_rotations_which_the_field_has():
         (jnp.diag(jnp.array([1.0, 1.5, 2.0])), 0),
         (jnp.array([[1.0, 0.4, 0], [-0.4, 1.0, 0], [0, 0, 2.0]]), 1),
     ):
-        found = theory.spectrum(af.AttentionField(sphere, P, scale=1.0), 0.0, y)
-        assert found.family == dimension
+        local = theory.spectrum(af.AttentionField(sphere, P, scale=1.0), 0.0, y)
+        assert local.family == dimension
 
 
 @pytest.mark.parametrize("kind", PLACES)
@@ -319,9 +319,9 @@ def test_a_line_of_tokens_turns_freely_under_any_p_and_identity_values(kind):
     rng, place = generator("line", kind), Place(kind, D, "spectrum")
     field = af.AttentionField(place.general, random_p(rng, place), scale=1.0)
     y = theory.split(3, 2, a_point(rng, place), manifold=place.manifold)
-    found = theory.spectrum(field, 0.0, y)
-    assert (found.family, found.at_rest) == (D - 1, True)
-    assert np.sum(np.abs(found.eigenvalues) < 1e-13) == D - 1
+    local = theory.spectrum(field, 0.0, y)
+    assert (local.family, local.at_rest) == (D - 1, True)
+    assert np.sum(np.abs(local.eigenvalues) < 1e-13) == D - 1
 
 
 def test_frozen_tokens_are_left_out_of_the_verdict():
@@ -330,10 +330,10 @@ def test_frozen_tokens_are_left_out_of_the_verdict():
     frozen = jnp.array([False, True, False, False, False])
     field = af.AttentionField(sphere, jnp.eye(3), frozen=frozen, scale=1.0)
     y = theory.consensus_state(L, jnp.array([0.6, 0.0, 0.8]))
-    found = theory.spectrum(field, 0.0, y)
+    local = theory.spectrum(field, 0.0, y)
     # δ' = mean(δ) - δ with one δ held at zero: -1 three times, -1/5 once, in each direction
-    assert_real(found, [0.0] * 2 + [-0.2] * 2 + [-1.0] * 6, atol=1e-14)
-    assert (found.verdict, found.family, found.neutral) == ("stable", 0, 2)
+    assert_real(local, [0.0] * 2 + [-0.2] * 2 + [-1.0] * 6, atol=1e-14)
+    assert (local.verdict, local.family, local.neutral) == ("stable", 0, 2)
 
 
 def test_an_eigenvalue_that_cannot_be_told_from_zero_leaves_the_verdict_open():
@@ -343,9 +343,9 @@ def test_an_eigenvalue_that_cannot_be_told_from_zero_leaves_the_verdict_open():
     U = jnp.diag(jnp.array([1.0, 1.0, 0.0]))
     field = af.AttentionField(sphere, P, U=jnp.stack([U, U]), scale=1 / H)
     y = theory.consensus_state(L, jnp.array([1.0, 0.0, 0.0]))
-    found = theory.spectrum(field, 0.0, y)
-    assert (found.verdict, found.family, found.neutral) == ("undecided", 0, 1)
-    assert theory.spectrum(field, 0.0, y, margin=1.5).neutral == len(found.eigenvalues)
+    local = theory.spectrum(field, 0.0, y)
+    assert (local.verdict, local.family, local.neutral) == ("undecided", 0, 1)
+    assert theory.spectrum(field, 0.0, y, margin=1.5).neutral == len(local.eigenvalues)
 
 
 @pytest.mark.slow

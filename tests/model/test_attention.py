@@ -152,9 +152,9 @@ def test_drift_and_frozen_tokens(getkey):
     with_args = field(drift=lambda t, y, args: args * push)(0.0, y, 2.0)
     assert jnp.allclose(with_args, moved, atol=1e-14)
     frozen = jnp.arange(6) < 2
-    still = field(frozen=frozen)(0.0, y)
-    assert jnp.all(still[:2] == 0)
-    assert jnp.array_equal(still[2:], plain[2:])
+    constant = field(frozen=frozen)(0.0, y)
+    assert jnp.all(constant[:2] == 0)
+    assert jnp.array_equal(constant[2:], plain[2:])
 
 
 def test_a_field_is_a_pytree_of_arrays_with_one_leaf_for_each_number():

@@ -154,11 +154,11 @@ def test_a_feed_forward_may_depend_on_the_time_of_its_layer(getkey):
     field = af.AttentionField(sphere, jr.normal(getkey(), (3, 3)))
     y, A = sphere.random(getkey(), (4,)), jr.normal(getkey(), (3, 3))
     timed = af.AttentionLayers(field, step=0.5, feed_forward=lambda t, z: (1 + t) * jnp.sin(A @ z))
-    again = af.AttentionLayers(field, step=0.5, feed_forward=timed.feed_forward)
+    repeated = af.AttentionLayers(field, step=0.5, feed_forward=timed.feed_forward)
     for k in range(3):
-        still = af.AttentionLayers(
+        constant = af.AttentionLayers(
             field, step=0.5, feed_forward=lambda z, c=1 + 0.5 * k: c * jnp.sin(A @ z)
         )
-        assert jnp.allclose(timed(k, y), still(k, y), atol=1e-14)
-        assert jnp.array_equal(timed(k, y), again(k, y))
+        assert jnp.allclose(timed(k, y), constant(k, y), atol=1e-14)
+        assert jnp.array_equal(timed(k, y), repeated(k, y))
     assert not jnp.allclose(timed(0, y), timed(1, y), atol=1e-3)

@@ -40,9 +40,9 @@ def test_misalignment_resolves_to_the_square_of_the_machine_epsilon(dtype, sprea
     angles = spread * np.arange(8)
     y = jnp.asarray(np.stack([np.cos(angles), np.sin(angles), 0 * angles], 1)).astype(dtype)
     exact = np.mean(2 * np.sin(angles / 2) ** 2)
-    found = af.misalignment(y)
-    assert found.dtype == dtype
-    np.testing.assert_allclose(found, exact, rtol=1e-5)
+    result = af.misalignment(y)
+    assert result.dtype == dtype
+    np.testing.assert_allclose(result, exact, rtol=1e-5)
     # What 1 - cos gives instead.
     assert abs(float(1 - jnp.mean(y @ y[0])) - exact) > 0.5 * exact
 
@@ -93,10 +93,10 @@ def test_lyapunov_is_the_largest_of_one_minus_the_product_with_v(getkey, ellipso
 
 def test_lyapunov_resolves_unit_vectors_below_rounding():
     y, angles = near([0.6, 0.0, 0.8], 1e-10)
-    found = lyapunov_each(jnp.asarray(y), jnp.asarray(y[0]))
+    result = lyapunov_each(jnp.asarray(y), jnp.asarray(y[0]))
     # Rounding of the vectors, 1e-16, is 1e-6 of the angles.
-    np.testing.assert_allclose(found, angles**2 / 2, rtol=2e-5, atol=1e-30)
-    np.testing.assert_allclose(af.lyapunov(jnp.asarray(y), jnp.asarray(y[0])), found[-1])
+    np.testing.assert_allclose(result, angles**2 / 2, rtol=2e-5, atol=1e-30)
+    np.testing.assert_allclose(af.lyapunov(jnp.asarray(y), jnp.asarray(y[0])), result[-1])
 
 
 def test_the_derivative_of_lyapunov_is_minus_v_at_the_worst_token():

@@ -73,17 +73,17 @@ def test_a_claim_does_not_hold_where_E_rises(small):
 def test_the_full_size_keeps_its_passes_and_asks_for_the_paper_s_prompts(
     small, monkeypatch, tmp_path
 ):
-    asked = []
+    calls = []
 
     def record(model, ids, **options):
-        asked.append((model, ids.shape, options["passes"], options["store"].name))
+        calls.append((model, ids.shape, options["passes"], options["store"].name))
         return looped(model, ids[:1, :5], **{**options, "passes": 1})
 
     monkeypatch.setattr(_looped.language, "looped", record)
     paper.figure9(jr.key(0), full=True, store=tmp_path)
-    assert {shape for _, shape, _, _ in asked} == {(100, 200)}
-    assert {passes for _, _, passes, _ in asked} == {100}
-    assert [model for model, *_ in asked] == [GPT2, GPT2, NEO, NEO]
+    assert {shape for _, shape, _, _ in calls} == {(100, 200)}
+    assert {passes for _, _, passes, _ in calls} == {100}
+    assert [model for model, *_ in calls] == [GPT2, GPT2, NEO, NEO]
     assert (tmp_path / "figure9-gpt2_full" / "pass-00001.npz").exists()
 
 
@@ -134,9 +134,9 @@ def test_trained_models_from_their_folders_with_controls(tmp_path):
     for name, arch in (("gpt2", GPT2), ("gpt_neo", NEO)):
         model = language.random(arch, key=jr.key(1))
         folders[name] = folder_of(model, tmp_path / name)
-        again = language.load(folders[name])
-        assert again.architecture == arch
-        for x, y in zip(jax.tree.leaves(model), jax.tree.leaves(again), strict=True):
+        repeated = language.load(folders[name])
+        assert repeated.architecture == arch
+        for x, y in zip(jax.tree.leaves(model), jax.tree.leaves(repeated), strict=True):
             np.testing.assert_array_equal(x, y)
     report = paper.reproduce([7, 8], out=tmp_path / "out", passes=2, **folders)
     names = {"figure7.png", "figure7.npz", "figure8.png", "figure8.npz", "claims.txt"}

@@ -56,12 +56,12 @@ def test_a_figure_that_does_not_exist_is_refused_before_any_work(tmp_path, figur
 
 
 def test_figures_of_trained_models_need_their_folders_and_are_left_out_otherwise(tmp_path):
-    wanted = paper._reproduce._wanted
+    expected = paper._reproduce._chosen
     with pytest.raises(ValueError, match="figure 7 .* `gpt2` and `gpt_neo` are missing"):
         paper.reproduce([1, 7], out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    assert wanted(None, {"gpt2": None, "gpt_neo": None}) == (1, 2, 3, 4, 5, 6, 9, 10)
-    assert wanted(None, {"gpt2": "a", "gpt_neo": "b"}) == tuple(range(1, 11))
+    assert expected(None, {"gpt2": None, "gpt_neo": None}) == (1, 2, 3, 4, 5, 6, 9, 10)
+    assert expected(None, {"gpt2": "a", "gpt_neo": "b"}) == tuple(range(1, 11))
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, True])

@@ -38,8 +38,8 @@ def at_rest(dim: int, status: str = "open", time: float = 2.0) -> Evidence:
 
 @pytest.fixture(scope="module")
 def plane():
-    found = made(2, at_rest(2))
-    return found, af.plot.counterexample(found)
+    example = made(2, at_rest(2))
+    return example, af.plot.counterexample(example)
 
 
 def test_a_new_figure_is_named_for_the_claim_and_its_status(plane):
@@ -50,17 +50,17 @@ def test_a_new_figure_is_named_for_the_claim_and_its_status(plane):
 
 
 def test_on_the_circle_starts_and_limits_are_marked_and_numbered(plane):
-    found, (ax, _, _) = plane
+    example, (ax, _, _) = plane
     starts, limits = (np.asarray(marks.get_offsets()) for marks in ax.collections)
-    np.testing.assert_allclose(starts, found.build()[1], atol=1e-12)
+    np.testing.assert_allclose(starts, example.build()[1], atol=1e-12)
     directions = limits / np.linalg.norm(limits, axis=1, keepdims=True)
     np.testing.assert_allclose(directions, triangle(2), atol=1e-12)
     assert [text.get_text() for text in ax.texts] == ["1", "2", "3"] * 2
 
 
 def test_the_margin_of_the_run_is_drawn_with_the_line_of_a_violation(plane):
-    found, (_, ax, _) = plane
-    field, y0 = found.build()
+    example, (_, ax, _) = plane
+    field, y0 = example.build()
     ts, margins = (np.asarray(x) for x in ax.lines[0].get_data())
     assert (ts[0], ts[-1]) == (0.0, 2.0)  # no longer than the evidence
     mean = np.mean(np.asarray(y0), axis=0)
@@ -73,8 +73,8 @@ def test_the_margin_of_the_run_is_drawn_with_the_line_of_a_violation(plane):
 
 
 def test_the_spectrum_is_drawn_with_its_stable_half_shaded(plane):
-    found, (_, _, ax) = plane
-    field, _ = found.build()
+    example, (_, _, ax) = plane
+    field, _ = example.build()
     local = af.theory.spectrum(field, 0.0, triangle(2))
     drawn = np.concatenate([np.asarray(line.get_data()).T for line in ax.lines[2:5]])
     np.testing.assert_allclose(np.sort(drawn[:, 0]), np.sort(local.outside.real), atol=1e-12)
@@ -90,8 +90,8 @@ def test_the_spectrum_is_drawn_with_its_stable_half_shaded(plane):
 def test_a_null_set_shows_a_start_beside_it(plane):
     _, (_, ax, right) = plane
     assert len(ax.lines) == 2
-    found = made(2, at_rest(2, "null set"), P=2.0)  # attraction: the triangle is unstable
-    _, ax, right = af.plot.counterexample(found)
+    example = made(2, at_rest(2, "null set"), P=2.0)  # attraction: the triangle is unstable
+    _, ax, right = af.plot.counterexample(example)
     this, beside = (np.asarray(line.get_ydata()) for line in ax.lines[:2])
     assert 0 < np.abs(this - beside).max() < 1e-3
     assert right.get_title() == "eigenvalues of the limit: unstable"
@@ -122,8 +122,8 @@ def test_in_four_dimensions_the_cosines_of_the_limit_are_drawn():
 
 def test_tokens_that_come_to_no_rest_are_told_of_in_words(plane):
     why = "tokens move at 0.5123, and the margin stays above 0.3214"
-    found = made(2, Evidence("no rest", why, 0.3, 2.0))
-    left, _, right = af.plot.counterexample(found)
+    evidence = made(2, Evidence("no rest", why, 0.3, 2.0))
+    left, _, right = af.plot.counterexample(evidence)
     assert right.texts[0].get_text().replace("\n", " ") == why
     legend = left.get_legend()
     assert legend is not None

@@ -24,11 +24,13 @@ def paths():
 
 def markers(ax, colour):
     """Marker positions and opacities of the scatters of one face colour."""
-    found = []
+    collected = []
     for scatter in ax.collections:
         if len(scatter.get_offsets()) and to_hex(scatter.get_facecolor()[0]) == to_hex(colour):
-            found += [(tuple(xy), scatter.get_alpha()) for xy in np.asarray(scatter.get_offsets())]
-    return found
+            collected += [
+                (tuple(xy), scatter.get_alpha()) for xy in np.asarray(scatter.get_offsets())
+            ]
+    return collected
 
 
 def test_starts_are_white_and_ends_grey_and_the_far_side_is_faint():

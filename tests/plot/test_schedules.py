@@ -44,7 +44,7 @@ def optimised(first, found, *, bounds=None, mask="causal", t1=4.0, objective=Non
         seconds=0.0,
         settings={},
         task=task,
-        again=None,
+        rerun=None,
     )
 
 
@@ -66,8 +66,8 @@ def texts(legend) -> list[str]:
 
 @pytest.mark.slow
 def test_misalignment_is_that_of_both_runs_beside_what_theory_says():
-    found = plain()
-    ax = plot.misalignment_of(found, Y0, title="apart")
+    result = plain()
+    ax = plot.misalignment_of(result, Y0, title="apart")
     drawn = lines(ax)
     assert texts(ax.get_legend()) == ["before", "found", "tanh reference", "limit"]
     at = [0, 150, 300]
@@ -77,9 +77,9 @@ def test_misalignment_is_that_of_both_runs_beside_what_theory_says():
         field = af.AttentionField(SPHERE, P=schedule, mask="causal")
         E = af.simulate(field, Y0, t1=4.0, ts=ts, observe=af.misalignment).ys
         np.testing.assert_allclose(drawn[name][at, 1], E, rtol=1e-4)
-    reference = af.theory.reference_misalignment(found.field, Y0, ts)
+    reference = af.theory.reference_misalignment(result.field, Y0, ts)
     np.testing.assert_allclose(drawn["tanh reference"][at, 1], reference, rtol=1e-9)
-    limit = af.theory.misalignment_bound(found.field, Y0, ts)
+    limit = af.theory.misalignment_bound(result.field, Y0, ts)
     np.testing.assert_allclose(drawn["limit"][at, 1], np.where(limit > 0, limit, np.nan), rtol=1e-9)
     assert (ax.get_xscale(), ax.get_yscale()) == ("linear", "log")
     assert ax.get_xlim() == (0.0, 4.0)
@@ -98,10 +98,10 @@ def test_what_theory_does_not_say_is_not_drawn():
 @pytest.mark.slow
 def test_a_time_of_consensus_is_where_the_curve_meets_the_threshold_on_a_long_axis():
     pieces = Piecewise(jnp.asarray([10.0, 200.0]), jnp.stack([3 * jnp.eye(3)[None]] * 3))
-    found = optimised(pieces, pieces, t1=5000.0, objective=ConsensusTime(0.01))
-    ax = plot.misalignment_of(found, Y0)
+    result = optimised(pieces, pieces, t1=5000.0, objective=ConsensusTime(0.01))
+    ax = plot.misalignment_of(result, Y0)
     curve = lines(ax)["found"]
-    end = af.simulate(found.field, Y0, t1=5000.0, event=af.consensus(0.01)).t1
+    end = af.simulate(result.field, Y0, t1=5000.0, event=af.consensus(0.01)).t1
     assert curve[-1, 0] == pytest.approx(float(end), rel=1e-4)
     assert curve[-1, 1] == pytest.approx(0.01, rel=1e-6)
     assert ax.get_xscale() == "log"
@@ -141,8 +141,8 @@ def test_symmetric_values_have_eigenvalues_between_their_bounds():
     U = Bounded(Symmetric(jr.normal(jr.key(1), (3, 3))), 1.0, "spectral")
     ball = Ball(jnp.asarray(1.0), "spectral")
     first = {"P": BEGIN, "U": Bounded(Symmetric(jnp.eye(3)), 1.0, "spectral")}
-    found = optimised(first, {"P": FOUND, "U": U}, bounds={"P": None, "U": ball})
-    axes = plot.schedule_norms(found)
+    result = optimised(first, {"P": FOUND, "U": U}, bounds={"P": None, "U": ball})
+    axes = plot.schedule_norms(result)
     assert [ax.get_title() for ax in axes] == [
         "Frobenius norm of P(t)",
         "eigenvalues of P(t)",
@@ -160,10 +160,10 @@ def test_of_many_singular_values_the_largest_are_drawn():
     sphere = af.Sphere(20)
     field = af.AttentionField(sphere, P=jnp.zeros((1, 20, 20)))
     P = Constant(jnp.diag(jnp.arange(20.0))[None].at[0, 0, 1].set(0.5))
-    found = dataclasses.replace(
+    result = dataclasses.replace(
         optimised(Constant(jnp.zeros((1, 20, 20))), P, field=field), goal="minimise"
     )
-    right = plot.schedule_norms(found)[1]
+    right = plot.schedule_norms(result)[1]
     assert right.get_title() == "singular values of P(t), the 12 largest"
     heights = sorted(line.get_ydata()[0] for line in right.lines)
     np.testing.assert_allclose(heights, np.arange(8.0, 20.0), rtol=1e-12)
@@ -173,23 +173,23 @@ def test_of_many_singular_values_the_largest_are_drawn():
 
 
 def test_attention_is_that_of_the_found_run_in_one_scale_of_colours():
-    found = plain()
-    axes = plot.attention_at(found, Y0, [0.0, 4.0])
-    y1 = af.simulate(found.field, Y0, t1=4.0).y1
+    result = plain()
+    axes = plot.attention_at(result, Y0, [0.0, 4.0])
+    y1 = af.simulate(result.field, Y0, t1=4.0).y1
     for ax, t, y in zip(axes, (0.0, 4.0), (Y0, y1), strict=True):
-        exact = np.asarray(found.field.attention(t, y))[0] / float(found.field.scale)
+        exact = np.asarray(result.field.attention(t, y))[0] / float(result.field.scale)
         np.testing.assert_allclose(ax.images[0].get_array(), exact, atol=1e-5)
         assert ax.images[0].get_clim() == (0.0, 1.0)  # the first token sees itself alone
         assert ax.get_title() == f"t = {t:g}"
     assert axes[0].get_ylabel() == "token i"
-    assert len(plot.attention_at(found, Y0)) == 4
-    assert len(plot.attention_at(found, Y0, [2.0])) == 1
+    assert len(plot.attention_at(result, Y0)) == 4
+    assert len(plot.attention_at(result, Y0, [2.0])) == 1
 
 
 def test_tokens_are_drawn_before_and_found_from_the_same_place():
-    found = plain()
-    before, after = plot.tokens_of(found, Y0)
-    E = float(af.misalignment(af.simulate(found.field, Y0, t1=4.0).y1))
+    result = plain()
+    before, after = plot.tokens_of(result, Y0)
+    E = float(af.misalignment(af.simulate(result.field, Y0, t1=4.0).y1))
     assert after.get_title() == f"found: E = {E:.3g} at t = 4"
     assert before.get_title().startswith("before: E = ")
 
@@ -227,5 +227,7 @@ def test_what_cannot_be_drawn_is_refused():
         plot.attention_at(plain(), Y0, [0.0, 5.0])
     field = af.AttentionField(af.Sphere(4), P=jnp.zeros((1, 4, 4)))
     P = Constant(jnp.zeros((1, 4, 4)))
-    with pytest.raises(ValueError, match=r"`found` must be of tokens in R\^3; these are in R\^4"):
+    with pytest.raises(
+        ValueError, match=r"`optimised` must be of tokens in R\^3; these are in R\^4"
+    ):
         plot.tokens_of(optimised(P, P, field=field), Y0)

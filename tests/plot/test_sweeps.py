@@ -318,8 +318,8 @@ def test_a_phase_diagram_takes_data_without_d_and_another_threshold_and_kernel()
         cells(ax)[0].get_array(), data["misalignment"].mean("trial").values.T
     )
     assert plot.figure_of(ax).axes[1].get_ylabel() == "part"
-    again = plot.phase_diagram(data.drop_vars("d"), tokens=16)
-    assert cells(again)[0].get_array().shape == (11, 4)
+    repeated = plot.phase_diagram(data.drop_vars("d"), tokens=16)
+    assert cells(repeated)[0].get_array().shape == (11, 4)
     assert plot.phase_diagram(data, tokens=16, d=8).lines
 
 

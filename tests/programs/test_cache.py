@@ -9,7 +9,7 @@ import jax
 import pytest
 
 import attnflow as af
-from attnflow.programs import _cache, kept
+from attnflow.programs import _cache, cached
 
 SCRIPT = """
 import sys, warnings
@@ -53,7 +53,7 @@ def run(folder, **env):
 def test_the_second_process_finds_what_the_first_compiled_even_beside_a_damaged_program(tmp_path):
     first = run(tmp_path)
     assert first.returncode == 0, first.stderr
-    mine = kept(tmp_path)
+    mine = cached(tmp_path)
     assert mine.programs >= 1
     assert mine.size > 0
     assert str(mine.folder) in first.stdout
@@ -76,19 +76,19 @@ def test_a_folder_that_cannot_be_written_is_one_warning(tmp_path, untouched):
 
 
 def test_another_processor_jax_or_flags_have_a_folder_of_their_own(tmp_path, monkeypatch):
-    here = kept(tmp_path).folder
+    here = cached(tmp_path).folder
     monkeypatch.setattr(_cache, "_processor", lambda: "another")
-    other = kept(tmp_path).folder
+    other = cached(tmp_path).folder
     monkeypatch.undo()
     monkeypatch.setattr(_cache, "version", lambda name: "99")
-    newer = kept(tmp_path).folder
+    newer = cached(tmp_path).folder
     monkeypatch.undo()
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
-    assert len({here, other, newer, kept(tmp_path).folder}) == 4
+    assert len({here, other, newer, cached(tmp_path).folder}) == 4
 
 
 def test_what_is_kept_is_bounded_and_what_is_old_is_let_go(tmp_path, untouched):
-    mine = kept(tmp_path).folder
+    mine = cached(tmp_path).folder
     mine.mkdir(parents=True)
     for k in range(4):
         path = mine / f"jit_f-{k}-cache"
@@ -114,10 +114,10 @@ def test_a_cache_of_the_user_s_own_stays(tmp_path, untouched):
 
 def test_where_a_user_s_programs_are_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert kept().folder.parent == tmp_path / "attnflow"
+    assert cached().folder.parent == tmp_path / "attnflow"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert kept().folder.parts[-4:-1] == ("Library", "Caches", "attnflow")
+    assert cached().folder.parts[-4:-1] == ("Library", "Caches", "attnflow")
 
 
 @pytest.mark.parametrize(

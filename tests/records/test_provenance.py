@@ -12,14 +12,14 @@ from attnflow.records import _provenance
 
 
 def test_provenance_is_plain_json_with_versions_precision_and_devices():
-    found = af.records.provenance()
-    assert json.loads(json.dumps(found)) == found
-    assert found["versions"]["jax"] == jax.__version__
-    assert found["versions"]["attnflow"] == af.__version__
-    assert found["x64"] is True
-    assert found["dtype"] == "float64"
-    assert found["backend"] == jax.default_backend()
-    assert len(found["devices"]) == jax.device_count()
+    record = af.records.provenance()
+    assert json.loads(json.dumps(record)) == record
+    assert record["versions"]["jax"] == jax.__version__
+    assert record["versions"]["attnflow"] == af.__version__
+    assert record["x64"] is True
+    assert record["dtype"] == "float64"
+    assert record["backend"] == jax.default_backend()
+    assert len(record["devices"]) == jax.device_count()
 
 
 def test_provenance_names_neither_the_user_nor_the_machine():

@@ -88,15 +88,15 @@ def test_it_is_simulated_alone_and_many_at_a_time(ended):
     sol = af.simulate(field(Fading(M, 0.5)), Y0, t1=2.0, rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(sol.y1, ended, atol=1e-12)
     both = jnp.stack([Y0, Y0[::-1]])
-    found = af.ensemble.run(
+    ensemble = af.ensemble.run(
         field(Fading(M, 0.5)), both, t1=2.0, rtol=1e-9, atol=1e-11, observe=tokens, progress=False
     )
-    np.testing.assert_allclose(found.ys[:, 0], jnp.stack([ended, ended[::-1]]), atol=1e-8)
+    np.testing.assert_allclose(ensemble.ys[:, 0], jnp.stack([ended, ended[::-1]]), atol=1e-8)
 
 
 def test_verdicts_decide_by_what_it_says_and_leave_open_what_it_does_not():
-    said = af.theory.verdicts(field(Fading(M, 0.5)), Y0)["3.2"]
-    assert said.applies is True
+    verdict = af.theory.verdicts(field(Fading(M, 0.5)), Y0)["3.2"]
+    assert verdict.applies is True
     quiet = af.theory.verdicts(field(Quiet(M, jnp.asarray(0.5))), Y0)["3.2"]
     assert quiet.applies is None
     assert {h.id for h in quiet.hypotheses if h.holds is None} == {
@@ -121,8 +121,8 @@ def test_a_search_trains_what_it_says_and_refuses_to_guess(as_user):
         "progress": False,
     }  # fmt: skip
     goal = af.search.Final(log=True)
-    found = af.search.optimise(goal, Fading(M, 0.5), bounds=4.0, **options)
-    best = found.schedule.schedule
+    optimised = af.search.optimise(goal, Fading(M, 0.5), bounds=4.0, **options)
+    best = optimised.schedule.schedule
     assert type(best) is Fading
     assert float(best.rate) == 0.5
     assert not np.array_equal(best.matrix, M)
@@ -145,9 +145,9 @@ def test_it_is_saved_and_stated_in_a_file(tmp_path, as_user):
     )
     for name in ("case.toml", "case.json"):
         af.spec.write(tmp_path / name, case)
-        again = af.spec.read(tmp_path / name)
-        assert again == case
-        assert eqx.tree_equal(again.build()[0].P, made)
+        repeated = af.spec.read(tmp_path / name)
+        assert repeated == case
+        assert eqx.tree_equal(repeated.build()[0].P, made)
     wrong = tmp_path / "wrong.toml"
     wrong.write_text((tmp_path / "case.toml").read_text().replace("rate", "speed"))
     with pytest.raises(ValueError, match=r": \$\.attention\.P\.schedule: Object contains unknown"):
@@ -252,8 +252,8 @@ def test_a_run_takes_the_values_of_the_class_and_not_of_its_base():
         assert made.reduce(Y0[:2]).lift.name == "none"
         columns = jax.vmap(lambda t, y, f=meant: f(t, y))(TIMES, jnp.stack([Y0, -Y0]))
         axes = jax.tree.map(lambda _: None, made)
-        found = many(made, axes, TIMES, jnp.stack([Y0, -Y0], axis=-1))
-        np.testing.assert_allclose(jnp.moveaxis(found, -1, 0), columns, atol=1e-12)
+        result = many(made, axes, TIMES, jnp.stack([Y0, -Y0], axis=-1))
+        np.testing.assert_allclose(jnp.moveaxis(result, -1, 0), columns, atol=1e-12)
 
 
 def test_nothing_follows_from_parts_where_time_enters_beside_them():
@@ -278,8 +278,8 @@ def test_a_word_that_two_classes_have_is_refused():
         }
         return type(name, (af.schedules.AbstractSchedule,), members)
 
-    first, again = another("First"), another("First")
-    assert type(af.spec.AttentionTable(P={"type": "twofold"}).build(SPHERE).P) is again
+    first, repeated = another("First"), another("First")
+    assert type(af.spec.AttentionTable(P={"type": "twofold"}).build(SPHERE).P) is repeated
     second = another("Second")
     with pytest.raises(ValueError, match=r"type 'twofold' is that of .*First and .*Second"):
         af.spec.AttentionTable(P={"type": "twofold"})

@@ -38,18 +38,18 @@ CASES = {
 def test_values_and_slopes_lie_in_their_range(name):
     schedule = CASES[name]
     times = jnp.linspace(0.013, 9.0, 700)
-    found = _ranges.range_of(schedule, 0.0)
+    bounds = _ranges.range_of(schedule, 0.0)
     values = np.asarray(jax.vmap(schedule)(times))
     slopes = np.asarray(jax.vmap(lambda t: jax.jvp(schedule, (t,), (jnp.ones(()),))[1])(times))
-    assert found.centre.shape == found.radius.shape == found.slope.shape == schedule.shape
-    assert np.all(np.abs(values - found.centre[None]) <= found.radius[None] + 1e-13)
-    assert np.all(np.abs(slopes) <= found.slope[None] + 1e-12)
+    assert bounds.centre.shape == bounds.radius.shape == bounds.slope.shape == schedule.shape
+    assert np.all(np.abs(values - bounds.centre[None]) <= bounds.radius[None] + 1e-13)
+    assert np.all(np.abs(slopes) <= bounds.slope[None] + 1e-12)
 
 
 def test_ranges_of_constrained_matrices_are_not_wider_than_need_be():
-    still = _ranges.range_of(CASES["symmetric, still"], 0.0)
-    assert np.all(still.radius == 0)
-    np.testing.assert_allclose(still.centre, (_M + _M.T) / 2)
+    constant = _ranges.range_of(CASES["symmetric, still"], 0.0)
+    assert np.all(constant.radius == 0)
+    np.testing.assert_allclose(constant.centre, (_M + _M.T) / 2)
     near = _ranges.range_of(CASES["fixed spectrum, nearly still"], 0.0)
     assert np.all(near.radius < 1.1)  # half of what the eigenvalues span, at most
     assert np.all(_ranges.range_of(af.FixedSpectrum(_VALUES, _M), 0.0).radius == 0)
@@ -125,13 +125,13 @@ def test_a_slope_is_worth_nothing_where_jumps_may_hide():
             return jnp.where(t < 1.0, 1.0, 2.0) * _M
 
         def range_from(self, t0):
-            still = af.schedules.Range.still(1.5 * _M)
-            return still._replace(radius=np.abs(0.5 * np.asarray(_M)))
+            constant = af.schedules.Range.constant(1.5 * _M)
+            return constant._replace(radius=np.abs(0.5 * np.asarray(_M)))
 
     for schedule in (Stepped(), Stepped() + _M):
-        found = _ranges.range_of(schedule, 0.0)
-        assert np.all(np.isfinite(found.radius))
-        assert np.all(np.isinf(found.slope))
+        bounds = _ranges.range_of(schedule, 0.0)
+        assert np.all(np.isfinite(bounds.radius))
+        assert np.all(np.isinf(bounds.slope))
     y0 = af.Sphere(3).random_hemisphere(jr.key(1), (4,), v=jnp.array([1.0, 0.0, 0.0]))
     verdict = af.theory.verdicts(af.AttentionField(af.Sphere(3), Stepped()), y0)["3.2"]
     assert verdict.applies is None

@@ -86,8 +86,8 @@ def test_a_congruence_is_the_product_on_both_sides(schedule, size, getkey):
     assert jnp.allclose(folded(T), expected, atol=1e-12)
     x, y = jr.normal(getkey(), (4, size)), jr.normal(getkey(), (4, size))
     assert jnp.allclose(folded.bilinear(T, x, y), x @ expected @ y.T, atol=1e-11)
-    again = folded.congruence(right, left)
-    assert jnp.allclose(again(T), right @ expected @ left, atol=1e-11)
+    repeated = folded.congruence(right, left)
+    assert jnp.allclose(repeated(T), right @ expected @ left, atol=1e-11)
 
 
 @pytest.mark.slow
@@ -201,8 +201,8 @@ def test_schedules_say_where_their_pieces_meet():
         assert set(made.break_times.tolist()) == every
     field = af.AttentionField(af.Sphere(3), P=cubic, U=steps)
     assert set(field.break_times.tolist()) == every | {2.0}
-    again = af.Periodic(cubic, 2.0, 2)
-    assert set(again.break_times.tolist()) == {0.0, 1.0, 2.0, 3.0, 4.0, 5.0}
+    repeated = af.Periodic(cubic, 2.0, 2)
+    assert set(repeated.break_times.tolist()) == {0.0, 1.0, 2.0, 3.0, 4.0, 5.0}
 
 
 def test_schedules_say_where_they_jump():

@@ -152,11 +152,11 @@ T = [[True, False, False], [False, True, False], [False, False, True]]
 
 @pytest.mark.parametrize("mask", [[[1, 0], [1, 1]], [[0, -5], [0, 0]], [[True, 0], [1, True]]])
 def test_a_mask_of_whole_numbers_is_refused_in_a_file_as_in_python(mask):
-    with pytest.raises(ValueError, match="true and false") as inside:
+    with pytest.raises(ValueError, match="true and false") as within:
         af.AttentionField(af.Sphere(3), P=jnp.asarray(A), mask=np.asarray(mask))
     with pytest.raises(ValueError, match="true and false") as stated:
         field(P=A, mask=mask)
-    assert str(stated.value) == f"$.attention: {inside.value}"
+    assert str(stated.value) == f"$.attention: {within.value}"
     assert "\n" not in str(stated.value)
 
 

@@ -144,10 +144,10 @@ def test_a_shard_that_kills_its_worker_is_told_and_stops_no_other(tmp_path, monk
 
     assert _run.make is _shard.make
     with af.sweep.Pool(2) as pool:
-        found = af.sweep.run(study(), tmp_path / "kills", Killed(pool), retries=1)
-    assert list(found.failed) == ["000-000001"]
-    assert "WorkerDied: the worker was ended by SIGKILL" in found.failed["000-000001"]
-    assert found.shards_done == found.shards - 1
+        state = af.sweep.run(study(), tmp_path / "kills", Killed(pool), retries=1)
+    assert list(state.failed) == ["000-000001"]
+    assert "WorkerDied: the worker was ended by SIGKILL" in state.failed["000-000001"]
+    assert state.shards_done == state.shards - 1
 
 
 @pytest.mark.slow
@@ -181,13 +181,13 @@ def test_dask_workers_that_are_killed_lose_nothing(whole, tmp_path):
         thread.start()
         try:
             with _quiet():
-                found = af.sweep.run(study(**LOOPED), store, client.get_executor())
+                state = af.sweep.run(study(**LOOPED), store, client.get_executor())
         finally:
             stop.set()
             thread.join()
     assert killed
-    assert found.complete
-    assert not found.failed
+    assert state.complete
+    assert not state.failed
     assert files(store) == files(whole)
 
 
@@ -227,8 +227,8 @@ def test_two_ranks_of_mpi_give_the_same_bytes(whole, tmp_path):
         if "trajectories in" in line:
             pids.add(line.rpartition("process ")[2])
     assert len(pids) == 1  # of the second rank, which is not the driver
-    data, wanted = af.sweep.open(store), af.sweep.open(whole)
-    assert data["misalignment"].equals(wanted["misalignment"])
+    data, expected = af.sweep.open(store), af.sweep.open(whole)
+    assert data["misalignment"].equals(expected["misalignment"])
 
 
 # === other processes
@@ -255,8 +255,8 @@ def test_several_devices_work_a_shard_to_the_same_bytes(whole, tmp_path):
         env=os.environ | flags,
     )
     assert ran.stdout == "True\n", ran.stderr
-    data, wanted = af.sweep.open(store), af.sweep.open(whole)
-    assert data["misalignment"].equals(wanted["misalignment"].isel(trial=slice(0, 7)))
+    data, expected = af.sweep.open(store), af.sweep.open(whole)
+    assert data["misalignment"].equals(expected["misalignment"].isel(trial=slice(0, 7)))
 
 
 @pytest.mark.slow

@@ -143,9 +143,9 @@ def test_fifty_kills_of_workers_lose_and_repeat_nothing(whole, tmp_path, quick):
         # One that is not there for long may be met again and again: it is tried as often as it takes.
         try:
             while len(killed) < 50:
-                found = af.sweep.run(study(**MANY), store, pool, retries=50)
+                state = af.sweep.run(study(**MANY), store, pool, retries=50)
                 rounds += 1
-                if found.complete and len(killed) < 50:
+                if state.complete and len(killed) < 50:
                     for path in list((store / "shards").iterdir())[::2]:
                         path.unlink()
         finally:

@@ -132,10 +132,12 @@ _BANK = {
 def test_the_blocks_are_those_of_a_look_at_every_point(history):
     expected = point_by_point(history)
     made = Plan(list(history), [{}] * len(history))
-    found = [*made.every_block]
-    assert len(found) == len(expected)
+    result = [*made.every_block]
+    assert len(result) == len(expected)
     templates: dict = {}
-    for block, (generation, shape, _, first, its, point, rows) in zip(found, expected, strict=True):
+    for block, (generation, shape, _, first, its, point, rows) in zip(
+        result, expected, strict=True
+    ):
         at = np.arange(block.points)
         assert (block.generation, block.first, len(at)) == (generation, first, len(rows))
         assert block.point == point
@@ -222,10 +224,10 @@ def test_the_first_shard_of_a_thousand_million_points_is_that_of_a_small_grid(tm
     assert np.isnan(all_of_them[(*8 * [0], [4, -1, 4], 0)].values).all()
     repeated = all_of_them[(*8 * [0], [3, 1, 3], 0)].values
     np.testing.assert_array_equal(repeated, part[[3, 1, 3]])
-    found = af.sweep.status(tmp_path / "huge")
-    assert (found.shards, found.shards_done) == (250_000_000, 1)
-    assert (found.trajectories, found.trajectories_done) == (10**9, 4)
-    assert "1000000000 points of 1 shape" in str(found)
+    state = af.sweep.status(tmp_path / "huge")
+    assert (state.shards, state.shards_done) == (250_000_000, 1)
+    assert (state.trajectories, state.trajectories_done) == (10**9, 4)
+    assert "1000000000 points of 1 shape" in str(state)
     with pytest.raises(ValueError, match=r"holds 4 traj.* 1,000,000,000 of misalignment .* 8 GB"):
         all_of_them.load()
     table = pytest.importorskip("pyarrow.parquet")
@@ -249,10 +251,10 @@ def test_a_large_store_is_extended_and_estimated_without_its_points(tmp_path, mo
     (tmp_path / "s" / "shards").mkdir()
     for number in ("000000", "249999999"):
         (tmp_path / "s" / "shards" / f"000-{number}.{32 * '0'}.zarr.zip").touch()
-    found = af.sweep.estimate(more, address, progress=False)
+    estimate = af.sweep.estimate(more, address, progress=False)
     # Shards of ten seconds, 1000 trajectories, for the 3 * 10^9 that are new.
-    assert (found.points, found.shards) == (2 * 10**9, 250_000_000 - 2 + 3_000_000)
-    assert found.trajectories == 4 * 10**9 - 8
+    assert (estimate.points, estimate.shards) == (2 * 10**9, 250_000_000 - 2 + 3_000_000)
+    assert estimate.trajectories == 4 * 10**9 - 8
     assert af.sweep.status(address).shards_done == 2
     new = Plan([huge(), more], [{}, {}]).blocks[1]
     assert sorted((b.first, b.points) for b in new) == [(0, 10**9), (1, 10**9)]

@@ -91,9 +91,9 @@ def test_a_compacted_store_opens_the_same_and_alone(store, loaded, tmp_path):
     zarr, xarray = pytest.importorskip("zarr"), pytest.importorskip("xarray")
     file = af.sweep.compact(store)
     assert af.sweep.compact(store) == file
-    again = af.sweep.open(store).load()
-    assert again.equals(loaded)
-    assert again.attrs == loaded.attrs
+    repeated = af.sweep.open(store).load()
+    assert repeated.equals(loaded)
+    assert repeated.attrs == loaded.attrs
     bare = xarray.open_zarr(zarr.storage.ZipStore(store / file, mode="r"), chunks=None).load()
     assert bare.equals(loaded)
     (store / file).unlink()
@@ -120,9 +120,9 @@ def test_parquet_holds_a_row_for_each_trajectory_and_time(store, loaded, tmp_pat
     assert len(table["beta"]) == loaded["misalignment"].size
     for k in range(0, len(table["beta"]), 7):
         where = {name: table[name][k] for name in ("beta", "mask", "trial", "time")}
-        found = float(loaded["misalignment"].sel(where))
-        assert found == table["misalignment"][k] or (
-            np.isnan(found) and table["misalignment"][k] != found
+        result = float(loaded["misalignment"].sel(where))
+        assert result == table["misalignment"][k] or (
+            np.isnan(result) and table["misalignment"][k] != result
         )
 
 
@@ -153,12 +153,12 @@ def test_times_follow_the_axis_that_changes_their_end(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_an_estimate_says_what_would_be_run(monkeypatch, tmp_path):
     made = study(grid={"beta": {"start": 0.1, "stop": 9.0, "count": 10}}, trials=10_000_000)
-    found = af.sweep.estimate(made, progress=False)
-    assert (found.points, found.trajectories, found.shapes) == (10, 10**8, 1)
-    assert found.shards > 100
-    assert found.seconds == pytest.approx(1e8 * found.slowest)
-    assert found.fastest == found.slowest > 1e-6
-    assert "beta (10): 10 points" in str(found)
+    estimate = af.sweep.estimate(made, progress=False)
+    assert (estimate.points, estimate.trajectories, estimate.shapes) == (10, 10**8, 1)
+    assert estimate.shards > 100
+    assert estimate.seconds == pytest.approx(1e8 * estimate.slowest)
+    assert estimate.fastest == estimate.slowest > 1e-6
+    assert "beta (10): 10 points" in str(estimate)
     fixed_probe(monkeypatch)
     af.sweep.run(study(), tmp_path / "there")
     rest = af.sweep.estimate(study(trials=8), tmp_path / "there", progress=False)

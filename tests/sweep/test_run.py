@@ -27,8 +27,8 @@ def whole(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         fixed_probe(patch)
         store = tmp_path_factory.mktemp("sweep") / "whole"
-        found = af.sweep.run(study(), store)
-    assert found.complete
+        state = af.sweep.run(study(), store)
+    assert state.complete
     return store
 
 
@@ -46,9 +46,9 @@ def test_a_sweep_gives_what_simulate_gives(whole):
     for beta, trial in ((0.5, 0), (2.0, 5)):
         field, y0, options = af.sweep.trajectory(study(), {"beta": beta}, trial=trial)
         sol = af.simulate(field, y0, **options, observe=af.misalignment)
-        found = data["misalignment"].sel(beta=beta, trial=trial)
-        assert np.allclose(found, sol.ys, rtol=1e-9, atol=0)
-        assert np.allclose(found["time"], sol.ts)
+        result = data["misalignment"].sel(beta=beta, trial=trial)
+        assert np.allclose(result, sol.ys, rtol=1e-9, atol=0)
+        assert np.allclose(result["time"], sol.ts)
 
 
 def test_bytes_depend_on_neither_run_nor_order(whole, tmp_path):
@@ -71,8 +71,8 @@ def test_more_trials_and_values_keep_every_earlier_number(whole, tmp_path):
     store = tmp_path / "grows"
     af.sweep.run(study(trials=3, grid={"beta": [1.0, 2.0]}), store)
     first = files(store)
-    found = af.sweep.run(study(), store)
-    assert found.complete
+    state = af.sweep.run(study(), store)
+    assert state.complete
     assert first.items() <= files(store).items()
     assert af.sweep.open(store)["misalignment"].equals(af.sweep.open(whole)["misalignment"])
 
@@ -97,8 +97,8 @@ def test_arrays_drawn_by_trial_differ_and_come_back(tmp_path):
     af.sweep.run(made, tmp_path / "drawn")
     field, y0, options = af.sweep.trajectory(made, {"beta": 2.0}, trial=4)
     sol = af.simulate(field, y0, **options, observe=af.misalignment)
-    found = af.sweep.open(tmp_path / "drawn")["misalignment"].sel(beta=2.0, trial=4)
-    assert np.allclose(found, sol.ys, rtol=1e-8)
+    data = af.sweep.open(tmp_path / "drawn")["misalignment"].sel(beta=2.0, trial=4)
+    assert np.allclose(data, sol.ys, rtol=1e-8)
 
 
 @pytest.mark.slow
@@ -107,9 +107,9 @@ def test_the_energy_is_that_of_each_trajectorys_own_field(tmp_path):
     af.sweep.run(made, tmp_path / "energy")
     field, y0, options = af.sweep.trajectory(made, {"beta": 2.0})
     sol = af.simulate(field, y0, **options, observe=af.Energy(field))
-    found = af.sweep.open(tmp_path / "energy")
-    assert np.allclose(found["energy"].sel(beta=2.0, trial=0), sol.ys, rtol=1e-9)
-    assert found["residual"].max() < 1e-12
+    data = af.sweep.open(tmp_path / "energy")
+    assert np.allclose(data["energy"].sel(beta=2.0, trial=0), sol.ys, rtol=1e-9)
+    assert data["residual"].max() < 1e-12
 
 
 @pytest.mark.slow
@@ -135,9 +135,9 @@ def test_shapes_are_compiled_once(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_trajectory_that_fails_says_so_and_spoils_no_other(tmp_path):
     made = study(solver={"rtol": 1e-6, "atol": 1e-9, "max_steps": 12})
-    found = af.sweep.run(made, tmp_path / "short")
-    assert found.complete
-    assert found.outcomes[af.ensemble.Outcome.STEP_LIMIT] > 0
+    state = af.sweep.run(made, tmp_path / "short")
+    assert state.complete
+    assert state.outcomes[af.ensemble.Outcome.STEP_LIMIT] > 0
     data = af.sweep.open(tmp_path / "short")
     stopped = data["outcome"] == af.ensemble.Outcome.STEP_LIMIT
     assert np.isnan(data["misalignment"].isel(time=-1).values[stopped]).all()
@@ -288,10 +288,10 @@ def test_a_shard_that_always_fails_is_told_and_stops_no_other(tmp_path, monkeypa
 
     monkeypatch.setattr("attnflow.sweep._run.make", fails)
     with caplog.at_level(logging.INFO, "attnflow.sweep"):
-        found = af.sweep.run(study(), tmp_path / "one-fails", retries=1)
-    assert found.failed == {"000-000002": "ZeroDivisionError: no such number"}
-    assert (found.shards_done, found.shards, len(tries)) == (4, 5, 2)
-    assert "failed        shard 000-000002: ZeroDivisionError" in str(found)
+        state = af.sweep.run(study(), tmp_path / "one-fails", retries=1)
+    assert state.failed == {"000-000002": "ZeroDivisionError: no such number"}
+    assert (state.shards_done, state.shards, len(tries)) == (4, 5, 2)
+    assert "failed        shard 000-000002: ZeroDivisionError" in str(state)
     assert caplog.text.count("trajectories in") == 4
     monkeypatch.undo()
     fixed_probe(monkeypatch)
@@ -324,8 +324,8 @@ class _Broken:
 
 
 def test_an_executor_that_broke_fails_its_shards_and_no_more(tmp_path):
-    found = af.sweep.run(study(trials=2), tmp_path / "broken", _Broken(), retries=1)
-    assert found.failed == dict.fromkeys(
+    state = af.sweep.run(study(trials=2), tmp_path / "broken", _Broken(), retries=1)
+    assert state.failed == dict.fromkeys(
         ("000-000000", "000-000001"), "RuntimeError: cannot schedule new futures"
     )
 
@@ -342,8 +342,8 @@ def test_any_executor_of_the_standard_library_will_do(whole, tmp_path):
 def test_a_store_may_be_anywhere_that_fsspec_knows(whole):
     fsspec = pytest.importorskip("fsspec")
     address = "memory://sweeps/one"
-    found = af.sweep.run(study(), address)
-    assert found.complete
+    state = af.sweep.run(study(), address)
+    assert state.complete
     system = fsspec.filesystem("memory")
     names = sorted(p.rpartition("/")[2] for p in system.ls("/sweeps/one/shards", detail=False))
     assert names == list(files(whole))

@@ -20,14 +20,14 @@ def plan(*history, size=4):
 
 def trajectories(made: Plan) -> list[tuple]:
     """Coordinates and trial of every trajectory, in the order of shards."""
-    found = []
+    collected = []
     for shard in made.shards():
         axes = list(shard.block.study.axes.values())
         for point, trial in zip(*shard.rows(), strict=True):
             index = shard.block.indices(np.array([point]))[0]
             where = tuple(a.coordinates[k] for a, k in zip(axes, index, strict=True))
-            found.append((*where, int(trial)))
-    return found
+            collected.append((*where, int(trial)))
+    return collected
 
 
 # === axes
@@ -237,9 +237,9 @@ def test_an_extension_runs_what_is_new_and_that_once():
     old = study()
     new = study(trials=9, grid={"beta": [0.25, 0.5, 1.0, 2.0]})
     both = plan(old, new)
-    found = trajectories(both)
-    assert sorted(found) == sorted(set(found)) == sorted(trajectories(plan(new)))
-    assert found[:18] == trajectories(plan(old))
+    result = trajectories(both)
+    assert sorted(result) == sorted(set(result)) == sorted(trajectories(plan(new)))
+    assert result[:18] == trajectories(plan(old))
 
 
 @pytest.mark.parametrize(

@@ -76,19 +76,19 @@ def equiangular(
     columns = {0.0: state}
     for left, right_end in itertools.pairwise(stops):
         last = np.nextafter(right_end, left)
-        asked = np.unique(np.append(ts[(ts > left) & (ts <= right_end)], right_end))
+        calls = np.unique(np.append(ts[(ts > left) & (ts <= right_end)], right_end))
         run = solve_ivp(
             lambda t, s, last=last: right(min(t, last), s),
             (left, right_end),
             state,
             method="DOP853",
-            t_eval=asked,
+            t_eval=calls,
             rtol=1e-13,
             atol=1e-14,
         )
         if not run.success:
             raise RuntimeError(run.message)
-        columns |= {t: run.y[:, k] for k, t in enumerate(asked)}
+        columns |= {t: run.y[:, k] for k, t in enumerate(calls)}
         state = run.y[:, -1]
     z, r = np.stack([columns[t] for t in ts]).T
     return gap(z), r

@@ -18,21 +18,21 @@ def dop853(velocity, y0, ts, *, rtol=1e-12, atol=1e-13, t0=0.0, breaks=()) -> np
     state, out = y0.ravel(), []
 
     for left, right in itertools.pairwise(stops):
-        inside = ts[(ts > left) & (ts <= right)]
+        within = ts[(ts > left) & (ts <= right)]
         # From the left of a jump the field is the earlier one, so ask a hair before it.
         last = np.nextafter(right, left)
 
         def flat(t, z, last=last):
             return np.asarray(velocity(min(t, last), z.reshape(shape))).ravel()
 
-        asked = np.unique(np.append(inside, right))
+        calls = np.unique(np.append(within, right))
         run = solve_ivp(
-            flat, (left, right), state, method="DOP853", t_eval=asked, rtol=rtol, atol=atol
+            flat, (left, right), state, method="DOP853", t_eval=calls, rtol=rtol, atol=atol
         )
         if not run.success:
             raise RuntimeError(run.message)
         state = run.y[:, -1]
-        out += [run.y[:, k] for k, t in enumerate(asked) if t in inside]
+        out += [run.y[:, k] for k, t in enumerate(calls) if t in within]
     start = [y0.ravel()] * int(np.sum(ts <= t0))
     return np.stack(start + out).reshape(len(ts), *shape)
 

@@ -98,12 +98,12 @@ def test_words_stand_once():
     text = {path: path.read_text() for path in PACKAGE.rglob("*.py")}
     for c in conditions.CONDITIONS.values():
         if c.words != c.id:
-            found = [path.name for path, body in text.items() if f'"{c.words}"' in body]
-            assert len(found) == 1, (c.words, found)
-    asked = [
+            result = [path.name for path, body in text.items() if f'"{c.words}"' in body]
+            assert len(result) == 1, (c.words, result)
+    calls = [
         path.name for path, body in text.items() if re.search(r"\bh\.(name|says) (==|in|not)", body)
     ]
-    assert asked == []
+    assert calls == []
 
 
 def test_a_condition_of_ones_own_is_an_object_too():

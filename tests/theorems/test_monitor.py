@@ -133,14 +133,14 @@ def test_tokens_in_caps_leave_them_only_after_the_time_that_is_promised():
     watch = af.theory.monitor(flow, jnp.eye(3))
     verdict = watch.verdicts["metastable"]
     assert verdict.applies is True
-    (inside,) = verdict.prediction.quantities
+    (within,) = verdict.prediction.quantities
     together = float(af.theory.equiangular_time(0.9, 16.0, 3))
-    assert 10 < inside.until < together
-    ts = jnp.append(jnp.linspace(0.0, inside.until, 20), together)
+    assert 10 < within.until < together
+    ts = jnp.append(jnp.linspace(0.0, within.until, 20), together)
     sol = run(flow, jnp.eye(3), watch, ts)
     depth = np.asarray(sol.ys["metastable: least cosine with the cap's centre"])
-    assert np.all(depth[:-1] > inside.bound)
-    assert depth[-1] < inside.bound
+    assert np.all(depth[:-1] > within.bound)
+    assert depth[-1] < within.bound
     assert [c.holds for c in watch.check(sol).checks if c.theorem == "metastable"] == [True]
 
 

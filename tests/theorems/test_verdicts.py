@@ -268,10 +268,10 @@ CASES: dict[str, tuple[af.AttentionField, np.ndarray, dict[str, bool | None]]] =
 @pytest.mark.parametrize("name", CASES)
 def test_no_verdict_is_wrong(name):
     flow, y0, expected = CASES[name]
-    found = af.theory.verdicts(flow, jnp.asarray(y0))
-    got = {key: found[key].applies for key in expected}
-    assert got == expected, {key: found[key].reason for key in expected}
-    for verdict in found.values():
+    verdicts = af.theory.verdicts(flow, jnp.asarray(y0))
+    got = {key: verdicts[key].applies for key in expected}
+    assert got == expected, {key: verdicts[key].reason for key in expected}
+    for verdict in verdicts.values():
         assert (verdict.prediction is None) == (verdict.applies is False)
         assert verdict.reason
         assert "\n" not in verdict.reason
@@ -340,9 +340,9 @@ def test_a_verdict_says_the_number_that_breaks_a_hypothesis():
 def test_what_cannot_be_decided_may_be_assumed_and_what_is_broken_may_not():
     start = jnp.asarray(NEAR)
     both = ("P bounded", "P uniformly continuous")
-    found = af.theory.verdicts(field(P=UNKNOWN), start, assume=both)
-    assert found["3.2"].applies is True
-    assumed = [h.id for h in found["3.2"].hypotheses if h.says == "assumed"]
+    verdicts = af.theory.verdicts(field(P=UNKNOWN), start, assume=both)
+    assert verdicts["3.2"].applies is True
+    assumed = [h.id for h in verdicts["3.2"].hypotheses if h.says == "assumed"]
     assert assumed == list(both)
     jumps = af.theory.verdicts(field(P=STEPS), start, assume=both)
     assert jumps["3.2"].applies is False
@@ -351,17 +351,17 @@ def test_what_cannot_be_decided_may_be_assumed_and_what_is_broken_may_not():
 
 
 def test_verdicts_are_found_in_other_spellings_and_print_as_a_table():
-    found = af.theory.verdicts(field(), jnp.asarray(NEAR))
-    assert found["Theorem 3.2"] is found["3.2"] is found["theorem_3_2"]
-    assert found["Remark 4.7"] is found["4.7"]
-    assert found["2410.06833"] is found["metastable"]
+    verdicts = af.theory.verdicts(field(), jnp.asarray(NEAR))
+    assert verdicts["Theorem 3.2"] is verdicts["3.2"] is verdicts["theorem_3_2"]
+    assert verdicts["Remark 4.7"] is verdicts["4.7"]
+    assert verdicts["2410.06833"] is verdicts["metastable"]
     with pytest.raises(KeyError, match="none of the theorems"):
-        found["9.9"]
-    lines = str(found).splitlines()
+        verdicts["9.9"]
+    lines = str(verdicts).splitlines()
     assert lines[0].startswith("3.2              yes")
     assert max(map(len, lines)) <= 100
     with pytest.raises(TypeError, match="undecided"):
-        bool(found["3.2"])
+        bool(verdicts["3.2"])
 
 
 def test_a_later_beginning_is_judged_from_there_on():
@@ -373,8 +373,8 @@ def test_a_later_beginning_is_judged_from_there_on():
 def test_verdicts_of_float32_tokens_are_those_of_float64():
     y0 = jnp.asarray(UP, jnp.float32)
     flow = causal(U=jnp.asarray(turned(1.0, 0.5, -2.0), jnp.float32))
-    found = af.theory.verdicts(flow, y0)
-    assert found["4.5"].applies is True
+    verdicts = af.theory.verdicts(flow, y0)
+    assert verdicts["4.5"].applies is True
     assert af.theory.verdicts(field(), jnp.asarray(APART, jnp.float32))["3.2"].applies is False
 
 
@@ -393,8 +393,8 @@ def test_a_double_eigenvalue_of_a_float32_matrix_is_double_for_every_theorem():
     flow = causal(P=jnp.asarray(P, jnp.float32), U=U)
     values = np.linalg.eigvalsh(np.asarray(U, np.float64))
     assert values[-1] - values[-2] > 1e-12
-    found = af.theory.verdicts(flow, jnp.asarray(UP))
-    assert {k: found[k].applies for k in ("4.5", "Oja", "local")} == dict.fromkeys(
+    verdicts = af.theory.verdicts(flow, jnp.asarray(UP))
+    assert {k: verdicts[k].applies for k in ("4.5", "Oja", "local")} == dict.fromkeys(
         ("4.5", "Oja", "local"), False
     )
 

@@ -87,13 +87,13 @@ def test_trap_2_wendels_sum_goes_to_the_dimension_less_one(tokens, dim, draws):
     """sum_{k < m}, m the dimension of the space: two tokens on the circle always share a half."""
     value = wendel(tokens, dim)
     starts = af.Sphere(dim).random(jax.random.key(2), (draws, tokens))
-    inside = np.asarray(jax.jit(jax.vmap(af.hemisphere_margin))(starts)[0]) > 0
+    within = np.asarray(jax.jit(jax.vmap(af.hemisphere_margin))(starts)[0]) > 0
     remark = value - np.prod(np.arange(tokens - 1, tokens - dim, -1)) / (
         np.prod(np.arange(1, dim)) * 2.0 ** (tokens - 1)
     )
     error = np.sqrt(remark * (1 - remark) / draws)
-    assert abs(inside.mean() - value) <= 4 * np.sqrt(value * (1 - value) / draws)
-    assert abs(inside.mean() - remark) > 8 * error  # what the remark prints is refuted
+    assert abs(within.mean() - value) <= 4 * np.sqrt(value * (1 - value) / draws)
+    assert abs(within.mean() - remark) > 8 * error  # what the remark prints is refuted
 
 
 # === 3. 1 - cos cancels
@@ -230,9 +230,9 @@ def test_trap_6_six_tokens_end_at_five_values_of_misalignment():
         sol = af.simulate(field, y0, t1=400.0, rtol=1e-9, atol=1e-12)
         return af.misalignment(sol.y1), af.hemisphere_margin(y0)[0] > 0
 
-    E, inside = jax.jit(jax.vmap(end))(starts)
+    E, within = jax.jit(jax.vmap(end))(starts)
     values = np.array([0.0, 0.617985, 0.851404, 1.090144, 1.126523])
     nearest = np.abs(np.asarray(E)[:, None] - values[None])
     assert nearest.min(axis=1).max() < 1e-6
     assert set(nearest.argmin(axis=1)) == {0, 1, 2, 3, 4}
-    assert np.asarray(E)[np.asarray(inside)].max() < 1e-12  # Theorem 3.2: those in one agree
+    assert np.asarray(E)[np.asarray(within)].max() < 1e-12  # Theorem 3.2: those in one agree

@@ -1,4 +1,4 @@
-"""Where a found schedule stands: against baselines, reference and limit, on starts that nothing was tuned on."""
+"""A schedule that was found, evaluated: beside baselines, reference and limit, on starts that nothing was tuned on."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -15,6 +15,7 @@ from jaxtyping import Array, Key
 from .. import theory
 from ..core.arrays import cast_floats
 from ..core.checks import floating
+from ..core.lazy import renamed_argument, renamed_attribute
 from ..core.types import Scalar
 from ..flow import Integrator, IntegratorOptions, merged
 from ..model import AttentionField
@@ -45,10 +46,10 @@ class Row:
     values: np.ndarray
     censored: int
 
-    def record(self, found: np.ndarray) -> dict[str, Any]:
+    def record(self, values: np.ndarray) -> dict[str, Any]:
         """Mean, spread, and the paired difference of what was found from it."""
         good = self.values[np.isfinite(self.values)]
-        both = found - self.values
+        both = values - self.values
         both = both[np.isfinite(both)]
         mean, error = _mean(good)
         difference, of = _mean(both)
@@ -67,22 +68,24 @@ class Row:
 
 
 @dataclasses.dataclass
-class Standing:
-    """What [`standing`][attnflow.search.standing] found; `print` shows the table.
+class Evaluation:
+    """What [`evaluate`][attnflow.search.evaluate] found; `print` shows the table.
 
     **Attributes:**
 
     - `rows`: contenders by name: `"found"`, `"before"`, `"limit"` and `"tanh reference"` where theory
       gives them, and the baselines. `rows[name].values` are the objective from each start.
-    - `again`: how far the found schedule's objective moves when it is integrated by another solver at
+    - `recheck`: how far the found schedule's objective moves when it is integrated by another solver at
       a thousandth of the tolerance (a tenth, where the solver is implicit).
     - `objective`, `goal`: of the search.
     """
 
     rows: dict[str, Row]
-    again: dict[str, Any]
+    recheck: dict[str, Any]
     objective: str
     goal: str
+
+    again = renamed_attribute("again", "recheck")
 
     @property
     def found(self) -> np.ndarray:
@@ -96,7 +99,7 @@ class Standing:
             "goal": self.goal,
             "starts": len(self.found),
             "rows": [row.record(self.found) for row in self.rows.values()],
-            "integrated again": self.again,
+            "integrated again": self.recheck,
         }
 
     def __str__(self) -> str:
@@ -111,22 +114,23 @@ class Standing:
                 cells += [_number(r["found minus this"], 15), _number(r["its standard error"], 10)]
             notes = [f"{r[k]} {k}" for k in ("failed", "censored") if r[k]]
             lines.append(f"  {row.name:<22}{''.join(cells)}  {', '.join(notes)}".rstrip())
-        a = self.again
+        a = self.recheck
         lines.append(
             f"  by {a['solver']} at {a['tolerance']:.1g}: moves by {a['largest change']:.2g}"
         )
         return "\n".join(lines)
 
 
-class StandingOptions(IntegratorOptions, total=False):
-    """Keywords of [`standing`][attnflow.search.standing] that take the place of the search's."""
+class EvaluationOptions(IntegratorOptions, total=False):
+    """Keywords of [`evaluate`][attnflow.search.evaluate] that take the place of the search's."""
 
     t0: Scalar
     args: object
 
 
-def standing(
-    found: Optimised,
+@renamed_argument("found", "optimised")
+def evaluate(
+    optimised: Optimised,
     starts: SearchStarts,
     *,
     baselines: Mapping[str, Searched] | None = None,
@@ -136,8 +140,8 @@ def standing(
     chunk: int | None = None,
     progress: bool = True,
     integrator: Integrator | None = None,
-    **options: Unpack[StandingOptions],
-) -> Standing:
+    **options: Unpack[EvaluationOptions],
+) -> Evaluation:
     r"""The objective of a found schedule beside what can be known and what is easily had.
 
     All by the code, the solver and the tolerances of the search. For causal attention with $U = I$
@@ -147,7 +151,7 @@ def standing(
 
     **Arguments:**
 
-    - `found`: what `optimise` returned.
+    - `optimised`: what `optimise` returned.
     - `starts`: tokens `(tokens, dim)` or `(n, tokens, dim)`, or a sampler with `number` and `key`.
       Give others than the search had, unless it was for one start.
     - `baselines`: schedules by name; those of [`baselines`][attnflow.search.baselines] with `key` unless
@@ -164,55 +168,60 @@ def standing(
     `ValueError` for bad arguments.
 
     ```python
-    print(af.search.standing(found, sampler, number=256, key=jax.random.key(7)))
+    print(af.search.evaluate(found, sampler, number=256, key=jax.random.key(7)))
     ```
     """
-    if not isinstance(found, Optimised):
-        raise ValueError(f"`found` must come from optimise; got {type(found).__name__}.")
-    own, rest = sort_keywords("standing, nor of simulate", options, StandingOptions)
-    starts = _starts(found, starts, key, number)
+    if not isinstance(optimised, Optimised):
+        raise ValueError(f"`optimised` must come from optimise; got {type(optimised).__name__}.")
+    own, rest = sort_keywords("evaluate, nor of simulate", options, EvaluationOptions)
+    starts = _starts(optimised, starts, key, number)
     if baselines is None:
-        baselines = own_baselines(found, jr.key(0) if key is None else jr.fold_in(key, 1))
-    task = found.task
+        baselines = own_baselines(optimised, jr.key(0) if key is None else jr.fold_in(key, 1))
+    task = optimised.task
     if t1 is not None or integrator is not None or options:
-        kept = found.again.keywords
+        searched_with = optimised.rerun.keywords
         if integrator is None:  # an adjoint is not asked for here
-            integrator = dataclasses.replace(kept["integrator"], adjoint=None)
-        when = {name: kept[name] for name in ("t0", "args") if name in kept} | rest
+            integrator = dataclasses.replace(searched_with["integrator"], adjoint=None)
+        when = {
+            name: searched_with[name] for name in ("t0", "args") if name in searched_with
+        } | rest
         when["t1"] = task.options.t1 if t1 is None else t1
         how = merged(integrator, own)
-        new = options_for(found.objective, found.field, starts[0], how, **when)
+        new = options_for(optimised.objective, optimised.field, starts[0], how, **when)
         task = eqx.tree_at(lambda x: x.options, task, new)
     if chunk is not None:
         task = dataclasses.replace(task, chunk=chunk)
     template = task.model.field
-    contenders = {"found": found.field, "before": _put(template, found.initial, found.schedule)}
+    contenders = {
+        "found": optimised.field,
+        "before": _put(template, optimised.initial, optimised.schedule),
+    }
     contenders |= {
-        name: _put(template, schedule, found.schedule) for name, schedule in baselines.items()
+        name: _put(template, schedule, optimised.schedule) for name, schedule in baselines.items()
     }
     rows = {}
-    for name, field in bar(contenders.items(), description="standing", unit="", show=progress):
+    for name, field in bar(contenders.items(), description="evaluation", unit="", show=progress):
         rows[name] = _row(task, name, field, starts)
     ordered = {name: rows.pop(name) for name in ("found", "before")}
-    ordered |= {row.name: row for row in _known(task, found.field, starts)} | rows
-    again = _again(task, found.field, starts, ordered)
-    return Standing(ordered, again, found.objective.title, found.goal)
+    ordered |= {row.name: row for row in _known(task, optimised.field, starts)} | rows
+    recheck = _by_another_solver(task, optimised.field, starts, ordered)
+    return Evaluation(ordered, recheck, optimised.objective.title, optimised.goal)
 
 
-def _starts(found: Optimised, starts: Any, key: Any, number: Any) -> Array:
-    dtype = found.task.sign.dtype
+def _starts(optimised: Optimised, starts: Any, key: Any, number: Any) -> Array:
+    dtype = optimised.task.sign.dtype
     if callable(starts):
         if key is None or number is None:
             raise ValueError("`key` and `number` must be given with a sampler; got none of one.")
         return jnp.asarray(jax.vmap(starts)(jr.split(jr.fold_in(key, 0), number)), dtype)
     starts = floating("starts", starts).astype(dtype)
     starts = starts[None] if starts.ndim == 2 else starts
-    if starts.ndim != 3 or 0 in starts.shape or starts.shape[-1] != found.field.dim:
+    if starts.ndim != 3 or 0 in starts.shape or starts.shape[-1] != optimised.field.dim:
         raise ValueError(
-            f"`starts` must have shape (n, tokens, {found.field.dim}), or be a sampler; "
+            f"`starts` must have shape (n, tokens, {optimised.field.dim}), or be a sampler; "
             f"got {starts.shape}."
         )
-    return found.field.check_start("starts", starts.reshape(-1, starts.shape[-1])).reshape(
+    return optimised.field.check_start("starts", starts.reshape(-1, starts.shape[-1])).reshape(
         starts.shape
     )
 
@@ -297,7 +306,7 @@ def of_curve(
 # === by another solver
 
 
-def _again(
+def _by_another_solver(
     task: Task, field: AttentionField, starts: Array, rows: dict[str, Row]
 ) -> dict[str, Any]:
     options = task.options

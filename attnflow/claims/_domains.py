@@ -3,18 +3,18 @@
 from ..theory import conditions as given
 
 
-def inside(*checks: given.Check, kernel: bool = True):
+def domain(*checks: given.Check, kernel: bool = True):
     """A domain: the model of eq. (6), with its kernel or with any, and all of `checks`."""
     model = [c for c in given.EQUATION_6 if kernel or c is not given.softmax]
 
-    def domain(field, y0):
+    def check(field, y0):
         return given.checked(field, y0, [*model, *checks])
 
-    return domain
+    return check
 
 
-def inside_top_cap(*checks: given.Check):
+def top_cap_domain(*checks: given.Check):
     """A domain: eq. (6), `checks`, symmetric values whose sum has a simple positive top, tokens in its cap."""
-    return inside(
+    return domain(
         *checks, given.each_symmetric, given.sum_simple, given.sum_positive, given.in_first_cap
     )

@@ -23,8 +23,8 @@ def test_tokens_are_unit_vectors_in_the_open_cap(getkey, size):
 @pytest.mark.parametrize("size", SIZES)
 def test_matrices_stay_within_their_norm_head_by_head(getkey, size):
     x = size * jr.normal(getkey(), (3, 4, 4))
-    inside = search.in_ball(x, 5.0)
-    norms = jnp.linalg.norm(inside, axis=(1, 2))
+    within = search.in_ball(x, 5.0)
+    norms = jnp.linalg.norm(within, axis=(1, 2))
     assert float(jnp.max(norms)) < 5.0
     # Small ones are let be.
     np.testing.assert_allclose(search.in_ball(1e-6 * x / size, 5.0), 1e-6 * x / size, rtol=1e-9)
@@ -45,9 +45,9 @@ def test_positive_definite_means_eigenvalues_of_a_tenth_and_more(getkey):
 
 def test_between_is_open_and_increases():
     x = jnp.linspace(-20.0, 20.0, 101)
-    inside = search.between(x, -2.0, 5.0)
-    assert -2 < float(inside[0]) < float(inside[-1]) < 5
-    assert bool(jnp.all(jnp.diff(inside) > 0))
+    within = search.between(x, -2.0, 5.0)
+    assert -2 < float(within[0]) < float(within[-1]) < 5
+    assert bool(jnp.all(jnp.diff(within) > 0))
 
 
 def test_every_map_is_differentiable(getkey):

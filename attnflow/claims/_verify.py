@@ -1,4 +1,4 @@
-"""A candidate made to earn its name: run far longer, by another solver, polished, its spectrum, its basin."""
+"""A candidate verified: run far longer, by another solver, polished, its spectrum, its basin."""
 
 import math
 from typing import Any
@@ -28,7 +28,7 @@ _RTOL, _ATOL = 1e-12, 1e-14  # of the other solver
 _WINDOWS, _POINTS = 8, 128
 
 
-def earn(
+def verify(
     claim: Claim,
     field: AttentionField,
     y0: Float[Array, "tokens dim"],
@@ -98,17 +98,17 @@ def earn(
         return Evidence("undecided", "P and U have no common period", **seen)
     if rest.period:
         for turns in (1, 2):  # some tokens may come to their antipodes first
-            again = rest._replace(period=turns * rest.period)
-            near = cycle(field, run.y1, again)
-            verdict, more = _on_a_cycle(field, near, again, measured, time)
+            doubled = rest._replace(period=turns * rest.period)
+            near = cycle(field, run.y1, doubled)
+            verdict, more = _on_a_cycle(field, near, doubled, measured, time)
             if verdict[0] != "undecided":
                 break
     else:
-        found = equilibrium(field, run.y1, rest.since, throw=False)
-        seen |= {"equilibrium": found.y, "moved": found.moved, "speed": found.speed}
-        if not found.converged or found.moved > 0.1:
+        fixed = equilibrium(field, run.y1, rest.since, throw=False)
+        seen |= {"equilibrium": fixed.y, "moved": fixed.moved, "speed": fixed.speed}
+        if not fixed.converged or fixed.moved > 0.1:
             return _moving(claim, field, y0, run.y1, rest.since, time, key, seen)
-        verdict, more = _at_rest(field, found.y, rest, measured)
+        verdict, more = _at_rest(field, fixed.y, rest, measured)
     seen |= more
     status, why = verdict
     if status != "open":
@@ -159,23 +159,21 @@ def _at_rest(field, y, rest: Rest, measured: Margin) -> tuple[tuple[str, str], d
     return ("open", why), seen
 
 
-def _on_a_cycle(field, found: Cycle, rest: Rest, measured: Margin, time: float):
+def _on_a_cycle(field, near: Cycle, rest: Rest, measured: Margin, time: float):
     """What a cycle says."""
     assert rest.period
     error = 1e-6
-    largest = float(np.abs(found.multipliers[0])) - 1
+    largest = float(np.abs(near.multipliers[0])) - 1
     ts = rest.since + jnp.linspace(0.0, rest.period, _POINTS)
-    round_ = simulate(
-        field, found.y, t0=rest.since, t1=ts[-1], ts=ts, observe=measured, throw=False
-    )
+    round_ = simulate(field, near.y, t0=rest.since, t1=ts[-1], ts=ts, observe=measured, throw=False)
     margin = float(jnp.min(round_.ys))
     seen = {"margin": margin, "rightmost": largest, "error": error, "period": rest.period}
-    seen |= {"equilibrium": found.y, "speed": found.miss}
-    way = found.drift * time / rest.period
-    if not found.miss <= 1e-8 and way < 2 * np.pi:
+    seen |= {"equilibrium": near.y, "speed": near.miss}
+    way = near.drift * time / rest.period
+    if not near.miss <= 1e-8 and way < 2 * np.pi:
         why = f"slow, and not back after a period: tokens drift by {way:.2g} in the time {time:g}"
         return ("metastable", why), seen
-    if not (found.miss <= 1e-8 and np.isfinite(margin)):
+    if not (near.miss <= 1e-8 and np.isfinite(margin)):
         return ("undecided", f"no cycle of period {rest.period:.4g} was found near the end"), seen
     if margin < LEAST:
         return ("transient", f"the cycle near the end has the margin {margin:.2g}"), seen

@@ -10,13 +10,13 @@ import jax.random as jr
 from jaxtyping import Array, Float
 
 from ..schedules import Fourier, Piecewise
-from . import _domain as onto
+from . import _constraints as onto
 
 LARGEST = 12.0  # of |P_eta|_F / sqrt(d): beta I with beta below it
 _JUMPS = 6
 
 
-def draws(heads: int = 1, values: int = 0, **extra: tuple[int, ...]) -> Callable[..., Any]:
+def sampler(heads: int = 1, values: int = 0, **extra: tuple[int, ...]) -> Callable[..., Any]:
     """Free numbers `y` (tokens), `P` (heads), `U` (as many as `values`), `height`, and `extra` ones.
 
     `extra` gives shapes in which -1 stands for the dimension. Scores are multiples of the identity,

@@ -1,4 +1,4 @@
-"""What theorems said of a run, beside what it did."""
+"""What theorems predict of a run, beside what it did."""
 
 import textwrap
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 _ALWAYS = ("3.2", "4.2", "4.5", "4.7")  # the paper's, whether they apply or not
 
 
-def said(watch: "Monitor", solution: "Solution") -> str:
+def theorem_lines(watch: "Monitor", solution: "Solution") -> str:
     """A line or more for each of the paper's theorems, and for every other that applies."""
     report = watch.check(solution)
     lines = ["", "what theorems say of this field and start, and what the run did"]
@@ -20,14 +20,14 @@ def said(watch: "Monitor", solution: "Solution") -> str:
         answer = {True: "applies", False: "does not apply", None: "cannot be decided"}
         what = verdict.reason if verdict.applies is not True else str(verdict.prediction)
         lines.append(_wrapped(f"{key:<16} ", f"{answer[verdict.applies]}: {what}"))
-        found = [
-            f"{check.quantity} {check.claim}: " + ("held" if check.holds else _broken(check))
+        outcomes = [
+            f"{'held' if check.holds else _broken(check)}: {check.quantity} {check.claim}"
             for check in report.checks
             if check.theorem == key
         ]
         if key in report.distances:
-            found.append(f"at the end {report.distances[key]:.3g} from the limit")
-        lines += [_wrapped(f"{'':<16} ", f"measured: {text}") for text in found]
+            outcomes.append(f"distance from the limit at the end: {report.distances[key]:.3g}")
+        lines += [_wrapped(f"{'':<16} ", text) for text in outcomes]
     if report.first is not None:
         first = report.first
         lines.append(f"first violation: {first.quantity} ({first.theorem}) at t = {first.time:.6g}")

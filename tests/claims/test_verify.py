@@ -37,45 +37,47 @@ NEAR_TRIANGLE = angles(0.1, 2.0, 4.3)
 
 @pytest.mark.slow
 def test_a_stable_triangle_breaks_consensus_and_its_basin_is_open():
-    found = search.earn(
+    evidence = search.verify(
         search.CLAIMS["no hemisphere"], scores(-8 * jnp.eye(2)), NEAR_TRIANGLE, key=KEY
     )
-    assert found.status == "open"
-    assert found.breaks
+    assert evidence.status == "open"
+    assert evidence.breaks
     # Three tokens at 120 degrees: the cosines are 1 and -1/2, six times; margin 1 - 0 = 1.
-    assert found.margin == pytest.approx(1.0, abs=1e-9)
-    assert found.basin == 1.0
-    assert found.family == 1  # it turns
+    assert evidence.margin == pytest.approx(1.0, abs=1e-9)
+    assert evidence.basin == 1.0
+    assert evidence.family == 1  # it turns
     # K11 with softmax rows: scale e^{-b/2}(1/2 + 3b/4) over the row mean (e^b + 2 e^{-b/2})/3.
     b = -8.0
     closed = math.exp(-b / 2) * (0.5 + 0.75 * b) / ((math.exp(b) + 2 * math.exp(-b / 2)) / 3)
-    assert found.rightmost == pytest.approx(closed, rel=1e-9)
-    assert "stable equilibrium" in str(found)
+    assert evidence.rightmost == pytest.approx(closed, rel=1e-9)
+    assert "stable equilibrium" in str(evidence)
 
 
 def test_a_transient_is_one_however_long_the_margin_stays_at_first():
     """A regular triangle but for 1e-9, P = 0: unstable, left after a long while."""
-    found = search.earn(ANYWHERE, scores(jnp.zeros((2, 2))), angles(0.0, 2.0944, 4.1889), key=KEY)
-    assert found.status == "transient"
-    assert not found.breaks
-    assert "falls to" in found.why
+    evidence = search.verify(
+        ANYWHERE, scores(jnp.zeros((2, 2))), angles(0.0, 2.0944, 4.1889), key=KEY
+    )
+    assert evidence.status == "transient"
+    assert not evidence.breaks
+    assert "falls to" in evidence.why
 
 
 @pytest.mark.slow
 def test_two_clusters_that_large_beta_holds_apart_are_metastable():
     field = scores(12 * jnp.eye(2))
     for start in (angles(0.0, 0.01, math.pi, math.pi + 0.02), angles(0.0, 2.0)):
-        found = search.earn(ANYWHERE, field, start, key=KEY)
-        assert found.status == "metastable", found.why
-    assert not found.breaks
+        evidence = search.verify(ANYWHERE, field, start, key=KEY)
+        assert evidence.status == "metastable", evidence.why
+    assert not evidence.breaks
 
 
 @pytest.mark.slow
 def test_beyond_the_digits_a_saddle_is_a_matter_of_rounding():
     """beta = 30: antipodal tokens leave each other at the rate e^-60."""
-    found = search.earn(ANYWHERE, scores(30 * jnp.eye(2)), angles(0.0, math.pi), key=KEY)
-    assert found.status == "rounding"
-    assert "within its error" in found.why
+    evidence = search.verify(ANYWHERE, scores(30 * jnp.eye(2)), angles(0.0, math.pi), key=KEY)
+    assert evidence.status == "rounding"
+    assert "within its error" in evidence.why
 
 
 @pytest.mark.slow
@@ -83,11 +85,11 @@ def test_where_nothing_moves_every_start_is_a_limit():
     """Two heads with one P, and U and -U: the field is zero."""
     S = jnp.diag(jnp.array([1.0, -1.0]))
     field = scores(jnp.zeros((2, 2, 2)), U=jnp.stack([S, -S]))
-    found = search.earn(search.CLAIMS["heads that cancel"], field, angles(0.0, 2.0), key=KEY)
-    assert found.status == "open"
-    assert found.family == 2
-    assert found.rightmost is None
-    assert "nothing moves nearby" in str(found)
+    evidence = search.verify(search.CLAIMS["heads that cancel"], field, angles(0.0, 2.0), key=KEY)
+    assert evidence.status == "open"
+    assert evidence.family == 2
+    assert evidence.rightmost is None
+    assert "nothing moves nearby" in str(evidence)
 
 
 @pytest.mark.slow
@@ -96,61 +98,63 @@ def test_a_run_that_comes_to_no_end_decides_nothing():
     U = 1e6 * jnp.diag(jnp.array([1.0, -1.0]))
     flat = jnp.zeros((1, 2, 2))
     P = af.Fourier(jnp.zeros((2, 2)), flat.at[0, 0, 1].set(1e3), flat, 1e4)
-    found = search.earn(
+    evidence = search.verify(
         ANYWHERE, af.AttentionField(CIRCLE, P=P, U=U, scale=1.0), NEAR_TRIANGLE, key=KEY
     )
-    assert found.status == "undecided"
-    assert "came to no end" in found.why
+    assert evidence.status == "undecided"
+    assert "came to no end" in evidence.why
 
 
 @pytest.mark.slow
 def test_a_curve_of_equilibria_that_attracts_is_open_though_no_symmetry_makes_it():
     """P = diag(-8, -6) turns with nothing, and yet three tokens at rest may turn: a zero eigenvalue."""
-    found = search.earn(
+    evidence = search.verify(
         search.CLAIMS["no hemisphere"],
         scores(jnp.diag(jnp.array([-8.0, -6.0]))),
         NEAR_TRIANGLE,
         key=KEY,
     )
-    assert found.status == "open"
-    assert found.family == 1
-    assert found.rightmost < -1
-    assert "family of equilibria of dimension 1" in found.why
+    assert evidence.status == "open"
+    assert evidence.family == 1
+    assert evidence.rightmost < -1
+    assert "family of equilibria of dimension 1" in evidence.why
     # P that is not symmetric has no such curve: tokens drift along where it was.
     P = jnp.array([[-8.0, 0.01], [-0.01, -6.0]])
-    other = search.earn(search.CLAIMS["no hemisphere"], scores(P), NEAR_TRIANGLE, key=KEY)
+    other = search.verify(search.CLAIMS["no hemisphere"], scores(P), NEAR_TRIANGLE, key=KEY)
     assert other.family != 1
 
 
 def test_outside_the_domain_nothing_is_run():
     claim = search.CLAIMS["3.2"]
-    found = search.earn(claim, scores(-8 * jnp.eye(2)), NEAR_TRIANGLE, key=KEY)
-    assert found.status == "outside the domain"
-    assert "hemisphere" in found.why
-    assert found.time == 0.0
+    evidence = search.verify(claim, scores(-8 * jnp.eye(2)), NEAR_TRIANGLE, key=KEY)
+    assert evidence.status == "outside the domain"
+    assert "hemisphere" in evidence.why
+    assert evidence.time == 0.0
 
 
 @pytest.mark.slow
 def test_a_triangle_that_turns_for_ever_has_no_rest():
     """P = -4 R(0.2): each token favours one neighbour, and all follow."""
-    found = search.earn(ANYWHERE, scores(-4 * turn(0.2)), NEAR_TRIANGLE, key=KEY)
-    assert found.status == "no rest"
-    assert found.breaks
-    assert found.equilibrium is None
-    assert found.margin == pytest.approx(1.0, abs=1e-6)
-    assert found.speed > 0.1
+    evidence = search.verify(ANYWHERE, scores(-4 * turn(0.2)), NEAR_TRIANGLE, key=KEY)
+    assert evidence.status == "no rest"
+    assert evidence.breaks
+    assert evidence.equilibrium is None
+    assert evidence.margin == pytest.approx(1.0, abs=1e-6)
+    assert evidence.speed > 0.1
 
 
 @pytest.mark.slow
 def test_the_cycle_of_an_oscillating_field_is_found_and_stable():
     flat = jnp.zeros((1, 2, 2))
     P = af.Fourier(jnp.diag(jnp.array([-8.0, -6.0])), flat.at[0, 0, 0].set(1.0), flat, 2.0)
-    found = search.earn(ANYWHERE, af.AttentionField(CIRCLE, P=P, scale=1.0), NEAR_TRIANGLE, key=KEY)
-    assert found.status == "open"
-    assert found.period == pytest.approx(math.pi)
-    assert -1 < found.rightmost < 0
-    assert found.margin > 0.9
-    assert "stable cycle" in found.why
+    evidence = search.verify(
+        ANYWHERE, af.AttentionField(CIRCLE, P=P, scale=1.0), NEAR_TRIANGLE, key=KEY
+    )
+    assert evidence.status == "open"
+    assert evidence.period == pytest.approx(math.pi)
+    assert -1 < evidence.rightmost < 0
+    assert evidence.margin > 0.9
+    assert "stable cycle" in evidence.why
 
 
 @pytest.mark.slow
@@ -167,11 +171,11 @@ def test_multipliers_of_a_turning_value_matrix_are_those_of_its_closed_form():
     rest = rest_of(field)
     assert rest == Rest(0.0, pytest.approx(2 * math.pi / w))
     phi = math.asin(-w / (2 * b))
-    found = cycle(field, angles(phi / 2 + 0.02, phi / 2 - 0.03), rest)
-    assert found.miss < 1e-10
-    np.testing.assert_allclose(found.y, angles(phi / 2, phi / 2), atol=1e-9)
+    orbit = cycle(field, angles(phi / 2 + 0.02, phi / 2 - 0.03), rest)
+    assert orbit.miss < 1e-10
+    np.testing.assert_allclose(orbit.y, angles(phi / 2, phi / 2), atol=1e-9)
     expected = math.exp(-2 * b * math.cos(phi) * 2 * math.pi / w)
-    assert abs(found.multipliers[0]) == pytest.approx(expected, rel=1e-5)
+    assert abs(orbit.multipliers[0]) == pytest.approx(expected, rel=1e-5)
     # Token 2 opposite to token 1 stands still while that one goes to its antipode: no return.
     assert cycle(field, angles(phi / 2, phi / 2 + math.pi), rest).miss == math.inf
 
@@ -189,9 +193,9 @@ def test_two_periods_that_differ_have_no_verdict():
     U = af.Fourier(jnp.eye(2), flat.at[0, 0, 0].set(0.01), flat, 3.0)
     field = af.AttentionField(CIRCLE, P=P, U=U, scale=1.0)
     assert rest_of(field).period is None
-    found = search.earn(ANYWHERE, field, NEAR_TRIANGLE, key=KEY)
-    assert found.status == "undecided"
-    assert "no common period" in found.why
+    evidence = search.verify(ANYWHERE, field, NEAR_TRIANGLE, key=KEY)
+    assert evidence.status == "undecided"
+    assert "no common period" in evidence.why
 
 
 @pytest.mark.slow
@@ -200,10 +204,10 @@ def test_a_rate_is_checked_by_a_run_and_by_its_neighbours():
     U = jnp.array([[-1.9, 1.8], [1.8, -1.6]])
     field = scores([[-1.0, 0.0], [0.0, 3.0]], U=U, mask="causal")
     y0 = jnp.array([[0.0, -1.0], [-1.0, 0.0]])
-    found = search.earn(claim, field, y0, key=KEY)
-    assert found.status == "open"
-    assert found.other == pytest.approx(found.margin, rel=1e-2)
-    fine = search.earn(claim, field, y0[:1].repeat(2, axis=0), key=KEY)
+    evidence = search.verify(claim, field, y0, key=KEY)
+    assert evidence.status == "open"
+    assert evidence.other == pytest.approx(evidence.margin, rel=1e-2)
+    fine = search.verify(claim, field, y0[:1].repeat(2, axis=0), key=KEY)
     assert fine.status == "transient"
 
 
@@ -213,21 +217,23 @@ def test_a_start_on_a_null_set_is_told_from_those_beside_it():
     field = scores(jnp.zeros((2, 2)), mask="causal")
     start = af.theory.exceptional_start(field, angles(0.0, 1.0))
     assert float(jnp.arctan2(-start[2, 1], -start[2, 0])) == pytest.approx(0.287989844, abs=1e-8)
-    found = search.earn_null(claim, field, start)
-    assert found.status == "null set"
-    assert found.rightmost == pytest.approx(2 / 3, rel=1e-6)
-    assert found.other < 1e-9
+    evidence = search.verify_null(claim, field, start)
+    assert evidence.status == "null set"
+    assert evidence.rightmost == pytest.approx(2 / 3, rel=1e-6)
+    assert evidence.other < 1e-9
     beside = start.at[2].set(angles(math.pi + 0.2881)[0])
-    assert search.earn_null(claim, field, beside).status in ("undecided", "transient")
-    assert counts(claim, found)
+    assert search.verify_null(claim, field, beside).status in ("undecided", "transient")
+    assert counts(claim, evidence)
     # A claim on almost every start is not broken by it.
-    assert not counts(search.CLAIMS["4.2"], found)
+    assert not counts(search.CLAIMS["4.2"], evidence)
     # The open triangle is not such a start.
-    assert search.earn_null(ANYWHERE, scores(-8 * jnp.eye(2)), NEAR_TRIANGLE).status == "undecided"
+    assert (
+        search.verify_null(ANYWHERE, scores(-8 * jnp.eye(2)), NEAR_TRIANGLE).status == "undecided"
+    )
 
 
 def test_numbers_of_the_evidence_are_plain():
-    found = search.Evidence("open", "because", equilibrium=jnp.eye(2))
-    assert found.plain()["equilibrium"] == [[1.0, 0.0], [0.0, 1.0]]
-    assert found.plain()["period"] is None
-    assert isinstance(jax.tree.leaves(found.plain())[0], str | float)
+    evidence = search.Evidence("open", "because", equilibrium=jnp.eye(2))
+    assert evidence.plain()["equilibrium"] == [[1.0, 0.0], [0.0, 1.0]]
+    assert evidence.plain()["period"] is None
+    assert isinstance(jax.tree.leaves(evidence.plain())[0], str | float)

@@ -7,12 +7,12 @@ from typing import Any
 
 from ..core.checks import shown
 from ..core.words import loads, printable, read_bytes
+from ._counterexample_file import MOST_DEPTH, case_of_file, check_evidence
 from ._evidence import STATUSES, Evidence
-from ._file import MOST_DEPTH, case_of_file, check_evidence
 
 _MOST_BYTES = 2**22
 _MOST = 2**53  # of a count
-_FOUND = {"format", "claim", "case", "evidence", "stage"}
+_PARTS = {"format", "claim", "case", "evidence", "stage"}
 
 
 def contents(path: str | os.PathLike) -> dict[str, Any]:
@@ -38,9 +38,9 @@ def check_counts(was: dict[str, Any], edges: list[float | None]) -> None:
         raise ValueError(f"seconds must be zero or more; got {was['seconds']}")
     if was["edges"] != edges:
         raise ValueError("edges must be those that margins are counted by here")
-    bins, wanted = was["distribution"], len(edges) - 1
-    if not isinstance(bins, list) or len(bins) != wanted:
-        raise ValueError(f"distribution must be a list of {wanted} counts; got {shown(bins)}")
+    bins, expected = was["distribution"], len(edges) - 1
+    if not isinstance(bins, list) or len(bins) != expected:
+        raise ValueError(f"distribution must be a list of {expected} counts; got {shown(bins)}")
     counted = was["failed"] + sum(_count("distribution", n) for n in bins)
     if counted > was["tries"]:
         raise ValueError(f"tries must be {counted} or more, by the counts; got {was['tries']}")
@@ -60,15 +60,18 @@ def check_refused(was: dict[str, Any]) -> None:
             raise ValueError(f"reasons must say why in words for {status!r}")
 
 
-def check_found(found: Any, claim: str) -> None:
+def check_counterexample_part(counterexample: Any, claim: str) -> None:
     """Refuse a counterexample that is not of this claim, or no case or evidence of numbers."""
-    if not isinstance(found, dict) or set(found) != _FOUND:
-        raise ValueError(f"counterexample must be a table of {', '.join(sorted(_FOUND))}")
-    if not isinstance(found["claim"], dict) or found["claim"].get("name") != claim:
+    if not isinstance(counterexample, dict) or set(counterexample) != _PARTS:
+        raise ValueError(f"counterexample must be a table of {', '.join(sorted(_PARTS))}")
+    if (
+        not isinstance(counterexample["claim"], dict)
+        or counterexample["claim"].get("name") != claim
+    ):
         raise ValueError(f"counterexample must be to {claim!r}")
-    rows = case_of_file(found["case"]).tokens.rows or []
-    Evidence.of(found["evidence"])
-    check_evidence(found["evidence"], len(rows), len(rows[0]))
+    rows = case_of_file(counterexample["case"]).tokens.rows or []
+    Evidence.of(counterexample["evidence"])
+    check_evidence(counterexample["evidence"], len(rows), len(rows[0]))
 
 
 def _count(name: str, value: Any) -> int:

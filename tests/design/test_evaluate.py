@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import attnflow as af
-from attnflow.design._standing import of_curve
+from attnflow.design._evaluate import of_curve
 
 SPHERE = af.Sphere(3)
 FIELD = af.AttentionField(SPHERE, P=jnp.zeros((3, 3)), mask="causal")
@@ -40,28 +40,28 @@ def found():
 
 
 @pytest.fixture(scope="module")
-def standing(found):
+def evaluation(found):
     others = af.search.baselines(found, jr.key(2), constant=False)
-    return af.search.standing(
+    return af.search.evaluate(
         found, sampler, number=8, key=jr.key(3), baselines=others, progress=False
     )
 
 
 @pytest.mark.slow
-def test_every_contender_has_the_objective_of_its_own_runs(found, standing):
+def test_every_contender_has_the_objective_of_its_own_runs(found, evaluation):
     starts = jax.vmap(sampler)(jr.split(jr.fold_in(jr.key(3), 0), 8))
     for name, P in (("found", found.schedule(0.0)), ("P = 0", jnp.zeros((3, 3)))):
         field = af.AttentionField(SPHERE, P=P, mask="causal")
         ends = [af.simulate(field, y0, t1=2.0, rtol=1e-9, atol=1e-11).y1 for y0 in starts[:2]]
         expected = [float(af.misalignment(y)) for y in ends]
-        np.testing.assert_allclose(standing.rows[name].values[:2], expected, rtol=1e-5)
+        np.testing.assert_allclose(evaluation.rows[name].values[:2], expected, rtol=1e-5)
 
 
 @pytest.mark.slow
-def test_the_limit_is_below_everything_and_found_is_below_before(standing):
-    limit = standing.rows["limit"].values
-    assert all(np.all(row.values >= limit) for row in standing.rows.values())
-    assert standing.found.mean() < standing.rows["before"].values.mean()
+def test_the_limit_is_below_everything_and_found_is_below_before(evaluation):
+    limit = evaluation.rows["limit"].values
+    assert all(np.all(row.values >= limit) for row in evaluation.rows.values())
+    assert evaluation.found.mean() < evaluation.rows["before"].values.mean()
 
 
 def test_baselines_stay_within_the_bound(found):
@@ -74,28 +74,28 @@ def test_baselines_stay_within_the_bound(found):
 
 
 @pytest.mark.slow
-def test_differences_are_paired(standing):
-    row = next(r for r in standing.record()["rows"] if r["name"] == "P = 0")
-    difference = standing.found - standing.rows["P = 0"].values
+def test_differences_are_paired(evaluation):
+    row = next(r for r in evaluation.record()["rows"] if r["name"] == "P = 0")
+    difference = evaluation.found - evaluation.rows["P = 0"].values
     assert row["found minus this"] == pytest.approx(difference.mean(), rel=1e-12)
     assert row["its standard error"] == pytest.approx(difference.std(ddof=1) / 8**0.5, rel=1e-12)
     assert row["errors apart"] == pytest.approx(row["found minus this"] / row["its standard error"])
 
 
 @pytest.mark.slow
-def test_another_solver_comes_to_the_same(standing):
-    assert standing.again["solver"] == "Dopri8"
-    assert standing.again["starts"] == 8
-    assert standing.again["largest change"] < 1e-5
+def test_another_solver_comes_to_the_same(evaluation):
+    assert evaluation.recheck["solver"] == "Dopri8"
+    assert evaluation.recheck["starts"] == 8
+    assert evaluation.recheck["largest change"] < 1e-5
 
 
 @pytest.mark.slow
-def test_the_table_and_its_record_say_the_same(standing):
-    text = str(standing)
-    for name in standing.rows:
+def test_the_table_and_its_record_say_the_same(evaluation):
+    text = str(evaluation)
+    for name in evaluation.rows:
         assert f"  {name} " in text
-    record = json.loads(json.dumps(standing.record()))
-    assert [row["name"] for row in record["rows"]] == list(standing.rows)
+    record = json.loads(json.dumps(evaluation.record()))
+    assert [row["name"] for row in record["rows"]] == list(evaluation.rows)
     assert "on 8 starts kept apart" in text
 
 
@@ -115,15 +115,15 @@ def test_the_best_constant_has_the_restarts_that_its_optimiser_allows(found):
 
     other = {**found.settings, "optimiser": "Evolution of my own, by optax"}
     for optimiser, restarts in ((None, 3), (af.search.Evolution(), 1)):
-        asked = dataclasses.replace(found, optimiser=optimiser, settings=other, again=again)
-        assert af.search.best_constant(asked, jr.key(0)).settings["restarts"] == restarts
+        search = dataclasses.replace(found, optimiser=optimiser, settings=other, rerun=again)
+        assert af.search.best_constant(search, jr.key(0)).settings["restarts"] == restarts
 
 
 @pytest.mark.slow
 def test_a_longer_horizon_and_another_solver_take_the_place_of_the_search_s(found):
     y0 = sampler(jr.key(5))
-    short = af.search.standing(found, y0, baselines={}, progress=False)
-    long = af.search.standing(found, y0, baselines={}, progress=False, t1=4.0, rtol=1e-8)
+    short = af.search.evaluate(found, y0, baselines={}, progress=False)
+    long = af.search.evaluate(found, y0, baselines={}, progress=False, t1=4.0, rtol=1e-8)
     assert long.found[0] < short.found[0]
     assert long.rows["limit"].values[0] < short.rows["limit"].values[0]
     end = af.simulate(found.field, y0, t1=4.0).y1
@@ -146,10 +146,10 @@ def test_objectives_of_a_known_curve():
 
 def test_bad_input_is_one_line_that_names_it(found, as_user):
     cases = (
-        (lambda: af.search.standing(3, sampler), "`found` must come from optimise"),
-        (lambda: af.search.standing(found, sampler), "`key` and `number` must be given"),
-        (lambda: af.search.standing(found, jnp.ones((2, 5))), "`starts` must have shape"),
-        (lambda: af.search.standing(found, jnp.ones((2, 3))), "`starts`"),
+        (lambda: af.search.evaluate(3, sampler), "`optimised` must come from optimise"),
+        (lambda: af.search.evaluate(found, sampler), "`key` and `number` must be given"),
+        (lambda: af.search.evaluate(found, jnp.ones((2, 5))), "`starts` must have shape"),
+        (lambda: af.search.evaluate(found, jnp.ones((2, 3))), "`starts`"),
     )
     for call, message in cases:
         with pytest.raises(ValueError, match=message):
@@ -160,5 +160,7 @@ def test_baselines_need_a_bound_of_their_own(found, as_user):
     import equinox as eqx
 
     free = eqx.tree_at(lambda t: t.model.bounds, found.task, None)
-    with pytest.raises(ValueError, match="`found` needs an AttentionField as `field` and a number"):
+    with pytest.raises(
+        ValueError, match="`optimised` needs an AttentionField as `field` and a number"
+    ):
         af.search.baselines(dataclasses.replace(found, task=free), jr.key(0))

@@ -16,20 +16,20 @@ _LONG, _UNEVEN = 1000.0, 10.0  # where a logarithmic axis of time begins to be o
 _MOMENTS = 4
 
 
-def ends(found: Any) -> tuple[float, float]:
+def ends(optimised: Any) -> tuple[float, float]:
     """The beginning and end of the search's runs."""
-    return float(found.task.options.t0), float(found.task.options.t1)
+    return float(optimised.task.options.t0), float(optimised.task.options.t1)
 
 
-def before(found: Any) -> Any:
+def before(optimised: Any) -> Any:
     """The field with the schedule that the search began with."""
     from ..design import with_schedule
 
-    return with_schedule(found.task.model.field, found.initial)
+    return with_schedule(optimised.task.model.field, optimised.initial)
 
 
 def run_of(
-    found: "Optimised",
+    optimised: "Optimised",
     field: "AttentionField",
     y0: ArrayLike,
     ts: np.ndarray,
@@ -43,8 +43,8 @@ def run_of(
     from ..flow import simulate
     from ..observables import misalignment
 
-    options = found.task.options
-    asked = found.objective.asks(options.t0, options.t1).get("event") if event else None
+    options = optimised.task.options
+    own_event = optimised.objective.asks(options.t0, options.t1).get("event") if event else None
     dtype = options.t1.dtype
     # Always as many times, so that all pictures share one compiled program.
     number = len(ts)
@@ -56,7 +56,7 @@ def run_of(
         t1=options.t1 if event else jnp.asarray(ts[-1], dtype),
         ts=jnp.asarray(ts, dtype),
         observe={"y": _tokens, "E": misalignment},
-        event=asked,
+        event=own_event,
         integrator=_integrator(options) if integrator is None else integrator,
         args=options.args,
         throw=False,
@@ -90,16 +90,16 @@ def misalignments(run: Any, x: np.ndarray, begin: float) -> tuple[np.ndarray, np
     return np.append(x[there], float(run.t1) - begin), np.append(E[there], last)
 
 
-def known(found: Any, y0: ArrayLike, ts: np.ndarray) -> dict[str, np.ndarray]:
+def known(optimised: Any, y0: ArrayLike, ts: np.ndarray) -> dict[str, np.ndarray]:
     """What theory says of E(t), where it says something."""
     import jax.numpy as jnp
 
     from .. import theory
     from ..geometry import Sphere
 
-    if not isinstance(found.field.manifold, Sphere):  # there E is of another inner product
+    if not isinstance(optimised.field.manifold, Sphere):  # there E is of another inner product
         return {}
-    options = found.task.options
+    options = optimised.task.options
     y0 = jnp.asarray(np.asarray(y0), options.t1.dtype)
     known = {}
     for name, curve in (
@@ -108,7 +108,7 @@ def known(found: Any, y0: ArrayLike, ts: np.ndarray) -> dict[str, np.ndarray]:
     ):
         try:
             known[name] = np.asarray(
-                curve(found.field, y0, jnp.asarray(ts, y0.dtype), options.t0), float
+                curve(optimised.field, y0, jnp.asarray(ts, y0.dtype), options.t0), float
             )
         except ValueError:  # nothing, of such a field
             continue
@@ -116,20 +116,20 @@ def known(found: Any, y0: ArrayLike, ts: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def attention(
-    found: "Optimised", y0: ArrayLike, times: np.ndarray, integrator: "Integrator | None" = None
+    optimised: "Optimised", y0: ArrayLike, times: np.ndarray, integrator: "Integrator | None" = None
 ) -> np.ndarray:
     """`(heads, times, tokens, tokens)`, over the scale."""
     import jax.numpy as jnp
 
     from ..core.arrays import cast_floats
 
-    t0, _ = ends(found)
-    dtype = found.task.options.t1.dtype
-    field = cast_floats(found.field, dtype)
+    t0, _ = ends(optimised)
+    dtype = optimised.task.options.t1.dtype
+    field = cast_floats(optimised.field, dtype)
     ys = [jnp.asarray(np.asarray(y0), dtype)] if times[0] == t0 else []
     if times[-1] > t0:
         later = times[1:] if times[0] == t0 else times
-        ys += list(run_of(found, field, y0, later, event=False, integrator=integrator).ys["y"])
+        ys += list(run_of(optimised, field, y0, later, event=False, integrator=integrator).ys["y"])
     images = [np.asarray(field.attention(jnp.asarray(t, dtype), y)) for t, y in zip(times, ys)]  # noqa: B905
     return np.stack(images, axis=1) / float(field.scale)
 
@@ -137,45 +137,45 @@ def attention(
 # === times
 
 
-def times_of(found: Any) -> tuple[np.ndarray, np.ndarray, bool]:
+def times_of(optimised: Any) -> tuple[np.ndarray, np.ndarray, bool]:
     """Where curves are drawn, the times that these are, and whether the axis is logarithmic."""
-    t0, t1 = ends(found)
-    dtype = np.dtype(found.task.options.t1.dtype)
-    log, first = logarithmic(found)
+    t0, t1 = ends(optimised)
+    dtype = np.dtype(optimised.task.options.t1.dtype)
+    log, first = logarithmic(optimised)
     x = np.geomspace(first, t1 - t0, _POINTS) if log else np.linspace(0, t1 - t0, _POINTS)
     ts = np.clip((t0 + x).astype(dtype), dtype.type(t0), dtype.type(t1))
     return (x if log else ts), ts, log
 
 
-def logarithmic(found: Any) -> tuple[bool, float]:
+def logarithmic(optimised: Any) -> tuple[bool, float]:
     """Whether time is better shown by its logarithm, and where such an axis begins."""
     import jax
 
     from ..schedules import Interpolated, Piecewise
 
-    t0, t1 = ends(found)
+    t0, t1 = ends(optimised)
     tabled = (Interpolated, Piecewise)
-    leaves = jax.tree.leaves(found.schedule, is_leaf=lambda x: isinstance(x, tabled))
+    leaves = jax.tree.leaves(optimised.schedule, is_leaf=lambda x: isinstance(x, tabled))
     knots = [
         x.ts if isinstance(x, Interpolated) else x.times for x in leaves if isinstance(x, tabled)
     ]
-    inside = [k[(k > t0) & (k < t1)] for k in (np.asarray(k, float) for k in knots)]
-    edges = [np.concatenate([[t0], k, [t1]]) for k in inside]
+    between = [k[(k > t0) & (k < t1)] for k in (np.asarray(k, float) for k in knots)]
+    edges = [np.concatenate([[t0], k, [t1]]) for k in between]
     uneven = any(np.diff(e).max() > _UNEVEN * np.diff(e).min() for e in edges)
     first = min([(t1 - t0) * 1e-4, *((e[1] - t0) / 10 for e in edges)])
     return t1 - t0 > _LONG or uneven, first
 
 
 def moments(
-    found: "Optimised", y0: ArrayLike, integrator: "Integrator | None" = None
+    optimised: "Optimised", y0: ArrayLike, integrator: "Integrator | None" = None
 ) -> np.ndarray:
     """The beginning, the end of the run, and times between."""
-    t0, _ = ends(found)
-    _, ts, log = times_of(found)
-    end = float(run_of(found, found.field, y0, ts, integrator=integrator).t1)
+    t0, _ = ends(optimised)
+    _, ts, log = times_of(optimised)
+    end = float(run_of(optimised, optimised.field, y0, ts, integrator=integrator).t1)
     if not log:
         return np.linspace(t0, end, _MOMENTS)
-    first = min(logarithmic(found)[1] * 10, (end - t0) / 10)
+    first = min(logarithmic(optimised)[1] * 10, (end - t0) / 10)
     later = t0 + np.geomspace(first, end - t0, _MOMENTS - 1)
     later[-1] = end
     return np.append(t0, later)

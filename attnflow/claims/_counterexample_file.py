@@ -51,11 +51,11 @@ def check_parts(parts: dict[str, Any]) -> None:
 
 
 def _exactly(name: str, part: Any) -> None:
-    wanted = _PARTS[name]
+    expected = _PARTS[name]
     if not isinstance(part, dict):
-        raise TypeError(f"{name} must be a table of {', '.join(sorted(wanted))}")
-    if odd := sorted(set(part) ^ wanted):
-        what = "no part" if odd[0] in wanted else "an unknown part"
+        raise TypeError(f"{name} must be a table of {', '.join(sorted(expected))}")
+    if odd := sorted(set(part) ^ expected):
+        what = "no part" if odd[0] in expected else "an unknown part"
         raise ValueError(f"{name} has {what} {printable(odd[0])[:60]!r}")
 
 
