@@ -8,6 +8,7 @@ from . import (
     ensemble as ensemble,
     flow as flow,
     geometry as geometry,
+    horizons as horizons,
     language as language,
     model as model,
     observables as observables,
@@ -34,6 +35,7 @@ from .geometry import (
     Sphere as Sphere,
     hemisphere_margin as hemisphere_margin,
 )
+from .horizons import LongRun as LongRun, long_run as long_run
 from .model import (
     NGPT as NGPT,
     AttentionField as AttentionField,

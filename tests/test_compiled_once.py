@@ -39,6 +39,7 @@ def moving() -> af.AttentionField:
 CALLS: dict[str, Callable[[], Any]] = {
     "attnflow.consensus": lambda: af.consensus(1e-3)(0.0, Y),
     "attnflow.iterate": lambda: af.iterate(af.AttentionLayers(field()), Y, depth=2),
+    "attnflow.long_run": lambda: af.long_run(field(), Y),
     "attnflow.simulate": lambda: af.simulate(
         field(), Y, t1=1.0, observe={"E": lambda y: af.misalignment(y)}, event=lambda t, y: t - 0.5
     ),
