@@ -60,6 +60,8 @@ from .observables import (
     Lyapunov as Lyapunov,
     Misalignment as Misalignment,
     OrderParameter as OrderParameter,
+    Renyi as Renyi,
+    RenyiCentres as RenyiCentres,
     Residual as Residual,
     aligned_pairs as aligned_pairs,
     clusters as clusters,
@@ -70,6 +72,7 @@ from .observables import (
     lyapunov as lyapunov,
     misalignment as misalignment,
     order_parameter as order_parameter,
+    renyi_centres as renyi_centres,
 )
 from .programs import cache as cache, raise_under_jit as raise_under_jit
 from .records import load as load, save as save

@@ -1,4 +1,4 @@
-"""`long_run`: from event to event by arc length, time in its logarithm."""
+"""`long_run`: from event to event by a clock of its own, time in its logarithm."""
 
 import math
 
@@ -42,9 +42,9 @@ def long_run(
     Ordinary integration in ln t fails near 40 at the latest. Tokens of one cluster are at the same place to rounding,
     $\varepsilon = 2^{-53}$, and $dy/d\ln t = t\,\dot y$ multiplies that rounding by $t$: from $\ln t =
     -\ln\varepsilon \approx 37$ on it is larger than any tolerance. Here tokens that come within `merge` of one
-    another are replaced by one of their mass in their centre. The clock is arc length, by which tokens move at speed
-    one however weak the forces are; these are relative to the largest, whose logarithm is kept; and $\ln t$ is the
-    logarithm of a sum of positive numbers. Nothing is stiff then, and nothing underflows.
+    another are replaced by one of their mass in their centre. The clock is that of the smallest gap: tokens move a
+    part of it in one unit, however weak the forces are; these are relative to the largest, whose logarithm is kept; and
+    $\ln t$ is the logarithm of a sum of positive numbers. Nothing is stiff then, and nothing underflows.
 
     **Arguments:**
 
@@ -57,7 +57,7 @@ def long_run(
     - `near`: distance at which two clusters count as merged, in `run.merges`; by default the range of the kernel,
       $\beta^{-1/2}$, or half the smallest distance at the start if that is less. Tokens of one cluster come closer
       for ever, so that "merged" needs a distance; at this one its time does not depend on `merge`.
-    - `solver`, `rtol`, `atol`: of diffrax; default `Tsit5`.
+    - `solver`, `rtol`, `atol`: of diffrax; default `Tsit5`. Off the circle neither tolerance is above `merge`.
 
     **Returns:**
 
@@ -97,6 +97,8 @@ def long_run(
     tree = Tree(np.arctan2(y[:, 1], y[:, 0]) if circle else y, weights / weights.sum())
     _join_same(tree)
     merge, near = distances(tree, beta, merge, near)
+    if not circle:  # errors of steps must not hold two tokens apart that are to merge
+        tolerances = [jnp.minimum(tolerance, merge) for tolerance in tolerances]
 
     # === run
     softmax = isinstance(field.kernel, Softmax)

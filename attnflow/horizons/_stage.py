@@ -1,4 +1,4 @@
-"""The flow by arc length from one event to the next: two clusters near, two tokens to be merged, the end."""
+"""The flow by its own clock from one event to the next: two clusters near, two tokens to be merged, the end."""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ..flow.events import TimeBisection
 from ._system import BALANCED, System, chords
 
-STEPS = 4096  # of one stage; the whole staircase of five tokens takes some hundreds
+STEPS = 8192  # of one stage; the whole staircase of five tokens takes some hundreds
 
 
 class Limits(NamedTuple):
@@ -48,14 +48,17 @@ def stage(
 ) -> Stage:
     r"""One stage.
 
-    By arc length $\tau$ tokens move at speed one however weak the forces are, $dx/d\tau = v/|v|$, and time is
-    $dt/d\tau = 1/|v|$, of which the state holds the multiple $u$ that begins with slope one.
+    Tokens move at the speed of the smallest gap $g$ however weak the forces are, $dx/d\tau = g v/|v|$: two that meet
+    come closer as $e^{-\tau}$ does, smoothly, whatever solver takes them there. Time is $dt/d\tau = g/|v|$, of which
+    the state holds the multiple $u$ that begins with slope one, and the length of the path is $\int g\, d\tau$.
     """
-    start = system.velocity(x0)[2]
+    start = system.velocity(x0)[2] - jnp.log(system.gap(x0))
 
     def field(tau, state, args):
         v, size, log_speed = system.velocity(state[0])
-        return v / jnp.maximum(size, 1e-300), jnp.exp(jnp.minimum(start - log_speed, 600.0))
+        gap = system.gap(state[0])
+        slowness = jnp.exp(jnp.minimum(start - log_speed + jnp.log(gap), 600.0))
+        return gap * v / jnp.maximum(size, 1e-300), slowness, gap
 
     def log_t(u):
         return jnp.logaddexp(log_t0, jnp.log(jnp.maximum(u, 1e-300)) - start)
@@ -83,9 +86,9 @@ def stage(
         diffrax.ODETerm(field),
         solver,
         t0=0.0,
-        t1=1e6,
-        dt0=1e-3 * limits.near,
-        y0=(x0, jnp.zeros_like(log_t0)),
+        t1=1e30,  # an event comes first
+        dt0=1e-3,
+        y0=(x0, jnp.zeros_like(log_t0), jnp.zeros_like(log_t0)),
         saveat=diffrax.SaveAt(
             subs=[diffrax.SubSaveAt(steps=True, fn=looked_at), diffrax.SubSaveAt(t1=True)]
         ),
@@ -95,8 +98,7 @@ def stage(
         throw=False,
     )
     ys: Any = solution.ys
-    ts: Any = solution.ts
-    (logs, energies, xs), (x1, u1) = ys
+    (logs, energies, xs), (x1, u1, length) = ys
     ended = solution.result == diffrax.RESULTS.event_occurred
     return Stage(
         logs,
@@ -104,7 +106,7 @@ def stage(
         jax.vmap(on_sphere)(xs),
         on_sphere(x1[0]),
         log_t(u1[0]),
-        ts[1][0],
+        length[0],
         solution.stats["num_steps"],
         ~ended,
     )

@@ -34,8 +34,6 @@ class System(eqx.Module):
         $e^{-300}$ times a distance is a force as good as any: the largest logarithm is taken out of all
         before the exponential.
         """
-        if x.ndim == 2:
-            x = x / jnp.linalg.norm(x, axis=1, keepdims=True)
         half, tangent = _towards(x)
         logs = -self.beta * 2 * half**2 + jnp.log(jnp.where(self.alive, self.masses, 1.0))[None, :]
         logs = jnp.where(self.alive[None, :], logs, -jnp.inf)
@@ -55,6 +53,11 @@ class System(eqx.Module):
         log_speed = largest + self.log_rate + jnp.log(jnp.maximum(size, 1e-300))
         return v, size, log_speed
 
+    def gap(self, x: Array) -> Float[Array, ""]:
+        r"""$(\sum_{i<j} |x_i - x_j|^{-2})^{-1/2}$: the smallest distance, smoothly, or a little less."""
+        square = jnp.where(self.pairs, 4 * _towards(x)[0] ** 2, jnp.inf)
+        return (jnp.sum(1 / jnp.maximum(square, 1e-40)) / 2) ** -0.5
+
     def energy(self, x: Array) -> Float[Array, ""]:
         r"""$\sum_{ij} m_i m_j e^{\beta(\cos\angle(x_i, x_j) - 1)}$."""
         half, _ = _towards(x)
@@ -72,6 +75,7 @@ def _towards(x: Array) -> tuple[Array, Array]:
     if x.ndim == 1:
         angle = x[None, :] - x[:, None]
         return jnp.abs(jnp.sin(angle / 2)), jnp.sin(angle)
+    x = x / jnp.linalg.norm(x, axis=1, keepdims=True)  # lengths drift by the error of steps
     gap = x[None, :, :] - x[:, None, :]
     square = jnp.sum(gap**2, axis=-1)
     half = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)) / 2, 0.0)
