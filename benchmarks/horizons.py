@@ -96,7 +96,7 @@ def figure(runs: dict[str, dict[float, af.LongRun]]) -> Figure:
             ax.axhline(level, color="0.8", lw=0.6, zorder=0)
         ax.set(xlabel="ln t", title=f"{name} start", xlim=(0, end))
     fig.axes[0].set_ylabel(r"energy $\sum_{ij} m_i m_j e^{\beta(\cos - 1)}$")
-    fig.axes[1].legend(fontsize="small", loc=(0.66, 0.55))
+    fig.axes[1].legend(fontsize="small", loc="lower right")
     return fig
 
 
