@@ -9,6 +9,7 @@ from . import (
     ensemble as ensemble,
     flow as flow,
     geometry as geometry,
+    horizons as horizons,
     language as language,
     model as model,
     observables as observables,
@@ -35,6 +36,7 @@ from .geometry import (
     Sphere as Sphere,
     hemisphere_margin as hemisphere_margin,
 )
+from .horizons import LongRun as LongRun, long_run as long_run
 from .model import (
     NGPT as NGPT,
     AttentionField as AttentionField,
@@ -59,6 +61,8 @@ from .observables import (
     Lyapunov as Lyapunov,
     Misalignment as Misalignment,
     OrderParameter as OrderParameter,
+    Renyi as Renyi,
+    RenyiCentres as RenyiCentres,
     Residual as Residual,
     aligned_pairs as aligned_pairs,
     clusters as clusters,
@@ -69,6 +73,7 @@ from .observables import (
     lyapunov as lyapunov,
     misalignment as misalignment,
     order_parameter as order_parameter,
+    renyi_centres as renyi_centres,
 )
 from .programs import cache as cache, raise_under_jit as raise_under_jit
 from .records import load as load, save as save

@@ -39,6 +39,7 @@ def moving() -> af.AttentionField:
 CALLS: dict[str, Callable[[], Any]] = {
     "attnflow.consensus": lambda: af.consensus(1e-3)(0.0, Y),
     "attnflow.iterate": lambda: af.iterate(af.AttentionLayers(field()), Y, depth=2),
+    "attnflow.long_run": lambda: af.long_run(field(), Y),
     "attnflow.simulate": lambda: af.simulate(
         field(), Y, t1=1.0, observe={"E": lambda y: af.misalignment(y)}, event=lambda t, y: t - 0.5
     ),
@@ -59,6 +60,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "attnflow.lyapunov": lambda: af.lyapunov(Y, V),
     "attnflow.misalignment": lambda: af.misalignment(Y),
     "attnflow.order_parameter": lambda: af.order_parameter(Y),
+    "attnflow.renyi_centres": lambda: af.renyi_centres(Y, 0.5),
     "attnflow.observables.cluster_count": lambda: observables.cluster_count(Y, 0.9),
     "attnflow.observables.lyapunov_each": lambda: observables.lyapunov_each(Y, V),
     "attnflow.AlignedPairs": lambda: af.AlignedPairs(0.9)(0.0, Y),
@@ -71,6 +73,8 @@ CALLS: dict[str, Callable[[], Any]] = {
     "attnflow.Lyapunov": lambda: af.Lyapunov(V)(0.0, Y),
     "attnflow.Misalignment": lambda: af.Misalignment()(0.0, Y),
     "attnflow.OrderParameter": lambda: af.OrderParameter()(0.0, Y),
+    "attnflow.Renyi": lambda: af.Renyi(0.5)(0.0, Y),
+    "attnflow.RenyiCentres": lambda: af.Renyi(0.5)(0.0, Y).share,
     "attnflow.Residual": lambda: af.Residual(SPHERE)(0.0, Y),
     "attnflow.AttentionField": lambda: moving()(0.3, Y),
     "attnflow.AttentionLayers": lambda: af.AttentionLayers(field())(0, Y),

@@ -27,3 +27,4 @@ from ._lyapunov import Lyapunov as Lyapunov, lyapunov as lyapunov, lyapunov_each
 from ._manifold import HemisphereMargin as HemisphereMargin, Residual as Residual
 from ._misalignment import Misalignment as Misalignment, misalignment as misalignment
 from ._rank import EffectiveRank as EffectiveRank, effective_rank as effective_rank
+from ._renyi import Renyi as Renyi, RenyiCentres as RenyiCentres, renyi_centres as renyi_centres

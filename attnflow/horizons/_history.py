@@ -1,0 +1,74 @@
+"""What a long run went through: the merges and their tree, the plateaus between them, the curve of its energy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True)
+class Merges:
+    """The merges of clusters, in order.
+
+    **Attributes:**
+
+    - `log_t`: ln t at which two clusters came within `near` of one another, shape `(merges,)`; `-inf` for
+      tokens that start at one place.
+    - `clusters`: how many there are from then on.
+    - `pairs`: which two merged, `(merges, 2)`, numbered as by SciPy's `linkage`: below the number of tokens
+      a token, `tokens + k` what came of merge `k`.
+    - `sizes`: tokens in the new cluster.
+    """
+
+    log_t: Float[np.ndarray, " merges"]
+    clusters: Int[np.ndarray, " merges"]
+    pairs: Int[np.ndarray, "merges 2"]
+    sizes: Int[np.ndarray, " merges"]
+
+
+@dataclass(frozen=True)
+class LongRun:
+    r"""The result of [`long_run`][attnflow.horizons.long_run].
+
+    **Attributes:**
+
+    - `merges`: the [`Merges`][].
+    - `energy`: $\sum_{ij} m_i m_j e^{\beta(\cos - 1)}$ on each plateau, `(merges + 1,)`: at the start, and after each
+      merge when its tokens have become one (or, if that comes first, when the next two clusters are near).
+    - `levels`: what the plateaus would be if clusters did not feel one another at all, $\sum_k m_k^2$.
+    - `log_t`, `energies`, `ys`: ln t of every step, the energy and the tokens `(steps, tokens, dim)` there.
+    - `log_t1`, `y1`: where it ended.
+    - `angles`: on the circle, the angles of `y1`, turns counted from those of `y0` in $(-\pi, \pi]$: the exponential
+      kernel keeps their mean. `None` elsewhere.
+    - `near`, `merge`: the distances (chords) at which clusters count as one, and tokens are replaced by one.
+    - `length`: of the path, $\int \sqrt{\sum_i m_i |\dot y_i|^2}\, dt$.
+    - `ended`: `"one cluster"`, `"log_t1"`, or `"balanced"`: all forces cancel to rounding, as on a regular
+      polygon, and what comes next is not decided by these numbers.
+    """
+
+    merges: Merges
+    energy: Float[np.ndarray, " plateaus"]
+    levels: Float[np.ndarray, " plateaus"]
+    log_t: Float[np.ndarray, " steps"]
+    energies: Float[np.ndarray, " steps"]
+    ys: Float[np.ndarray, "steps tokens dim"]
+    log_t1: float
+    y1: Float[np.ndarray, "tokens dim"]
+    angles: Float[np.ndarray, " tokens"] | None
+    near: float
+    merge: float
+    length: float
+    ended: str
+
+    def labels(self, log_t: float) -> Int[np.ndarray, " tokens"]:
+        """The cluster of each token at that ln t: `0, 1, ...` in the order in which clusters first appear."""
+        tokens = len(self.y1)
+        root = np.arange(tokens)
+        for k in range(int(np.sum(self.merges.log_t <= log_t))):
+            root[np.isin(root, self.merges.pairs[k])] = tokens + k
+        _, first, labels = np.unique(root, return_index=True, return_inverse=True)
+        return np.argsort(np.argsort(first))[labels]
+
+    def __str__(self) -> str:
+        when = ", ".join(f"{x:.4g}" for x in self.merges.log_t)
+        return f"{len(self.y1)} tokens, merges at ln t = [{when}]; ended at {self.log_t1:.4g}: {self.ended}"
