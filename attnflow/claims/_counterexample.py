@@ -184,7 +184,7 @@ def check_counterexample(path: str | os.PathLike, *, claim: Claim | None = None)
 
     **Raises:**
 
-    - `ValueError`: as [`read`][]; its kind of evidence cannot refute the claim; or what the file says
+    - `ValueError`: as [`read_counterexample`][]; its kind of evidence cannot refute the claim; or what the file says
       does not come out again.
     """
     stated = read_counterexample(path, claim=claim)
