@@ -14,7 +14,7 @@ from ..linearisation import chart, tangent_basis
 from ..model import AttentionField
 
 _TIMES = 1024  # at which the first return is looked for
-_POINTS = 64  # of the orbit that are remembered
+_POINTS = 256  # of the orbit that are remembered
 _RETURNS = 0.1  # of the orbit's width: how close a return has to be for Newton's method to begin
 _WIDTH = 1e-2  # an orbit narrower than that is none
 _CLOSED = 1e-9  # by how much a polished orbit may miss itself

@@ -88,13 +88,12 @@ class Recogniser:
             k = self._polished(ends.ys[i]) if last or ends.speeds[i] <= self.rest else None
             if k is None and ends.speeds[i] > self.rest and self._may_cycle():
                 k = self._cycle(ends.ys[i])
-            if k is None:
-                tried |= np.abs(numbers - numbers[i]).max(axis=1) <= _SAME
+            like = np.abs(numbers - numbers[i]).max(axis=1) <= _SAME
+            if k is None or not (self.known[k].attracts or last):
+                tried |= like
                 continue
             self._take(labels, numbers, k, last)
-            if self.known[k].attracts or last:
-                like = np.abs(numbers - numbers[i]).max(axis=1) <= _SAME
-                labels[like & (labels == UNDECIDED)] = k
+            labels[like & (labels == UNDECIDED)] = k
         if last:
             for i in np.flatnonzero(labels == UNDECIDED):
                 labels[i] = self._remainder(ends.ys[i], float(ends.speeds[i]))
@@ -141,9 +140,15 @@ class Recogniser:
         cycle = cycle_from(self.field, y, self.t, self.period)
         if cycle is None or not cycle.attracts:
             return None
+        numbers = self.invariants(cycle.points)
+        for k, known in enumerate(self.known):
+            if known.cycle is None or known.numbers is None:
+                continue
+            alike = abs(known.cycle.period - cycle.period) <= 1e-6 * cycle.period
+            if alike and np.abs(known.numbers - numbers[0]).max(axis=1).min() <= _ALONG:
+                return k
         shape = shape_of(unit(self.field.manifold, cycle.points[:1])[0])
         linear = spectrum(self.field, self.t, jnp.asarray(cycle.points[0]))
-        numbers = self.invariants(cycle.points)
         return self._add(
             Known("cycle", shape, cycle.points[0], linear, numbers, cycle, attracts=True)
         )
