@@ -88,6 +88,18 @@ def test_turning_consensus_is_a_cycle_with_its_period():
     assert abs(row.multipliers[0]) == pytest.approx(1, abs=1e-7)
 
 
+def test_scores_that_repel_leave_a_triangle_with_its_closed_form_spectrum():
+    circle = af.Sphere(2)
+    field = af.AttentionField(circle, P=-2.0 * jnp.eye(2), kernel="exp", scale=1.0)
+    found = find(field, 60, starts=lambda key: circle.random(key, (3,)))
+    assert {(row.kind, row.masses) for row in found} == {
+        ("consensus", (3,)),
+        ("polygon", (1, 1, 1)),
+    }
+    (row,) = [row for row in found if row.kind == "polygon"]
+    assert row.spectrum.outside[0].real == pytest.approx(-np.e, abs=1e-9)
+
+
 def test_intervals_hold_wilsons_values_and_precision_chooses_the_number():
     found = find(held(3.0), None, precision=0.02)
     assert all(row.high - row.low <= 0.04 for row in found)
