@@ -140,14 +140,15 @@ def _decided(
     ends = ends_of(field, block, t0, t0 + span, rest, how, {})
     labels = recogniser.classify(ends, last=False)
     ys = ends.ys.copy()
-    for round_ in range(_ROUNDS):
+    for round_ in range(_ROUNDS + 1):
         todo = np.flatnonzero(labels == UNDECIDED)
         if not len(todo):
             break
-        last = round_ == _ROUNDS - 1
+        # Those that move fast after the last round, on their way from one place to another, have one more.
+        last, final = round_ >= _ROUNDS - 1, round_ == _ROUNDS
         again = ends_of(field, ys[todo], t0, t0 + span, 0.0, how, {})
         ys[todo] = again.ys
-        labels[todo] = recogniser.classify(Ends(*again), last=last)
+        labels[todo] = recogniser.classify(Ends(*again), last=last, final=final)
     return labels
 
 

@@ -78,7 +78,7 @@ class Attractors:
     - `labels`: the row of each start, -1 for a run that failed.
     - `number`: of starts. Shares are parts of all of them.
     - `failed`: how many runs failed.
-    - `t1`: where runs ended; those that were not decided then went on, to four times that.
+    - `t1`: where runs ended; those that were not decided then went on, to five times that.
     """
 
     rows: tuple[Attractor, ...]

@@ -56,15 +56,15 @@ class Recogniser:
         self.block = max(1, _BLOCK_BYTES // (8 * 3 * tokens * (tokens + example.shape[1])))
         self.cycles_sought = 0
 
-    def classify(self, ends: Ends, last: bool) -> np.ndarray:
-        """The number of each end's state, or `UNDECIDED`; after the `last` round everything has one."""
+    def classify(self, ends: Ends, last: bool, final: bool = False) -> np.ndarray:
+        """The number of each end's state, or `UNDECIDED`: after `last` for fast ones alone, after `final` for none."""
         labels = np.full(len(ends.ys), UNDECIDED)
         for first in range(0, len(labels), self.block):
             part = slice(first, first + self.block)
-            labels[part] = self._block(Ends(*(a[part] for a in ends)), last)
+            labels[part] = self._block(Ends(*(a[part] for a in ends)), last, final)
         return labels
 
-    def _block(self, ends: Ends, last: bool) -> np.ndarray:
+    def _block(self, ends: Ends, last: bool, final: bool) -> np.ndarray:
         labels = np.where(ends.failed, FAILED, UNDECIDED)
         good = np.flatnonzero(~ends.failed)
         numbers = np.full((len(labels), 0), np.nan)
@@ -96,7 +96,8 @@ class Recogniser:
             labels[like & (labels == UNDECIDED)] = k
         if last:
             for i in np.flatnonzero(labels == UNDECIDED):
-                labels[i] = self._remainder(ends.ys[i], float(ends.speeds[i]))
+                if final or ends.speeds[i] <= self.creeps:
+                    labels[i] = self._remainder(ends.ys[i], float(ends.speeds[i]))
         return labels
 
     def _take(self, labels: np.ndarray, numbers: np.ndarray, k: int, last: bool) -> None:
