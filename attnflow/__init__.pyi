@@ -3,6 +3,7 @@
 __version__: str
 
 from . import (
+    attractors as attractors,
     bench as bench,
     certify as certify,
     cover as cover,

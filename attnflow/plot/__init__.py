@@ -4,6 +4,7 @@ Each function draws on the axes it is given, or on those of a new figure, and re
 (`ax.figure.savefig(...)` writes it). No backend is chosen and no global setting is changed.
 """
 
+from ._attractors import attractors as attractors
 from ._branch import branch as branch
 from ._counterexample import counterexample as counterexample
 from ._cover import cover as cover

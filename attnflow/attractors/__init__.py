@@ -1,0 +1,5 @@
+"""Where starts end, and how often: attractors with their shares, spectra and exponents."""
+
+from ._exponents import Exponents as Exponents, exponents as exponents
+from ._find import FindOptions as FindOptions, find as find
+from ._found import Attractor as Attractor, Attractors as Attractors
