@@ -84,8 +84,8 @@ def test_a_case_that_cannot_be_is_refused_at_once(as_user, tmp_path, capsys, tex
 _OTHERS = {
     "grid": (
         "sweep",
-        _STUDY + "".join(f"{k} = {{start = 1.0, stop = 2.0, count = 1000}}\n" for k in "abc"),
-        "1,000,000,000 points",
+        _STUDY + "".join(f"{k} = {{start = 1.0, stop = 2.0, count = 1000}}\n" for k in "abcdefg"),
+        "more than the 10^18 trajectories",
     ),
     "axis": ("sweep", _STUDY + "a = {start = 1, stop = 2, count = 1000000000}\n", "count"),
     "axis nested": ("sweep", _STUDY + "a = " + 300 * "[" + 300 * "]", "nested"),
