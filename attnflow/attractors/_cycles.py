@@ -2,15 +2,13 @@
 
 from typing import NamedTuple
 
-import diffrax
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from ..flow import simulate
-from ..linearisation import chart, tangent_basis
+from ..linearisation import after_period, chart, tangent_basis
 from ..model import AttentionField
 
 _TIMES = 1024  # at which the first return is looked for
@@ -59,10 +57,9 @@ def _closed(
     x = field.manifold.whiten(y)
     x = x / jnp.linalg.norm(x, axis=1, keepdims=True)
     for _ in range(_NEWTON):
-        miss, J, speed = (
-            np.asarray(a, np.float64) for a in _return(field, x, t0, jnp.asarray(period, x.dtype))
-        )
-        if not np.all(np.isfinite(J)):
+        after = after_period(field, x, t0, jnp.asarray(period, x.dtype))
+        miss, J, speed = (np.asarray(a, np.float64) for a in (*after, _speed(field, x, t0)))
+        if not np.all(np.isfinite(miss)) or not np.all(np.isfinite(J)):
             return None
         M = np.concatenate([J - np.eye(len(J)), speed[:, None]], axis=1)
         if np.abs(miss).max() <= _CLOSED:
@@ -93,22 +90,7 @@ def _orbit(field: AttentionField, y: Array, t0: Array, ts: Array) -> Array:
 
 
 @eqx.filter_jit
-def _return(
-    field: AttentionField, x: Array, t0: Array, period: Array
-) -> tuple[Array, Array, Array]:
-    """By how much tokens miss themselves a period later, in the chart at whitened tokens `x`; its derivatives."""
-    basis, manifold = tangent_basis(x), field.manifold
-
-    def after(xi):
-        run = simulate(
-            field, manifold.unwhiten(chart(x, basis, xi)), t0=t0, t1=t0 + period,
-            rtol=1e-11, atol=1e-13, adjoint=diffrax.ForwardMode(), throw=False,
-        )  # fmt: skip
-        end = manifold.whiten(run.y1)
-        along = jnp.sum(x * end, axis=1, keepdims=True)
-        return jnp.einsum("idk,id->ik", basis, end) / jnp.where(along > 0, along, jnp.nan)
-
-    xi = jnp.zeros((x.shape[0], x.shape[1] - 1), x.dtype)
-    speed = manifold.whiten(field(t0, manifold.unwhiten(x)))
-    speed = jnp.einsum("idk,id->ik", basis, speed).ravel()
-    return after(xi).ravel(), jax.jacfwd(after)(xi).reshape(xi.size, xi.size), speed
+def _speed(field: AttentionField, x: Array, t0: Array) -> Array:
+    """The velocity at whitened tokens `x`, in the chart there."""
+    speed = field.manifold.whiten(field(t0, field.manifold.unwhiten(x)))
+    return jnp.einsum("idk,id->ik", tangent_basis(x), speed).ravel()

@@ -3,15 +3,11 @@
 import math
 from typing import NamedTuple
 
-import diffrax
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..flow import simulate
-from ..linearisation import chart, tangent_basis
+from ..linearisation import after_period, chart, tangent_basis
 from ..model import AttentionField
 from ..schedules import AbstractSchedule
 from ..schedules.ranges import knots, range_of, recurrence
@@ -58,27 +54,6 @@ class Cycle(NamedTuple):
     multipliers: np.ndarray  # complex, the largest first
 
 
-@eqx.filter_jit
-def _return(field: AttentionField, x: Array, start: Array, period: Array) -> tuple[Array, Array]:
-    """A period later, in the chart at whitened tokens `x`; and the derivative by the chart."""
-    basis, manifold = tangent_basis(x), field.manifold
-
-    def after(xi):
-        run = simulate(
-            field, manifold.unwhiten(chart(x, basis, xi)), t0=start, t1=start + period,
-            rtol=1e-11, atol=1e-13, adjoint=diffrax.ForwardMode(), throw=False,
-        )  # fmt: skip
-        end = manifold.whiten(run.y1)
-        # The chart backwards: pi(x + B xi) has xi = B'p / x'p. All tokens at their antipodes move as
-        # the tokens do, mirrored: that is a return as well. Some of them there is none.
-        along = jnp.sum(x * end, axis=1, keepdims=True)
-        back = (jnp.min(along) > 0) | (jnp.max(along) < 0)
-        return jnp.where(back, jnp.einsum("idk,id->ik", basis, end) / along, jnp.inf)
-
-    xi = jnp.zeros((x.shape[0], x.shape[1] - 1), x.dtype)
-    return after(xi).ravel(), jax.jacfwd(after)(xi).reshape(xi.size, xi.size)
-
-
 def cycle(field: AttentionField, y: Float[Array, "tokens dim"], rest: Rest) -> Cycle:
     """The cycle near tokens `y`, taken at a time when the field's period begins: Newton's method."""
     assert rest.period
@@ -86,7 +61,9 @@ def cycle(field: AttentionField, y: Float[Array, "tokens dim"], rest: Rest) -> C
     x = manifold.whiten(y)
     x = x / jnp.linalg.norm(x, axis=1, keepdims=True)
     start, period = jnp.asarray(rest.since, x.dtype), jnp.asarray(rest.period, x.dtype)
-    miss, M = (np.asarray(a, np.float64) for a in _return(field, x, start, period))
+    miss, M = (
+        np.asarray(a, np.float64) for a in after_period(field, x, start, period, mirrored=True)
+    )
     drift = float(np.abs(miss).max())
     for _ in range(_STEPS):
         size = float(np.abs(miss).max())
@@ -97,7 +74,10 @@ def cycle(field: AttentionField, y: Float[Array, "tokens dim"], rest: Rest) -> C
             break
         xi = jnp.asarray(step, x.dtype).reshape(x.shape[0], x.shape[1] - 1)
         moved = chart(x, tangent_basis(x), xi)
-        returned, other = (np.asarray(a, np.float64) for a in _return(field, moved, start, period))
+        returned, other = (
+            np.asarray(a, np.float64)
+            for a in after_period(field, moved, start, period, mirrored=True)
+        )
         if not np.abs(returned).max() < size:
             break
         x, miss, M = moved, returned, other
