@@ -1,13 +1,17 @@
 """The boxes of a proof over all states, each in the colour of its reason."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.patches import Patch, Rectangle
 
 from ..core.arguments import instance
-from ..cover import Synchronisation, leaves, reason_of
 from ._figure import BLUE, GREY, ORANGE, PALETTE, axes_or_new
+
+if TYPE_CHECKING:
+    from ..cover import Synchronisation
 
 _COLOURS = {
     "elsewhere": "#f0f0f0",
@@ -19,7 +23,7 @@ _COLOURS = {
 
 
 def cover(
-    result: Synchronisation,
+    result: "Synchronisation",
     ax: Axes | None = None,
     *,
     beta: float | None = None,
@@ -54,6 +58,8 @@ def cover(
     af.plot.cover(result, beta=-0.6).figure.savefig("cover.png")
     ```
     """
+    from ..cover import Synchronisation, leaves, reason_of  # with JAX, which pictures do without
+
     result = instance("result", result, Synchronisation, "what certify.synchronisation returns")
     if result.problem is None or result.symbols is None:
         raise ValueError(
