@@ -95,6 +95,7 @@ def test_a_tolerance_is_kept_in_double_precision_where_jax_has_none_yet(x64_off)
     assert before.dt0 == 0.1
 
 
+@pytest.mark.slow
 def test_an_adjoint_differentiates_and_changes_no_run_of_an_ensemble():
     forward = af.Integrator(adjoint=diffrax.ForwardMode())
     slope = jax.jacfwd(lambda t: af.simulate(FIELD, Y0, t1=t, integrator=forward).y1)(1.0)
