@@ -69,6 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 when all went well, 1 when a run failed or a claim did not hold, 2 on bad input, 130 on
     Ctrl-C.
     """
+    # XLA writes a kilobyte for each program that it loads again, where it tuned the code by "prefer-no-gather" and the
+    # like: it takes these for features that the processor lacks. They are none, and programs are kept apart by
+    # processor. Read once, when jaxlib is imported; what goes wrong in XLA is an exception as well.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         tokens = list(sys.argv[1:] if arguments is None else arguments)
         keep_programs("--no-cache" not in tokens)

@@ -126,3 +126,18 @@ def test_where_a_user_s_programs_are_kept(monkeypatch, tmp_path):
 def test_arguments_that_are_none_are_refused(folder, most, as_user):
     with pytest.raises(ValueError, match="`folder`|`most_bytes`"):
         af.cache(folder, most_bytes=most)
+
+
+def test_a_command_that_loads_its_programs_says_nothing_of_it(tmp_path):
+    env = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("JAX_COMPILATION_CACHE_DIR", "TF_CPP_MIN_LOG_LEVEL")
+    }
+    words = [sys.executable, "-m", "attnflow", "simulate", "figure2"]
+    for _ in range(2):
+        run = subprocess.run(
+            words, env={**env, "XDG_CACHE_HOME": str(tmp_path)}, capture_output=True, text=True
+        )
+        assert (run.returncode, run.stderr) == (0, "")
+    assert any(tmp_path.rglob("*"))
