@@ -71,8 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     # XLA writes a kilobyte for each program that it loads again, where it tuned the code by "prefer-no-gather" and the
     # like: it takes these for features that the processor lacks. They are none, and programs are kept apart by
-    # processor. Read once, when jaxlib is imported; what goes wrong in XLA is an exception as well.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # processor. Read once, when jaxlib is imported; what goes wrong in XLA is an exception as well. A 1 is JAX's own
+    # default, which the programs that a Python with JAX starts inherit.
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     try:
         tokens = list(sys.argv[1:] if arguments is None else arguments)
         keep_programs("--no-cache" not in tokens)
