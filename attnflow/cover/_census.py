@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..core.arguments import numbers, whole
 from ._interval import Interval
 from ._planar import ONE_ZERO, WIDER, Planar
 from ._prove import prove
@@ -100,14 +101,7 @@ def census(
     ```
     """
     # === check arguments
-    if (
-        isinstance(tokens, bool)
-        or not hasattr(tokens, "__index__")
-        or not 1 <= tokens <= MOST_TOKENS
-    ):
-        raise ValueError(
-            f"`tokens` must be a whole number from 1 to {MOST_TOKENS}; got {tokens!r}."
-        )
+    tokens = whole("tokens", tokens, least=1, most=MOST_TOKENS)
     scores, sign = _matrices(P, U)
     p, q = _eigenvalues(scores)
 
@@ -149,7 +143,7 @@ def _matrices(P: ArrayLike, U: ArrayLike) -> tuple[Floats, float]:
     """P, and the sign of c in U = cP."""
     result = []
     for name, M in (("P", P), ("U", U)):
-        M = np.asarray(M, np.float64)
+        M = numbers(name, M)
         if M.shape != (2, 2) or not np.all(np.isfinite(M)):
             raise ValueError(f"`{name}` must be a finite 2 by 2 matrix; got shape {M.shape}.")
         result.append(M)

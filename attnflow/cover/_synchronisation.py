@@ -4,7 +4,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.arguments import shown, whole
 from ._ascent import at_corners, stable_equilibrium, three_groups
 from ._circle import MOST_ORDERS, MOST_TOKENS, Circle
 from ._file import contents, plain, write
@@ -190,14 +191,7 @@ def synchronisation(
     ```
     """
     # === check arguments
-    if (
-        isinstance(tokens, bool)
-        or not hasattr(tokens, "__index__")
-        or not 2 <= tokens <= MOST_TOKENS
-    ):
-        raise ValueError(
-            f"`tokens` must be a whole number from 2 to {MOST_TOKENS}; got {tokens!r}."
-        )
+    tokens = whole("tokens", tokens, least=2, most=MOST_TOKENS)
     if kernel not in ("softmax", "exp"):
         raise ValueError(
             "`kernel` must be 'softmax' or 'exp': the proof needs an energy, and no other has one; got "
@@ -295,6 +289,8 @@ def _range(beta: Any) -> tuple[Fraction, Fraction]:
 def _weights(weights: Sequence[Number] | None, tokens: int) -> tuple[Fraction, ...]:
     if weights is None:
         return (Fraction(1),) * tokens
+    if isinstance(weights, str | Mapping) or not isinstance(weights, Iterable):
+        raise ValueError(f"`weights` must be {tokens} numbers, one a token; got {shown(weights)}.")
     masses = tuple(_exact("weights", w) for w in weights)
     if len(masses) != tokens:
         raise ValueError(f"`weights` must be {tokens} numbers, one a token; got {len(masses)}.")

@@ -170,18 +170,18 @@ def sort_options(
 
 def check_tolerances(rtol: Any, atol: Any) -> tuple[Any, Any]:
     """Both, refused unless they can be met."""
-    return check(
-        (rtol, atol),
-        _no_tolerances,
-        "`rtol` and `atol` must be finite, zero or more, and not both zero; got others.",
-    )
+    message = "`rtol` and `atol` must be finite, zero or more, and not both zero; "
+    return check((rtol, atol), _no_tolerances, f"{message}got {_seen(rtol)} and {_seen(atol)}.")
 
 
 def check_first_step(dt0: Any) -> Any:
     """`dt0`, refused unless it is a step."""
-    got = "a traced value" if isinstance(dt0, jax.core.Tracer) else f"{float(dt0):g}"
-    message = f"`dt0` must be positive and finite; got {got}."
+    message = f"`dt0` must be positive and finite; got {_seen(dt0)}."
     return check(dt0, lambda dt0: ~((dt0 > 0) & (dt0 < jnp.inf)), message)
+
+
+def _seen(number: Any) -> str:
+    return "a traced value" if isinstance(number, jax.core.Tracer) else f"{float(number):g}"
 
 
 def _no_tolerances(both: Any) -> Any:

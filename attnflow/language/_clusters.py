@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
+from ..core.checks import instance
 from ..observables import clusters as labels
 from ._result import Looped
 
@@ -27,6 +28,7 @@ def clusters(looped: Looped, *, threshold: float = 0.999) -> list[list[int]]:
     af.language.clusters(run)                                # [[200], [120, 80], ...]
     ```
     """
+    instance("looped", looped, Looped, "what language.looped gives")
     if looped.last is None:
         raise ValueError('`looped` must have kept its last state: run looped(..., keep="last").')
     found = []

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Int
 
+from ..core.arguments import instance
 from ._clusters import clusters
 from ._looped import looped
 from ._model import Transformer
@@ -155,7 +156,9 @@ def diagnose(
     print(af.language.diagnose(model, ids))
     ```
     """
-    arch = model.architecture
+    arch = instance(
+        "model", model, Transformer, "a Transformer, as language.load gives"
+    ).architecture
     ids = as_ids(arch, token_ids)
     runs: dict[str, Looped] = {}
     for name, feed_forward, control in _runs(model):

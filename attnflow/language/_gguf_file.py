@@ -101,6 +101,8 @@ class GGUFFile:
         if kind != _ARRAY:
             raise ValueError(f"a value of type {kind}")
         inner, count = self._number(4), self._number(10)
+        if inner == _ARRAY:
+            raise ValueError("an array of arrays")
         if count <= _KEPT:
             return [self._value(inner) for _ in range(count)]
         if inner in _NUMBERS:

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
+from ..core.checks import boolean, instance
 from ._architecture import Architecture
 from ._layer import by_layer, own_block, scanned, through
 from ._modules import Block, Norm, times, wide, without_feed_forward
@@ -86,7 +87,9 @@ GPT = Transformer  # its name when GPT-2 and GPT-Neo were all there was
 
 
 def check_feed_forward(model: Transformer, feed_forward: bool) -> None:
-    """A `ValueError` where it is asked for and was not loaded."""
+    """A `ValueError` where there is no model, or where it is asked for and was not loaded."""
+    instance("model", model, Transformer, "a Transformer, as language.load gives")
+    boolean("feed_forward", feed_forward)
     if feed_forward and model.blocks.feed_forward is None:
         raise ValueError(
             "`feed_forward` needs the feed-forward's weights, which were not loaded: "

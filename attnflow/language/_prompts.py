@@ -15,6 +15,7 @@ from ..core.words import loads, printable, read_bytes
 from ._architecture import Architecture
 
 _SEED, _LAST = 42, 50256
+_MOST_IDS = 10**7  # drawn one by one, some seconds
 
 
 def paper_prompts(
@@ -39,6 +40,10 @@ def paper_prompts(
     """
     for name, value in (("prompts", prompts), ("length", length), ("vocabulary", vocabulary)):
         whole(name, value)
+    if prompts * length > _MOST_IDS:
+        raise ValueError(
+            f"`prompts` times `length` must be at most {_MOST_IDS:,} ids; got {prompts:,} times {length:,}."
+        )
     draw = _python_random.Random(_SEED)
     rows = [[draw.randint(0, vocabulary - 1) for _ in range(length)] for _ in range(prompts)]
     return np.asarray(rows, np.int32)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Complex, Float
 
-from ..core.arguments import whole
+from ..core.checks import floating, whole
 from ..observables import clusters as labels
 from ._layer import by_layer, own_block, scanned, through
 from ._model import Transformer, check_feed_forward, final
@@ -119,7 +119,7 @@ def rest(
     ```
     """
     check_feed_forward(model, feed_forward)
-    h = jnp.asarray(tokens)
+    h = floating("tokens", tokens)
     dim = model.architecture.dim
     if h.ndim != 2 or h.shape[1] != dim or not bool(jnp.all(jnp.isfinite(h))):
         raise ValueError(f"`tokens` must be finite, of shape (length, {dim}); got {h.shape}.")

@@ -21,7 +21,7 @@ _COLOURS = {
 }
 
 
-def attractors(found: "Attractors", ax: Axes | None = None, *, title: str | None = None) -> Axes:
+def attractors(result: "Attractors", ax: Axes | None = None, *, title: str | None = None) -> Axes:
     r"""The share of each attractor as a bar, with its 95 % interval and its rightmost eigenvalue.
 
     The largest share is at the top; a bar's colour is that of its kind. Beside it stands the largest real part
@@ -29,7 +29,7 @@ def attractors(found: "Attractors", ax: Axes | None = None, *, title: str | None
 
     **Arguments:**
 
-    - `found`: what [`attnflow.attractors.find`][] returns.
+    - `result`: what [`attnflow.attractors.find`][] returns.
     - `ax`: axes to draw on; new ones if not given.
     - `title`: text.
 
@@ -41,8 +41,8 @@ def attractors(found: "Attractors", ax: Axes | None = None, *, title: str | None
     af.plot.attractors(af.attractors.find(field, starts, number=1000, key=key, t1=100.0))
     ```
     """
-    with_parts("found", found, "what attractors.find gives", "rows", "number")
-    rows = list(found.rows)
+    with_parts("result", result, "what attractors.find gives", "rows", "number")
+    rows = list(result.rows)
     ax = axes_or_new(ax, (6.4, 1.2 + 0.42 * len(rows)))
     places = np.arange(len(rows))
     shares = np.array([row.share for row in rows])
@@ -59,7 +59,7 @@ def attractors(found: "Attractors", ax: Axes | None = None, *, title: str | None
     ax.set_yticks(places, [f"{row.kind}\n{row.detail}" for row in rows])
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.set_xlim(0, 1.28 * max([row.high for row in rows], default=1.0))
-    dress(ax, f"share of {found.number} starts", None, title)
+    dress(ax, f"share of {result.number} starts", None, title)
     return ax
 
 

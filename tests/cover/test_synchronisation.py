@@ -123,8 +123,8 @@ def test_three_groups_of_equal_weight_are_seen():
 
 
 BAD = [
-    ({"tokens": 1}, "`tokens` must be a whole number from 2"),
-    ({"tokens": 10}, "from 2 to 9"),
+    ({"tokens": 1}, "`tokens` must be an integer, 2 or more and at most 9; got 1"),
+    ({"tokens": 10}, "`tokens` must be an integer, 2 or more and at most 9; got 10"),
     ({"beta": (-0.9, -0.16)}, "three groups of equal weight"),
     ({"tokens": 6, "beta": (-0.7, -0.66)}, "three groups of equal weight"),
     ({"tokens": 4, "weights": [1, 1, 2, 2], "beta": (-1, 0)}, "three groups of equal weight"),
