@@ -203,6 +203,8 @@ def _number(name: str, value: Any) -> Any:
     """
     if value is None:
         return None
+    if type(value) is float:
+        return np.asarray(value)
     array = floating(name, value)
     if array.ndim:
         raise ValueError(f"`{name}` must be a scalar; got shape {array.shape}.")
