@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import attnflow as af
+from attnflow.attractors import wilson
 from attnflow.language import TRAINED, clusters, load, looped, random_prompts, rest, trained
 from attnflow.records import atomic_write, provenance
 
@@ -137,14 +138,6 @@ def basins(store: Path) -> None:
         print(f"minilm, {control}: {kept} of 200 apart, {low:.3f} to {high:.3f}", flush=True)
     with atomic_write(FILE) as file:
         file.write(json.dumps(found, indent=1).encode())
-
-
-def wilson(count: int, of: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's interval of a proportion."""
-    p, square = count / of, z * z / of
-    middle = (p + square / 2) / (1 + square)
-    half = z * np.sqrt(p * (1 - p) / of + square / (4 * of)) / (1 + square)
-    return float(middle - half), float(middle + half)
 
 
 def draw() -> None:

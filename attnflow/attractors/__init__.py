@@ -3,3 +3,4 @@
 from ._exponents import Exponents as Exponents, exponents as exponents
 from ._find import FindOptions as FindOptions, find as find
 from ._found import Attractor as Attractor, Attractors as Attractors
+from ._shares import wilson as wilson

@@ -87,19 +87,16 @@ def diagnose(
 
 
 def _write(out: Path, page: "Diagnosis") -> list[Path]:
-    import json
     from importlib.util import find_spec
 
     from ..plot import diagnosis
-    from ..records import atomic_write, provenance, writable_folder
+    from ..records import atomic_write, writable_folder
+    from ._account import write_account, write_text
 
     out = writable_folder(out)
     written = [out / "diagnosis.txt", out / "diagnosis.json", out / "diagnosis.pdf"]
-    with atomic_write(written[0]) as file:
-        file.write(f"{page}\n".encode())
-    with atomic_write(written[1]) as file:
-        account = {**page.record(), "provenance": provenance()}
-        file.write(json.dumps(account, indent=1).encode())
+    write_text(written[0], page)
+    write_account(written[1], page.record())
     with atomic_write(written[2]) as file:
         diagnosis(page).savefig(file, format="pdf")
     if find_spec("pyarrow") is not None:

@@ -168,17 +168,13 @@ def _encoded(folder: Path, texts: Path, length: int) -> list[list[int]]:
 
 
 def _write(out: Path, run: "Looped") -> list[Path]:
-    import json
-
     from .. import plot
-    from ..records import atomic_write, provenance
+    from ..records import atomic_write
+    from ._account import write_account, write_text
 
     written = [out / "loop.txt", out / "summary.json", out / "loop.png"]
-    with atomic_write(written[0]) as file:
-        file.write(f"{run}\n".encode())
-    with atomic_write(written[1]) as file:
-        account = {**run.record(), "provenance": provenance()}
-        file.write(json.dumps(account, indent=1).encode())
+    write_text(written[0], run)
+    write_account(written[1], run.record())
     ax = plot.looped({"E": run}, title=str(run).splitlines()[0].replace("; ", "\n", 1))
     with atomic_write(written[2]) as file:
         plot.figure_of(ax).savefig(file, format="png")

@@ -157,11 +157,10 @@ def _left(store: Path | None) -> str:
 def _write(
     folder: Path, brief: "Brief", optimised: "Optimised", evaluation: "Evaluation"
 ) -> list[Path]:
-    import json
-
     import msgspec
 
-    from ..records import atomic_write, provenance, save
+    from ..records import atomic_write, save
+    from ._account import write_account
 
     written = [folder / "schedule.af", folder / "report.json"]
     save(written[0], optimised.schedule)
@@ -169,10 +168,8 @@ def _write(
         "brief": msgspec.to_builtins(brief),
         "found": optimised.record(),
         "standing": evaluation.record(),
-        "provenance": provenance(),
     }
-    with atomic_write(written[1]) as file:
-        file.write(json.dumps(_plain(account), indent=1, allow_nan=False).encode())
+    write_account(written[1], account)
     for name, figure in _pictures(brief, optimised).items():
         written.append(folder / f"{name}.png")
         with atomic_write(written[-1]) as file:
@@ -194,14 +191,3 @@ def _pictures(brief: "Brief", optimised: "Optimised") -> dict[str, Any]:
     if brief.manifold.build().dim == 3:
         axes["tokens"] = plot.tokens_of(optimised, y0)[0]
     return {name: plot.figure_of(ax) for name, ax in axes.items()}
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no numbers that are not finite: these are written as text."""
-    import math
-
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,6 +7,7 @@ import attnflow as af
 from tests.systems import (
     DECODERS,
     ENCODERS,
+    FAMILY_OPTIONS,
     FamilyOracle,
     family_checkpoint,
     gpt_prompts,
@@ -17,15 +18,7 @@ TOLERANCE, PASSES = 1e-10, 2
 SEEN = 2e-4  # in E: a hundred times what float32 is compared to in test_family_parity.py
 IDS = gpt_prompts(2, 10)
 CASES = {family: (family, {}) for family in (*DECODERS, *ENCODERS)}
-CASES |= {
-    "llama, every option": (
-        "llama",
-        {"attention_bias": True, "mlp_bias": True, "head_dim": 12, "rope_theta": 500.0},
-    ),
-    "gpt_neox, one after the other": (
-        "gpt_neox",
-        {"use_parallel_residual": False, "attention_bias": False, "rotary_pct": 0.25},
-    ),
+CASES |= FAMILY_OPTIONS | {
     "albert, one group": ("albert", {"num_hidden_groups": 1}),
 }
 

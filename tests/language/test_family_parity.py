@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import attnflow as af
-from tests.systems import family_checkpoint, gpt_prompts, misalignment
+from tests.systems import FAMILY_OPTIONS, family_checkpoint, gpt_prompts, misalignment
 from tests.systems._peer import FamilyPeer, torch  # noqa: F401 - skips where torch is not
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -26,15 +26,7 @@ CASES = {
         "albert",
     )
 }
-CASES |= {
-    "llama, every option": (
-        "llama",
-        {"attention_bias": True, "mlp_bias": True, "head_dim": 12, "rope_theta": 500.0},
-    ),
-    "gpt_neox, one after the other": (
-        "gpt_neox",
-        {"use_parallel_residual": False, "attention_bias": False, "rotary_pct": 0.25},
-    ),
+CASES |= FAMILY_OPTIONS | {
     "qwen2, kinds of layers": (
         "qwen2",
         {"layer_types": ["sliding_attention", *["full_attention"] * 2, "sliding_attention"]},

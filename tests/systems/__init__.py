@@ -27,6 +27,7 @@ from ._engines import (
 from ._families import (
     DECODERS as DECODERS,
     ENCODERS as ENCODERS,
+    FAMILY_OPTIONS as FAMILY_OPTIONS,
     FamilyOracle as FamilyOracle,
     family_checkpoint as family_checkpoint,
 )
@@ -44,6 +45,7 @@ from ._inputs import (
     random_orthogonal as random_orthogonal,
     random_rows as random_rows,
     random_spd as random_spd,
+    refused_with as refused_with,
     unwhiten as unwhiten,
     whiten as whiten,
 )

@@ -306,6 +306,19 @@ def _config(family: str) -> dict[str, Any]:
     return config
 
 
+# Options that a reader may get wrong: the family and entries of its config.
+FAMILY_OPTIONS = {
+    "llama, every option": (
+        "llama",
+        {"attention_bias": True, "mlp_bias": True, "head_dim": 12, "rope_theta": 500.0},
+    ),
+    "gpt_neox, one after the other": (
+        "gpt_neox",
+        {"use_parallel_residual": False, "attention_bias": False, "rotary_pct": 0.25},
+    ),
+}
+
+
 def family_checkpoint(family: str, *names, **options) -> tuple[dict, dict[str, np.ndarray]]:
     """A config and float64 tensors: 4 layers of 4 heads, d = 32, 97 ids, 16 positions.
 

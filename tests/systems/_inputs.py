@@ -8,6 +8,7 @@ With `W = L L'` and `x_i = L' y_i` (rows: `x = y L`), `x_i' P x_j = y_i' (L P L'
 import zlib
 
 import numpy as np
+import pytest
 from scipy.linalg import solve_triangular
 
 
@@ -59,3 +60,13 @@ def carry_u(U, W) -> np.ndarray:
     """`U` of the sphere, as it is on the ellipsoid of `W`."""
     L = np.linalg.cholesky(W)
     return np.linalg.inv(L).T @ U @ L.T
+
+
+def refused_with(call, *parts) -> None:
+    """A `ValueError` of one line that has these parts."""
+    with pytest.raises(ValueError) as info:
+        call()
+    message = str(info.value)
+    assert "\n" not in message
+    for part in parts:
+        assert str(part) in message, message
