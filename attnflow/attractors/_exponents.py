@@ -14,7 +14,7 @@ from ..core.arrays import cast_floats
 from ..core.checks import instance, number, real, whole
 from ..core.types import Numbers, Scalar
 from ..flow import simulate
-from ..linearisation import jacobian, tangent_basis
+from ..linearisation import check_field, check_state, jacobian, tangent_basis
 from ..model import AttentionField
 
 _BATCHES = 16  # parts of the run whose means give the error bars
@@ -136,7 +136,7 @@ def exponents(
             f"`y0` must have shape (tokens, {field.dim}) or (runs, tokens, {field.dim}); got {starts.shape}."
         )
     starts = starts[None] if single else starts
-    jacobian(field, begin, starts[0])
+    check_state(check_field("field", field), begin, starts[0])
     freedom = starts.shape[1] * (starts.shape[2] - 1)
     count = freedom if count is None else whole("count", count, most=freedom)
 

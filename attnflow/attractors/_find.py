@@ -10,7 +10,7 @@ from jaxtyping import Array, Key
 from ..core.checks import instance, number as a_number
 from ..core.types import Scalar
 from ..flow import Integrator, StepOptions, merged, sort_options
-from ..linearisation import jacobian
+from ..linearisation import check_field, check_state
 from ..model import AttentionField
 from ..records import progress as bar
 from ..schedules.ranges import range_of
@@ -105,7 +105,7 @@ def find(
     _refuse_moving(field, begin)
     source = Source(field, starts, number, key, None if precision is None else _MOST)
     first = source.block(0, min(8, source.number))
-    jacobian(field, begin, _on_manifold(field, first[0]))
+    check_state(check_field("field", field), begin, _on_manifold(field, first[0]))
     double = source.dtype == np.float64
     usual = Integrator(rtol=1e-8, atol=1e-10) if double else Integrator(rtol=1e-5, atol=1e-6)
     how = merged(usual if integrator is None else integrator, own)
