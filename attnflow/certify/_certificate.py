@@ -58,7 +58,7 @@ class Certificate:
         """What the numbers prove, in words and symbols; empty where nothing was shown."""
         return "" if self.contents is None else "\n".join(self.contents["statement"])
 
-    def write(self, path: str | os.PathLike) -> None:
+    def write(self, path: str | os.PathLike[str]) -> None:
         """As JSON, whole or not at all.
 
         **Raises:**
@@ -290,7 +290,7 @@ def _known(claim: Claim | None, wanted: dict[str, Any]) -> dict[str, _checker.Cl
     return {**_checker.CLAIMS, **own}
 
 
-def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Certificate:
+def check(path: str | os.PathLike[str], *, claim: Claim | None = None) -> Certificate:
     """Check a certificate's file: all of it again, from its numbers.
 
     Of a proof over all states (see [`synchronisation`][attnflow.certify.synchronisation]) each leaf is gone through,
@@ -327,7 +327,7 @@ def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Certificate
     return _about(Attractor(proof, tokens, np.zeros((0, 0))), contents)
 
 
-def _checked_cover(path: str | os.PathLike, data: bytes, claim: Claim | None) -> Certificate:
+def _checked_cover(path: str | os.PathLike[str], data: bytes, claim: Claim | None) -> Certificate:
     """A proof over all states, which is about no claim of a search."""
     if claim is not None:
         raise ValueError(

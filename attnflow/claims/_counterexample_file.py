@@ -28,7 +28,7 @@ _PARTS = {
 }
 
 
-def contents(path: str | os.PathLike) -> dict[str, Any]:
+def contents(path: str | os.PathLike[str]) -> dict[str, Any]:
     """A file's parts, with its digest, as JSON has them.
 
     **Raises:**

@@ -49,7 +49,7 @@ class Findings:
     failed: int = 0
     best: float = -np.inf
     distribution: np.ndarray = field(default_factory=lambda: np.zeros(len(EDGES) - 1, np.int64))
-    refused: Counter = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
     reasons: dict[str, str] = field(default_factory=dict)
     units: int = 0
     seconds: float = 0.0
@@ -74,7 +74,7 @@ class Findings:
 
     # === on disk, to go on from
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """The account so far as JSON, whole or not at all."""
         contents = {
             "format": _FORMAT,
@@ -98,7 +98,7 @@ class Findings:
             file.write((json.dumps(contents, indent=1) + "\n").encode())
 
     @classmethod
-    def load(cls, path: str | os.PathLike, claim: Claim, seed: list[int]) -> "Findings":
+    def load(cls, path: str | os.PathLike[str], claim: Claim, seed: list[int]) -> "Findings":
         """An account to go on from.
 
         **Raises:**

@@ -78,7 +78,7 @@ class Synchronisation:
         _, symbols = leaves(self.problem, self.symbols)
         return dict(Counter(reason_of(self.problem, int(s)) for s in symbols))
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the certificate, once the independent checker has gone through every leaf.
 
         **Raises:**

@@ -8,8 +8,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optimistix as optx
-from jaxtyping import Array, ArrayLike, Float, PyTree, Real
+from jaxtyping import Array, ArrayLike, Float, Real
 
+from ..core.types import PyTree
 from ..geometry import AbstractManifold
 from ..model import AttentionField
 from ._kinks import has_many_kinks, kinks_of
@@ -68,9 +69,9 @@ class ResumableController(WrappedController):
     ```
     """
 
-    controller: diffrax.AbstractAdaptiveStepSizeController
+    controller: diffrax.AbstractAdaptiveStepSizeController[Any, Any]
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if not isinstance(self.controller, diffrax.AbstractAdaptiveStepSizeController):
             raise ValueError(
                 "`controller` must be adaptive, such as diffrax.PIDController; "
@@ -82,7 +83,7 @@ class ResumableController(WrappedController):
 
     def init(
         self,
-        terms: PyTree[diffrax.AbstractTerm],
+        terms: PyTree[diffrax.AbstractTerm[Any, Any]],
         t0: RealScalar,
         t1: RealScalar,
         y0: PyTree,
@@ -167,7 +168,7 @@ def adaptive(
     return ResumableController(controller)  # pyright: ignore[reportCallIssue]
 
 
-def default_solver(field: AttentionField) -> diffrax.AbstractSolver:
+def default_solver(field: AttentionField) -> diffrax.AbstractSolver[Any]:
     """`Tsit5`; `Bosh3` where schedules have more kinks than steps can end at."""
     return diffrax.Bosh3() if has_many_kinks(field) else diffrax.Tsit5()
 

@@ -26,8 +26,8 @@ class Problem(eqx.Module):
     field: AttentionField
     y0: Float[Array, "tokens reduced"]
     lift: AbstractLift
-    solver: diffrax.AbstractSolver
-    controller: diffrax.AbstractStepSizeController
+    solver: diffrax.AbstractSolver[Any]
+    controller: diffrax.AbstractStepSizeController[Any, Any]
     saves: Lifted
     end: Lifted
     event: diffrax.Event | None

@@ -110,7 +110,7 @@ class Energy(eqx.Module):
 
     field: AttentionField
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         instance("field", self.field, AttentionField, "an AttentionField")
 
     def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
@@ -127,7 +127,7 @@ class Dissipation(eqx.Module):
 
     field: AttentionField
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         instance("field", self.field, AttentionField, "an AttentionField")
 
     def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:

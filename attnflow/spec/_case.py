@@ -21,9 +21,9 @@ class Manifold(Table, frozen=True):
     """`[manifold]`: `dim` for the unit sphere in R^dim, or `W` for the ellipsoid x'Wx = 1."""
 
     dim: Annotated[int, Meta(ge=1)] | None = None
-    W: list | None = None
+    W: list[object] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if (self.dim is None) == (self.W is None):
             raise ValueError("give `dim` (a sphere) or `W` (an ellipsoid), one of the two")
@@ -42,12 +42,12 @@ class Tokens(Table, frozen=True):
 
     count: Annotated[int, Meta(ge=1)] | None = None
     law: Literal["uniform", "hemisphere", "cube"] = "uniform"
-    v: list | None = None
+    v: list[object] | None = None
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0
-    rows: list | None = None
+    rows: list[object] | None = None
     project: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if (self.count is None) == (self.rows is None):
             raise ValueError("give `count` (random tokens) or `rows` (places), one of the two")
@@ -90,7 +90,7 @@ class MixTable(Table, frozen=True, tag_field="type", tag="mix"):
 class NGPTTable(Table, frozen=True, tag_field="type", tag="ngpt"):
     """`normalisation = {type = "ngpt", alpha = 0.5}`."""
 
-    holds_schedule: ClassVar = ("alpha",)
+    holds_schedule: ClassVar[tuple[str, ...]] = ("alpha",)
 
     alpha: Values = 1.0
 
@@ -102,15 +102,15 @@ class AttentionTable(Table, frozen=True):
     head, that multiply the identity.
     """
 
-    holds_schedule: ClassVar = ("P", "U")
+    holds_schedule: ClassVar[tuple[str, ...]] = ("P", "U")
 
     P: Values
     U: Values | None = None
-    mask: Literal["full", "causal"] | list = "full"
+    mask: Literal["full", "causal"] | list[object] = "full"
     kernel: Literal["softmax", "exp", "hardmax"] | HardmaxTable = "softmax"
     normalisation: Literal["post", "pre", "peri", "ngpt", "sqrt"] | MixTable | NGPTTable = "post"
     scale: Positive | None = None
-    weights: list | None = None
+    weights: list[object] | None = None
     frozen: list[bool] | None = None
 
     def build(self, manifold: AbstractManifold) -> AttentionField:
@@ -146,7 +146,7 @@ class Time(Table, frozen=True):
     t1: float = 20.0
     points: Annotated[int, Meta(ge=2)] = 201
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.t0 < self.t1:
             raise ValueError(f"`t1` must be after `t0`; got {self.t1:g} and {self.t0:g}")
         if not math.isfinite(self.t1 - self.t0):
@@ -161,7 +161,7 @@ class Solver(Table, frozen=True):
     atol: Annotated[float, Meta(ge=0)] | None = None
     max_steps: Annotated[int, Meta(ge=1)] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_most("max_steps", self.max_steps, 2**31 - 1, "steps")
 
@@ -186,10 +186,10 @@ class Output(Table, frozen=True):
     """
 
     observe: list[Observable] | UnsetType = UNSET
-    v: list | None = None
+    v: list[object] | None = None
     threshold: Annotated[float, Meta(ge=-1, le=1)] = 0.999
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         names = [] if isinstance(self.observe, UnsetType) else self.observe
         if ("lyapunov" in names) != (self.v is not None):

@@ -55,7 +55,7 @@ class Folder(Protocol):
 
 
 # A folder: its path, or an address with `://`.
-Address: TypeAlias = str | os.PathLike
+Address: TypeAlias = str | os.PathLike[str]
 
 
 def open_folder(address: Address) -> Folder:

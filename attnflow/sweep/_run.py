@@ -34,7 +34,7 @@ _HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 class Submits(Protocol):
     """What computes elsewhere: executors of `concurrent.futures`, clients of dask."""
 
-    def submit(self, fn: Callable[..., object], /, *args: object) -> Future:
+    def submit(self, fn: Callable[..., object], /, *args: object) -> Future[object]:
         """The promise of `fn(*args)`."""
         ...
 

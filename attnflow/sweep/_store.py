@@ -55,7 +55,7 @@ class Store:
 
     def __init__(self, address: Address):
         self.folder: Folder = open_folder(address)
-        self.address = self.folder.address
+        self.address: str = self.folder.address
 
     # === studies
 
