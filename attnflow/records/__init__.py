@@ -10,3 +10,4 @@ from ._provenance import (
     versions as versions,
 )
 from ._resumable import Resumable as Resumable, digest_of as digest_of
+from ._work import WorkFolder as WorkFolder, read_account as read_account

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ..records import atomic_write
+from ..records.folders import Address
 from ._dataset import from_shards
-from ._folder import Address
 from ._pack import unpack
 from ._plan import Plan
 from ._store import Store
