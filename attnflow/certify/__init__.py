@@ -9,3 +9,4 @@ from ._certificate import (
     counterexample as counterexample,
     equilibrium as equilibrium,
 )
+from ._claim import claim as claim

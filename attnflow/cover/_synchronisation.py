@@ -71,6 +71,14 @@ class Synchronisation:
         return len(self.weights)
 
     @property
+    def without_end(self) -> bool:
+        """Whether the lower end of beta, -2/3, is left out: three groups at 120 degrees are degenerate there."""
+        if self.problem is None or self.symbols is None or self.beta[0] != Fraction(-2, 3):
+            return False
+        boxes, symbols = leaves(self.problem, self.symbols)
+        return bool(np.any((symbols >= self.problem.layout.groups) & (boxes.at[:, -1] == 0)))
+
+    @property
     def reasons(self) -> dict[str, int]:
         """How many leaves have which kind of reason."""
         if self.problem is None or self.symbols is None:
@@ -93,9 +101,10 @@ class Synchronisation:
     def __str__(self) -> str:
         lo, hi = self.beta
         answer = "proved" if self.proved else "not decided"
+        beyond = " (itself left out)" if self.without_end else ""
         return (
-            f"{answer}: synchronisation of {self.tokens} tokens on the circle for beta from {plain(lo)} "
-            f"to {plain(hi)}\n"
+            f"{answer}: synchronisation of {self.tokens} tokens on the circle for beta from {plain(lo)}"
+            f"{beyond} to {plain(hi)}\n"
             f"  {self.why}; {self.boxes} boxes in {self.seconds:.3g} s"
         )
 
