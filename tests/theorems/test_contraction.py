@@ -163,7 +163,7 @@ def test_a_U_that_moves_and_keeps_v_contracts_at_the_least_rate(jumps):
     field = restless(0.4, jumps)
     limit, rate = predicted(field, NEAR)
     np.testing.assert_allclose(limit, V, atol=1e-12)
-    # 1 - 1/4 - 0.4, were both least at once, and 0.6 - 0.3 (with jumps: the worst piece), less what may be between times.
+    # 1 - 1/4 - 0.4, were both least at once, and 0.6 - 0.3 (with jumps: the worst piece), less a few per cent.
     least = (0.75 - 0.4 + (0.6 + 0.2 - 0.3 - 0.3 if jumps else 0.3)) / 3**0.5
     assert rate >= least * 0.93
     run = af.simulate(field, NEAR, t1=TS[-1], ts=TS)
