@@ -14,7 +14,7 @@ from jaxtyping import Array, Real
 
 from .. import __version__
 from ..core.checks import floating
-from ..cover import check_cover, is_cover, most_bytes
+from ..cover import check_census, check_cover, is_census, is_cover, most_bytes
 from ..model import AttentionField
 from ..records import atomic_write
 from ..search import CLAIMS, AbstractRate, Claim, Counterexample
@@ -294,7 +294,8 @@ def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Certificate
     """Check a certificate's file: all of it again, from its numbers.
 
     Of a proof over all states (see [`synchronisation`][attnflow.certify.synchronisation]) each leaf is gone through,
-    by a program of the same kind, `python attnflow/cover/_checker.py FILE`.
+    by a program of the same kind, `python attnflow/cover/_checker.py FILE`; of a count of equilibria
+    ([`census`][attnflow.certify.census]) by `python attnflow/cover/_count_checker.py FILE`.
 
     The work is done by one program that needs python-flint alone, and may be read and run by itself:
     `python attnflow/certify/_checker.py FILE`. It has a table of claims of its own and takes no
@@ -302,7 +303,7 @@ def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Certificate
 
     **Arguments:**
 
-    - `path`: a file that [`Certificate`][]`.write` or `Synchronisation.save` wrote.
+    - `path`: a file that [`Certificate`][]`.write`, `Synchronisation.save` or `Census.save` wrote.
     - `claim`: what it refutes, where that is no claim of the library. The checker's table does not have it:
       its hypotheses are read from it here, in float64, and shown there one by one.
 
@@ -314,7 +315,7 @@ def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Certificate
     try:
         with open(path, "rb") as file:
             data = file.read(_checker.MOST_BYTES + 1)
-            if is_cover(data):
+            if is_cover(data) or is_census(data):
                 return _checked_cover(path, data + file.read(most_bytes()), claim)
         known = _checker.CLAIMS if claim is None else _with_own(_checker.read(data), claim)
         contents, _ = _checker.check(data, known)
@@ -333,9 +334,10 @@ def _checked_cover(path: str | os.PathLike, data: bytes, claim: Claim | None) ->
         raise ValueError(
             f"`claim` must be left out: {path} is a proof over all states, and refutes none."
         )
+    check_states = check_census if is_census(data) else check_cover
     try:
         return Certificate(
-            "proved", "every box of a cover has a reason", contents=check_cover(data)
+            "proved", "every box of a cover has a reason", contents=check_states(data)
         )
     except ValueError as error:
         raise ValueError(f"{path} proves nothing: {str(error).rstrip('.')}.") from error

@@ -1,7 +1,6 @@
 """Proofs that almost every start on the circle synchronises, for a range of beta."""
 
 import os
-import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,13 +15,13 @@ import numpy as np
 from ..core.arguments import shown, whole
 from ._ascent import at_corners, stable_equilibrium, three_groups
 from ._circle import MOST_ORDERS, MOST_TOKENS, Circle
+from ._exact import Number, exact_number, exact_range
 from ._file import contents, plain, write
 from ._pairs import MOST_BETA
 from ._prove import Cover, prove
 from ._tree import Boxes, leaves
 from ._types import Codes, Floats
 
-Number = float | int | str | Fraction
 _MOST_RATIO = 1_000
 
 
@@ -266,33 +265,8 @@ def _undecided(problem: Circle, boxes: Boxes) -> tuple[Undecided, ...]:
     return tuple(Undecided(g, b) for g, b in zip(gaps, betas, strict=True))
 
 
-_TEXT = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,30})?|-?[0-9]{1,20}/[0-9]{1,20}")
-
-
-def _exact(name: str, x: Any) -> Fraction:
-    """A number as its shortest decimal."""
-    text = str(x) if isinstance(x, str | Fraction) else None
-    real = isinstance(x, int | float | np.number) and not isinstance(x, bool)
-    if text is None and real and np.isfinite(float(x)):
-        text = np.format_float_positional(float(x), trim="0")
-    if text is None or not _TEXT.fullmatch(text) or re.search(r"/0+$", text):
-        raise ValueError(
-            f"`{name}` must be of finite numbers, or fractions as '-2/3'; got {x!r:.60}."
-        )
-    return Fraction(text)
-
-
 def _range(beta: Any) -> tuple[Fraction, Fraction]:
-    try:
-        lo, hi = beta
-    except (TypeError, ValueError):
-        raise ValueError(f"`beta` must be a range (lo, hi); got {beta!r:.60}.") from None
-    ends = _exact("beta", lo), _exact("beta", hi)
-    if not -MOST_BETA <= ends[0] <= ends[1] <= MOST_BETA:
-        raise ValueError(
-            f"`beta` must be a range lo <= hi within {MOST_BETA:g} of zero; got {lo} to {hi}."
-        )
-    return ends
+    return exact_range("beta", beta, MOST_BETA)
 
 
 def _weights(weights: Sequence[Number] | None, tokens: int) -> tuple[Fraction, ...]:
@@ -300,7 +274,7 @@ def _weights(weights: Sequence[Number] | None, tokens: int) -> tuple[Fraction, .
         return (Fraction(1),) * tokens
     if isinstance(weights, str | Mapping) or not isinstance(weights, Iterable):
         raise ValueError(f"`weights` must be {tokens} numbers, one a token; got {shown(weights)}.")
-    masses = tuple(_exact("weights", w) for w in weights)
+    masses = tuple(exact_number("weights", w) for w in weights)
     if len(masses) != tokens:
         raise ValueError(f"`weights` must be {tokens} numbers, one a token; got {len(masses)}.")
     if not (
