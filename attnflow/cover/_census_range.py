@@ -18,7 +18,7 @@ def census_range(
     tokens: int,
     *,
     sign: int = 1,
-    boxes: int = 2_000_000,
+    boxes: int = 500_000,
     progress: bool = True,
 ) -> Census:
     r"""Count the equilibria of full attention on the circle for every U = cP in a rectangle of eigenvalues of P.
