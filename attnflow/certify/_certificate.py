@@ -38,7 +38,7 @@ class Certificate:
     - `verdict`: `"proved"`, `"refuted"` or `"not decided"`.
     - `why`: in a line.
     - `stable`: whether the equilibrium was shown to be stable (true) or unstable (false); `None` else.
-    - `tokens`: the equilibrium, or the start on a null set, in float64; `None` where none was found.
+    - `tokens`: the equilibrium, or the start on a null set, in float64; `None` where there is none.
     - `contents`: the exact data that a checker reads; `None` where nothing was shown.
     """
 
@@ -135,14 +135,14 @@ def equilibrium(
     case = plain_case(field, len(tokens))
 
     def prove(many: int) -> Certificate:
-        found = attractor(case, tokens, within, many)
-        return _about(found, _contents(case, found.proof, {**_NO_CLAIM, "v": _zero(field)}, many))
+        there = attractor(case, tokens, within, many)
+        return _about(there, _contents(case, there.proof, {**_NO_CLAIM, "v": _zero(field)}, many))
 
     return _tried(prove, bits)
 
 
 def counterexample(
-    found: Counterexample, *, within: float = 1e-6, bits: Sequence[int] = BITS
+    example: Counterexample, *, within: float = 1e-6, bits: Sequence[int] = BITS
 ) -> Certificate:
     r"""Prove a counterexample: an equilibrium in the claim's domain that attracts, and is not as claimed.
 
@@ -161,7 +161,7 @@ def counterexample(
 
     **Arguments:**
 
-    - `found`: what a search found, with its evidence.
+    - `example`: what a search found, with its evidence.
     - `within`: how far from the evidence's equilibrium the proved one may be, in each coordinate.
     - `bits`: precisions, tried one after the other.
 
@@ -176,14 +176,14 @@ def counterexample(
     - `ValueError`: a bad `within` or `bits`.
 
     ```python
-    found = af.search.read_counterexample("counterexample.json")
-    certificate = af.certify.counterexample(found)
+    example = af.search.read_counterexample("counterexample.json")
+    certificate = af.certify.counterexample(example)
     certificate.write("certificate.json")
     ```
     """
     _check_settings(within, bits)
-    field, y0 = found.build()
-    claim, evidence = found.claim, found.evidence
+    field, y0 = example.build()
+    claim, evidence = example.claim, example.evidence
     null = evidence.status == "null set"
     if isinstance(claim.conclusion, AbstractRate):
         return Certificate("not decided", "the claim is about a rate, not about a limit")
@@ -231,12 +231,12 @@ def _tried(prove: Callable[[int], Certificate], bits: Sequence[int]) -> Certific
     return Certificate("not decided", why)
 
 
-def _about(found: Attractor, contents: dict[str, Any]) -> Certificate:
-    stable = found.proof["stable"]
+def _about(there: Attractor, contents: dict[str, Any]) -> Certificate:
+    stable = there.proof["stable"]
     why = "a stable equilibrium" if stable else "the equilibrium there is unstable"
-    if stable and found.proof["family"] != "none":
+    if stable and there.proof["family"] != "none":
         why = "a stable family of equilibria"
-    return Certificate("proved" if stable else "refuted", why, stable, found.tokens, contents)
+    return Certificate("proved" if stable else "refuted", why, stable, there.tokens, contents)
 
 
 def _contents(
@@ -345,11 +345,11 @@ def _checked_cover(path: str | os.PathLike, data: bytes, claim: Claim | None) ->
 
 def _with_own(contents: dict[str, Any], claim: Claim) -> dict[str, _checker.Claim]:
     """The checker's claims and one's own, if that is what the file is about."""
-    said, proof = contents["claim"], contents["proof"]
-    if said.get("name") != claim.name:
-        about = f"the claim {said['name']!r}" if "name" in said else "no claim"
+    given, proof = contents["claim"], contents["proof"]
+    if given.get("name") != claim.name:
+        about = f"the claim {given['name']!r}" if "name" in given else "no claim"
         raise _checker.Refused(f"not shown: anything of {claim.name!r}: it is about {about}")
-    if (said["says"], said["source"]) != (claim.statement, claim.source):
+    if (given["says"], given["source"]) != (claim.statement, claim.source):
         raise _checker.Refused(f"not shown: anything of {claim.name!r}, which says something else")
     rows = proof["tokens"] + proof.get("thirds", [])[:1]
     if proof.get("basin"):

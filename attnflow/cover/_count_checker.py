@@ -233,7 +233,7 @@ def zeros_of(plane: Plane, symbols: array) -> list[tuple[list, list]]:
     zero in the box made wider by a quarter of its side. All angles: by sign changes of the axes the first one
     is in [0, pi/2], the others in order.
     """
-    n, found = plane.n, []
+    n, zeros = plane.n, []
     sides = [_FIRST] + [_SIDE] * (n - 1)
     pending = [([0] * n, [0] * n)]
     k, size = 0, len(symbols)
@@ -265,9 +265,9 @@ def zeros_of(plane: Plane, symbols: array) -> list[tuple[list, list]]:
             demand(_without(plane, box, wide, _HALVINGS), "that a box has no zero")
             continue
         demand(s == n + 2, "a reason that is known")
-        found.append((wide, _alone(plane, wide)))
+        zeros.append((wide, _alone(plane, wide)))
     demand(k == size, "a tree that ends where the file does")
-    return found
+    return zeros
 
 
 _HALVINGS = 12  # of leaves without a zero: balls are wider than intervals with two ends
@@ -422,7 +422,7 @@ class Causal:
         start = _ball(Fraction(1, 7))
         seam = self.pull(start, before)[0]
         demand(not seam.contains(0), "that no token rests at the angle 1/7")
-        found, pending = [], [(Fraction(0), 0)]
+        rests, pending = [], [(Fraction(0), 0)]
         while pending:
             at, depth = pending.pop()
             demand(depth <= 40, "equilibria with a derivative that is not zero")
@@ -434,7 +434,7 @@ class Causal:
             if not df.contains(0):
                 left, right = self.pull(a, before)[0], self.pull(b, before)[0]
                 if (left > 0 and right < 0) or (left < 0 and right > 0):
-                    found.append((self._narrow(x, before), bool(df < 0)))
+                    rests.append((self._narrow(x, before), bool(df < 0)))
                     continue
                 if (left > 0 and right > 0) or (left < 0 and right < 0):
                     continue  # monotone, and of one sign at both ends
@@ -442,7 +442,7 @@ class Causal:
                 (at + Fraction(1, 2 ** (depth + 1)), depth + 1),
                 (at, depth + 1),
             ]
-        return found
+        return rests
 
     def _narrow(self, x: Any, before: list) -> Any:
         """Newton's step of intervals, until it stays."""

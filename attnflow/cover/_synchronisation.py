@@ -169,6 +169,18 @@ def synchronisation(
 
     Known before: $\beta \geq -0.16$ (arXiv:2507.22857, which also has that it is false for $\beta < -2/3$:
     three groups of equal weight at 120° are stable).
+    On spheres, $d \geq 3$: arXiv:2405.18273 for $\beta \geq 0$.
+
+    **What needs no boxes, and what they cannot have.**
+
+    - *As many tokens as dimensions at most*, three on $S^2$ for example: almost every start is linearly independent,
+      and so in an open hemisphere ($v$ with $v^\top y_i = 1$ exists), and Theorem 3.2 has it for every P.
+    - *P not symmetric, $U = I$*: there is no energy, and bounded trajectories need not converge. The open hemispheres
+      belong to the basin of consensus, for any bounded $P(t)$, with a rate (the verdict `"linear consensus"`).
+      Of an equilibrium beyond them [`equilibrium`][attnflow.certify.equilibrium] proves that it is stable, or
+      not; where none is stable, cycles are not excluded.
+    - *Causal attention*: $U = I$ is Theorem 4.2; other U on the circle are counted, token after token, by
+      [`census`][attnflow.certify.census].
 
     **Arguments:**
 

@@ -38,6 +38,10 @@ all times (Grönwall). ∎
 A $U(t)$ that moves is looked at over all of its values, where it is known to repeat: at times between which it
 moves by its slope at most. Of one that is not known to, nothing is decided.
 
+Beside it: Theorem 4.5 of arXiv:2412.02682 (causal, one head, symmetric U), and arXiv:2405.18781, where layers with
+normalisation collapse exponentially for certain classes of values. The coordinates are gnomonic (see
+`_linear_consensus.py`).
+
 The condition is sharp: with an eigenvalue $-\mu$, $\mu > \lambda$, on the complement of $v$ there are certified
 counterexamples (the claim "symmetric U, full"). For $U_\eta = I$ it gives nothing, $\lambda = \mu$: see Theorem 3.2.
 """
