@@ -30,7 +30,7 @@ LOWEST = {
     4: ("-2.2124", -2.2125),
     5: ("-1.4428", -1.443),
     7: ("-1.71", -1.717),
-    8: (None, -1.2223),
+    8: ("-0.9", -1.2223),
 }
 SIDES = {4: (1, 1, 2), 5: (1, 2, 2), 7: (1, 3, 3), 8: (2, 3, 3)}
 
@@ -117,7 +117,7 @@ def weighted() -> Rows:
     yield "1, 1, 2", _row(result, "weighted-1-1-2")
 
 
-# V and beta as in arXiv:2604.26085: P = beta V, U = V.
+# V and beta: P = beta V, U = V.
 VALUES = {"2, -3": (1.5, 2, -3), "-0.4, -4": (0.03, -0.4, -4), "3, 2": (1.5, 3, 2)}
 CAUSAL = {
     "simple-top": ([[1, 0], [0, 2]], [[1, 0], [0, -0.5]]),
@@ -127,7 +127,7 @@ CAUSAL = {
 
 
 def counts() -> Rows:
-    """Complete counts of equilibria: full attention with U a multiple of P, a range of eigenvalues, causal attention."""
+    """Complete counts of equilibria: full attention, U a multiple of P; a range of eigenvalues; causal attention."""
     for tokens in (2, 3):
         for name, (beta, p, q) in VALUES.items():
             V = np.diag([float(p), float(q)])
