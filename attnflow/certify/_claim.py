@@ -1,16 +1,24 @@
 """Claims that resisted a search, proved for one number of tokens."""
 
-from typing import Any
+from concurrent.futures import Executor
+from fractions import Fraction
+from pathlib import Path
 
 from ..cover import Synchronisation, synchronisation
 from ..search import Claim, Findings, provable
+
+Number = float | int | str | Fraction
 
 
 def claim(
     resisted: Claim | Findings,
     tokens: int,
-    beta: tuple[Any, Any] | None = None,
-    **options: Any,
+    beta: tuple[Number, Number] | None = None,
+    *,
+    boxes: int = 20_000_000,
+    folder: str | Path | None = None,
+    executor: Executor | None = None,
+    progress: bool = True,
 ) -> Synchronisation:
     """Try to prove a claim that a search could not break, on the circle and for so many tokens.
 
@@ -23,7 +31,7 @@ def claim(
     - `resisted`: the claim, or what [`falsify`][attnflow.search.falsify] came to.
     - `tokens`: from 2 to 9.
     - `beta`: the range; where the claim supposes one, that is what is proved unless another is given.
-    - `options`: of [`synchronisation`][attnflow.certify.synchronisation]: `boxes`, `folder`, `executor`, `progress`.
+    - `boxes`, `folder`, `executor`, `progress`: as in [`prove`][attnflow.cover.prove].
 
     **Returns:**
 
@@ -57,4 +65,6 @@ def claim(
         raise ValueError(
             f"`beta` must be given, (lo, hi): the claim {known.claim!r} supposes no range."
         )
-    return synchronisation(tokens, ends, **options)
+    return synchronisation(
+        tokens, ends, boxes=boxes, folder=folder, executor=executor, progress=progress
+    )

@@ -29,7 +29,8 @@ def certify(
 
     What is proved is printed, with all of its numbers, and written as a certificate: a file that
     anyone can check, with python-flint alone and without attnflow's solvers. --check also takes what
-    `af.certify.synchronisation(...).save` wrote, a proof over all states, and goes through all of its leaves.
+    `af.certify.synchronisation(...).save` or `af.certify.census(...).save` wrote, proofs over all states, and goes
+    through all of their leaves.
 
     With --tokens and --beta a claim that resists is proved instead: almost every start on the circle (full
     attention, U = I, P = beta I) comes to consensus, for every beta of a range. Within a second for 3 to 5
@@ -96,24 +97,26 @@ def certify(
 
 def _synchronises(tokens: int | None, beta: str | None, out: Path | None, words: str | None) -> int:
     """A proof of synchronisation, or of what a claim says of it, printed and written."""
-    ends = None if beta is None else tuple(part.strip() for part in beta.split(","))
-    if tokens is None or (ends is None and words is None) or len(ends or "ab") != 2:
+    parts = [] if beta is None else [part.strip() for part in beta.split(",")]
+    if tokens is None or (beta is None and words is None) or len(parts) not in (0, 2):
         raise ValueError("give both, as in --tokens 5 --beta=-2/3,-0.16, or --claim and --tokens.")
+    ends = (parts[0], parts[1]) if parts else None
     target = Path(f"synchronisation-{tokens}.json") if out is None else out
     if target.is_dir():
         raise ValueError(f"--out must be a file; {target} is a folder.")
     from ..records import writable_folder
 
     writable_folder(target.parent)
-    if words is None:
-        from ..cover import synchronisation
-
-        result = synchronisation(tokens, ends)
-    else:
+    if words is not None:
         from ._start import start_jax
 
         start_jax()
         result = _library().claim(_claim(words), tokens, ends)
+    else:
+        from ..cover import synchronisation
+
+        assert ends is not None
+        result = synchronisation(tokens, ends)
     print(printable_lines(result))
     if not result.proved:
         return 1

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flint import arb, fmpq
 
 import attnflow as af
 from attnflow import certify
@@ -157,6 +158,21 @@ def test_forged_files_are_refused_in_one_line(kind, two, tmp_path):
     with pytest.raises(Refused) as error:
         checker.check(path.read_bytes())
     assert "\n" not in str(error.value)
+
+
+def test_what_is_not_a_number_shows_nothing():
+    nan, box = arb("nan"), [arb(1, 0.1), arb(2, 0.1)]
+    plane = checker.Plane(2, nan, arb(1))
+    assert not checker._without(plane, box, box, 3)
+    with pytest.raises(Refused):
+        checker._alone(plane, box)
+    with pytest.raises(Refused):
+        checker.is_stable(plane, box, 1)
+    with pytest.raises(Refused):
+        checker._same([nan, nan], (box, box))
+    causal = checker.Causal([["1", "0"], ["0", "1"]], [["1", "0"], ["0", "1"]])
+    with pytest.raises(Refused):
+        causal.rests([(nan, nan)])
 
 
 # === a search that is wrong on purpose
@@ -402,7 +418,6 @@ def test_the_enclosure_of_the_field_holds_it():
 
     for _ in range(20):
         x, p, q = rng.uniform(0, 6, 3), *rng.uniform(-2, 2, 2)
-        from flint import arb, fmpq
 
         def ball(a, r=0.0):
             exact = Fraction(float(a)).limit_denominator(10**15)
