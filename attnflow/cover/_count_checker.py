@@ -203,7 +203,7 @@ class Plane:
         try:
             inverse = [[a.mid() for a in row] for row in middle.inv().tolist()]
         except ZeroDivisionError:
-            raise Refused("not shown: a zero that is alone in its box") from None
+            return [arb("nan")] * self.n  # which overlaps everything and lies in nothing
         K = []
         for i in n:
             total = c[i] - sum(inverse[i][k] * F[k] for k in n)
@@ -335,8 +335,8 @@ def _same(Z: list, other: tuple[list, list]) -> bool:
 
 def _near(a: Any, x: Any) -> Any:
     """The angle, by whole turns nearest to another: enclosures are narrow, so that no other turn may touch."""
-    turns = round(float((x.mid() - a.mid()) / (2 * arb.pi()).mid()))
     demand(a.rad() < 0.5 and x.rad() < 0.5, "narrow enclosures of equilibria")
+    turns = round(float((x.mid() - a.mid()) / (2 * arb.pi()).mid()))
     return a + 2 * arb.pi() * turns
 
 

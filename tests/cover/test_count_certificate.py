@@ -173,6 +173,8 @@ def test_what_is_not_a_number_shows_nothing():
     causal = checker.Causal([["1", "0"], ["0", "1"]], [["1", "0"], ["0", "1"]])
     with pytest.raises(Refused):
         causal.rests([(nan, nan)])
+    with pytest.raises(Refused):
+        causal.rests([])  # U = I: a token by itself rests anywhere
 
 
 # === a search that is wrong on purpose
