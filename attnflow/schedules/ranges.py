@@ -82,6 +82,9 @@ def recurrence(schedule: AbstractSchedule, t0: float) -> float | None:
     return end + 2 * math.pi * multiple / slowest
 
 
+_MOST_PERIODS = 1_000  # of the shortest that comes back, within the time by which all do
+
+
 def every_time(
     schedule: AbstractSchedule, t0: float, number: int
 ) -> tuple[np.ndarray, float] | None:
@@ -92,6 +95,9 @@ def every_time(
     """
     end = recurrence(schedule, t0)
     if end is None:
+        return None
+    periods = schedule.repeat_periods()
+    if len(periods) and (end - t0) / float(periods.min()) > _MOST_PERIODS:
         return None
     times = np.union1d(np.linspace(t0, max(end, t0), number), knots(schedule, t0))
     times = np.union1d(times, schedule.repeat_times(t0, end))

@@ -185,6 +185,17 @@ def test_a_U_that_is_larger_across_v_for_a_moment_is_seen():
     assert "in head" in verdict["contraction"].reason
 
 
+def test_a_gap_that_steps_are_too_long_to_show_is_undecided():
+    """lambda less mu is 0.05 at least, and moves by 40 a unit of time: 1024 times a period do not show it."""
+    rng = np.random.default_rng(3)
+    swings = af.Sinusoid(0.45 * np.outer(V, V), 0.5)
+    fast = af.Sinusoid(keeps(rng, 0.0, 0.25), 160.0)
+    U = keeps(rng, 1.0, 0.0001) + swings + fast
+    verdict = af.theory.verdicts(af.AttentionField(SPHERE, np.eye(3), U=U), NEAR)["contraction"]
+    assert verdict.applies is None
+    assert "between which it may fall" in verdict.reason
+
+
 def test_a_U_that_turns_v_or_is_not_known_to_repeat_is_refused_or_undecided():
     turning = 0.1 * np.outer(V, np.cross(V, [1.0, 0, 0]))
     U = keeps(rng, 1.0, 0.5)
