@@ -44,7 +44,7 @@ class Provable:
         known = "" if self.beta else " --beta=LOW,HIGH"
         name = words or self.claim
         quoted = f'"{name}"' if " " in name else name
-        return f"attnflow certify --claim {quoted} --tokens {min(self.tokens, default=3)}{known}"
+        return f"attnflow certify --claim {quoted} --tokens {self.tokens[0]}{known}"
 
 
 def provable(claim: Claim) -> Provable:
@@ -60,8 +60,10 @@ def provable(claim: Claim) -> Provable:
     if type(claim.conclusion) is not ToConsensus or not claim.almost:
         return Provable(claim.name, False, "proofs are about consensus from almost every start")
     sizes = tuple(sorted({n for n, dim in claim.sizes if dim == 2 and n <= _MOST}))
-    tokens = min(sizes, default=3)
-    key = jr.key(0)
+    if not sizes:
+        why = f"proofs are on the circle, of {_MOST} tokens at most, and the claim has no such size"
+        return Provable(claim.name, False, why)
+    tokens, key = sizes[0], jr.key(0)
     supposed = {h.id for h in claim.domain(*claim.build(claim.draw(key, tokens, 2)))}
     gap = given.beta_in_the_gap.id in supposed
     needed = [c for c in given.EQUATION_6 if c is not given.softmax]

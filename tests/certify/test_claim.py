@@ -62,6 +62,14 @@ def test_another_conclusion_or_every_start_is_not_what_is_proved():
             certify.claim(other, 3)
 
 
+def test_a_claim_without_a_size_on_the_circle_is_not_asked_for_one():
+    """Its draws may not know two dimensions."""
+    sphere = dataclasses.replace(CIRCLE, sizes=((4, 3),), draw=None)
+    assert "has no such size" in provable(sphere).why
+    with pytest.raises(ValueError, match="there is no command"):
+        provable(sphere).command()
+
+
 def test_narrower_claims_are_proved_with_it():
     def more(f, y):
         return [*CIRCLE.domain(f, y), *given.checked(f, y, [given.symmetric_scores])]
