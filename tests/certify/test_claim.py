@@ -64,7 +64,11 @@ def test_another_conclusion_or_every_start_is_not_what_is_proved():
 
 def test_a_claim_without_a_size_on_the_circle_is_not_asked_for_one():
     """Its draws may not know two dimensions."""
-    sphere = dataclasses.replace(CIRCLE, sizes=((4, 3),), draw=None)
+
+    def draw(key, tokens, dim):
+        raise AssertionError("never asked for")
+
+    sphere = dataclasses.replace(CIRCLE, sizes=((4, 3),), draw=draw)
     assert "has no such size" in provable(sphere).why
     with pytest.raises(ValueError, match="there is no command"):
         provable(sphere).command()
