@@ -209,11 +209,11 @@ def _search(claim: "Claim", seed: int, budget: float, out: Path | None, words: s
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_left(store)) from None
     print(printable_lines(findings))
+    if (resisted := findings.provable) is not None:
+        print(printable_lines(_handed_on(resisted, words)))
     if folder is not None:
         for path in _write(folder, findings):
             print(f"wrote {printable(path)}")
-    if (resisted := findings.provable) is not None:
-        print(printable_lines(_handed_on(resisted, words)))
 
 
 def _handed_on(resisted: "Provable", words: str) -> str:
