@@ -20,6 +20,7 @@ from ._findings_file import (
     check_refused,
     contents as account_of,
 )
+from ._provable import Provable, provable
 
 EDGES = np.array([-np.inf, 0.0, *10.0 ** np.arange(-16, 2)])  # of the margins' histogram
 _PLAIN_EDGES = [None if np.isinf(x) else float(x) for x in EDGES]
@@ -58,6 +59,11 @@ class Findings:
     def broken(self) -> bool:
         """Whether a counterexample was found."""
         return self.counterexample is not None
+
+    @property
+    def provable(self) -> Provable | None:
+        """What [`certify.claim`][attnflow.certify.claim] can prove of a claim that resisted; `None` if it is broken."""
+        return None if self.broken else provable(self.claim)
 
     @property
     def edges(self) -> np.ndarray:
