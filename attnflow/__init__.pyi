@@ -9,6 +9,7 @@ from . import (
     cover as cover,
     ensemble as ensemble,
     flow as flow,
+    gallery as gallery,
     geometry as geometry,
     horizons as horizons,
     language as language,

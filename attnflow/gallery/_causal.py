@@ -101,7 +101,9 @@ def causal_atlas(key: Key[Array, ""], size: str) -> Measured:
 
 def draw_causal_atlas(data: Measured) -> Figure:
     """The paths of tokens on the sphere for each kind of V, seen from a corner."""
-    figure, axes = panels(4, r"Causal attention on $S^2$, $\beta = 9$: where tokens go", width=3.1, height=3.3)
+    figure, axes = panels(
+        4, r"Causal attention on $S^2$, $\beta = 9$: where tokens go", width=3.1, height=3.3
+    )
     view = np.array([[-0.7071, 0.7071, 0.0], [-0.35, -0.35, 0.87]])  # of the corner (1, 1, 1/2)
     view = view / np.linalg.norm(view, axis=1, keepdims=True)
     turn = np.linspace(0, 2 * np.pi, 200)
@@ -110,10 +112,14 @@ def draw_causal_atlas(data: Measured) -> Figure:
         ax.plot(np.cos(turn), np.sin(turn), color="#c4c4c4", linewidth=0.8)
         for token in range(flat.shape[1]):
             ax.plot(flat[:, token, 0], flat[:, token, 1], color=BLUE, linewidth=0.6, alpha=0.6)
-        ax.plot(flat[0, :, 0], flat[0, :, 1], "o", color="white", markeredgecolor=GREY, markersize=3)
+        ax.plot(
+            flat[0, :, 0], flat[0, :, 1], "o", color="white", markeredgecolor=GREY, markersize=3
+        )
         ax.plot(flat[-1, :, 0], flat[-1, :, 1], "o", color=RED, markersize=5)
         ax.plot(flat[0, 0, 0], flat[0, 0, 1], "*", color=ORANGE, markersize=11, zorder=5)
-        ax.set(aspect="equal", xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), xticks=[], yticks=[], title=shown)
+        ax.set(
+            aspect="equal", xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), xticks=[], yticks=[], title=shown
+        )
         ax.title.set_fontsize(9)
         ax.grid(False)
         ax.spines[:].set_visible(False)
@@ -174,7 +180,12 @@ def renyi_centres(key: Key[Array, ""], size: str) -> Measured:
 
 def draw_renyi_centres(data: Measured) -> Figure:
     """Angles by time; strong centres red, the other centres black."""
-    figure, (ax,) = panels(1, r"Rényi centres on the circle, $\beta = 64$, $\delta = 4/\sqrt{\beta}$", width=7.0, height=4.4)
+    figure, (ax,) = panels(
+        1,
+        r"Rényi centres on the circle, $\beta = 64$, $\delta = 4/\sqrt{\beta}$",
+        width=7.0,
+        height=4.4,
+    )
     ts, angles = data["ts"], data["angles"]
     shift = 2 * np.pi * np.floor(angles[0] / (2 * np.pi))
     seen = ts > 0
@@ -239,7 +250,8 @@ def renyi_counts(key: Key[Array, ""], size: str) -> Measured:
         GalleryClaim(
             f"{PAPER}, count of Rényi centres",
             "on the circle there are about 0.75 * 2 pi/delta of them for small delta",
-            "measured over 0.7476 * 2 pi/delta: " + ", ".join(f"{r:.2f} (delta = {x:g})" for r, x in zip(renyi, radii, strict=True)),
+            "measured over 0.7476 * 2 pi/delta: "
+            + ", ".join(f"{r:.2f} (delta = {x:g})" for r, x in zip(renyi, radii, strict=True)),
             bool(abs(renyi[0] - 1) < 0.06),
         ),
     )
@@ -253,13 +265,39 @@ def draw_renyi_counts(data: Measured) -> Figure:
     delta, fine = data["delta"], np.linspace(0.2, 1.3, 100)
     masses = (fine / np.pi, np.sin(fine / 2) ** 2)
     for d, (ax, name) in enumerate(zip(axes, ("circle", "sphere $S^2$"), strict=True)):
-        ax.errorbar(delta, data["counts"][d, 1], 2 * data["errors"][d, 1], fmt="o", color=PALETTE[0], label="strong, measured")
-        ax.errorbar(delta, data["counts"][d, 0], 2 * data["errors"][d, 0], fmt="s", color=PALETTE[1], label="Rényi, measured")
+        ax.errorbar(
+            delta,
+            data["counts"][d, 1],
+            2 * data["errors"][d, 1],
+            fmt="o",
+            color=PALETTE[0],
+            label="strong, measured",
+        )
+        ax.errorbar(
+            delta,
+            data["counts"][d, 0],
+            2 * data["errors"][d, 0],
+            fmt="s",
+            color=PALETTE[1],
+            label="Rényi, measured",
+        )
         ax.plot(fine, 1 / masses[d], color=PALETTE[0], label="1 / mass of a cap")
         if d == 0:
-            ax.plot(fine, RENYI * 2 * np.pi / fine, color=PALETTE[1], linestyle="--", label=r"$0.7476 \cdot 2\pi/\delta$")
+            ax.plot(
+                fine,
+                RENYI * 2 * np.pi / fine,
+                color=PALETTE[1],
+                linestyle="--",
+                label=r"$0.7476 \cdot 2\pi/\delta$",
+            )
         else:
-            ax.plot(fine, 1 / (3 * masses[d]), color=GREY, linestyle=":", label=r"$1/(3\sin^2(\delta/2))$, printed")
+            ax.plot(
+                fine,
+                1 / (3 * masses[d]),
+                color=GREY,
+                linestyle=":",
+                label=r"$1/(3\sin^2(\delta/2))$, printed",
+            )
         ax.set_yscale("log")
         label(ax, r"$\delta$", "centres", name)
         legend(ax)

@@ -9,8 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
 
-from ..closed_forms import first_clusters as predicted
-from ..closed_forms import mode_growth
+from ..closed_forms import first_clusters as predicted, mode_growth
 from ..flow import simulate
 from ..geometry import Sphere
 from ..model import AttentionField
@@ -78,7 +77,10 @@ def growth_rates(key: Key[Array, ""], size: str) -> Measured:
 
     measured = np.array(
         [
-            [float(one(*map(jnp.asarray, (float(k), b, r, top)))) for b, r, top in zip(betas, row, most, strict=True)]
+            [
+                float(one(*map(jnp.asarray, (float(k), b, r, top))))
+                for b, r, top in zip(betas, row, most, strict=True)
+            ]
             for k, row in zip(modes, formula, strict=True)
         ]
     )
@@ -113,7 +115,9 @@ def draw_growth_rates(data: Measured) -> Figure:
         colour = PALETTE[i % len(PALETTE)]
         ax.plot(data["fine"], data["curves"][i], color=colour, label=f"k = {k}")
         ax.plot(data["beta"], data["measured"][i], "o", color=colour, markersize=4)
-    label(ax, r"$\beta$", r"rate $\cdot\, e^{-\beta}$", r"lines: $k^2 I_k(\beta)/\beta$, dots: runs")
+    label(
+        ax, r"$\beta$", r"rate $\cdot\, e^{-\beta}$", r"lines: $k^2 I_k(\beta)/\beta$, dots: runs"
+    )
     ax.set(xlim=(0, 1.02 * data["beta"][-1]), ylim=(0, None))
     legend(ax, ncols=2)
     return figure
@@ -180,14 +184,21 @@ def draw_first_clusters(data: Measured) -> Figure:
     figure, (angles, modes, numbers) = panels(3, "First clusters on the circle")
     ts = data["ts"]
     theta = np.unwrap(np.arctan2(data["ys"][..., 1], data["ys"][..., 0]), axis=0)
-    angles.plot(ts, np.mod(theta[0], 2 * np.pi)[None, :] + theta - theta[0][None, :], color=GREY, linewidth=0.5)
+    angles.plot(
+        ts,
+        np.mod(theta[0], 2 * np.pi)[None, :] + theta - theta[0][None, :],
+        color=GREY,
+        linewidth=0.5,
+    )
     label(angles, "t", "angle", rf"$\beta$ = {SHOWN:g}, {theta.shape[1]} tokens")
     for k in range(min(6, data["modes"].shape[1])):
         modes.semilogy(ts, data["modes"][:, k], color=PALETTE[k], label=f"k = {k + 1}")
     label(modes, "t", r"$|\langle e^{ik\theta}\rangle|$", "modes of the same run")
     modes.set_ylim(1e-5, 1.5)
     legend(modes, ncols=2, loc="lower right")
-    numbers.plot(data["fine"], data["curve"], color=PALETTE[0], label=r"$\arg\max_k k^2 I_k(\beta)$")
+    numbers.plot(
+        data["fine"], data["curve"], color=PALETTE[0], label=r"$\arg\max_k k^2 I_k(\beta)$"
+    )
     for trial in range(data["found"].shape[1]):
         shift = 0.12 * (trial / max(1, data["found"].shape[1] - 1) - 0.5)
         numbers.plot(

@@ -24,7 +24,11 @@ START = (
     (-0.99892629, -0.04632772),
 )
 BETA, STEP = 4.0, 0.1
-BETAS = {"tiny": (4.0, 16.0), "small": (4.0, 8.0, 16.0, 32.0, 64.0), "full": tuple(2.0**k for k in range(2, 11))}
+BETAS = {
+    "tiny": (4.0, 16.0),
+    "small": (4.0, 8.0, 16.0, 32.0, 64.0),
+    "full": tuple(2.0**k for k in range(2, 11)),
+}
 WIDE = (0.0, 0.22, 0.45, 0.98, 1.34)  # angles whose plateaus are clean at every beta
 PLATEAUS = (0.20, 0.28, 0.44, 0.52, 1.00)
 STEEP = {
@@ -156,7 +160,9 @@ def staircase(key: Key[Array, ""], size: str) -> Measured:
         runs.append(long_run(field, y0))
     energy = np.stack([run.energy for run in runs])
     log_t = np.stack([run.merges.log_t for run in runs])
-    drift = worst(np.array([run.angles.mean() - np.mean(WIDE) for run in runs if run.angles is not None]))
+    drift = worst(
+        np.array([run.angles.mean() - np.mean(WIDE) for run in runs if run.angles is not None])
+    )
     slopes = np.array([slope(betas[-2:], log_t[-2:, k]) for k in range(4)])
     gaps = np.array([0.22, 0.34, 0.36, 1.16 - 0.67 / 3])
     claims = (
@@ -188,7 +194,9 @@ def staircase(key: Key[Array, ""], size: str) -> Measured:
 
 def draw_staircase(data: Measured) -> Figure:
     """The energies by ln t, and by ln t / beta, where they fall together."""
-    figure, (left, right) = panels(2, "Staircase of five tokens, weights exp(beta(cos - 1))/5", width=5.0)
+    figure, (left, right) = panels(
+        2, "Staircase of five tokens, weights exp(beta(cos - 1))/5", width=5.0
+    )
     end = 1.05 * float(data["merges"].max())
     for k, beta in enumerate(data["beta"]):
         log_t, energy = data[f"log_t_{beta:.0f}"], data[f"energies_{beta:.0f}"]

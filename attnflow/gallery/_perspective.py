@@ -160,7 +160,11 @@ def draw_phase_identity(data: Measured) -> Figure:
         image = heat(ax, data["ts"], data["beta"], data["share"][k])
         ax.plot(data["crossing"], data["beta"], color=ORANGE, label=r"$\gamma_\beta(t) = 0.999$")
         ax.plot(
-            data["stepped"], data["beta"], color=ORANGE, linestyle=":", label="first-order steps 0.1"
+            data["stepped"],
+            data["beta"],
+            color=ORANGE,
+            linestyle=":",
+            label="first-order steps 0.1",
         )
         label(ax, "t", r"$\beta$" if k == 0 else "", f"d = {dim}")
         ax.set(xlim=(0, data["ts"][-1]), ylim=(data["beta"][0], data["beta"][-1]))
@@ -309,5 +313,3 @@ def draw_phase_matrices(data: Measured) -> Figure:
         label(ax, "t", r"$\beta$" if k == 0 else "", kind.shown)
     figure.colorbar(image, ax=axes, fraction=0.03)  # pyright: ignore[reportArgumentType, reportPossiblyUnboundVariable]
     return figure
-
-
