@@ -1,47 +1,25 @@
 """The figures of the gallery, one line each."""
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import NamedTuple
 
 from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 
-from ._causal import (
-    causal_atlas,
-    draw_causal_atlas,
-    draw_renyi_centres,
-    draw_renyi_counts,
-    renyi_centres,
-    renyi_counts,
+from . import (
+    _causal,
+    _circle,
+    _first_clusters,
+    _hardmax,
+    _long_context,
+    _metastability,
+    _middle,
+    _normalisation,
+    _perspective,
+    _space,
 )
-from ._circle import draw_synchronisation, synchronisation
 from ._claims import Measured
-from ._first_clusters import draw_first_clusters, draw_growth_rates, first_clusters, growth_rates
-from ._hardmax import draw_hardmax_leaders, hardmax_leaders
-from ._long_context import clustering_time, draw_clustering_time, draw_long_context, long_context
-from ._metastability import draw_metastable_circle, draw_staircase, metastable_circle, staircase
-from ._middle import draw_lost_in_the_middle, lost_in_the_middle
-from ._normalisation import (
-    attention_at_start,
-    draw_attention_at_start,
-    draw_normalisations,
-    normalisations,
-)
-from ._perspective import (
-    draw_phase_identity,
-    draw_phase_matrices,
-    phase_identity,
-    phase_matrices,
-)
-from ._space import (
-    boolean_attention,
-    draw_boolean_attention,
-    draw_hyperplanes,
-    draw_polytope,
-    hyperplanes,
-    polytope,
-)
 
 
 class GalleryEntry(NamedTuple):
@@ -64,26 +42,37 @@ class GalleryEntry(NamedTuple):
 
 
 # fmt: off
-_ENTRIES = (
-    GalleryEntry("polytope", "2305.05465", "rescaled tokens of the plane come to a polygon (V = I)", polytope, draw_polytope),
-    GalleryEntry("hyperplanes", "2305.05465", "rescaled tokens of the plane come to three lines (another V)", hyperplanes, draw_hyperplanes),
-    GalleryEntry("boolean-attention", "2305.05465", "attention on the line becomes a matrix of zeros and ones", boolean_attention, draw_boolean_attention),
-    GalleryEntry("phase-identity", "2312.10794", "clustered pairs by time and beta, Q = K = V = I", phase_identity, draw_phase_identity),
-    GalleryEntry("phase-matrices", "2312.10794", "the same for KQ Gaussian and GOE, V = I and V = +-KQ", phase_matrices, draw_phase_matrices),
-    GalleryEntry("hardmax-leaders", "2407.01602", "leaders of hardmax layers in the plane", hardmax_leaders, draw_hardmax_leaders),
-    GalleryEntry("metastable-circle", "2410.06833", "clusters on the circle that last exponentially long", metastable_circle, draw_metastable_circle),
-    GalleryEntry("staircase", "2410.06833", "the energy's staircase, beta = 500 to 4000", staircase, draw_staircase),
-    GalleryEntry("growth-rates", "2410.23228", "how fast modes of a uniform ring grow", growth_rates, draw_growth_rates),
-    GalleryEntry("first-clusters", "2410.23228", "how many clusters come first, by beta", first_clusters, draw_first_clusters),
-    GalleryEntry("causal-atlas", "2411.04990", "where causal attention goes, by the eigenvalues of V", causal_atlas, draw_causal_atlas),
-    GalleryEntry("renyi-centres", "2411.04990", "tokens that park at Rényi centres, beta = 64", renyi_centres, draw_renyi_centres),
-    GalleryEntry("renyi-counts", "2411.04990", "how many Rényi and strong centres there are", renyi_counts, draw_renyi_counts),
-    GalleryEntry("synchronisation", "2507.22857", "which beta synchronise the circle", synchronisation, draw_synchronisation),
-    GalleryEntry("normalisations", "2510.22026", "clustering under six normalisations", normalisations, draw_normalisations),
-    GalleryEntry("attention-at-start", "2510.22026", "the length of the attention's sum at random tokens", attention_at_start, draw_attention_at_start),
-    GalleryEntry("long-context", "2512.01868", "one layer with beta = gamma ln n: a transition", long_context, draw_long_context),
-    GalleryEntry("clustering-time", "2512.01868", "the time to cluster by the number of tokens", clustering_time, draw_clustering_time),
-    GalleryEntry("lost-in-the-middle", "2605.09213", "what the last token keeps of each place", lost_in_the_middle, draw_lost_in_the_middle),
+_LINES: tuple[tuple[str, ModuleType, str], ...] = (
+    ("polytope", _space, "rescaled tokens of the plane come to a polygon (V = I)"),
+    ("hyperplanes", _space, "rescaled tokens of the plane come to three lines (another V)"),
+    ("boolean-attention", _space, "attention on the line becomes a matrix of zeros and ones"),
+    ("phase-identity", _perspective, "clustered pairs by time and beta, Q = K = V = I"),
+    ("phase-matrices", _perspective, "the same for KQ Gaussian and of the GOE, V = I and V = KQ, -KQ"),
+    ("hardmax-leaders", _hardmax, "leaders of hardmax layers in the plane"),
+    ("metastable-circle", _metastability, "clusters on the circle that last exponentially long"),
+    ("staircase", _metastability, "the energy's staircase, beta = 500 to 4000"),
+    ("growth-rates", _first_clusters, "how fast modes of a uniform ring grow"),
+    ("first-clusters", _first_clusters, "how many clusters come first, by beta"),
+    ("causal-atlas", _causal, "where causal attention goes, by the eigenvalues of V"),
+    ("renyi-centres", _causal, "tokens that park at Rényi centres, beta = 64"),
+    ("renyi-counts", _causal, "how many Rényi and strong centres there are"),
+    ("synchronisation", _circle, "which beta synchronise the circle"),
+    ("normalisations", _normalisation, "clustering under six normalisations"),
+    ("attention-at-start", _normalisation, "the length of the attention's sum at random tokens"),
+    ("long-context", _long_context, "one layer with beta = gamma ln n: a transition"),
+    ("clustering-time", _long_context, "the time to cluster by the number of tokens"),
+    ("lost-in-the-middle", _middle, "what the last token keeps of each place"),
 )
 # fmt: on
-ENTRIES: Mapping[str, GalleryEntry] = MappingProxyType({entry.name: entry for entry in _ENTRIES})
+
+
+def _entry(name: str, module: ModuleType, shows: str) -> GalleryEntry:
+    """A file holds the functions `some_name` and `draw_some_name` of each of its figures."""
+    function = name.replace("-", "_")
+    measure, picture = getattr(module, function), getattr(module, f"draw_{function}")
+    return GalleryEntry(name, module.PAPER, shows, measure, picture)
+
+
+ENTRIES: Mapping[str, GalleryEntry] = MappingProxyType(
+    {name: _entry(name, module, shows) for name, module, shows in _LINES}
+)

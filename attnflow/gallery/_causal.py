@@ -201,8 +201,8 @@ def draw_renyi_centres(data: Measured) -> Figure:
                 label=name if k == 0 else None,
             )  # fmt: skip
     label(ax, "t", "angle")
-    ax.set(xlim=(ts[seen][0], ts[-1]), ylim=(-0.4, 2 * np.pi + 0.4))
-    ax.legend(frameon=True, framealpha=0.9, fontsize="small", loc="lower left")
+    ax.set(xlim=(ts[seen][0], ts[-1]), ylim=(-0.4, 2 * np.pi + 1.0))
+    legend(ax, "upper center", columns=3)
     return figure
 
 

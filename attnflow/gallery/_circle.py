@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -78,8 +77,8 @@ def synchronisation(key: Key[Array, ""], size: str) -> Measured:
         GalleryClaim(
             f"{PAPER}, abstract",
             "beta < -2/3: not so; three equal clusters a third of a turn apart are stable",
-            f"leading rate of the triangle changes sign at beta = {root:.4f}; starts that do not come to one point, up to "
-            f"{100 * (1 - share[threes][:, below].min()):.0f} % (beta = {betas[0]:g} to {betas[below][-1]:g})",
+            f"leading rate of the triangle changes sign at beta = {root:.4f}; starts that do not come to one point: "
+            f"up to {100 * (1 - share[threes][:, below].min()):.0f} % (beta = {betas[0]:g} to {betas[below][-1]:g})",
             bool(abs(root - FAILS) < 1e-3 and share[threes][:, below].min() < 1.0),
         ),
         GalleryClaim(
@@ -103,7 +102,7 @@ def synchronisation(key: Key[Array, ""], size: str) -> Measured:
 
 def _top(beta: float, triangle: Array) -> float:
     """The rate of the triangle that is not of turning all tokens at once."""
-    values = np.asarray(jax.device_get(spectrum(_field(beta), 0.0, triangle).eigenvalues)).real
+    values = np.real(np.asarray(spectrum(_field(beta), 0.0, triangle).eigenvalues))
     return float(np.delete(values, np.argmin(np.abs(values))).max())
 
 

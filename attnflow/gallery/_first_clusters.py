@@ -89,7 +89,7 @@ def growth_rates(key: Key[Array, ""], size: str) -> Measured:
         GalleryClaim(
             f"{PAPER}, linear phase",
             "near the uniform density on the circle mode k grows at a rate proportional to k^2 I_k(beta) / beta",
-            f"{measured.size} runs of {s.tokens} tokens, perturbed by 1e-7: largest difference {error:.1e} of the fastest rate",
+            f"{measured.size} runs of {s.tokens} tokens, perturbed by 1e-7: off by {error:.1e} of the fastest at most",
             error < 1e-4,
         ),
         GalleryClaim(
@@ -119,7 +119,7 @@ def draw_growth_rates(data: Measured) -> Figure:
         ax, r"$\beta$", r"rate $\cdot\, e^{-\beta}$", r"lines: $k^2 I_k(\beta)/\beta$, dots: runs"
     )
     ax.set(xlim=(0, 1.02 * data["beta"][-1]), ylim=(0, None))
-    legend(ax, ncols=2)
+    legend(ax, columns=2)
     return figure
 
 
@@ -127,7 +127,7 @@ def first_clusters(key: Key[Array, ""], size: str) -> Measured:
     """The clusters that noise on a uniform ring forms first, by beta, beside the fastest mode."""
     s = _SIZES[size]
     betas = np.array(s.betas)
-    expected = predicted(betas)
+    expected = np.asarray(predicted(betas))
     count = int(expected.max()) + 4
     rates = mode_growth(expected, betas) * np.exp(-betas)
     parts = np.linspace(0.0, 1.0, 81)
@@ -195,7 +195,7 @@ def draw_first_clusters(data: Measured) -> Figure:
         modes.semilogy(ts, data["modes"][:, k], color=PALETTE[k], label=f"k = {k + 1}")
     label(modes, "t", r"$|\langle e^{ik\theta}\rangle|$", "modes of the same run")
     modes.set_ylim(1e-5, 1.5)
-    legend(modes, ncols=2, loc="lower right")
+    legend(modes, columns=2, loc="lower right")
     numbers.plot(
         data["fine"], data["curve"], color=PALETTE[0], label=r"$\arg\max_k k^2 I_k(\beta)$"
     )

@@ -166,7 +166,7 @@ def clustering_time(key: Key[Array, ""], size: str) -> Measured:
         ),
         GalleryClaim(
             f"{PAPER}, long contexts",
-            "beta = gamma ln n: up to gamma = 1 clustering takes no power of n (about ln(1000 n)/2), beyond it n^(gamma - 1)",
+            "beta = gamma ln n: clustering takes a time of order ln n up to gamma = 1, and n^(gamma - 1) beyond",
             "the time to cosine 0.999 goes as n to the power "
             + ", ".join(f"{p:.3f} (gamma = {g:g})" for p, g in zip(powers, _SCALES, strict=True))
             + " for n from 1e12 to 1e18",

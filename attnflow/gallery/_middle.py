@@ -20,7 +20,7 @@ BETA, LAMBDA = 1.0, 1.0  # as in the paper's picture of 64 tokens
 WORDS = 8.0  # the size of the vocabulary, which weighs the modes
 MODES = np.arange(1, 7)
 SHIFTS = 16  # places of the token that is asked for, evenly around the circle
-TIMES = (0.5, 1.0, 2.0)
+TIMES = (0.5, 1.0, 1.5)
 
 
 class _Size(NamedTuple):
@@ -57,9 +57,14 @@ def _profile(a: np.ndarray | float, t: float, place: np.ndarray) -> np.ndarray:
     return k * np.sqrt(a * t / Y) * bessel
 
 
+def _rates() -> np.ndarray:
+    """a_n = n^2 I_n(beta)."""
+    return np.asarray(BETA * mode_growth(MODES, BETA))
+
+
 def _correction(t: float, place: np.ndarray) -> np.ndarray:
     weights = np.exp(-((np.pi * MODES / WORDS) ** 2) / 2)
-    rates = BETA * mode_growth(MODES, BETA)
+    rates = _rates()
     return sum(w * _profile(a, t, place) for w, a in zip(weights, rates, strict=True)) + 0 * place
 
 
@@ -91,7 +96,7 @@ def lost_in_the_middle(key: Key[Array, ""], size: str) -> Measured:
     score = np.moveaxis((each * weights).sum(axis=-1), 1, 2)  # trials, times, places
     measured, error = score.mean(axis=0), score.std(axis=0) / np.sqrt(s.trials)
     formula = np.stack([_correction(t, place) for t in TIMES])
-    rates = BETA * mode_growth(MODES, BETA)
+    rates = _rates()
     bound = min(3 - np.sqrt(3), 2 * (1 - np.exp(-LAMBDA)))
     inner = place > 0.1
     relative = np.abs(measured / formula - 1)[:, inner]
@@ -157,6 +162,6 @@ def draw_lost_in_the_middle(data: Measured) -> Figure:
         ax.plot(data["least"][k], data["curves"][k].min(), "v", color=PALETTE[k], markersize=8)
     label(ax, r"place of the source, $\sigma_0 = j/N$", "correlation times N, over modes",
           "lines: Bessel formula, dots: runs, triangles: least")  # fmt: skip
-    ax.set(xlim=(0, 1), ylim=(0, min(1.6 * data["measured"].max(), 1.2 * data["curves"].max())))
+    ax.set(xlim=(0, 1), ylim=(0, 1.1 * (data["measured"] + 2 * data["error"]).max()))
     legend(ax)
     return figure

@@ -78,8 +78,8 @@ def polytope(key: Key[Array, ""], size: str) -> Measured:
         GalleryClaim(
             f"{PAPER}, Thm on polytopes (V = I)",
             "rescaled tokens converge to the boundary of a convex polytope; vertices gather most of them",
-            f"{len(at)} tokens in [-5, 5]^2, t = {T1:g}: at most {to_edge.max():.1e} from the polygon, {at.sum()} at its "
-            f"{len(hull)} vertices, {rest} elsewhere on it",
+            f"{len(at)} tokens of [-5, 5]^2 at t = {T1:g}: at most {to_edge.max():.1e} off the polygon, {at.sum()} at "
+            f"its {len(hull)} vertices, {rest} elsewhere on it",
             bool(to_edge.max() < 1e-2 and at.mean() > 0.5),
         ),
         GalleryClaim(
@@ -92,7 +92,7 @@ def polytope(key: Key[Array, ""], size: str) -> Measured:
         GalleryClaim(
             f"{PAPER}, rescaled flow",
             "rescaled tokens come to rest",
-            f"largest speed at t = {T1:g}: {speed:.1e}; polygon of {len(first)} vertices at the start, {len(hull)} at the end",
+            f"largest speed at t = {T1:g}: {speed:.1e}; vertices of the hull: {len(first)}, then {len(hull)}",
             speed < 0.05,
         ),
     )
@@ -132,7 +132,7 @@ def hyperplanes(key: Key[Array, ""], size: str) -> Measured:
     """Tokens of the plane whose V has one largest, positive eigenvalue: at most three parallel lines."""
     V = np.array(VALUES)
     values, right = np.linalg.eig(V)
-    left = np.linalg.inv(right)[int(np.argmax(values.real))].real
+    left = np.real(np.linalg.inv(right)[int(np.argmax(np.real(values)))])
     left = left / np.linalg.norm(left)
     z0 = Euclidean(2).random(key, (TOKENS[size],), law="cube", size=5.0)
     ts, zs, _ = _flow(jnp.asarray(V), z0, T1, 81)
@@ -141,13 +141,13 @@ def hyperplanes(key: Key[Array, ""], size: str) -> Measured:
     levels = np.array([end[0], 0.0, end[-1]])
     off = np.abs(heights[-1][:, None] - levels[None, :]).min(axis=1)
     counts = [int((np.abs(heights[-1] - level) < 0.02).sum()) for level in levels]
-    top, other = float(values.real.max()), float(values.real.min())
+    top, other = float(np.real(values).max()), float(np.real(values).min())
     claims = (
         GalleryClaim(
             f"{PAPER}, Thm on hyperplanes",
             "V with a simple positive largest eigenvalue: rescaled tokens come to at most three parallel hyperplanes",
-            f"the paper's V (eigenvalues {top:.3f}, {other:.3f}), {len(off)} tokens, t = {T1:g}: at most {off.max():.1e} "
-            f"from the lines at {levels[0]:.3f}, 0 and {levels[2]:.3f} ({counts[0]}, {counts[1]} and {counts[2]} tokens)",
+            f"V with eigenvalues {top:.3f}, {other:.3f}; {len(off)} tokens, t = {T1:g}: at most {off.max():.1e} "
+            f"from the lines at {levels[0]:.3f}, 0 and {levels[2]:.3f} ({counts[0]}, {counts[1]}, {counts[2]} tokens)",
             bool(off.max() < 0.05),
         ),
         GalleryClaim(
@@ -240,7 +240,7 @@ def boolean_attention(key: Key[Array, ""], size: str) -> Measured:
             f"{PAPER}, remark after that theorem (v6)",
             "d = 2, tokens (1, eps) and (1, -eps): one cluster at (1, 0) while attention becomes the identity",
             f"eps = {PAIR:g}: attention does become the identity (own weight 1 - {1 - pair.own:.0e}), and the rescaled "
-            f"tokens stop {settled:.4f} each from (1, 0) (change over the last quarter {moved:.0e}): two clusters, rank two",
+            f"tokens stop {settled:.4f} from (1, 0) (change in the last quarter {moved:.0e}): two clusters, rank two",
             bool(settled > 1e-3 and moved < 1e-6 and pair.own > 1 - 1e-6),
             contradicts="that both go to (1, 0); with one cluster attention would be 1/2 throughout",
         ),

@@ -1,5 +1,7 @@
 """How pictures of the gallery look: panels in a row, a light grid, six colours."""
 
+from typing import Literal
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,6 +15,7 @@ BLUE, ORANGE, GREEN, VIOLET, RED, GREY = (
     "#b03a48",
     "#5f6b78",
 )
+Place = Literal["best", "upper left", "upper center", "lower left", "lower right"]
 PALETTE = (BLUE, ORANGE, GREEN, VIOLET, RED, GREY)
 
 
@@ -45,9 +48,9 @@ def heat(ax: Axes, x: ArrayLike, y: ArrayLike, values: ArrayLike) -> object:
     )  # fmt: skip
 
 
-def legend(ax: Axes, **options: str | float) -> None:
+def legend(ax: Axes, loc: Place = "best", *, columns: int = 1, colour: str = "black") -> None:
     """A legend without a frame, in small letters."""
-    ax.legend(frameon=False, fontsize="small", **options)  # pyright: ignore[reportArgumentType]
+    ax.legend(loc=loc, ncols=columns, labelcolor=colour, frameon=False, fontsize="small")
 
 
 def unit_circle(ax: Axes) -> None:
