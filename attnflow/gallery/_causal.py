@@ -39,7 +39,8 @@ ATLAS = {
     "double": ((1.0, 1.0, -0.5), "largest double: one point of a circle"),
     "negative": ((-1.0, -1.0, -1.0), "V = -I: tokens part"),
 }
-BETA, ATLAS_T1 = 9.0, 5000.0  # as in the paper's picture of three dimensions
+# The paper's picture of three dimensions has beta = 9, at which two clusters may be left at t = 5000.
+BETA, ATLAS_T1 = 2.0, 5000.0
 SHARP, RADIUS = 64.0, 4.0  # as in its picture of the circle: beta, and delta times sqrt(beta)
 RENYI = 0.7475979  # Rényi's parking constant
 
@@ -102,7 +103,7 @@ def causal_atlas(key: Key[Array, ""], size: str) -> Measured:
 def draw_causal_atlas(data: Measured) -> Figure:
     """The paths of tokens on the sphere for each kind of V, seen from a corner."""
     figure, axes = panels(
-        4, r"Causal attention on $S^2$, $\beta = 9$: where tokens go", width=3.1, height=3.3
+        4, rf"Causal attention on $S^2$, $\beta$ = {BETA:g}: where tokens go", width=3.1, height=3.3
     )
     view = np.array([[-0.7071, 0.7071, 0.0], [-0.35, -0.35, 0.87]])  # of the corner (1, 1, 1/2)
     view = view / np.linalg.norm(view, axis=1, keepdims=True)

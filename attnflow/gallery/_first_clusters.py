@@ -41,7 +41,7 @@ def _field(beta: Array | float) -> AttentionField:
 
 
 def _ring(tokens: int) -> Float[Array, " tokens"]:
-    return 2 * jnp.pi * jnp.arange(tokens) / tokens
+    return jnp.linspace(0.0, 2 * jnp.pi, tokens, endpoint=False)
 
 
 def _on_circle(angles: Float[Array, " tokens"]) -> Float[Array, "tokens 2"]:
@@ -51,7 +51,7 @@ def _on_circle(angles: Float[Array, " tokens"]) -> Float[Array, "tokens 2"]:
 def _modes(y: Float[Array, "tokens 2"], count: int) -> Float[Array, " modes"]:
     """The size of the Fourier coefficients 1 to `count` of the tokens' density."""
     angles = jnp.arctan2(y[:, 1], y[:, 0])
-    turns = jnp.arange(1, count + 1)[:, None] * angles[None, :]
+    turns = jnp.arange(1.0, count + 1)[:, None] * angles[None, :]
     return jnp.hypot(jnp.mean(jnp.cos(turns), axis=1), jnp.mean(jnp.sin(turns), axis=1))
 
 

@@ -39,7 +39,7 @@ def _after(n: np.ndarray | float, rho: np.ndarray, gamma: np.ndarray) -> np.ndar
     a, b = own - other, other
     inner = a**2 * rho + 2 * a * b * (1 + (n - 1) * rho) + b**2 * n * (1 + (n - 1) * rho)
     length = a**2 + 2 * a * b * (1 + (n - 1) * rho) + b**2 * n * (1 + (n - 1) * rho)
-    return inner / length
+    return np.asarray(inner / length)
 
 
 def long_context(key: Key[Array, ""], size: str) -> Measured:
