@@ -17,11 +17,11 @@ from ._claims import GalleryFigure, GalleryReport
 SIZES = ("tiny", "small", "full")
 
 
-def names() -> tuple[str, ...]:
+def figure_names() -> tuple[str, ...]:
     """The names of all figures, by paper.
 
     ```python
-    af.gallery.names()
+    af.gallery.figure_names()
     ```
     """
     return tuple(ENTRIES)
@@ -45,7 +45,7 @@ def draw(name: str, *, size: str = "small", seed: int = 0) -> GalleryFigure:
 
     **Arguments:**
 
-    - `name`: one of [`names`][attnflow.gallery.names].
+    - `name`: one of [`figure_names`][attnflow.gallery.figure_names].
     - `size`: `"small"` (seconds to a minute each), `"full"` (the paper's size or more, minutes to hours), or
       `"tiny"`, which is for tests.
     - `seed`: of random starts and matrices.

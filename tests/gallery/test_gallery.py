@@ -29,11 +29,11 @@ def test_there_are_at_least_fourteen_figures_of_at_least_eight_papers():
     entries = gallery.catalogue()
     assert len(entries) >= 14
     assert {entry.paper for entry in entries.values()} == PAPERS
-    assert gallery.names() == tuple(entries)
+    assert gallery.figure_names() == tuple(entries)
     assert all(name == entry.name for name, entry in entries.items())
 
 
-@pytest.mark.parametrize("name", gallery.names())
+@pytest.mark.parametrize("name", gallery.figure_names())
 def test_every_figure_has_a_name_for_the_command_line_and_its_two_functions(name):
     entry = gallery.catalogue()[name]
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", name)
@@ -46,7 +46,7 @@ def test_every_figure_has_a_name_for_the_command_line_and_its_two_functions(name
 
 def test_names_differ_in_the_letters_that_make_their_keys():
     # Same key: the same start in two figures of one paper would pass for two measurements.
-    assert len({name[:3] for name in gallery.names()}) >= len(gallery.names()) - 4
+    assert len({name[:3] for name in gallery.figure_names()}) >= len(gallery.figure_names()) - 4
 
 
 # === claims
@@ -71,7 +71,7 @@ def test_claims_of_the_cheap_figures_hold_at_tiny_size(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in gallery.names() if name not in CHEAP])
+@pytest.mark.parametrize("name", [name for name in gallery.figure_names() if name not in CHEAP])
 def test_claims_of_the_other_figures_hold_at_tiny_size(name):
     check(gallery.draw(name, size="tiny"))
 
