@@ -206,7 +206,7 @@ def draw_attention_at_start(data: Measured) -> Figure:
         data["tokens"], data["scale"][-1], ":", color=GREY, label=r"$\sqrt{\log n/n} + \log n/d$"
     )
     ax.set_xticks(data["tokens"], [str(n) for n in data["tokens"]])
-    ax.minorticks_off()
+    ax.set_xticks([], minor=True)
     label(ax, "tokens n", "|A|")
     legend(ax)
     return figure
