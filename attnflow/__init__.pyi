@@ -9,6 +9,7 @@ from . import (
     cover as cover,
     ensemble as ensemble,
     flow as flow,
+    gallery as gallery,
     geometry as geometry,
     horizons as horizons,
     language as language,
@@ -34,6 +35,7 @@ from .flow import (
 )
 from .geometry import (
     Ellipsoid as Ellipsoid,
+    Euclidean as Euclidean,
     Sphere as Sphere,
     hemisphere_margin as hemisphere_margin,
 )
@@ -50,6 +52,7 @@ from .model import (
     Pre as Pre,
     SquareRoot as SquareRoot,
     pad as pad,
+    rescaled as rescaled,
 )
 from .observables import (
     AlignedPairs as AlignedPairs,
@@ -59,6 +62,7 @@ from .observables import (
     EffectiveRank as EffectiveRank,
     Energy as Energy,
     HemisphereMargin as HemisphereMargin,
+    Leaders as Leaders,
     Lyapunov as Lyapunov,
     Misalignment as Misalignment,
     OrderParameter as OrderParameter,
@@ -71,6 +75,7 @@ from .observables import (
     effective_rank as effective_rank,
     energy as energy,
     energy_dissipation as energy_dissipation,
+    leaders as leaders,
     lyapunov as lyapunov,
     misalignment as misalignment,
     order_parameter as order_parameter,

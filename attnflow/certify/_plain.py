@@ -7,6 +7,7 @@ import numpy as np
 
 from ..geometry import AbstractManifold, Ellipsoid, Sphere
 from ..model import AttentionField, Exponential, Post, Softmax
+from ..model.demands import demand_curved
 from ..schedules import AbstractSchedule, Constant
 
 Rows = list[list[str]]
@@ -32,6 +33,7 @@ def plain_case(field: AttentionField, tokens: int) -> dict[str, Any]:
 
     - `ValueError`: a part of the field that no certificate is about.
     """
+    demand_curved(field)
     fits = {
         "kernel 'softmax' or 'exp'": isinstance(field.kernel, Softmax | Exponential),
         "normalisation 'post'": isinstance(field.normalisation, Post),

@@ -16,6 +16,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 from ..core.arrays import cast_floats
 from ..core.checks import finite, floating
 from ..model import AttentionField
+from ..model.demands import demand_curved
 
 
 class Local(NamedTuple):
@@ -179,6 +180,7 @@ def check_field(name: str, field: Any) -> AttentionField:
     """`field`, refused where its states are not on the manifold, which is where charts are."""
     if not isinstance(field, AttentionField):
         raise ValueError(f"`{name}` must be an AttentionField; got {type(field).__name__}.")
+    demand_curved(field)
     if not field.projected:
         kind = type(field.normalisation).__name__
         raise ValueError(

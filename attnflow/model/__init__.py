@@ -25,4 +25,5 @@ from ._normalisations import (
     SquareRoot as SquareRoot,
 )
 from ._padding import pad as pad
+from ._rescaled import Rescaled as Rescaled, rescaled as rescaled, unrescaled as unrescaled
 from .reductions import Reduction as Reduction, reduce as reduce

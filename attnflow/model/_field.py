@@ -26,7 +26,7 @@ from ..schedules import (
 )
 from ._kernels import AbstractKernel, as_kernel
 from ._masks import AbstractMask, GivenMask, as_mask
-from ._normalisations import AbstractNormalisation, as_normalisation
+from ._normalisations import ON_A_SPHERE, AbstractNormalisation, as_normalisation
 from .reductions import AbstractField, Reduction, reduce
 
 
@@ -41,7 +41,8 @@ class AttentionField(AbstractField):
 
     **Arguments:**
 
-    - `manifold`: [`Sphere`][] or [`Ellipsoid`][]; gives $d$ and $W$.
+    - `manifold`: [`Sphere`][] or [`Ellipsoid`][]; gives $d$ and $W$. On [`Euclidean`][] nothing is
+      projected: $\dot y_i$ is the sum itself.
     - `P`: query-key matrices, `(d, d)` or `(h, d, d)`, an array or a schedule.
     - `U`: value matrices likewise; `None` is the identity. A `(d, d)` matrix serves every head.
     - `mask`: `None` (full attention), `"causal"`, a Boolean `(tokens, tokens)` matrix (true: may
@@ -98,7 +99,7 @@ class AttentionField(AbstractField):
     ):
         if not isinstance(manifold, AbstractManifold):
             raise ValueError(
-                "`manifold` must be attnflow.Sphere(dim) or attnflow.Ellipsoid(W); "
+                "`manifold` must be attnflow.Sphere(dim), attnflow.Ellipsoid(W) or attnflow.Euclidean(dim); "
                 f"got {type(manifold).__name__}."
             )
         self.manifold = manifold
@@ -117,6 +118,12 @@ class AttentionField(AbstractField):
         self._check_agreement()
 
     def _check_agreement(self) -> None:
+        if self.manifold.flat and isinstance(self.normalisation, ON_A_SPHERE):
+            kind = type(self.normalisation).__name__
+            raise ValueError(
+                f"`normalisation` must be 'post' or 'sqrt' on Euclidean, which has no directions; got {kind}. "
+                "Pre, Peri and Mix of unprojected tokens are fields on Sphere(dim)."
+            )
         heads = {"P": _heads(self.P), "U": _heads(self.U)}
         bias = self.mask.bias()
         if bias is not None and bias.ndim == 3:

@@ -15,11 +15,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..geometry import Sphere
+from ..geometry import Euclidean, Sphere
 from ..schedules import AbstractSchedule, Constant
 from ._field import AttentionField
 from ._kernels import Exponential, Softmax, _exp
 from ._normalisations import Post
+from ._rescaled import Rescaled
 
 _DIM, _TOKENS = 4, 64
 
@@ -29,8 +30,8 @@ def fits_columns(field: AttentionField, tokens: int) -> bool:
     return (
         field.dim <= _DIM
         and tokens <= _TOKENS
-        and type(field.manifold) is Sphere
-        and type(field.normalisation) is Post
+        and type(field.manifold) in (Sphere, Euclidean)
+        and type(field.normalisation) in (Post, Rescaled)
         and type(field.kernel) in (Softmax, Exponential)
         and field.drift is None
         and field.matrix_scores
@@ -118,8 +119,13 @@ def columns(
     A = [jnp.sum(rows * values[:, None, :, a], axis=(0, 2)) for a in range(dim)]
     A = settle(jnp.stack(A, axis=1))
 
-    square, along = jnp.sum(y * y, axis=1, keepdims=True), jnp.sum(y * A, axis=1, keepdims=True)
-    velocity = (A - y * (along / square)) / jnp.sqrt(square)
+    if field.manifold.flat:
+        velocity = A
+        if isinstance(field.normalisation, Rescaled):
+            velocity = A - of_tokens(at_times(lambda f: f.normalisation.rate))[0]
+    else:
+        square, along = jnp.sum(y * y, axis=1, keepdims=True), jnp.sum(y * A, axis=1, keepdims=True)
+        velocity = (A - y * (along / square)) / jnp.sqrt(square)
     if field.frozen is not None:
         frozen = by_system(lambda f: f.frozen, axes.frozen)[:, None]
         velocity = jnp.where(frozen, 0, velocity)

@@ -152,6 +152,10 @@ def reduce(field: AbstractField, y0: Float[Array, "tokens dim"], *, how: str = "
     y0 = field.manifold.check_rows("y0", y0) if is_concrete(y0) else y0
     tokens, dim = y0.shape
     span = keeps_span(field) and isinstance(field.manifold, Sphere | Ellipsoid)
+    if how == "span" and not isinstance(field.manifold, Sphere | Ellipsoid):
+        raise ValueError(
+            f"`how`='span' needs a Sphere or an Ellipsoid; got {type(field.manifold).__name__}."
+        )
     if how == "span" and not span:
         raise ValueError(
             "`how`='span' needs values that are multiples of the identity (U=None or ScaledIdentity) "

@@ -23,6 +23,7 @@ from ._energy import (
     energy as energy,
     energy_dissipation as energy_dissipation,
 )
+from ._leaders import Leaders as Leaders, leaders as leaders
 from ._lyapunov import Lyapunov as Lyapunov, lyapunov as lyapunov, lyapunov_each as lyapunov_each
 from ._manifold import HemisphereMargin as HemisphereMargin, Residual as Residual
 from ._misalignment import Misalignment as Misalignment, misalignment as misalignment

@@ -10,6 +10,7 @@ from ._base import (
     as_schedule as as_schedule,
 )
 from ._bounded import Bounded as Bounded
+from ._carried import Carried as Carried
 from ._constrained import (
     FixedSpectrum as FixedSpectrum,
     PositiveSemidefinite as PositiveSemidefinite,

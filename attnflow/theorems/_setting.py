@@ -9,7 +9,7 @@ import numpy as np
 from ..core.checks import floating, is_concrete, number
 from ..geometry import HemisphereCertificate, Sphere, hemisphere_certificate
 from ..model import AttentionField
-from ..model.demands import demand_matrix_scores
+from ..model.demands import demand_known
 from ..model.facts import rounding, stays, unit
 from ..observables import cosines
 from ..schedules import AbstractSchedule, Range
@@ -38,7 +38,7 @@ class Setting:
     def __init__(self, field: AttentionField, y0: Any, t0: float):
         if not isinstance(field, AttentionField):
             raise ValueError(f"`field` must be an AttentionField; got {type(field).__name__}.")
-        demand_matrix_scores(field)
+        demand_known(field)
         if not is_concrete(field, y0, t0):
             raise ValueError(
                 "`field` and `y0` must hold numbers, not traced values; call this outside jit and vmap."

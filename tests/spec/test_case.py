@@ -53,6 +53,7 @@ SCHEDULES = {
         {"schedule": A, "bound": 0.5, "norm": "spectral"},
         lambda: af.Bounded(a, 0.5, norm="spectral"),
     ),
+    "carried": ({"schedule": A, "generator": B}, lambda: af.schedules.Carried(a, b)),
     "symmetric": ({"schedule": A}, lambda: af.Symmetric(a)),
     "positive-semidefinite": ({"schedule": A[:2]}, lambda: af.PositiveSemidefinite(a[:2])),
     "fixed-spectrum": (
