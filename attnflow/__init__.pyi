@@ -94,6 +94,7 @@ from .schedules import (
     Periodic as Periodic,
     Piecewise as Piecewise,
     PositiveSemidefinite as PositiveSemidefinite,
+    QueryKey as QueryKey,
     ScaledIdentity as ScaledIdentity,
     Sinusoid as Sinusoid,
     Symmetric as Symmetric,

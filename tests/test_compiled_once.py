@@ -86,6 +86,12 @@ CALLS: dict[str, Callable[[], Any]] = {
     "attnflow.AttentionField": lambda: moving()(0.3, Y),
     "attnflow.AttentionLayers": lambda: af.AttentionLayers(field())(0, Y),
     "attnflow.Sphere": lambda: SPHERE.distance(SPHERE.random(jr.key(1), (4,)), Y),
+    "attnflow.QueryKey": lambda: af.AttentionField(
+        SPHERE,
+        P=af.QueryKey(jnp.eye(3), jnp.eye(3), rates=jnp.array([next(TOLERANCES)])),
+        mask=af.model.ALiBi(4, next(TOLERANCES)),
+        scale=1.0,
+    )(0.3, Y),
     "attnflow.Euclidean": lambda: in_space()(0.0, af.Euclidean(3).random(jr.key(1), (4,))),
     "attnflow.Ellipsoid": lambda: af.Ellipsoid(jnp.diag(1 + V)).project(Y),
     "attnflow.Interpolated": lambda: af.Interpolated(jnp.arange(4.0), jnp.arange(4.0))(1.5),
