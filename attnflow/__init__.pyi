@@ -57,6 +57,7 @@ from .observables import (
     AlignedPairs as AlignedPairs,
     ClusterCount as ClusterCount,
     Clusters as Clusters,
+    ClustersWithin as ClustersWithin,
     Dissipation as Dissipation,
     EffectiveRank as EffectiveRank,
     Energy as Energy,
@@ -65,11 +66,13 @@ from .observables import (
     Lyapunov as Lyapunov,
     Misalignment as Misalignment,
     OrderParameter as OrderParameter,
+    Plateaus as Plateaus,
     Renyi as Renyi,
     RenyiCentres as RenyiCentres,
     Residual as Residual,
     aligned_pairs as aligned_pairs,
     clusters as clusters,
+    clusters_within as clusters_within,
     cosines as cosines,
     effective_rank as effective_rank,
     energy as energy,
@@ -78,7 +81,10 @@ from .observables import (
     lyapunov as lyapunov,
     misalignment as misalignment,
     order_parameter as order_parameter,
+    plateaus as plateaus,
     renyi_centres as renyi_centres,
+    wasserstein as wasserstein,
+    wasserstein_length as wasserstein_length,
 )
 from .programs import cache as cache, raise_under_jit as raise_under_jit
 from .records import load as load, save as save

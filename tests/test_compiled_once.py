@@ -57,6 +57,14 @@ CALLS: dict[str, Callable[[], Any]] = {
     "attnflow.pad": lambda: af.pad([Y, Y[:3]]),
     "attnflow.aligned_pairs": lambda: af.aligned_pairs(Y, 0.9),
     "attnflow.clusters": lambda: af.clusters(Y, 0.9),
+    "attnflow.clusters_within": lambda: af.clusters_within(Y, 0.9, SPHERE),
+    "attnflow.plateaus": lambda: af.plateaus(
+        jnp.arange(1.0, 5.0), V[jnp.array([0, 0, 1, 1])], slope=next(TOLERANCES)
+    ),
+    "attnflow.wasserstein": lambda: af.wasserstein(Y, Y[::-1], SPHERE),
+    "attnflow.wasserstein_length": lambda: af.wasserstein_length(
+        Y[None] * jnp.ones((2, 1, 1)), SPHERE
+    ),
     "attnflow.cosines": lambda: af.cosines(Y),
     "attnflow.effective_rank": lambda: af.effective_rank(Y),
     "attnflow.energy": lambda: af.energy(field(), 0.0, Y),
@@ -72,6 +80,8 @@ CALLS: dict[str, Callable[[], Any]] = {
     "attnflow.AlignedPairs": lambda: af.AlignedPairs(0.9)(0.0, Y),
     "attnflow.Clusters": lambda: af.Clusters(0.9)(0.0, Y),
     "attnflow.ClusterCount": lambda: af.ClusterCount(0.9)(0.0, Y),
+    "attnflow.ClustersWithin": lambda: af.ClustersWithin(0.9, SPHERE)(0.0, Y),
+    "attnflow.Plateaus": lambda: af.plateaus(jnp.arange(2.0), jnp.zeros(2), slope=0.1).level,
     "attnflow.Dissipation": lambda: af.Dissipation(field())(0.0, Y),
     "attnflow.EffectiveRank": lambda: af.EffectiveRank()(0.0, Y),
     "attnflow.Energy": lambda: af.Energy(field())(0.0, Y),
