@@ -118,6 +118,9 @@ def cluster_numbers(
         raise ValueError(f"`betas` must be a vector of finite numbers; got shape {values.shape}.")
     if isinstance(dims, int) or not hasattr(dims, "__iter__") or not len(list(dims)):
         raise ValueError("`dims` must be a list of dimensions, such as [2, 3]; got none.")
+    taken = sorted({"each", "field_axes", "keep", "observe", "summaries"} & set(options))
+    if taken:
+        raise ValueError(f"`{taken[0]}` is not for cluster_numbers, which sets it; drop it.")
     sizes = tuple(whole("dims", dim) for dim in dims)
     tokens, number = whole("tokens", tokens), whole("number", number)
     key = random_key("key", key)

@@ -100,6 +100,11 @@ class QueryKey(AbstractSchedule):
         return Factored(self.Q, self.K)
 
     @property
+    def width(self) -> int:
+        """$w$."""
+        return self.Q.shape[-2]
+
+    @property
     def tokens(self) -> int | None:
         """How many tokens it is for, `None` for any."""
         return None if self.temperatures is None else self.temperatures.shape[0]
@@ -122,7 +127,7 @@ class QueryKey(AbstractSchedule):
         return self.matrix.square_norm(t)
 
     def bilinear(self, t: Scalar, x: Array, y: Array) -> Array:
-        q, k = self._seen(self.Q.apply(t, x)), self._seen(self.K.apply(t, y))
+        q, k = (self.seen(z) for z in (self.Q.apply(t, x), self.K.apply(t, y)))
         if self.temperatures is not None:
             if self.temperatures.shape[0] != x.shape[0]:
                 raise ValueError(
@@ -132,26 +137,39 @@ class QueryKey(AbstractSchedule):
             q = q * tau.reshape((1,) * (q.ndim - 2) + tau.shape)
         return jnp.matmul(q, jnp.swapaxes(k, -1, -2))
 
-    def _seen(self, z: Array) -> Array:
-        """Queries or keys, `(*heads, tokens, width)`, normalised and turned."""
+    def seen(self, z: Float[Array, "*heads tokens width"]) -> Float[Array, "*heads tokens width"]:
+        """Queries or keys normalised, and turned by their positions."""
         if self.normalise:
-            size = jnp.sum(z * z, axis=-1, keepdims=True)
-            z = z / jnp.sqrt(jnp.where(size > 0, size, 1))
+            z = normalised(z, -1)
         if self.rates is None:
             return z
-        rates = self.rates.astype(z.dtype)
-        pairs, tokens = rates.shape[0], z.shape[-2]
-        angles = jnp.arange(tokens, dtype=z.dtype)[:, None] * rates[None, :]
-        angles = angles.reshape((1,) * (z.ndim - 2) + angles.shape)
-        cos, sin = jnp.cos(angles), jnp.sin(angles)
-        a, b, rest = z[..., :pairs], z[..., pairs : 2 * pairs], z[..., 2 * pairs :]
-        return jnp.concatenate([a * cos - b * sin, b * cos + a * sin, rest], axis=-1)
+        return turned(z[..., None], self.rates.astype(z.dtype)[:, None])[..., 0]
 
     def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         Q, K = on_the_right(self.Q, left.T), on_the_right(self.K, right)
         return QueryKey(
             Q, K, rates=self.rates, normalise=self.normalise, temperatures=self.temperatures
         )
+
+
+def normalised(z: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
+    """Vectors along an axis at length one; zero stays zero."""
+    size = jnp.sum(z * z, axis=axis, keepdims=True)
+    return z / jnp.sqrt(jnp.where(size > 0, size, 1))
+
+
+def turned(
+    z: Float[Array, "*heads tokens width #batch"], rates: Float[Array, "pairs #batch"]
+) -> Float[Array, "*heads tokens width batch"]:
+    """Queries or keys turned by their positions, the batch last."""
+    pairs, tokens = rates.shape[0], z.shape[-3]
+    angles = jnp.arange(tokens, dtype=z.dtype)[:, None, None] * rates[None]
+    angles = angles.reshape((1,) * (z.ndim - 3) + angles.shape)
+    cos, sin = jnp.cos(angles), jnp.sin(angles)
+    a, b, rest = (
+        z[..., part, :] for part in (slice(pairs), slice(pairs, 2 * pairs), slice(2 * pairs, None))
+    )
+    return jnp.concatenate([a * cos - b * sin, b * cos + a * sin, rest], axis=-2)
 
 
 def length_temperature(

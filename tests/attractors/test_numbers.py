@@ -51,6 +51,7 @@ def test_failures_are_counted_as_such_and_spoil_no_other():
         ({"tokens": 0}, "`tokens` must be a positive integer"),
         ({"field": 3}, "`field` must be a function"),
         ({"field": lambda dim, beta: beta}, "`field` must give an AttentionField"),
+        ({"each": 3}, "`each` is not for cluster_numbers"),
         ({"key": 3}, "`key` must be one random key"),
     ],
 )
