@@ -34,8 +34,13 @@ def fits_columns(field: AttentionField, tokens: int) -> bool:
         and type(field.normalisation) in (Post, Rescaled)
         and type(field.kernel) in (Softmax, Exponential)
         and field.drift is None
-        and (field.matrix_scores or (type(field.P) is QueryKey and field.P.width <= 2 * _DIM))
+        and (field.matrix_scores or (type(field.P) is QueryKey and _width(field.P) <= 2 * _DIM))
     )
+
+
+def _width(P: QueryKey) -> int:
+    # Of queries; asked of shapes alone too, where arrays have no values.
+    return eqx.filter_eval_shape(lambda Q: Q(jnp.zeros(())), P.Q).shape[-2]
 
 
 def settle(x: Array) -> Array:

@@ -100,11 +100,6 @@ class QueryKey(AbstractSchedule):
         return Factored(self.Q, self.K)
 
     @property
-    def width(self) -> int:
-        """$w$."""
-        return self.Q.shape[-2]
-
-    @property
     def tokens(self) -> int | None:
         """How many tokens it is for, `None` for any."""
         return None if self.temperatures is None else self.temperatures.shape[0]

@@ -304,6 +304,16 @@ def test_masks_of_positions_are_stated_in_files(stated, mask):
             "rotates or normalises",
         ),
         (
+            lambda: af.certify.equilibrium(
+                field(NoSelf("causal"), jnp.eye(3)), jnp.broadcast_to(Y[0], (N, 3))
+            ),
+            "let every token attend to somebody to be certified; token 0",
+        ),
+        (
+            lambda: af.long_run(field("others", jnp.eye(3)), Y),
+            "full attention is needed",
+        ),
+        (
             lambda: af.energy(field(P=af.QueryKey(Q2, K2, rates=RATES)), 0.0, Y),
             "rotates or normalises",
         ),
