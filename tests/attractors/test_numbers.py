@@ -71,3 +71,25 @@ def test_another_beta_or_key_compiles_nothing():
     jax.monitoring.register_event_duration_secs_listener(listen)
     af.attractors.cluster_numbers([0.7, 2.0], [2], **(ARGUMENTS | {"key": jr.key(1)}))
     assert count[0] == 0
+
+
+@pytest.mark.slow
+def test_first_clusters_grow_in_number_as_the_root_of_beta():
+    # arXiv:2410.23228: as many as the fastest growing mode, of order sqrt(beta), has maxima.
+    betas = np.array([9.0, 81.0])
+    found = af.attractors.cluster_numbers(
+        betas,
+        [2],
+        tokens=48,
+        number=30,
+        key=jr.key(0),
+        t1=10.0,
+        threshold=np.cos(0.3 / np.sqrt(betas)),
+        progress=False,
+    )
+    few, many = found.mean[0, :, 0]
+    error = np.hypot(*(found.error[0, :, 0] / found.mean[0, :, 0])) * many / few
+    assert abs(many / few - 3.0) < 3 * error + 0.1
+    predicted = [af.theory.first_clusters(beta) for beta in betas]
+    assert few <= predicted[0]
+    assert many <= predicted[1]
