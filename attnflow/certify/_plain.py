@@ -49,6 +49,11 @@ def plain_case(field: AttentionField, tokens: int) -> dict[str, Any]:
     dim, heads = field.dim, field.heads
     allowed = field.mask.allowed(tokens)
     pairs = np.ones((tokens, tokens), bool) if allowed is None else np.asarray(allowed)
+    if not pairs.any(axis=-1).all():
+        raise ValueError(
+            "`field` must let every token attend to somebody to be certified; "
+            f"token {int(np.argmin(pairs.any(axis=-1)))} may to nobody."
+        )
     U = np.eye(dim) if field.U is None else _constant("U", field.U)
     return {
         "P": [rows_of(M) for M in _per_head(_constant("P", field.P), heads, dim)],

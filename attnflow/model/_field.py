@@ -17,6 +17,7 @@ from ..schedules import (
     AbstractSchedule,
     GivenSchedule,
     KnownKinks,
+    QueryKey,
     all_breaks,
     all_jumps,
     all_kinks,
@@ -45,8 +46,9 @@ class AttentionField(AbstractField):
       projected: $\dot y_i$ is the sum itself.
     - `P`: query-key matrices, `(d, d)` or `(h, d, d)`, an array or a schedule.
     - `U`: value matrices likewise; `None` is the identity. A `(d, d)` matrix serves every head.
-    - `mask`: `None` (full attention), `"causal"`, a Boolean `(tokens, tokens)` matrix (true: may
-      attend) or a real bias added to the logits, `(tokens, tokens)` or `(h, tokens, tokens)`.
+    - `mask`: `None` (full attention), `"causal"`, `"others"` (all but oneself), a Boolean `(tokens, tokens)`
+      matrix (true: may attend), a real bias added to the logits, `(tokens, tokens)` or `(h, tokens, tokens)`,
+      or a module: `Window(4)`, `ALiBi(tokens, slopes)`, `NoSelf("causal")` of `attnflow.model`.
     - `kernel`: `"softmax"`, `"exp"` ($e^{s_{ij}}/\ell$, not normalised), `"hardmax"`, or a module.
     - `normalisation`: `"post"` (the paper), `"pre"`, `"peri"`, `"ngpt"`, `"sqrt"`, or a module such
       as `Mix(switch)`. Pre, Peri and Mix states are not on the manifold: their length is a state.
@@ -136,6 +138,7 @@ class AttentionField(AbstractField):
                 "A (d, d) matrix without a head axis serves every head."
             )
         counts = {
+            "P": self.P.tokens if isinstance(self.P, QueryKey) else None,
             "mask": self.mask.tokens,
             "weights": None if self.weights is None else self.weights.shape[0],
             "frozen": None if self.frozen is None else self.frozen.shape[0],
@@ -165,6 +168,8 @@ class AttentionField(AbstractField):
         for part in (self.weights, self.frozen):
             if part is not None:
                 return part.shape[0]
+        if isinstance(self.P, QueryKey) and self.P.tokens is not None:
+            return self.P.tokens
         return self.mask.tokens
 
     @property

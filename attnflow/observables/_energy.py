@@ -49,7 +49,9 @@ def energy(
     what = "an AttentionField, whose P, U and W the energy is made of"
     field = instance("field", field, AttentionField, what)
     if not field.matrix_scores:
-        raise ValueError("`field` must have scores y'Py; its P adds a bias of keys to them.")
+        raise ValueError(
+            "`field` must have scores y'Py; its P adds to them, or rotates or normalises queries and keys."
+        )
     y = _of_this(field, as_tokens(y))
     t = floating("t", t).astype(y.dtype)
     if not field.projected:

@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from .. import observables
 from ..core.checks import is_concrete, room
 from ..geometry import AbstractManifold, Ellipsoid, Euclidean, Sphere
-from ..model import NGPT, AttentionField, Hardmax, Mix, rescaled
+from ..model import NGPT, ALiBi, AttentionField, Hardmax, Mix, NoSelf, Window, rescaled
 from .tables import Positive, Table, Values, at_table, built, check_most, matrices
 
 
@@ -115,6 +115,39 @@ class NGPTTable(Table, frozen=True, tag_field="type", tag="ngpt"):
     alpha: Values = 1.0
 
 
+class WindowTable(Table, frozen=True, tag_field="type", tag="window"):
+    """`mask = {type = "window", width = 4}`, to both sides with `causal = false`."""
+
+    width: Annotated[int, Meta(ge=1)]
+    causal: bool = True
+
+
+class ALiBiTable(Table, frozen=True, tag_field="type", tag="alibi"):
+    """`mask = {type = "alibi", tokens = 8, slopes = [0.5, 0.25]}`: a bias -slope |i - j|, a slope for each head."""
+
+    tokens: Annotated[int, Meta(ge=1)]
+    slopes: float | list
+    causal: bool = True
+
+
+class NoSelfTable(Table, frozen=True, tag_field="type", tag="no-self"):
+    """`mask = {type = "no-self", mask = "causal"}`: that mask, but nobody attends to itself."""
+
+    mask: Literal["full", "causal"] | list[object] | WindowTable | ALiBiTable = "full"
+
+
+def _mask(mask: Any) -> Any:
+    if isinstance(mask, WindowTable):
+        return Window(mask.width, causal=mask.causal)
+    if isinstance(mask, ALiBiTable):
+        return ALiBi(mask.tokens, built(mask.slopes), causal=mask.causal)
+    if isinstance(mask, NoSelfTable):
+        return NoSelf(_mask(mask.mask))
+    if isinstance(mask, list):
+        return np.asarray(mask)  # as it stands: the field's own rule tells a bias from flags
+    return None if mask == "full" else mask
+
+
 class AttentionTable(Table, frozen=True):
     """`[attention]`: the arguments of `AttentionField`, under their own names.
 
@@ -127,7 +160,9 @@ class AttentionTable(Table, frozen=True):
 
     P: Values
     U: Values | None = None
-    mask: Literal["full", "causal"] | list[object] = "full"
+    mask: Literal["full", "causal", "others"] | list[object] | WindowTable | ALiBiTable | NoSelfTable = (
+        "full"
+    )
     kernel: Literal["softmax", "exp", "hardmax"] | HardmaxTable = "softmax"
     normalisation: Literal["post", "pre", "peri", "ngpt", "sqrt"] | MixTable | NGPTTable = "post"
     scale: Positive | None = None
@@ -139,20 +174,17 @@ class AttentionTable(Table, frozen=True):
         """The field."""
         kernel: Any = self.kernel
         normalisation: Any = self.normalisation
-        mask: Any = self.mask
         if isinstance(kernel, HardmaxTable):
             kernel = Hardmax(tolerance=kernel.tolerance)
         if isinstance(normalisation, MixTable):
             normalisation = Mix(normalisation.switch)
         if isinstance(normalisation, NGPTTable):
             normalisation = NGPT(built(normalisation.alpha))
-        if isinstance(mask, list):
-            mask = np.asarray(mask)  # as it stands: the field's own rule tells a bias from flags
         field = AttentionField(
             manifold,
             P=matrices(self.P, manifold.dim),
             U=None if self.U is None else matrices(self.U, manifold.dim),
-            mask=None if isinstance(mask, str) and mask == "full" else mask,
+            mask=_mask(self.mask),
             kernel=kernel,
             normalisation=normalisation,
             scale=self.scale,
