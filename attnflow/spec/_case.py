@@ -160,9 +160,9 @@ class AttentionTable(Table, frozen=True):
 
     P: Values
     U: Values | None = None
-    mask: Literal["full", "causal", "others"] | list[object] | WindowTable | ALiBiTable | NoSelfTable = (
-        "full"
-    )
+    mask: (
+        Literal["full", "causal", "others"] | list[object] | WindowTable | ALiBiTable | NoSelfTable
+    ) = "full"
     kernel: Literal["softmax", "exp", "hardmax"] | HardmaxTable = "softmax"
     normalisation: Literal["post", "pre", "peri", "ngpt", "sqrt"] | MixTable | NGPTTable = "post"
     scale: Positive | None = None
