@@ -1,6 +1,9 @@
 """Where starts end, and how often: attractors with their shares, spectra and exponents."""
 
+from ._branch import branch as branch
+from ._branches import Branches as Branches, SpecialPoint as SpecialPoint, Trace as Trace
 from ._exponents import Exponents as Exponents, exponents as exponents
 from ._find import FindOptions as FindOptions, find as find
 from ._found import Attractor as Attractor, Attractors as Attractors
+from ._orbits import Orbit as Orbit
 from ._shares import wilson as wilson

@@ -64,6 +64,8 @@ def _closed(
         M = np.concatenate([J - np.eye(len(J)), speed[:, None]], axis=1)
         if np.abs(miss).max() <= _CLOSED:
             break
+        if field.frozen is not None:
+            M[:, :-1][:, np.repeat(np.asarray(field.frozen), x.shape[1] - 1)] = 0
         # The shortest step: none along the orbit, nor along symmetries, where J - 1 is zero.
         step = np.linalg.lstsq(M, -miss, rcond=1e-7)[0]
         if np.abs(step[:-1]).max() > 0.5:
