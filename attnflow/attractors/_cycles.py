@@ -16,6 +16,7 @@ _POINTS = 256  # of the orbit that are remembered
 _RETURNS = 0.1  # of the orbit's width: how close a return has to be for Newton's method to begin
 _WIDTH = 1e-2  # an orbit narrower than that is none
 _CLOSED = 1e-9  # by how much a polished orbit may miss itself
+_ONE = 1e-5
 _NEWTON = 12
 
 
@@ -28,8 +29,12 @@ class Cycle(NamedTuple):
 
     @property
     def attracts(self) -> bool:
-        """Whether no multiplier is outside the unit circle (those of symmetries are on it)."""
-        return bool(np.abs(self.multipliers).max() <= 1 + 1e-6)
+        """Whether every multiplier is inside the unit circle, but those that are 1: of its own direction and symmetries.
+
+        One on the circle elsewhere turns beside the orbit at a frequency of its own, and does not come in.
+        """
+        others = self.multipliers[np.abs(self.multipliers - 1) > _ONE]
+        return bool(np.abs(others).max(initial=0) < 1 - _ONE)
 
 
 def cycle_from(field: AttentionField, y: np.ndarray, t: float, longest: float) -> Cycle | None:

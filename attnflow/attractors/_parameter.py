@@ -49,7 +49,7 @@ def family_of(field: Any, parameter: Any, start: float | None) -> tuple[Family, 
             "`parameter` must be a function: of the value, that returns an AttentionField; of the field and the "
             f"value; or of the field, that returns a leaf of it; got {type(parameter).__name__}."
         )
-    function = parameter
+    function: Any = parameter
     if isinstance(parameter, FunctionType):
         # A lambda written anew is compiled once. One that cannot be recognised is no worse off than it was.
         with warnings.catch_warnings(action="ignore", category=UserWarning):
@@ -72,21 +72,21 @@ def _leaf(
     field: AttentionField, parameter: Callable, function: Callable, made: Any, start: float | None
 ) -> tuple[Family, float | None]:
     try:
-        leaf = parameter(field)
+        leaf: Any = parameter(field)
     except (AttributeError, TypeError, ValueError, IndexError) as error:
         why = made if isinstance(made, Exception) else error
         raise ValueError(
             "`parameter` must return an AttentionField from a value, or a leaf from the field; as the first it "
             f"failed with {type(why).__name__}: {why}"
         ) from None
-    inner = leaf if isinstance(leaf, AbstractSchedule) else None
-    if inner is None and not any(leaf is other for other in jax.tree.leaves(field)):
+    schedule = isinstance(leaf, AbstractSchedule)
+    if not schedule and not any(leaf is other for other in jax.tree.leaves(field)):
         raise ValueError(
             "`parameter` as a selector must return a leaf of the field as it is, such as lambda f: f.scale, or a "
             f"schedule, such as lambda f: f.P; got {type(leaf).__name__}. For an entry or anything computed, "
             "pass a function of the value that returns the field."
         )
-    if inner is not None or np.ndim(leaf):
+    if schedule or np.ndim(np.asarray(leaf)):
         return Leaf(field, function, True), 1.0 if start is None else start
     if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
         raise ValueError(f"`parameter` must select real numbers; got {jnp.result_type(leaf)}.")
