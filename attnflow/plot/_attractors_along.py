@@ -1,0 +1,85 @@
+"""Shares of attractors stacked against a parameter, and under them how stable each of them is."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ._figure import GREY, PALETTE, dress, with_parts
+
+if TYPE_CHECKING:
+    from ..attractors import Along
+
+_MOST = 6  # tracks with a colour and a name of their own
+
+
+def attractors_along(
+    result: "Along", *, xlabel: str = "parameter", title: str | None = None
+) -> tuple[Axes, Axes]:
+    r"""Shares of attractors against a parameter, stacked, and the spectrum of each under them.
+
+    Above, bands as wide as the shares; the smallest together in grey. Below, the largest real part of the spectrum
+    outside the family of symmetries at each value where starts ended there, and, on the line of zero, an open circle
+    where an attractor is born or dies.
+
+    **Arguments:**
+
+    - `result`: what [`attnflow.attractors.along`][] returns.
+    - `xlabel`: what the parameter is.
+    - `title`: text.
+
+    **Returns:**
+
+    The two axes, of a figure of their own.
+
+    ```python
+    af.plot.attractors_along(found, xlabel=r"$\beta$")
+    ```
+    """
+    with_parts("result", result, "what attractors.along gives", "values", "tracks")
+    above, below = Figure((6.4, 5.6), layout="constrained").subplots(
+        2, 1, sharex=True, gridspec_kw={"height_ratios": (3, 2)}
+    )
+    values = np.asarray(result.values)
+    order = np.argsort(values)
+    values = values[order]
+    tracks = list(result.tracks)
+    shown, rest = tracks[:_MOST], tracks[_MOST:]
+    shares = [track.share[order] for track in shown]
+    names = [f"{track.kind} {_masses(track.masses)}" for track in shown]
+    colours = [PALETTE[k % len(PALETTE)] for k in range(len(shown))]
+    if rest:
+        shares.append(np.sum([track.share[order] for track in rest], axis=0))
+        names.append(f"{len(rest)} others")
+        colours.append(GREY)
+    above.stackplot(values, *shares, labels=names, colors=colours, alpha=0.85, linewidth=0)
+    above.set_ylim(0, 1)
+    above.set_xlim(values[0], values[-1])
+    dress(above, None, "share of starts", title)
+    above.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small")
+    below.axhline(0.0, color=GREY, linewidth=0.9)
+    for track, colour in zip(shown, colours, strict=False):
+        known = [
+            (value, float(row.spectrum.outside[0].real))
+            for value, row in zip(result.values, track.rows, strict=True)
+            if row is not None and row.spectrum.at_rest and len(row.spectrum.outside)
+        ]
+        ends = [(p.value, 0.0) for p in (track.born, track.died) if p is not None]
+        if known:
+            x, height = np.array(sorted([*known, *ends])).T
+            below.plot(x, height, color=colour, linewidth=1.3)
+            below.plot(*np.array(known).T, "o", color=colour, ms=3)
+        for x, zero in ends:
+            below.plot(x, zero, "o", color="white", mec=colour, ms=6, zorder=3)
+            below.annotate(
+                f"{x:.5g}", (x, zero), (4, 5), textcoords="offset points", fontsize="small"
+            )
+    dress(below, xlabel, r"rightmost Re $\lambda$", None)
+    return above, below
+
+
+def _masses(masses: tuple[int, ...]) -> str:
+    if len(masses) > 4:
+        return f"({len(masses)} clusters)"
+    return ":".join(map(str, masses))
