@@ -9,7 +9,7 @@ import numpy as np
 from ..core.checks import instance, number, whole
 from ..core.types import Numbers, Scalar
 from ..linearisation import check_field, check_state
-from ..linearisation.frames import Frame, analyse, settle
+from ..linearisation.frames import Frame, analyse, find
 from ..model import AttentionField
 from ._arc import Curve, Point, at_value
 from ._branches import Branches, SpecialPoint, Trace
@@ -110,7 +110,7 @@ def branch(
     time, x = check_state(own, t, y)
 
     # === run
-    first, count, converged = settle(own, Frame(family, begin, time, x), rtol=None, max_steps=256)
+    first, count, converged = find(own, Frame(family, begin, time, x), rtol=None, max_steps=256)
     if not converged:
         raise RuntimeError(
             f"No equilibrium was found near `y` at the value {begin:g}: after {count} steps the tokens move at "

@@ -41,21 +41,19 @@ def attractors_along(
     above, below = Figure((6.4, 5.6), layout="constrained").subplots(
         2, 1, sharex=True, gridspec_kw={"height_ratios": (3, 2)}
     )
-    values = np.asarray(result.values)
-    order = np.argsort(values)
-    values = values[order]
     tracks = list(result.tracks)
     shown, rest = tracks[:_MOST], tracks[_MOST:]
-    shares = [track.share[order] for track in shown]
+    grid, bands = _bands(result)
+    shares = list(bands[: len(shown)])
     names = [f"{track.kind} {_masses(track.masses)}" for track in shown]
     colours = [PALETTE[k % len(PALETTE)] for k in range(len(shown))]
     if rest:
-        shares.append(np.sum([track.share[order] for track in rest], axis=0))
+        shares.append(bands[len(shown) :].sum(axis=0))
         names.append(f"{len(rest)} others")
         colours.append(GREY)
-    above.stackplot(values, *shares, labels=names, colors=colours, alpha=0.85, linewidth=0)
+    above.stackplot(grid, *shares, labels=names, colors=colours, alpha=0.85, linewidth=0)
     above.set_ylim(0, 1)
-    above.set_xlim(values[0], values[-1])
+    above.set_xlim(grid[0], grid[-1])
     dress(above, None, "share of starts", title)
     above.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small")
     below.axhline(0.0, color=GREY, linewidth=0.9)
@@ -77,6 +75,23 @@ def attractors_along(
             )
     dress(below, xlabel, r"rightmost Re $\lambda$", None)
     return above, below
+
+
+def _bands(result: "Along") -> tuple[np.ndarray, np.ndarray]:
+    """Shares at the values and where something is born or dies, where its own share is zero."""
+    changes = [[p.value for p in (t.born, t.died) if p is not None] for t in result.tracks]
+    grid = np.unique(np.concatenate([np.asarray(result.values), *map(np.asarray, changes)]))
+    order = np.argsort(result.values)
+    values = np.asarray(result.values)[order]
+    bands = []
+    for track, zeros in zip(result.tracks, changes, strict=True):
+        x = np.concatenate([values, zeros])
+        share = np.concatenate([track.share[order], np.zeros(len(zeros))])
+        again = np.argsort(x, kind="stable")
+        bands.append(np.interp(grid, x[again], share[again]))
+    total = np.interp(grid, values, np.sum([track.share[order] for track in result.tracks], axis=0))
+    rows = np.stack(bands)
+    return grid, rows * total / np.maximum(rows.sum(axis=0), 1e-300)
 
 
 def _masses(masses: tuple[int, ...]) -> str:

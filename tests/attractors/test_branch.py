@@ -197,3 +197,11 @@ def test_it_prints_what_it_found(crossing):
     assert "transcritical at 2 +-" in text
     assert "fold          at 1.8 +-" in text
     assert text.count("curve ") >= len(crossing.curves)
+
+
+def test_the_diagram_marks_each_special_point(crossing):
+    ax = af.plot.branches(crossing, measure=lambda y: y[1, 1], xlabel="u")
+    words = [text.get_text() for text in ax.texts]
+    assert "transcritical 2" in words
+    assert "fold 1.8" in words
+    assert {line.get_linestyle() for line in ax.lines} >= {"-", ":"}
