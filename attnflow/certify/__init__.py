@@ -2,6 +2,7 @@
 
 from . import _needs as _needs  # isort: skip
 from ..cover import census as census, synchronisation as synchronisation
+from ._basin_ball import BasinBall as BasinBall, basin as basin
 from ._certificate import (
     BITS as BITS,
     Certificate as Certificate,

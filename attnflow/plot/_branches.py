@@ -25,8 +25,8 @@ def branches(
 ) -> Axes:
     r"""Curves of equilibria against the parameter, with folds, crossings and Hopf points.
 
-    Lines are solid where the equilibrium is stable modulo symmetries, and dotted where not. From a Hopf point the largest
-    and the least of the measure along each closed orbit are drawn as dots.
+    Lines are solid where the equilibrium is stable modulo symmetries, and dotted where not. From a Hopf point the
+    largest and the least of the measure along each closed orbit are drawn as dots.
 
     **Arguments:**
 
