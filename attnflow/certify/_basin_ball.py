@@ -80,7 +80,7 @@ def basin(
     - Where all tokens see all, a relabelling takes basins to basins, and so does the sign of all tokens. Copies count
       whose balls are disjoint.
 
-    The bound is far below the share: it is that of a ball in as many dimensions as the tokens have together, within which
+    The bound is far below the share: it is that of a ball in as many dimensions as the tokens have together, where
     intervals, which are wide, show a decline. It is not zero.
 
     **Arguments:**

@@ -165,6 +165,7 @@ def _write_picture(path: Path, found: Any) -> None:
 
     above, _ = plot.attractors_along(found, xlabel=r"$\beta$")
     out = io.BytesIO()
-    above.figure.savefig(out, format="png", dpi=150)
+    figure: Any = above.get_figure(root=True)
+    figure.savefig(out, format="png", dpi=150)
     with atomic_write(path) as file:
         file.write(out.getvalue())

@@ -71,8 +71,12 @@ def attractors_along(
         for x, zero in ends:
             below.plot(x, zero, "o", color="white", mec=colour, ms=6, zorder=3)
             below.annotate(
-                f"{x:.5g}", (x, zero), (4, 5), textcoords="offset points", fontsize="small"
-            )
+                f"{x:.5g}", (x, zero), (1, 7), textcoords="offset points", fontsize="small",
+                rotation=50, rotation_mode="anchor",
+            )  # fmt: skip
+    if any(t.born is not None or t.died is not None for t in shown):
+        low, high = below.get_ylim()
+        below.set_ylim(low, high + 0.3 * (high - low))
     dress(below, xlabel, r"rightmost Re $\lambda$", None)
     return above, below
 

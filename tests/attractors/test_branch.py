@@ -201,6 +201,7 @@ def test_it_prints_what_it_found(crossing):
 
 def test_the_diagram_marks_each_special_point(crossing):
     ax = af.plot.branches(crossing, measure=lambda y: y[1, 1], xlabel="u")
+    assert len(af.plot.branch(crossing).texts) == len(ax.texts)
     words = [text.get_text() for text in ax.texts]
     assert "transcritical 2" in words
     assert "fold 1.8" in words
