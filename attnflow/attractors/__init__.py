@@ -17,5 +17,6 @@ from ._layers import (
     layer_cycle as layer_cycle,
     layer_exponents as layer_exponents,
 )
+from ._loci import Locus as Locus, loci as loci
 from ._orbits import Orbit as Orbit
 from ._shares import wilson as wilson

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.checks import instance, number, whole
+from ..core.checks import floating, instance, number, whole
 from ..core.types import Numbers, Scalar
 from ..linearisation import check_field, check_state
 from ..linearisation.frames import Frame, analyse, find
@@ -106,8 +106,9 @@ def branch(
     span = most - least
     unit = span / 20 / _LONGEST if math.isfinite(span) else max(1.0, abs(begin)) / 2
     stride = _LONGEST if longest is None else number("longest", longest, above=0.0)
-    own = check_field("field", family(jnp.asarray(begin, jnp.result_type(jnp.asarray(y)))))
-    time, x = check_state(own, t, y)
+    tokens = floating("y", y)
+    own = check_field("field", family(jnp.asarray(begin, tokens.dtype)))
+    time, x = check_state(own, t, tokens)
 
     # === run
     first, count, converged = find(own, Frame(family, begin, time, x), rtol=None, max_steps=256)
@@ -203,7 +204,7 @@ class _Walk:
 
     def _switched(self, event: Event, number: int) -> tuple[int, ...]:
         leaves = []
-        for first in leaving(self.curve, event):
+        for first in leaving(self.curve, event, self.low, self.high):
             if len(self.curves) >= _MOST or self._walked(first):
                 continue
             points, why, _ = self._followed(first)

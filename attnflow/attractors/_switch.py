@@ -12,11 +12,12 @@ _ASIDE = (0.03, 0.01, 0.003)  # how far from the meeting the first point of anot
 _ALIKE = (
     1e-3  # of the square of that: how much less two that a symmetry takes to each other may differ
 )
+_FAR = 0.3  # how far from the meeting it may be in all, along the known curve too
 _RANDOM = 8
 _SPLITS = 6
 
 
-def leaving(curve: Curve, event: Event) -> list[Point]:
+def leaving(curve: Curve, event: Event, low: float, high: float) -> list[Point]:
     """A first point on each other branch through the event, up to the symmetries of the field."""
     frame = event.frame
     free, N = _null_directions(curve, frame, event.multiplicity)
@@ -31,8 +32,10 @@ def leaving(curve: Curve, event: Event) -> list[Point]:
     # Differences of places, one in a row: the directions in which another branch may leave.
     K = np.stack([curve.lifted(frame, free, v) for v in others.T])
     origin = curve.place(frame)
+    best: list[Point] = []
     for aside in _ASIDE:
         found: list[tuple[np.ndarray, float, Point]] = []
+        beyond = False
         for way in _candidates(K, frame):
             got = curve.corrected(
                 curve.frame(frame, origin + aside * way), _shell(origin, K, aside)
@@ -40,7 +43,10 @@ def leaving(curve: Curve, event: Event) -> list[Point]:
             if got is None:
                 continue
             moved = curve.place(got) - origin
-            if float(np.linalg.norm(moved)) > 10 * aside:
+            if float(np.linalg.norm(moved)) > _FAR:
+                continue
+            if not low <= float(got.parameter) <= high:
+                beyond = True
                 continue
             numbers, value = curve.numbers(got), float(got.parameter)
             alike = _ALIKE * aside**2
@@ -51,9 +57,10 @@ def leaving(curve: Curve, event: Event) -> list[Point]:
             ):
                 continue
             found.append((numbers, value, curve.point(got, moved / float(np.linalg.norm(moved)))))
-        if found:
-            return [point for _, _, point in found]
-    return []
+        best = best if len(best) > len(found) else [point for _, _, point in found]
+        if best and not beyond:
+            break
+    return best
 
 
 def _null_directions(curve: Curve, frame: Frame, number: int) -> tuple[np.ndarray, np.ndarray]:

@@ -206,3 +206,31 @@ def test_the_diagram_marks_each_special_point(crossing):
     assert "transcritical 2" in words
     assert "fold 1.8" in words
     assert {line.get_linestyle() for line in ax.lines} >= {"-", ":"}
+
+
+def test_folds_and_crossings_are_curves_in_two_parameters():
+    """Folds at u = 1 + (1 - tilt^2)^(1/2) up to where it meets the axis; crossings at u = 2 for every tilt."""
+
+    def both(u, tilt):
+        U = jnp.array([[1.0, 0.0], [0.0, 0.0]]) + u * jnp.diag(jnp.array([0.0, 1.0]))
+        return af.AttentionField(
+            CIRCLE, P=jnp.zeros((2, 2)), U=U + tilt * jnp.eye(2, k=1), mask="causal",
+            frozen=[True, False], scale=1.0,
+        )  # fmt: skip
+
+    tilts = np.array([0.4, 0.6, 0.8])
+    got = af.attractors.loci(both, TOGETHER, tilts, start=1.5, low=1.2, high=2.5)
+    curves = {locus.kind: locus for locus in got}
+    np.testing.assert_array_equal(curves["fold"].second, tilts)
+    np.testing.assert_allclose(curves["fold"].value, 1 + np.sqrt(1 - tilts**2), atol=1e-10)
+    np.testing.assert_allclose(curves["transcritical"].value, 2, atol=1e-10)
+    assert len(got) == 2
+    with pytest.raises(ValueError, match="`values` must be finite numbers"):
+        af.attractors.loci(both, TOGETHER, [np.nan], start=1.5, low=1.2, high=2.5)
+
+
+def test_a_narrow_range_still_has_the_branches_that_leave_in_it():
+    found = follow(tilted(1.99), TOGETHER, tilted, low=1.98, high=2.01)
+    (point,) = found.special
+    assert point.value == pytest.approx(2, abs=1e-9)
+    assert len(point.branches) == 2

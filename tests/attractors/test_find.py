@@ -111,6 +111,7 @@ def test_four_that_repel_are_clusters_at_the_corners_of_a_tetrahedron():
     assert row.spectrum.verdict == "stable"
 
 
+@pytest.mark.slow
 def test_two_frequencies_without_a_ratio_are_no_rest():
     """Consensus goes round on a torus for ever; the closed orbit in its rim draws nobody in."""
     space = af.Sphere(4)
