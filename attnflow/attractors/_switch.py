@@ -9,9 +9,8 @@ from ._arc import Condition, Curve, Point
 from ._events import Event
 
 _ASIDE = (0.03, 0.01, 0.003)  # how far from the meeting the first point of another branch is sought
-_ALIKE = (
-    1e-3  # of the square of that: how much less two that a symmetry takes to each other may differ
-)
+# Two that a symmetry takes to each other differ by less, in units of the square of that.
+_ALIKE = 1e-3
 _FAR = 0.3  # how far from the meeting it may be in all, along the known curve too
 _RANDOM = 8
 _SPLITS = 6

@@ -82,6 +82,7 @@ def test_values_must_go_one_way():
         along([1.0])
 
 
+@pytest.mark.slow
 def test_the_sampler_is_used_as_it_is():
     """The i-th start is the same at every value."""
     starts = np.asarray(

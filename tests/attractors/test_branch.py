@@ -138,6 +138,7 @@ def test_the_triangle_crosses_where_two_eigenvalues_vanish_and_its_arms_meet_the
     np.testing.assert_allclose(gram, [-1] * 4 + [1] * 5, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_polarised_tokens_lose_stability_at_the_threshold():
     """Two against two with U = diag(1, 1/2, 1/2): tanh(beta) = 1/2."""
 
@@ -208,6 +209,7 @@ def test_the_diagram_marks_each_special_point(crossing):
     assert {line.get_linestyle() for line in ax.lines} >= {"-", ":"}
 
 
+@pytest.mark.slow
 def test_folds_and_crossings_are_curves_in_two_parameters():
     """Folds at u = 1 + (1 - tilt^2)^(1/2) up to where it meets the axis; crossings at u = 2 for every tilt."""
 
@@ -229,6 +231,7 @@ def test_folds_and_crossings_are_curves_in_two_parameters():
         af.attractors.loci(both, TOGETHER, [np.nan], start=1.5, low=1.2, high=2.5)
 
 
+@pytest.mark.slow
 def test_a_narrow_range_still_has_the_branches_that_leave_in_it():
     found = follow(tilted(1.99), TOGETHER, tilted, low=1.98, high=2.01)
     (point,) = found.special

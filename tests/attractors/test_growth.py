@@ -62,6 +62,7 @@ def test_symmetric_jacobians_only_decline():
     np.testing.assert_allclose(got.norms, np.exp([0.0, -1.0]), rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_covariant_vectors_at_rest_are_eigenvectors():
     U = jnp.diag(jnp.array([1.0, 0.7, 0.2]))
     field = af.AttentionField(SPHERE, P=jnp.eye(3), U=U, mask="causal", scale=1.0)
