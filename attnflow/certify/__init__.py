@@ -6,6 +6,7 @@ from ..cover import (
     census_range as census_range,
     synchronisation as synchronisation,
 )
+from ._basin_ball import BasinBall as BasinBall, basin as basin
 from ._certificate import (
     BITS as BITS,
     Certificate as Certificate,

@@ -193,6 +193,8 @@ def counterexample(
         case = plain_case(field, len(y0))
     except ValueError as error:
         return Certificate("not decided", str(error))
+    if evidence.period is not None:
+        return Certificate("not decided", "the tokens of this counterexample go round a cycle")
 
     def prove(many: int) -> Certificate:
         if null:
