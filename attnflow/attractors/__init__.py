@@ -11,7 +11,6 @@ from ._cycles import Cycle as Cycle, cycle as cycle
 from ._exponents import Exponents as Exponents, exponents as exponents
 from ._find import FindOptions as FindOptions, find as find
 from ._found import Attractor as Attractor, Attractors as Attractors
-from ._numbers import ClusterNumbers as ClusterNumbers, cluster_numbers as cluster_numbers
 from ._growth import Growth as Growth, growth as growth
 from ._layers import (
     LayerCycle as LayerCycle,
@@ -19,5 +18,6 @@ from ._layers import (
     layer_exponents as layer_exponents,
 )
 from ._loci import Locus as Locus, loci as loci
+from ._numbers import ClusterNumbers as ClusterNumbers, cluster_numbers as cluster_numbers
 from ._orbits import Orbit as Orbit
 from ._shares import wilson as wilson
