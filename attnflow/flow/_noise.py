@@ -121,6 +121,11 @@ class Noise(eqx.Module):
         return other
 
     @property
+    def kind(self) -> tuple[str, ...]:
+        """All that is no number: the kinds of noise, the calculus, whether increments are those of a tree."""
+        return (*self.parts, self.calculus, "of steps" if self.tol is None else "of a tree")
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """The kinds that are there."""
         return tuple(name for name in PARTS if getattr(self, name) is not None)

@@ -121,6 +121,8 @@ def with_key(noise: Noise | None, key: Any) -> Noise | None:
             raise ValueError("`key` is for noise, and none was given; drop it, or pass noise=.")
         return None
     instance("noise", noise, Noise, "an attnflow.Noise, such as Noise(independent=0.1)")
+    if key is None and noise.key_words is not None:
+        return noise
     if key is None:
         raise ValueError("`key` must be given with noise, such as jax.random.key(0); got None.")
     return noise.with_key(key)

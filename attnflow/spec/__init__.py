@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ..core.lazy import renamed as _renamed
+from ._noise import NoiseTable as NoiseTable
 from ._case import (
     AttentionTable as AttentionTable,
     Case as Case,

@@ -155,11 +155,12 @@ class Time(Table, frozen=True):
 
 
 class Solver(Table, frozen=True):
-    """`[solver]`: tolerances; those of `simulate` unless given."""
+    """`[solver]`: tolerances and first step (with noise, the step); those of `simulate` unless given."""
 
     rtol: Annotated[float, Meta(ge=0)] | None = None
     atol: Annotated[float, Meta(ge=0)] | None = None
     max_steps: Annotated[int, Meta(ge=1)] | None = None
+    dt0: Positive | None = None
 
     def __post_init__(self):
         super().__post_init__()
