@@ -30,15 +30,14 @@ class Noise(eqx.Module):
       tokens together, so that without attention (and, for $P = \beta I$, $U = I$, with it) their cosines do not feel it.
     - `values`, $s_3$: value matrices that are white noise in time, common to all tokens: $W_\eta$ has $d \times d$
       independent Brownian entries and $A^\eta_i = \sum_j \alpha^\eta_{ij} y_j$ is what token $i$ attends to. It is the
-      limit of many layers, each with value matrices drawn anew.
+      limit of many layers, each with value matrices drawn anew ([`antipodal_exponent`][attnflow.theory.antipodal_exponent] says what becomes of two tokens).
 
     **Which calculus.** Of the first two the integrals are Stratonovich's, $\circ\,d$. Itô's differ from them by
     $-\tfrac{d-1}{2}s^2 y_i\,dt$ alone, which points inward and is what keeps a token on the sphere: with it both are the
     same process, and `calculus` changes nothing. Of `values` they are two processes:
 
     - `"stratonovich"` (the default): the limit of a flow whose value matrices change fast, such as
-      [`WhiteLayers`][attnflow.schedules.WhiteLayers] of shorter and shorter intervals, or an
-      [`OrnsteinUhlenbeck`][attnflow.schedules.OrnsteinUhlenbeck] schedule of short memory;
+      [`random_layers`][attnflow.schedules.random_layers]`(white=True)` of shorter and shorter intervals;
     - `"ito"`: the increment is multiplied by attention at the step's beginning, and the token projected: the limit of
       layers $y_i \leftarrow \pi(y_i + s_3 L^{-1/2}\sum_\eta V_\eta A^\eta_i)$ with $V$ drawn anew in each, $L \to \infty$.
 

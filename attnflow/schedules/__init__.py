@@ -29,5 +29,10 @@ from ._modulated import Modulated as Modulated
 from ._oscillating import Fourier as Fourier, Sinusoid as Sinusoid
 from ._periodic import Periodic as Periodic
 from ._plain import Function as Function, ScaledIdentity as ScaledIdentity
+from ._random import (
+    ornstein_uhlenbeck as ornstein_uhlenbeck,
+    random_layers as random_layers,
+    random_waves as random_waves,
+)
 from ._range import Range as Range
 from ._tabulated import Interpolated as Interpolated, Piecewise as Piecewise

@@ -14,7 +14,7 @@ from msgspec.structs import force_setattr
 from ..flow import Noise
 from ..model import AttentionField
 from ..spec import AttentionTable, Manifold, NoiseTable, Tokens
-from ..spec.tables import Table, Uniform, check_rectangular
+from ..spec.tables import DRAWN, Table, check_rectangular
 from ._study import Point, show_path
 
 # Lists that choose shapes or structure, and are no numbers of the field.
@@ -155,7 +155,7 @@ def _at(key: Key[Array, ""], path: tuple) -> Key[Array, ""]:
 
 
 def _drawn_by_trial(value: Any, path: tuple):
-    if isinstance(value, Uniform):
+    if isinstance(value, tuple(DRAWN.values())):
         if value.seed == "trial":
             yield path
     elif isinstance(value, msgspec.Struct):
