@@ -134,9 +134,7 @@ def gather_starts(
         raise ValueError("`key` is for a sampler; starts given as an array need none. Drop it.")
     if noise is not None:
         if key is None:
-            raise ValueError(
-                "`key` must be given with noise, such as jax.random.key(0); got None."
-            )
+            raise ValueError("`key` must be given with noise, such as jax.random.key(0); got None.")
         key = random_key("key", key)
     if not isinstance(starts, np.ndarray):
         starts = floating("starts", starts)

@@ -90,9 +90,7 @@ class Kicks(eqx.Module):
     field: AttentionField
     increments: Increments
 
-    def flow(
-        self, t0: Array, h: Array, y: Array, drawn: dict[str, Array], forwards: bool
-    ) -> Array:
+    def flow(self, t0: Array, h: Array, y: Array, drawn: dict[str, Array], forwards: bool) -> Array:
         """Tokens after the noise of an interval; `forwards` or not says in which order its kinds come."""
         parts = self.noise.parts if forwards else self.noise.parts[::-1]
         manifold, out = self.field.manifold, y
@@ -188,7 +186,7 @@ def _rotated(x: Array, strength: Any, G: Array, h: Array) -> Array:
         return x @ jnp.stack([jnp.stack([cos, sin]), jnp.stack([-sin, cos])])
     eye = jnp.eye(dim, dtype=x.dtype)
     if dim == 3:
-        angle = safe_norm((A[0, 1] ** 2 + A[0, 2] ** 2 + A[1, 2] ** 2))
+        angle = safe_norm(A[0, 1] ** 2 + A[0, 2] ** 2 + A[1, 2] ** 2)
         half = jnp.sinc(angle / (2 * math.pi))
         turn = eye + jnp.sinc(angle / math.pi) * A + 0.5 * half**2 * (A @ A)
     else:

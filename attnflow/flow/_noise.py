@@ -105,7 +105,9 @@ class Noise(eqx.Module):
         if not jnp.issubdtype(kept.dtype, jax.dtypes.prng_key):
             kept = jax.random.wrap_key_data(kept)
         # Numbers, and not a key: lanes of an ensemble are made, picked and stored as plain arrays.
-        return self._with(key_words=jax.random.key_data(kept), key_kind=str(jax.random.key_impl(kept)))
+        return self._with(
+            key_words=jax.random.key_data(kept), key_kind=str(jax.random.key_impl(kept))
+        )
 
     def cast(self, dtype: DTypeLike) -> "Noise":
         """The same noise, its numbers of that dtype."""

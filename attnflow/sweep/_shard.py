@@ -86,9 +86,7 @@ def run_options(block: Block) -> dict[str, Any]:
     if time.points is not None:
         options["ts"] = np.linspace(time.t0, time.t1, time.points).astype(dtype)
     options |= {
-        k: v
-        for k in ("rtol", "atol", "max_steps", "dt0")
-        if (v := getattr(solver, k)) is not None
+        k: v for k in ("rtol", "atol", "max_steps", "dt0") if (v := getattr(solver, k)) is not None
     }
     if point.noise is not None:
         options["noise"] = point.noise.build()  # of which kinds; each trajectory has its numbers
