@@ -5,13 +5,15 @@
 
 Writes benchmarks/results/noise-<backend>.json and, for `order`, .png.
 
-- `weak`: the error of an expectation against the step. A token on the circle drawn to one that stands still,
-  d theta = -k sin(theta) dt + s dB, whose E cos(theta) a system of Fourier modes has exactly; and Brownian motion of S^4.
+- `weak`: the error of an expectation against the step. A token on the circle drawn to one that stands still, d theta
+  = -k sin(theta) dt + s dB, whose E cos(theta) a system of Fourier modes has exactly; and Brownian motion of S^4.
 - `strong`: the root mean square distance of paths to those of the smallest step, on one Brownian tree.
 - `brownian`: E <y(t), y(0)> in three dimensions of space, both kinds of noise.
-- `order`: the stationary order parameter at d = 2, P = 0, at twelve temperatures on both sides of the transition; against the
-  exact value for so many tokens, and, extrapolated from two numbers of tokens, against the self-consistent curve.
-- `antipodes`: the exponent of two tokens near antipodes under white value matrices, of Itô and of Stratonovich, of layers.
+- `order`: the stationary order parameter at d = 2, P = 0, at twelve temperatures on both sides of the transition;
+  against the exact value for so many tokens, and, extrapolated from two numbers of tokens, against the
+  self-consistent curve.
+- `antipodes`: the exponent of two tokens near antipodes under white value matrices, of Itô and of Stratonovich, of
+  layers.
 """
 
 import argparse

@@ -2,14 +2,16 @@
 
     python benchmarks/random_weights.py
 
-Writes benchmarks/results/random-weights-<backend>.json and .png. 200 tokens on S^1 and S^2; the entries of D_h are independent
-stationary Ornstein-Uhlenbeck processes, or sinusoids of the same variance, each with a frequency and phase of its own; H = 1, 10, 100.
+Writes benchmarks/results/random-weights-<backend>.json and .png. 200 tokens on S^1 and S^2; the entries of D_h are
+independent stationary Ornstein-Uhlenbeck processes, or sinusoids of the same variance, each with a frequency and
+phase of its own; H = 1, 10, 100.
 
-Measured along the run, means over time and keys: G^2, the mean square speed of a token; and the squared distance of tokens
-from where they began. Gaussian entries that are independent pull a token nowhere in the mean: given xi = D'y, which is all
-that the attention of a token at y depends on, E[D | xi] = y xi', and y is no tangent. So one head's pull has mean zero, that of
-H heads a mean square of 1/H of it. Entries with another law, such as that of a sine at a random time, have no such symmetry:
-their mean pull is what is left however many heads there are. `mean pull` is that of many heads drawn anew, at the start.
+Measured along the run, means over time and keys: G^2, the mean square speed of a token; and the squared distance of
+tokens from where they began. Gaussian entries that are independent pull a token nowhere in the mean: given xi = D'y,
+which is all that the attention of a token at y depends on, E[D | xi] = y xi', and y is no tangent. So one head's pull
+has mean zero, that of H heads a mean square of 1/H of it. Entries with another law, such as that of a sine at a
+random time, have no such symmetry: their mean pull is what is left however many heads there are. `mean pull` is that
+of many heads drawn anew, at the start.
 """
 
 import math

@@ -48,10 +48,10 @@ def stationary_order(strength: float, dim: int = 2, *, scale: float = 1.0) -> fl
 
     $$ r = \frac{I_{d/2}(\kappa)}{I_{d/2-1}(\kappa)}, \qquad \kappa = \frac{2cr}{s^2} $$
 
-    With $P = 0$, $U = I$ each token is drawn to the mean $m$ of all, $dy_i = c\,\Pi_{y_i} m\,dt + s\,\Pi_{y_i}\circ dB_i$:
-    for $d = 2$ the noisy Kuramoto model, $d\theta_i = cr\sin(\psi - \theta_i)\,dt + s\,dB_i$. Its stationary law
-    given $m$ is von Mises-Fisher's, $\propto e^{\kappa\langle m/|m|, y\rangle}$, whose mean has the length above. Up to
-    $s^2 = 2c/d$ there is a positive solution, which attracts; beyond it $r = 0$ alone.
+    With $P = 0$, $U = I$ each token is drawn to the mean $m$ of all, $dy_i = c\,\Pi_{y_i} m\,dt + s\,\Pi_{y_i}\circ
+    dB_i$: for $d = 2$ the noisy Kuramoto model, $d\theta_i = cr\sin(\psi - \theta_i)\,dt + s\,dB_i$. Its stationary
+    law given $m$ is von Mises-Fisher's, $\propto e^{\kappa\langle m/|m|, y\rangle}$, whose mean has the length above.
+    Up to $s^2 = 2c/d$ there is a positive solution, which attracts; beyond it $r = 0$ alone.
 
     **Arguments:**
 
@@ -141,14 +141,15 @@ def antipodal_exponent(
     $$ \lambda_- = s^2c^2\Big(\frac{d-1}{\cosh^2\beta} - 2\Big) \text{ (Itô)}, \qquad
     \lambda_- = s^2c^2\Big(\frac{d-1}{\cosh^2\beta} - 1 - \tanh\beta\Big) \text{ (Stratonovich)}: $$
 
-    the rate of $\log(1 + \langle y_1, y_2\rangle)$ where that is small. Two tokens on the sphere, full softmax attention with
-    $P = \beta I$, no values but [`Noise`][attnflow.Noise]`(values=s)`. By Itô's formula, with
-    $\rho = \langle y_1, y_2\rangle$, $g = |A_1|^2$ and $g_{12} = \langle A_1, A_2\rangle$,
+    the rate of $\log(1 + \langle y_1, y_2\rangle)$ where that is small. Two tokens on the sphere, full softmax
+    attention with $P = \beta I$, no values but [`Noise`][attnflow.Noise]`(values=s)`. By Itô's formula, with $\rho =
+    \langle y_1, y_2\rangle$, $g = |A_1|^2$ and $g_{12} = \langle A_1, A_2\rangle$,
 
-    $$ d\rho = \big(-(d-1)\,g\,\rho + (d - 2 + \rho^2)\,g_{12}\big)\,s^2dt + s\sqrt{2(1-\rho^2)(g - \rho g_{12})}\,dB, $$
+    $$ d\rho = \big(-(d-1)\,g\,\rho + (d - 2 + \rho^2)\,g_{12}\big)\,s^2dt
+    + s\sqrt{2(1-\rho^2)(g - \rho g_{12})}\,dB, $$
 
-    linearised at $\rho = -1$, where $|A|/c = \tanh\beta$. Antipodes attract (of Itô) where $\cosh 2\beta > d - 2$: sharp
-    attention, few dimensions. Consensus attracts always: at $\rho = 1$ the exponent is $-(d-1)s^2c^2$ for both.
+    linearised at $\rho = -1$, where $|A|/c = \tanh\beta$. Antipodes attract (of Itô) where $\cosh 2\beta > d - 2$:
+    sharp attention, few dimensions. Consensus attracts always: at $\rho = 1$ the exponent is $-(d-1)s^2c^2$ for both.
 
     **Arguments:**
 

@@ -108,7 +108,8 @@ def run(
     - `args`: as in [`simulate`][].
     - `noise`: a [`Noise`][attnflow.Noise] that moves tokens beside attention. That of trajectory $i$ is drawn from
       `jax.random.fold_in(jax.random.fold_in(key, i), 0x6E6F6973)`, the same in any slot. A sampler may return
-      `(field, tokens, noise)` with a noise of the same kinds and other numbers, and, `noise.with_key(key)`, of its own key.
+      `(field, tokens, noise)` with a noise of the same kinds and other numbers, and, `noise.with_key(key)`, of its
+      own key.
 
     Over several hosts (`jax.distributed.initialize()` first, then the same call on each) every process
     runs its own share of consecutive trajectories on its local devices and returns that;

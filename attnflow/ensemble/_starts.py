@@ -59,7 +59,8 @@ class Recipe(eqx.Module):
             return eqx.combine(leaves, self.field), start, self._noise(self.noise, number, start)
         drawn: Any = self.sample(own if self.key is None else jax.random.fold_in(self.key, number))
         drawn = drawn if isinstance(drawn, tuple) else (self.field, drawn)
-        field, start, noise = (*drawn, self.noise)[:3]
+        field, start = drawn[:2]
+        noise = drawn[2] if len(drawn) == 3 else self.noise
         return cast_floats(field, start.dtype), start, self._noise(noise, number, start)
 
     def _noise(self, noise: Any, number: Array, start: Array) -> Noise | None:

@@ -56,7 +56,7 @@ class Increments(eqx.Module):
         key = jax.random.wrap_key_data(words, impl=self.noise.key_kind)
         if self.noise.tol is not None:
             like = {name: jax.ShapeDtypeStruct(shape, dtype) for name, shape in self.shapes}
-            tree = diffrax.VirtualBrownianTree(self.t0, self.t1, self.noise.tol, like, key)
+            tree: Any = diffrax.VirtualBrownianTree(self.t0, self.t1, self.noise.tol, like, key)
             ends = [t0, *(t0 + (t1 - t0) * (k / pieces) for k in range(1, pieces)), t1]
             return [tree.evaluate(a, b) for a, b in itertools.pairwise(ends)]
         for word in _words(t0.astype(dtype)):
@@ -175,7 +175,10 @@ def _skew(G: Array) -> Array:
 
 
 def _rotated(x: Array, strength: Any, G: Array, h: Array) -> Array:
-    """All tokens turned by one rotation, the exponential of a skew increment: of SO(d), whose Ricci curvature is (d - 2)/2."""
+    """All tokens turned by one rotation, the exponential of a skew increment.
+
+    The variance is corrected as that of geodesics: the Ricci curvature of SO(d) is (d - 2)/2.
+    """
     dim = x.shape[-1]
     size = strength / jnp.sqrt(1 + (dim - 2) * strength**2 * h / 12)
     A = _skew(size * G)
@@ -237,6 +240,7 @@ class SplitStep(_Noisy):
         return 2
 
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
+        t0, t1 = jnp.asarray(t0), jnp.asarray(t1)
         h = t1 - t0
         project = self.kicks.field.manifold.project
         first, second = self.kicks.increments(t0, t1, pieces=2)
@@ -275,7 +279,8 @@ class _Diffusion(diffrax.AbstractTerm):
         return self.kicks.increments(jnp.asarray(t0), jnp.asarray(t1))[0]
 
     def prod(self, vf, control):
-        return self.kicks.first_order(*vf, control)
+        t, y = vf
+        return self.kicks.first_order(t, y, control)
 
 
 def noisy_solver(

@@ -27,29 +27,33 @@ class Noise(eqx.Module):
 
     - `independent`, $s_1$: a Brownian motion $B_i$ in $\mathbb R^d$ for each token, projected to its tangent space.
     - `common`, $s_2$: one for all, $\Omega$ skew with independent Brownian entries above the diagonal. It turns all
-      tokens together, so that without attention (and, for $P = \beta I$, $U = I$, with it) their cosines do not feel it.
+      tokens together, so that without attention (and, for $P = \beta I$, $U = I$, with it) their cosines do not feel
+      it.
     - `values`, $s_3$: value matrices that are white noise in time, common to all tokens: $W_\eta$ has $d \times d$
-      independent Brownian entries and $A^\eta_i = \sum_j \alpha^\eta_{ij} y_j$ is what token $i$ attends to. It is the
-      limit of many layers, each with value matrices drawn anew ([`antipodal_exponent`][attnflow.theory.antipodal_exponent] says what becomes of two tokens).
+      independent Brownian entries and $A^\eta_i = \sum_j \alpha^\eta_{ij} y_j$ is what token $i$ attends to. It is
+      the limit of many layers, each with value matrices drawn anew
+      ([`antipodal_exponent`][attnflow.theory.antipodal_exponent] says what becomes of two tokens).
 
     **Which calculus.** Of the first two the integrals are Stratonovich's, $\circ\,d$. Itô's differ from them by
-    $-\tfrac{d-1}{2}s^2 y_i\,dt$ alone, which points inward and is what keeps a token on the sphere: with it both are the
-    same process, and `calculus` changes nothing. Of `values` they are two processes:
+    $-\tfrac{d-1}{2}s^2 y_i\,dt$ alone, which points inward and is what keeps a token on the sphere: with it both are
+    the same process, and `calculus` changes nothing. Of `values` they are two processes:
 
     - `"stratonovich"` (the default): the limit of a flow whose value matrices change fast, such as
       [`random_layers`][attnflow.schedules.random_layers]`(white=True)` of shorter and shorter intervals;
     - `"ito"`: the increment is multiplied by attention at the step's beginning, and the token projected: the limit of
-      layers $y_i \leftarrow \pi(y_i + s_3 L^{-1/2}\sum_\eta V_\eta A^\eta_i)$ with $V$ drawn anew in each, $L \to \infty$.
+      layers $y_i \leftarrow \pi(y_i + s_3 L^{-1/2}\sum_\eta V_\eta A^\eta_i)$ with $V$ drawn anew in each, $L \to
+      \infty$.
 
-    **How it is solved.** Unless a `solver` is given, by symmetric splitting: half a step of noise, a whole one of attention
-    (Runge-Kutta of order 4), half a step of noise. The steps of the first two kinds of noise are rotations and geodesics,
-    of a variance corrected for curvature. Expectations are of order 2 in the step (order 1 with `values`), paths of
-    order 1/2, as for any solver without Lévy areas; without noise order 4. Steps are constant, `dt0`: by default 0.01, or
-    less if the run is short or its schedules fast. Saves between steps lie on the geodesic: let `ts` be multiples of
-    `dt0`. Diffrax's Euler, Heun, Midpoint, Ralston and EulerHeun may be given as `solver=`; tokens are projected after each step.
+    **How it is solved.** Unless a `solver` is given, by symmetric splitting: half a step of noise, a whole one of
+    attention (Runge-Kutta of order 4), half a step of noise. The steps of the first two kinds of noise are rotations
+    and geodesics, of a variance corrected for curvature. Expectations are of order 2 in the step (order 1 with
+    `values`), paths of order 1/2, as for any solver without Lévy areas; without noise order 4. Steps are constant,
+    `dt0`: by default 0.01, or less if the run is short or its schedules fast. Saves between steps lie on the
+    geodesic: let `ts` be multiples of `dt0`. Diffrax's Euler, Heun, Midpoint, Ralston and EulerHeun may be given as
+    `solver=`; tokens are projected after each step.
 
-    A run is a function of its key. By default each step draws its own increments, and another `dt0` is another path; with
-    `tol` they are those of a Brownian tree (`diffrax.VirtualBrownianTree`), the same path whatever the steps.
+    A run is a function of its key. By default each step draws its own increments, and another `dt0` is another path;
+    with `tol` they are those of a Brownian tree (`diffrax.VirtualBrownianTree`), the same path whatever the steps.
 
     **Arguments:**
 

@@ -24,7 +24,7 @@ def random_layers(
     t0: float = 0.0,
     dtype: DTypeLike | None = None,
 ) -> Piecewise:
-    r"""Matrices drawn anew in each layer: $M(t) = M_k$ for $t_0 + k\tau \le t < t_0 + (k+1)\tau$, entries $N(0, \sigma^2)$.
+    r"""Matrices drawn anew in each layer, $M(t) = M_k$ for $t_0 + k\tau \le t < t_0 + (k+1)\tau$, entries normal.
 
     For [`AttentionLayers`][] of step $\tau$ these are the weights of layers $0, 1, \dots$; in a flow they are
     piecewise constant. The last layer's hold for ever after. With `white` the deviation is $\sigma/\sqrt\tau$: as
@@ -72,7 +72,9 @@ def ornstein_uhlenbeck(
     t0: float = 0.0,
     dtype: DTypeLike | None = None,
 ) -> Interpolated:
-    r"""Entries that are independent stationary Ornstein-Uhlenbeck processes, $dM = -\tfrac{1}{\theta}M\,dt + \sigma\sqrt{2/\theta}\,dW$.
+    r"""Entries that are independent stationary Ornstein-Uhlenbeck processes.
+
+    $$ dM = -\tfrac{1}{\theta}M\,dt + \sigma\sqrt{2/\theta}\,dW $$
 
     $\mathbb E\,M(t)M(s) = \sigma^2 e^{-|t-s|/\theta}$ for each entry. On a grid of times the transition
     $M_{k+1} = e^{-\delta/\theta}M_k + \sigma\sqrt{1 - e^{-2\delta/\theta}}\,\xi_k$ is exact for any $\delta$; between

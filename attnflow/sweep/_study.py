@@ -71,10 +71,10 @@ class Study(Table, frozen=True, kw_only=True):
     - `paired`: axes along which trajectories of the same trial share their random numbers, so that
       only what the axis says differs.
     - `grid`: axes by name; none for a single point.
-    - `manifold`, `tokens`, `attention`, `noise`, `time`, `solver`, `output`: tables. `noise` is
-      `independent`, `common`, `values`, `calculus`, `tol`, as of [`Noise`][attnflow.Noise], none unless given; each
-      trajectory has its own. `time` is `t0`, `t1`, `points` (times kept; the end alone unless given), `until` (misalignment that ends a
-      trajectory); `output.observe` is misalignment unless given.
+    - `manifold`, `tokens`, `attention`, `noise`, `time`, `solver`, `output`: tables. `noise` is `independent`,
+      `common`, `values`, `calculus`, `tol`, as of [`Noise`][attnflow.Noise], none unless given; each trajectory has
+      its own. `time` is `t0`, `t1`, `points` (times kept; the end alone unless given), `until` (misalignment that
+      ends a trajectory); `output.observe` is misalignment unless given.
 
     **Raises:**
 
