@@ -104,6 +104,10 @@ CALLS: dict[str, Callable[[], Any]] = {
         observe={"E": lambda y: y[0, 0]},
         integrator=af.Integrator(rtol=10 ** -next(TOLERANCES), atol=1e-9),
     ),
+    "attnflow.theory.antipodal_exponent": lambda: theory.antipodal_exponent(1.0, 3),
+    "attnflow.theory.brownian_cosine": lambda: theory.brownian_cosine(1.0, 3),
+    "attnflow.theory.stationary_cosine": lambda: theory.stationary_cosine(0.7, 8),
+    "attnflow.theory.stationary_order": lambda: theory.stationary_order(0.7),
     "attnflow.theory.angle_bound": lambda: theory.angle_bound(field(), Y, 0.5),
     "attnflow.theory.misalignment_bound": lambda: theory.misalignment_bound(field(), Y, 0.5),
     "attnflow.theory.reference_misalignment": lambda: theory.reference_misalignment(

@@ -11,7 +11,7 @@ from ._integrator import (
 from ._iterate import iterate as iterate
 from ._noise import Noise as Noise
 from ._observe import missing as missing, observed as observed
-from ._options import make_options as make_options, with_key as with_key
+from ._options import make_options as make_options
 from ._problem import Options as Options, Problem as Problem, assemble as assemble
 from ._projected import ProjectedSolver as ProjectedSolver
 from ._sides import SidedSolver as SidedSolver
