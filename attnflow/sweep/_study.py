@@ -101,7 +101,7 @@ class Study(Table, frozen=True, kw_only=True):
     manifold: dict[str, Any]
     tokens: dict[str, Any]
     attention: dict[str, Any]
-    noise: dict[str, Any] = msgspec.field(default_factory=dict)
+    noise: dict[str, float | str] = msgspec.field(default_factory=dict)
     time: dict[str, Any] = msgspec.field(default_factory=dict)
     solver: dict[str, Any] = msgspec.field(default_factory=dict)
     output: dict[str, Any] = msgspec.field(default_factory=dict)
