@@ -137,8 +137,8 @@ def test_the_default_solver_is_of_weak_order_two():
         means = np.asarray(jnp.mean(ends[:, 1:, 0], axis=1))
         assert means.std() / np.sqrt(len(means)) < 1.5e-3
         errors.append(abs(means.mean() - exact))
-    # 0.0386 and 0.0094 in the mean: a slope of 2 to a fifth, known to a quarter here.
-    assert 1.6 < np.log2(errors[0] / errors[1]) < 2.5
+    # 0.045 and 0.0088 in benchmarks/results/noise-cpu.json: a slope of 2.3, on its way to 2.
+    assert 1.7 < np.log2(errors[0] / errors[1]) < 2.9
 
 
 def test_paths_on_one_brownian_tree_come_together_as_steps_shrink():
