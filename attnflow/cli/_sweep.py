@@ -27,7 +27,7 @@ Example commands:
 - `attnflow sweep plot phase phase.png`
 - `attnflow sweep show phase-diagram > mine.toml` (to start one's own from)
 
-Ready studies: antipodal, basin, consensus-time, phase-diagram.
+Ready studies: basin, consensus-time, phase-diagram, random-values.
 """
 
 sweep = App(name="sweep", help=_HELP)
@@ -53,7 +53,7 @@ def run(
     Parameters
     ----------
     spec
-        A .toml file, or a ready study: antipodal, basin, consensus-time, phase-diagram.
+        A .toml file, or a ready study: basin, consensus-time, phase-diagram, random-values.
     out
         The store: a folder, or an address such as s3://bucket/sweep.
     dry_run

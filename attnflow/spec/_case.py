@@ -261,7 +261,9 @@ class Case(Table, frozen=True, kw_only=True):
         if field.projected:
             with at_table("$.tokens"):
                 manifold.check_tokens("rows", y0)
-        solver = {name: getattr(self.solver, name) for name in self.solver.__struct_fields__}
+        solver = {name: getattr(self.solver, name) for name in ("rtol", "atol", "max_steps")}
+        if self.solver.dt0 is not None:
+            solver["dt0"] = self.solver.dt0
         time = self.time
         ts = jnp.linspace(time.t0, time.t1, time.points, dtype=dtype)
         return field, y0, {"t0": time.t0, "t1": time.t1, "ts": ts, **solver}

@@ -85,7 +85,7 @@ class ScheduleTable(Table, frozen=True, tag_field="type"):
 
 def built(value: Any) -> Any:
     """A table as its schedule, a list as an array, anything else as it is."""
-    if isinstance(value, ScheduleTable | Uniform | Normal):
+    if isinstance(value, ScheduleTable | Uniform | Gaussian):
         return value.build()
     return array_of(value) if isinstance(value, list) else value
 
@@ -130,7 +130,7 @@ class Uniform(Table, frozen=True, tag_field="type", tag="uniform"):
         return jax.random.uniform(key, tuple(self.shape), minval=self.low, maxval=self.high)
 
 
-class Normal(Table, frozen=True, tag_field="type", tag="normal"):
+class Gaussian(Table, frozen=True, tag_field="type", tag="gaussian"):
     """Numbers drawn once from `seed`, normal with mean 0 and deviation `std`: an array of `shape`.
 
     With `seed = "trial"`, in a sweep, they are drawn anew for each trajectory: as the `values` of a `piecewise`
@@ -157,8 +157,8 @@ class Normal(Table, frozen=True, tag_field="type", tag="normal"):
 
 
 # Arrays that are drawn, by their word in a file.
-DRAWN = {"uniform": Uniform, "normal": Normal}
-Entries = list | Uniform | Normal
+DRAWN = {"uniform": Uniform, "gaussian": Gaussian}
+Entries = list | Uniform | Gaussian
 Numbers = float | Entries
 # A table in place of a schedule is read as a dictionary, and `Table` makes its own kind of table of it.
 Values = float | list | dict[str, Any]

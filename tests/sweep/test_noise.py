@@ -38,7 +38,7 @@ def test_a_sweep_of_the_strength_of_noise_is_its_trajectories_one_by_one(tmp_pat
 
 
 def test_layers_drawn_by_trial_are_piecewise_schedules():
-    values = {"type": "normal", "shape": [4, 3, 3], "std": 0.5, "seed": "trial"}
+    values = {"type": "gaussian", "shape": [4, 3, 3], "std": 0.5, "seed": "trial"}
     P = {"type": "piecewise", "times": [0.25, 0.5, 0.75], "values": values}
     tables = {"attention": {"P": P}, "noise": {}, "grid": {}}
     first, second = (
@@ -64,7 +64,7 @@ def test_a_noise_that_is_none_is_refused_at_its_place(noise, message, as_user):
 
 
 def test_the_ready_study_of_antipodes_is_right():
-    ready = af.sweep.read_study("antipodal")
+    ready = af.sweep.read_study("random-values")
     field, y0, options = af.sweep.trajectory(ready, {"beta": 1.0, "d": 6}, trial=3)
     assert (field.dim, y0.shape) == (6, (2, 6))
     assert options["noise"].kind == ("values", "ito", "of steps")
