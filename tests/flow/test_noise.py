@@ -141,6 +141,7 @@ def test_the_default_solver_is_of_weak_order_two():
     assert 1.7 < np.log2(errors[0] / errors[1]) < 2.9
 
 
+@pytest.mark.slow
 def test_paths_on_one_brownian_tree_come_together_as_steps_shrink():
     noise = af.Noise(independent=0.5, common=0.3, tol=2.0**-8)
     keys = jr.split(jr.key(2), 24)
