@@ -27,6 +27,7 @@ from . import (
 )
 from .flow import (
     Integrator as Integrator,
+    Noise as Noise,
     ProjectedSolver as ProjectedSolver,
     ResumableController as ResumableController,
     consensus as consensus,

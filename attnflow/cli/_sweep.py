@@ -29,7 +29,7 @@ Example commands:
 - `attnflow sweep show phase-diagram > mine.toml` (to start one's own from)
 - `attnflow sweep basins --out basins` (where starts end against beta, and what is born and dies on the way)
 
-Ready studies: basin, consensus-time, phase-diagram.
+Ready studies: basin, consensus-time, phase-diagram, random-values.
 """
 
 sweep = App(name="sweep", help=_HELP)
@@ -56,7 +56,7 @@ def run(
     Parameters
     ----------
     spec
-        A .toml file, or a ready study: basin, consensus-time, phase-diagram.
+        A .toml file, or a ready study: basin, consensus-time, phase-diagram, random-values.
     out
         The store: a folder, or an address such as s3://bucket/sweep.
     dry_run

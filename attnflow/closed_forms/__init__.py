@@ -19,6 +19,12 @@ from ._exception import (
 )
 from ._identities import cross_ratios as cross_ratios, energy_rate as energy_rate
 from ._modes import first_clusters as first_clusters, mode_growth as mode_growth
+from ._noise import (
+    antipodal_exponent as antipodal_exponent,
+    brownian_cosine as brownian_cosine,
+    stationary_cosine as stationary_cosine,
+    stationary_order as stationary_order,
+)
 from ._speed import (
     angle_bound as angle_bound,
     misalignment_bound as misalignment_bound,

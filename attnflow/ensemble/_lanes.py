@@ -81,10 +81,13 @@ class Maker(eqx.Module):
 
     def draw(self, number: Array, own: Any) -> tuple[Problem, Bool[Array, ""]]:
         """The problem, and whether the trajectory has a start; a sampler is worked once for both."""
-        field, y0 = self.recipe(number, own)
+        field, y0, noise = self.recipe.draw(number, own)
         good = start_is_good(field, y0)
         start = jnp.where(good, y0, _anywhere(y0))
-        return assemble(field, start, _of_own_field(self.options, field)), good
+        options = _of_own_field(self.options, field)
+        if noise is not None:
+            options = eqx.tree_at(lambda o: o.noise, options, noise)
+        return assemble(field, start, options), good
 
 
 def _of_own_field(options: Options, field: AttentionField) -> Options:

@@ -12,7 +12,15 @@ from jaxtyping import Array, ArrayLike, Key, Real
 from ..core.checks import boolean, instance, shown, whole
 from ..core.machine import cores
 from ..core.types import Device, Functions, PyTree, Scalar
-from ..flow import Integrator, Problem, StepOptions, make_options, merged, sort_options
+from ..flow import (
+    Integrator,
+    Noise,
+    Problem,
+    StepOptions,
+    make_options,
+    merged,
+    sort_options,
+)
 from ..model import AttentionField
 from ..model.many import fits_columns
 from ..records import progress as bar
@@ -39,6 +47,7 @@ class RunOptions(StepOptions, total=False):
     devices: Iterable[Device] | None
     progress: bool
     args: object
+    noise: Noise | None
 
 
 def run(
@@ -77,7 +86,7 @@ def run(
       end. An observer of each trajectory's own field is written
       [`OfField`][attnflow.ensemble.OfField]`(af.Energy)`.
     - `until`: what ends a trajectory before `t1`: `event=` of `simulate`, as functions.
-    - `number`, `key`: for a sampler.
+    - `number`, `key`: for a sampler; `key` for noise as well.
     - `summaries`: by name, [`Mean`][], [`Quantiles`][], [`Histogram`][], [`Survival`][], made as
       trajectories end.
     - `keep`: with `False` only summaries and counts remain, in memory that does not grow with the
@@ -97,6 +106,10 @@ def run(
     - `devices`: `jax.local_devices()` unless given. Trajectories go to whichever is free.
     - `progress`: `False` for no bar on a terminal.
     - `args`: as in [`simulate`][].
+    - `noise`: a [`Noise`][attnflow.Noise] that moves tokens beside attention. That of trajectory $i$ is drawn from
+      `jax.random.fold_in(jax.random.fold_in(key, i), 0x6E6F6973)`, the same in any slot. A sampler may return
+      `(field, tokens, noise)` with a noise of the same kinds and other numbers, and, `noise.with_key(key)`, of its
+      own key.
 
     Over several hosts (`jax.distributed.initialize()` first, then the same call on each) every process
     runs its own share of consecutive trajectories on its local devices and returns that;
@@ -123,7 +136,11 @@ def run(
     """
     # === check arguments
     own, rest = sort_options("ensemble.run", options, RunOptions)
-    many = gather_starts(field, starts, rest.get("field_axes"), number, key, rest.get("each"))
+    noise = rest.get("noise")
+    if noise is not None:
+        instance("noise", noise, Noise, "an attnflow.Noise, such as Noise(independent=0.1)")
+    axes, each = rest.get("field_axes"), rest.get("each")
+    many = gather_starts(field, starts, axes, number, key, each, noise)
     summaries = _checked(summaries)
     devices, slots = rest.get("devices"), rest.get("slots")
     devices = jax.local_devices() if devices is None else _devices(devices)
@@ -148,6 +165,7 @@ def run(
         observe=observe,
         event=until,
         args=rest.get("args"),
+        noise=None if noise is None else noise.with_key(jax.random.key(0)),  # each has its own
     )
     maker = Maker(many.recipe, how)
     problem, heads = _look(maker, first)

@@ -12,14 +12,22 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Real
 from ..core.arrays import cast_floats
 from ..core.checks import floating, random_key, shown, whole
 from ..core.recognised import recognised
+from ..flow import Noise
 from ..model import AttentionField
 
 # Arrays of tokens, one trajectory after another; or a function of a key, or of a trajectory's own data,
-# that gives tokens or a field and tokens.
+# that gives tokens, or a field and tokens, or these and a noise.
 GivenStarts: TypeAlias = (
     Real[ArrayLike, "trajectories tokens dim"]
-    | Callable[..., Float[Array, "tokens dim"] | tuple[AttentionField, Float[Array, "tokens dim"]]]
+    | Callable[
+        ...,
+        Float[Array, "tokens dim"]
+        | tuple[AttentionField, Float[Array, "tokens dim"]]
+        | tuple[AttentionField, Float[Array, "tokens dim"], Noise],
+    ]
 )
+# Folded into a trajectory's key for its noise: the start is drawn from the key itself.
+NOISE = 0x6E6F6973
 
 
 class Recipe(eqx.Module):
@@ -31,20 +39,51 @@ class Recipe(eqx.Module):
     - `sample`: a function giving `y0` or `(field, y0)`, or `None` where starts are arrays.
     - `key`: the sampler's key; trajectory $i$ is given `fold_in(key, i)`, or without a key its own
       row of data.
+    - `noise`, `noise_key`: of all trajectories; $i$ has the key `fold_in(fold_in(noise_key, i), NOISE)`.
     """
 
     field: AttentionField
     sample: Callable[..., Any] | None
     key: Any
+    noise: Noise | None = None
+    noise_key: Any = None
 
     def __call__(self, number: Array, own: Any) -> tuple[AttentionField, Array]:
         """Field and start of trajectory `number`; `own` holds its start and its field's leaves."""
+        return self.draw(number, own)[:2]
+
+    def draw(self, number: Array, own: Any) -> tuple[AttentionField, Array, Noise | None]:
+        """The same, and its noise with its key."""
         if self.sample is None:
             start, leaves = own
-            return eqx.combine(leaves, self.field), start
-        drawn = self.sample(own if self.key is None else jax.random.fold_in(self.key, number))
-        field, start = drawn if isinstance(drawn, tuple) else (self.field, drawn)
-        return cast_floats(field, start.dtype), start
+            return eqx.combine(leaves, self.field), start, self._noise(self.noise, number, start)
+        drawn: Any = self.sample(own if self.key is None else jax.random.fold_in(self.key, number))
+        drawn = drawn if isinstance(drawn, tuple) else (self.field, drawn)
+        field, start = drawn[:2]
+        noise = drawn[2] if len(drawn) == 3 else self.noise
+        return cast_floats(field, start.dtype), start, self._noise(noise, number, start)
+
+    def _noise(self, noise: Any, number: Array, start: Array) -> Noise | None:
+        if self.noise is None:
+            if noise is not None:
+                raise ValueError(
+                    "`starts` returns a noise of each trajectory; pass `noise=` as well, of the same kinds."
+                )
+            return None
+        if not isinstance(noise, Noise) or noise.kind != self.noise.kind:
+            raise ValueError(
+                f"`starts` must return a noise of the kinds of `noise=`, {self.noise.kind}; "
+                f"got {noise.kind if isinstance(noise, Noise) else shown(noise)}."
+            )
+        if noise.key_words is None:
+            if self.noise_key is None:
+                raise ValueError(
+                    "`key` must be given with noise, such as jax.random.key(0); with `each`, let the sampler "
+                    "return (field, tokens, noise.with_key(key)); got None."
+                )
+            key = jax.random.fold_in(self.noise_key, number)
+            noise = noise.with_key(jax.random.fold_in(key, NOISE))
+        return noise.cast(start.dtype)
 
 
 class Starts(eqx.Module):
@@ -69,7 +108,13 @@ class Starts(eqx.Module):
 
 
 def gather_starts(
-    field: Any, starts: Any, field_axes: Any, number: Any, key: Any, each: Any = None
+    field: Any,
+    starts: Any,
+    field_axes: Any,
+    number: Any,
+    key: Any,
+    each: Any = None,
+    noise: Noise | None = None,
 ) -> Starts:
     """The arguments of `run` as `Starts`, refused with one line where they do not fit together."""
     if not isinstance(field, AttentionField):
@@ -82,12 +127,16 @@ def gather_starts(
                 "(field, y0), or pass an array of starts."
             )
         if each is not None:
-            return _sampled_of(field, starts, number, key, each)
-        return _sampled(field, starts, number, key)
+            return _sampled_of(field, starts, number, key, each, noise)
+        return _sampled(field, starts, number, key, noise)
     if each is not None:
         raise ValueError("`each` is for a sampler; starts given as an array need none. Drop it.")
-    if key is not None:
+    if key is not None and noise is None:
         raise ValueError("`key` is for a sampler; starts given as an array need none. Drop it.")
+    if noise is not None:
+        if key is None:
+            raise ValueError("`key` must be given with noise, such as jax.random.key(0); got None.")
+        key = random_key("key", key)
     if not isinstance(starts, np.ndarray):
         starts = floating("starts", starts)
     if starts.ndim != 3 or 0 in starts.shape or starts.shape[-1] != field.dim:
@@ -100,10 +149,11 @@ def gather_starts(
     if number is not None and whole("number", number) != count:
         raise ValueError(f"`number` is for a sampler; got {number} and {count} starts. Drop it.")
     own, shared = split_field(cast_floats(field, dtype), field_axes, count)
-    return Starts(Recipe(shared, None, None), (starts, own), count, starts.shape[1:], dtype)
+    recipe = Recipe(shared, None, None, noise, key)
+    return Starts(recipe, (starts, own), count, starts.shape[1:], dtype)
 
 
-def _sampled(field: AttentionField, sample: Any, number: Any, key: Any) -> Starts:
+def _sampled(field: AttentionField, sample: Any, number: Any, key: Any, noise: Any) -> Starts:
     if (
         isinstance(number, bool)
         or not isinstance(number, int | np.integer)
@@ -117,11 +167,13 @@ def _sampled(field: AttentionField, sample: Any, number: Any, key: Any) -> Start
         raise ValueError("`key` must be given with a sampler, such as jax.random.key(0); got None.")
     key = random_key("key", key)
     shape, dtype = _drawn(field, sample, key)
-    recipe = Recipe(cast_floats(field, dtype), sample, key)
+    recipe = Recipe(cast_floats(field, dtype), sample, key, noise, key)
     return Starts(recipe, None, int(number), shape, dtype)
 
 
-def _sampled_of(field: AttentionField, sample: Any, number: Any, key: Any, each: Any) -> Starts:
+def _sampled_of(
+    field: AttentionField, sample: Any, number: Any, key: Any, each: Any, noise: Any
+) -> Starts:
     if number is not None or key is not None:
         raise ValueError(
             "`each` says how many trajectories there are and what each is drawn from; "
@@ -136,7 +188,7 @@ def _sampled_of(field: AttentionField, sample: Any, number: Any, key: Any, each:
         )
     (count,) = sizes.pop()
     shape, dtype = _drawn(field, sample, jax.tree.map(lambda row: jnp.asarray(row[0]), rows))
-    recipe = Recipe(cast_floats(field, dtype), sample, None)
+    recipe = Recipe(cast_floats(field, dtype), sample, None, noise)
     return Starts(recipe, rows, count, shape, dtype)
 
 
@@ -144,7 +196,7 @@ def _drawn(field: AttentionField, sample: Any, of: Any) -> tuple[Any, Any]:
     # Shape and dtype of the tokens that a sampler returns.
     drawn: Any = eqx.filter_eval_shape(sample, of)
     dim, start = field.dim, drawn
-    if isinstance(drawn, tuple) and len(drawn) == 2 and isinstance(drawn[0], AttentionField):
+    if isinstance(drawn, tuple) and len(drawn) in (2, 3) and isinstance(drawn[0], AttentionField):
         dim, start = drawn[0].dim, drawn[1]
     start: Any
     if not hasattr(start, "shape") or len(start.shape) != 2 or start.shape[1] != dim:

@@ -9,6 +9,7 @@ from ._integrator import (
     sort_options as sort_options,
 )
 from ._iterate import iterate as iterate
+from ._noise import Noise as Noise
 from ._observe import missing as missing, observed as observed
 from ._options import make_options as make_options
 from ._problem import Options as Options, Problem as Problem, assemble as assemble

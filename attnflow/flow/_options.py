@@ -14,11 +14,13 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from ..core.checks import boolean, check, floating, is_concrete
+from ..core.checks import boolean, check, floating, instance, is_concrete
 from ..core.types import Functions, PyTree, Scalar
 from ..model import AttentionField
 from ._control import default_solver, default_tolerances
+from ._driven import check_solver
 from ._integrator import Integrator, check_first_step, check_tolerances
+from ._noise import Noise
 from ._observe import as_observers
 from .events import Events, as_events
 
@@ -38,12 +40,13 @@ class Options(eqx.Module):
     args: PyTree
     observers: PyTree[Callable[..., object]]
     events: Events | None
-    solver: diffrax.AbstractSolver[Any]
+    solver: diffrax.AbstractSolver[Any] | None
     controller: diffrax.AbstractStepSizeController[Any, Any] | None
     adjoint: diffrax.AbstractAdjoint
     max_steps: int = eqx.field(static=True)
     dense: bool = eqx.field(static=True)
     reduce: str = eqx.field(static=True)
+    noise: Noise | None = None
 
 
 def make_options(
@@ -59,6 +62,7 @@ def make_options(
     event: Functions | diffrax.Event | Events | None = None,
     dense: bool = False,
     args: object = None,
+    noise: Noise | None = None,
 ) -> Options:
     """The arguments of `simulate`, for tokens of one shape and dtype, as `Options`.
 
@@ -83,13 +87,20 @@ def make_options(
     if controller is None and not isinstance(solver, diffrax.AbstractAdaptiveSolver):
         controller = diffrax.ConstantStepSize()
     rtol, atol = _tolerances(how.rtol, how.atol, dtype)
+    dt0 = None if how.dt0 is None else check_first_step(_scalar("dt0", how.dt0, dtype))
+    reduce = how.reduce
+    if noise is not None:
+        _check_noise(field, how, noise)
+        noise, solver, controller = noise.cast(dtype), how.solver, diffrax.ConstantStepSize()
+        reduce = "none" if reduce == "auto" else reduce
+        dt0 = _noisy_step(field, begin, end) if dt0 is None else dt0
     return Options(
         t0=begin,
         t1=end,
         ts=times,
         rtol=rtol,
         atol=atol,
-        dt0=None if how.dt0 is None else check_first_step(_scalar("dt0", how.dt0, dtype)),
+        dt0=dt0,
         args=args,
         observers=as_observers(observe),
         events=as_events(event, dtype),
@@ -98,8 +109,61 @@ def make_options(
         adjoint=adjoint,
         max_steps=_max_steps(how.max_steps, adjoint, dense, shape, dtype, solver),
         dense=dense,
-        reduce=how.reduce,
+        reduce=reduce,
+        noise=noise,
     )
+
+
+def with_key(noise: Noise | None, key: Any) -> Noise | None:
+    """The noise of a run with its key; one without the other is refused."""
+    if noise is None:
+        if key is not None:
+            raise ValueError("`key` is for noise, and none was given; drop it, or pass noise=.")
+        return None
+    instance("noise", noise, Noise, "an attnflow.Noise, such as Noise(independent=0.1)")
+    if key is None and noise.key_words is not None:
+        return noise
+    if key is None:
+        raise ValueError("`key` must be given with noise, such as jax.random.key(0); got None.")
+    return noise.with_key(key)
+
+
+def _check_noise(field: AttentionField, how: Integrator, noise: Noise) -> None:
+    """What noise does not go with, refused in one line."""
+    if not field.projected:
+        name = type(field.normalisation).__name__
+        raise ValueError(
+            f"`noise` is for tokens that stay on their manifold; got normalisation {name}, whose states do not."
+        )
+    if how.controller is not None and not isinstance(how.controller, diffrax.ConstantStepSize):
+        raise ValueError(
+            f"`controller` with noise must be None or diffrax.ConstantStepSize(), since steps chosen by their error "
+            f"bias it; got {type(how.controller).__name__}."
+        )
+    if how.rtol is not None or how.atol is not None:
+        raise ValueError(
+            "`rtol` and `atol` are not used with noise, whose steps are constant; pass dt0= instead."
+        )
+    if how.reduce == "span":
+        raise ValueError(
+            '`reduce` cannot be "span" with noise, which leaves the span of the tokens; drop it.'
+        )
+    if isinstance(how.adjoint, diffrax.BacksolveAdjoint):
+        raise ValueError(
+            "`adjoint` BacksolveAdjoint is not for noise; use diffrax.RecursiveCheckpointAdjoint()."
+        )
+    if how.solver is not None:
+        check_solver(how.solver, noise)
+
+
+def _noisy_step(field: AttentionField, t0: Array, t1: Array) -> Array:
+    # A hundredth; less where the run is short, or schedules turn in less than 32 of them.
+    step = jnp.minimum(jnp.asarray(0.01, t0.dtype), (t1 - t0) / 16)
+    frequency = field.frequency
+    if frequency is None:
+        return step
+    f = jax.lax.stop_gradient(jnp.asarray(frequency, t0.dtype))
+    return jnp.where(f > 0, jnp.minimum(step, 1 / (32 * jnp.where(f > 0, f, 1))), step)
 
 
 def check_times(t0: Array, t1: Array, ts: Array | None) -> tuple[Array, Array | None]:

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from ..model import AttentionField
 from ..model.reductions import AbstractLift
 from ._control import adaptive, with_breaks
+from ._driven import noisy_solver
 from ._observe import Lifted, Tokens, mark_missing
 from ._options import Options
 from ._projected import ProjectedSolver
@@ -145,7 +146,10 @@ def assemble(field: AttentionField, y0: Float[Array, "tokens dim"], options: Opt
         controller: Any = adaptive(field, o.rtol, o.atol, o.t0, o.t1, whole)
     else:
         controller = with_breaks(o.controller, field, o.t0)
-    solver, breaks = o.solver, breaks_of(field, o.t0.dtype)
+    solver: Any = o.solver
+    breaks = breaks_of(field, o.t0.dtype)
+    if o.noise is not None:
+        solver = noisy_solver(solver, field, o.noise, x0, o.t0, o.t1)
     if breaks is not None:
         solver = SidedSolver(solver, breaks)
     if field.projected and not field.manifold.flat:

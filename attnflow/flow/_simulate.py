@@ -8,7 +8,7 @@ import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Real
+from jaxtyping import Array, ArrayLike, Key, Real
 
 from ..core.arrays import cast_floats
 from ..core.checks import boolean, check, is_concrete, nan_with, real
@@ -16,7 +16,8 @@ from ..core.compiled import compiled
 from ..core.types import Functions, Scalar
 from ..model import AttentionField
 from ._integrator import Integrator, IntegratorOptions, merged, sort_options
-from ._options import Options, make_options
+from ._noise import Noise
+from ._options import Options, make_options, with_key
 from ._problem import assemble
 from ._solution import Solution
 
@@ -27,6 +28,8 @@ class SimulateOptions(IntegratorOptions, total=False):
     dense: bool
     throw: bool
     args: object
+    noise: Noise | None
+    key: Key[Array, ""] | None
 
 
 def simulate(
@@ -70,6 +73,8 @@ def simulate(
     - `dense`: `True` keeps the continuous solution, `sol.evaluate(t)`.
     - `throw`: raise where a run fails (the default). With `False` see `sol.result`.
     - `args`: handed to the drift, observers and events of three arguments.
+    - `noise`, `key`: a [`Noise`][attnflow.Noise] that moves tokens beside attention, and a random key, of which the run
+      is then a function. Steps are constant, `dt0`, and no tolerance is asked for; reductions are not made.
 
     **Returns:**
 
@@ -108,6 +113,7 @@ def simulate(
         event=event,
         dense=rest.get("dense", False),
         args=rest.get("args"),
+        noise=with_key(rest.get("noise"), rest.get("key")),
     )
 
     # === run

@@ -36,5 +36,10 @@ from ._query_key import (
     normalised as normalised,
     turned as turned,
 )
+from ._random import (
+    ornstein_uhlenbeck as ornstein_uhlenbeck,
+    random_layers as random_layers,
+    random_waves as random_waves,
+)
 from ._range import Range as Range
 from ._tabulated import Interpolated as Interpolated, Piecewise as Piecewise

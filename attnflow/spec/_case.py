@@ -210,11 +210,12 @@ class Time(Table, frozen=True):
 
 
 class Solver(Table, frozen=True):
-    """`[solver]`: tolerances; those of `simulate` unless given."""
+    """`[solver]`: tolerances and first step (with noise, the step); those of `simulate` unless given."""
 
     rtol: Annotated[float, Meta(ge=0)] | None = None
     atol: Annotated[float, Meta(ge=0)] | None = None
     max_steps: Annotated[int, Meta(ge=1)] | None = None
+    dt0: Positive | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -315,7 +316,9 @@ class Case(Table, frozen=True, kw_only=True):
         if field.projected:
             with at_table("$.tokens"):
                 manifold.check_tokens("rows", y0)
-        solver = {name: getattr(self.solver, name) for name in self.solver.__struct_fields__}
+        solver = {name: getattr(self.solver, name) for name in ("rtol", "atol", "max_steps")}
+        if self.solver.dt0 is not None:
+            solver["dt0"] = self.solver.dt0
         time = self.time
         ts = jnp.linspace(time.t0, time.t1, time.points, dtype=dtype)
         return field, y0, {"t0": time.t0, "t1": time.t1, "ts": ts, **solver}

@@ -85,7 +85,7 @@ class ScheduleTable(Table, frozen=True, tag_field="type"):
 
 def built(value: Any) -> Any:
     """A table as its schedule, a list as an array, anything else as it is."""
-    if isinstance(value, ScheduleTable | Uniform):
+    if isinstance(value, ScheduleTable | Uniform | Gaussian):
         return value.build()
     return array_of(value) if isinstance(value, list) else value
 
@@ -130,7 +130,35 @@ class Uniform(Table, frozen=True, tag_field="type", tag="uniform"):
         return jax.random.uniform(key, tuple(self.shape), minval=self.low, maxval=self.high)
 
 
-Entries = list[object] | Uniform
+class Gaussian(Table, frozen=True, tag_field="type", tag="gaussian"):
+    """Numbers drawn once from `seed`, normal with mean 0 and deviation `std`: an array of `shape`.
+
+    With `seed = "trial"`, in a sweep, they are drawn anew for each trajectory: as the `values` of a `piecewise`
+    schedule, weights drawn anew in each layer.
+    """
+
+    shape: list[Annotated[int, msgspec.Meta(ge=1)]]
+    std: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] | Literal["trial"] = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_most("shape", math.prod(self.shape), 10**8, "numbers in all")
+
+    def build(self) -> Float[Array, "..."]:
+        """The array."""
+        if self.seed == "trial":
+            raise ValueError('`seed = "trial"` is for sweeps; here give a number.')
+        return self.draw(jax.random.key(self.seed))
+
+    def draw(self, key: Key[Array, ""]) -> Float[Array, "..."]:
+        """The array, from any key."""
+        return self.std * jax.random.normal(key, tuple(self.shape))
+
+
+# Arrays that are drawn, by their word in a file.
+DRAWN = {"uniform": Uniform, "gaussian": Gaussian}
+Entries = list[object] | Uniform | Gaussian
 Numbers = float | Entries
 # A table in place of a schedule is read as a dictionary, and `Table` makes its own kind of table of it.
 Values = float | list[object] | dict[str, Any]
@@ -153,7 +181,7 @@ def _read(value: Any, place: str) -> Any:
     if not isinstance(word, str):
         raise ValueError(f"Expected `str`, got `{type(word).__name__}` - at `${place}.type`")
     cls = schedule_class(word)
-    kind = Uniform if word == "uniform" else None if cls is None else _table_kind(cls)
+    kind = DRAWN.get(word) or (None if cls is None else _table_kind(cls))
     if kind is None:
         raise ValueError(f"Invalid value {word!r} - at `${place}.type`")
     try:

@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Array, Key
 from msgspec.structs import force_setattr
 
+from ..flow import Noise
 from ..model import AttentionField
-from ..spec import AttentionTable, Manifold, Tokens
-from ..spec.tables import Table, Uniform, check_rectangular
+from ..spec import AttentionTable, Manifold, NoiseTable, Tokens
+from ..spec.tables import DRAWN, Table, check_rectangular
 from ._study import Point, show_path
 
 # Lists that choose shapes or structure, and are no numbers of the field.
@@ -26,6 +27,7 @@ class _Model(Table, frozen=True):
     manifold: Manifold
     tokens: Tokens
     attention: AttentionTable
+    noise: NoiseTable | None = None
 
 
 class Mould(NamedTuple):
@@ -46,7 +48,8 @@ class Mould(NamedTuple):
 
 def mould(point: Point, references: list[tuple[tuple, str]]) -> tuple[Mould, list[np.ndarray]]:
     """The mould of a point, and its own numbers at the slots."""
-    model = _Model(manifold=point.manifold, tokens=point.tokens, attention=point.attention)
+    names = _Model.__struct_fields__
+    model = _Model(**{name: getattr(point, name) for name in names})
     slots: list[tuple] = []
     for path, _ in references:
         if path[0] in model.__struct_fields__:
@@ -107,7 +110,7 @@ class Draw(eqx.Module):
     """A trajectory's field and start, from `(point, trial, numbers)`: the sampler of a shard.
 
     `point` is the point's 64-bit number as two `uint32`, the higher half first; `trial` one; `numbers`
-    fill the slots. The key is `fold_in(fold_in(fold_in(key(seed), high), low), trial)`; tokens and each
+    fill the slots. The key is `fold_in(fold_in(fold_in(key(seed), high), low), trial)`; tokens, noise and each
     array drawn by trial fold in the CRC-32 of their place in the tables.
     """
 
@@ -116,7 +119,9 @@ class Draw(eqx.Module):
     dtype: str = eqx.field(static=True)
     seed: Array
 
-    def __call__(self, row: Any) -> tuple[AttentionField, Array]:
+    def __call__(
+        self, row: Any
+    ) -> tuple[AttentionField, Array] | tuple[AttentionField, Array, Noise]:
         """Traceable; 64 bits must be on."""
         point, trial, numbers = row
         model = msgspec.json.decode(self.template, type=_Model)
@@ -131,7 +136,10 @@ class Draw(eqx.Module):
             start = tokens.draw(manifold, _at(key, ("tokens",)))
         else:
             start = tokens.build(manifold)
-        return model.attention.build(manifold), start.astype(self.dtype)
+        made = model.attention.build(manifold), start.astype(self.dtype)
+        if model.noise is None:
+            return made
+        return *made, model.noise.build().with_key(_at(key, ("noise",)))
 
 
 def trajectory_key(seed: Array, point: Array, trial: Array) -> Key[Array, ""]:
@@ -147,7 +155,7 @@ def _at(key: Key[Array, ""], path: tuple) -> Key[Array, ""]:
 
 
 def _drawn_by_trial(value: Any, path: tuple):
-    if isinstance(value, Uniform):
+    if isinstance(value, tuple(DRAWN.values())):
         if value.seed == "trial":
             yield path
     elif isinstance(value, msgspec.Struct):

@@ -110,7 +110,7 @@ def _work(block: Block) -> float:
     heads = []
 
     def start():
-        field, y0 = trajectory(block, 0, block.first)
+        field, y0, *_ = trajectory(block, 0, block.first)
         heads.append(field.heads)
         return y0
 

@@ -19,7 +19,7 @@ import xarray as xr
 from .. import ensemble
 from ..core.machine import cores
 from ..ensemble import OfField, Outcome
-from ..flow import consensus
+from ..flow import Noise, consensus
 from ..model import AttentionField
 from ..observables import Energy, Residual
 from ..records import Provenance, provenance
@@ -66,8 +66,10 @@ def _residual(field: AttentionField) -> Residual:
 _OF_FIELD = {"energy": OfField(Energy), "residual": OfField(_residual)}
 
 
-def trajectory(block: Block, point: int, trial: int) -> tuple[AttentionField, jax.Array]:
-    """Field and start of one trajectory, by its point's place in the block; within `wide`."""
+def trajectory(
+    block: Block, point: int, trial: int
+) -> tuple[AttentionField, jax.Array] | tuple[AttentionField, jax.Array, Noise]:
+    """Field, start and noise of one trajectory, by its point's place in the block; within `wide`."""
     row = (
         jnp.asarray(block.ids(np.array([point]))[0]),
         jnp.asarray(trial, jnp.uint32),
@@ -84,8 +86,10 @@ def run_options(block: Block) -> dict[str, Any]:
     if time.points is not None:
         options["ts"] = np.linspace(time.t0, time.t1, time.points).astype(dtype)
     options |= {
-        k: v for k in ("rtol", "atol", "max_steps") if (v := getattr(solver, k)) is not None
+        k: v for k in ("rtol", "atol", "max_steps", "dt0") if (v := getattr(solver, k)) is not None
     }
+    if point.noise is not None:
+        options["noise"] = point.noise.build()  # of which kinds; each trajectory has its numbers
     return options
 
 
@@ -106,7 +110,7 @@ def _sampler(block: Block) -> Draw:
 def compute(block: Block, points: np.ndarray, trials: np.ndarray) -> ensemble.Ensemble:
     """Trajectories of a block by their points' places in it and trials; some may fail."""
     with wide():
-        field, _ = trajectory(block, int(points[0]), int(trials[0]))
+        field, *_ = trajectory(block, int(points[0]), int(trials[0]))
         until = block.point.time.until
         return ensemble.run(
             field,

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, UnsetType
 
 from ..core.words import check_nesting
-from ..spec import AttentionTable, Manifold, Output, Solver, Time, Tokens
+from ..spec import AttentionTable, Manifold, NoiseTable, Output, Solver, Time, Tokens
 from ..spec.tables import Table
 from ._axes import Axis, check_precision, placed, read_axis
 
@@ -19,7 +19,7 @@ _READY = files("attnflow.sweep") / "studies"
 _MOST_TRAJECTORIES = 10**18  # what 64-bit numbers count
 LISTED_POINTS = 10_000_000  # where points are looked at one by one
 _MOST_VALUES = 100_000  # of all axes of a larger grid: each value is built and checked
-_TABLES = ("manifold", "tokens", "attention", "time", "solver", "output")
+_TABLES = ("manifold", "tokens", "attention", "noise", "time", "solver", "output")
 
 
 class Horizon(Time, frozen=True):
@@ -38,6 +38,7 @@ class Point(Table, frozen=True, kw_only=True):
     manifold: Manifold
     tokens: Tokens
     attention: AttentionTable
+    noise: NoiseTable | None = None
     time: Horizon = Horizon()
     solver: Solver = Solver()
     output: Output = Output()
@@ -70,9 +71,10 @@ class Study(Table, frozen=True, kw_only=True):
     - `paired`: axes along which trajectories of the same trial share their random numbers, so that
       only what the axis says differs.
     - `grid`: axes by name; none for a single point.
-    - `manifold`, `tokens`, `attention`, `time`, `solver`, `output`: tables. `time` is
-      `t0`, `t1`, `points` (times kept; the end alone unless given), `until` (misalignment that ends a
-      trajectory); `output.observe` is misalignment unless given.
+    - `manifold`, `tokens`, `attention`, `noise`, `time`, `solver`, `output`: tables. `noise` is `independent`,
+      `common`, `values`, `calculus`, `tol`, as of [`Noise`][attnflow.Noise], none unless given; each trajectory has
+      its own. `time` is `t0`, `t1`, `points` (times kept; the end alone unless given), `until` (misalignment that
+      ends a trajectory); `output.observe` is misalignment unless given.
 
     **Raises:**
 
@@ -99,6 +101,7 @@ class Study(Table, frozen=True, kw_only=True):
     manifold: dict[str, Any]
     tokens: dict[str, Any]
     attention: dict[str, Any]
+    noise: dict[str, float | str] = msgspec.field(default_factory=dict)
     time: dict[str, Any] = msgspec.field(default_factory=dict)
     solver: dict[str, Any] = msgspec.field(default_factory=dict)
     output: dict[str, Any] = msgspec.field(default_factory=dict)

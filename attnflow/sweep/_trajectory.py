@@ -58,6 +58,7 @@ def trajectory(
         place = block.find(tuple(single.values()))
         if place is not None:
             with wide():
-                field, start = draw(block, place, trial)
-            return field, start, run_options(block)
+                field, start, *noise = draw(block, place, trial)
+                options = run_options(block)
+            return field, start, options | ({"noise": noise[0]} if noise else {})
     raise AssertionError(coordinates)

@@ -2,6 +2,8 @@
 
 from ..closed_forms import (
     angle_bound as angle_bound,
+    antipodal_exponent as antipodal_exponent,
+    brownian_cosine as brownian_cosine,
     consensus_state as consensus_state,
     cross_polytope as cross_polytope,
     cross_ratios as cross_ratios,
@@ -19,6 +21,8 @@ from ..closed_forms import (
     simplex as simplex,
     speed_limit as speed_limit,
     split as split,
+    stationary_cosine as stationary_cosine,
+    stationary_order as stationary_order,
     tanh_reference as tanh_reference,
     wendel as wendel,
 )
