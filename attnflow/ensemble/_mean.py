@@ -18,6 +18,7 @@ from ..core.types import Functions, Scalar
 from ..flow import (
     Integrator,
     IntegratorOptions,
+    Options,
     Solution,
     forward_mode_named,
     make_options,
@@ -26,7 +27,9 @@ from ..flow import (
     sort_options,
 )
 from ..model import AttentionField
+from ._prepare import prepared
 from ._starts import GivenStarts, Recipe, Starts, gather_starts
+from ._sums import total
 
 _CHUNK = 32
 
@@ -96,25 +99,33 @@ def mean(
     """
     # === check arguments
     many = gather_starts(field, starts, field_axes, number, key)
-    chunk = None if chunk is None else whole("chunk", chunk)
-    chunk = min(many.number, _CHUNK if chunk is None else chunk)
+    chunk = None if chunk is None else min(many.number, whole("chunk", chunk))
     own, rest = sort_options("ensemble.mean", options, MeanOptions)
     integrator = merged(integrator, own)
-    how, adjoint = _checked(many, integrator, {"t1": t1, **rest})
+    how, made = _checked(many, integrator, {"t1": t1, **rest})
+    adjoint = made.adjoint
+    function = as_module("objective", objective)
 
-    # === run
+    # === by lanes that refill
+    given = integrator.adjoint is not None
+    with forward_mode_named(adjoint):
+        work = prepared(function, many, made, chunk, given)
+        if work is not None:
+            sums = total(*work, many.number)
+            return jax.tree.map(lambda s: s / np.asarray(many.number, s.dtype), sums)
+
+    # === side by side, where runs cannot be worked by lanes
+    chunk = min(many.number, _CHUNK if chunk is None else chunk)
     chunks = -(-many.number // chunk)
     numbers = jnp.arange(chunks * chunk, dtype=jnp.int32).reshape(chunks, chunk)
     data = jax.tree.map(jnp.asarray, many.data)
     with forward_mode_named(adjoint):
-        return _mean(
-            as_module("objective", objective), many.recipe, data, numbers, many.number, how
-        )
+        return _mean(function, many.recipe, data, numbers, many.number, how)
 
 
 def _checked(
     many: Starts, integrator: Integrator, rest: dict[str, Any]
-) -> tuple[dict[str, Any], diffrax.AbstractAdjoint]:
+) -> tuple[dict[str, Any], Options]:
     """The options of `simulate`, refused here where they are known, as what a compiled program takes.
 
     Numbers as arrays, so that others are not compiled for; of functions that do the same the first.
@@ -126,7 +137,7 @@ def _checked(
     how = {n: floating(n, v) if n in numbers else v for n, v in rest.items() if v is not None}
     how["integrator"] = integrator
     how = jax.tree.map(lambda x: recognised(x) if isinstance(x, FunctionType) else x, how)
-    return how, made.adjoint
+    return how, made
 
 
 @eqx.filter_jit

@@ -4,7 +4,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -170,3 +170,14 @@ def _first(rows: Any, count: int) -> Any:
 
 def _int(value: int) -> Array:
     return jnp.asarray(value, jnp.int32)
+
+
+def in_thread() -> Callable[[Callable[[], Any]], Any]:
+    """A function that calls another in a thread as it would be called here: with as many bits."""
+    x64, device = bool(jax.config.read("jax_enable_x64")), jax.config.jax_default_device  # pyright: ignore
+
+    def call(function: Callable[[], Any]) -> Any:
+        with jax.default_device(device), _enable_x64(x64):
+            return function()
+
+    return call
