@@ -28,10 +28,10 @@ from ._step import finish, may_jump, observed, step
 
 
 class Inbox(eqx.Module):
-    """Starts that wait: their data, the number of the first, how many there are."""
+    """Starts that wait: their data and numbers, and how many there are."""
 
     own: Any
-    first: Int[Array, ""]
+    numbers: Int[Array, " block"]
     count: Int[Array, ""]
 
 
@@ -62,8 +62,8 @@ class Crew(eqx.Module):
     def parts(self, inbox: Inbox) -> tuple[Any, Any, Any]:
         """The leaves all trajectories share, 0 at those they do not, and what is not an array."""
         own = jax.tree.map(lambda x: x[0], inbox.own)
-        problem = self.maker(inbox.first, own)
-        axes = trace_problem(self.maker, inbox.first, own)
+        problem = self.maker(inbox.numbers[0], own)
+        axes = trace_problem(self.maker, inbox.numbers[0], own)
         arrays, rest = eqx.partition(problem, eqx.is_array)
         shared = jax.tree.map(lambda x, axis: x if axis is None else None, arrays, axes)
         return shared, axes, rest
@@ -71,7 +71,7 @@ class Crew(eqx.Module):
     def empty(self, inbox: Inbox, usable: Array) -> Lanes:
         """A crew with nothing under way; lanes from `usable` on stay closed."""
         shared, axes, rest = self.parts(inbox)
-        numbers = jnp.broadcast_to(inbox.first, (self.lanes,))
+        numbers = jnp.broadcast_to(inbox.numbers[0], (self.lanes,))
         own = jax.tree.map(lambda x: jnp.broadcast_to(x[0], (self.lanes, *x.shape[1:])), inbox.own)
         like = jax.eval_shape(lambda n, own: self.begin(shared, axes, rest, n, own), numbers, own)
         lanes = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), like)
@@ -209,7 +209,7 @@ class Crew(eqx.Module):
         offer = taken + jnp.cumsum(usable.astype(jnp.int32)) - 1
         given = usable & (offer < inbox.count)
         where = jnp.where(given, offer, 0)
-        new = self.begin(shared, axes, rest, inbox.first + where, take(inbox.own, where))
+        new = self.begin(shared, axes, rest, inbox.numbers[where], take(inbox.own, where))
         vacant = eqx.tree_at(lambda s: s.status, few, jnp.where(usable, VACANT, few.status))
         few = pick(given, new, vacant)
         lanes = jax.tree.map(lambda all_, some: all_.at[index].set(some), lanes, few)

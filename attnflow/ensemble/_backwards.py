@@ -11,7 +11,6 @@ import equinox as eqx
 import jax
 import jax.core
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from ..flow import Problem, Solution, missing
@@ -40,9 +39,7 @@ class Objective(eqx.Module):
             return jax.tree.map(lambda v: _or_nan(v, fine), self.function(solution))
 
         values = jax.vmap(one)(rows)
-        return jax.tree.map(
-            lambda v: jnp.sum(jnp.where(_wide(counts, v), v, 0), axis=0), values
-        )
+        return jax.tree.map(lambda v: jnp.sum(jnp.where(_wide(counts, v), v, 0), axis=0), values)
 
 
 class Work(eqx.Module):
@@ -59,8 +56,8 @@ def solution_of(options: Any, row: dict[str, Any]) -> Solution:
     times = jax.tree.leaves(row["ys"])[0].shape[0]
     saved = jnp.arange(times, dtype=jnp.int32) < row["saved"]
     ts = row["t1"][None] if options.ts is None else options.ts
-    results = diffrax.RESULTS
-    result = results.successful
+    results: Any = diffrax.RESULTS
+    result: Any = results.successful
     for code, how in (
         (REACHED, results.event_occurred),
         (STEP_LIMIT, results.max_steps_reached),
@@ -106,26 +103,17 @@ class Plan(eqx.Module):
         return Group(crew, self.ticks, max(16, self.ticks // 4))
 
 
-def forwards(
-    work: Work, plan: Plan, first: Int[Array, ""], count: Int[Array, ""]
-) -> Any:
+def forwards(work: Work, plan: Plan, first: Int[Array, ""], count: Int[Array, ""]) -> Any:
     """The sum of the objective over one group."""
-    group, inbox = plan.group(work.maker), Inbox(work.data, first, count)
+    group, inbox = plan.group(work.maker), _inbox(work, plan, first, count)
     at, store, parts = group.begin(inbox)
     _, store, *_ = group.window(parts, inbox, at, store, None)
     counts = jnp.arange(plan.block, dtype=jnp.int32) < count
     return work.objective.values(work.maker.options, store, counts)
 
 
-def blank_tape(work: Work, plan: Plan) -> Tape:
-    """A tape for groups of a plan, with nothing on it."""
-
-    def blank():
-        group, zero = plan.group(work.maker), jnp.zeros((), jnp.int32)
-        at, _, parts = group.begin(Inbox(work.data, zero, zero))
-        return group.blank(parts, at.lanes)
-
-    return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(blank))
+def _inbox(work: Work, plan: Plan, first: Array, count: Array) -> Inbox:
+    return Inbox(work.data, first + jnp.arange(plan.block, dtype=jnp.int32), count)
 
 
 class _States(eqx.Module):
@@ -151,7 +139,7 @@ def backwards(
     - `asked`: Booleans like the leaves of `work`.
     - `tape`: one to write on, handed on so that its memory is used again.
     """
-    group, inbox = plan.group(work.maker), Inbox(work.data, first, count)
+    group, inbox = plan.group(work.maker), _inbox(work, plan, first, count)
     at, store, parts = group.begin(inbox)
     counts = jnp.arange(plan.block, dtype=jnp.int32) < count
     wanted, others = eqx.partition(work, asked)
@@ -182,7 +170,9 @@ def backwards(
         states = jax.lax.cond(
             ahead & (position % states.apart == 0), _remember, lambda s, *_: s, states, at, position
         )
-        at, store, tape, ticks, refills = group.window(parts, inbox, at, store, tape)
+        at, store, written, ticks, refills = group.window(parts, inbox, at, store, tape)
+        assert written is not None
+        tape = written
         position = position + 1
         over = ahead & ~group.busy(at, inbox)
         results = jax.lax.cond(over, lambda r: look(store), lambda r: r, results)
@@ -206,7 +196,7 @@ def backwards(
     )
     states = _States(jax.tree.map(lambda x: jnp.zeros((_STATES, *x.shape), x.dtype), at), zero + 1)
     bars = pull_of(store, results[2]).zero(at.lanes)
-    carry = (at, store, tape, states, zero, zero + _AHEAD, results, bars)
+    carry: Any = (at, store, tape, states, zero, zero + _AHEAD, results, bars)
     carry = jax.lax.while_loop(lambda c: c[5] != _DONE, body, carry)
     store, tape, (sums, wanted_bar, rows_bar), bars = carry[1], carry[2], carry[6], carry[7]
 
@@ -239,7 +229,9 @@ class _Leaves(eqx.Module):
 
     def _split(self, problem: Problem, shared: bool) -> Any:
         arrays = eqx.filter(problem, eqx.is_array)
-        return jax.tree.map(lambda x, axis: x if (axis is None) == shared else None, arrays, self.axes)
+        return jax.tree.map(
+            lambda x, axis: x if (axis is None) == shared else None, arrays, self.axes
+        )
 
     def _each(self, work: Work, of: Any) -> Any:
         at = jnp.minimum(jnp.arange(self.block, dtype=jnp.int32), jnp.maximum(self.count - 1, 0))

@@ -17,10 +17,9 @@ from ..flow.events import FirstOf
 from ..model.many import fits_columns
 from ._advance import Inbox
 from ._backwards import Objective, Plan, Work, solution_of
-from ._lanes import Maker, OfField, first_state
-from ._stages import Stepper, inner_solver, is_explicit
+from ._lanes import Maker, OfField
+from ._stages import inner_solver, is_explicit
 from ._starts import Starts
-from ._step import may_jump
 
 _TAPE_BYTES = 2**27
 _TICKS = 32, 8192  # the shortest tape and the longest
@@ -31,8 +30,8 @@ def prepared(
 ) -> tuple[Work, Plan, Any] | None:
     """What is to be worked by lanes, or `None` where runs have to be worked side by side.
 
-    By lanes go explicit solvers, fields without jumps or kinks that steps end at, and events whose time is found
-    by bisection. `given` says that an adjoint was asked for by name: that is then the one.
+    By lanes go explicit solvers, and events whose time is found by bisection. `given` says that an adjoint was asked
+    for by name: that is then the one.
     """
     if given or options.dense:
         return None
@@ -41,7 +40,7 @@ def prepared(
     looked = _remembered((maker, data, chunk, many.number), lambda: _look(maker, data, many, chunk))
     if looked is None:
         return None
-    plan, row = looked
+    plan, row, tape = looked
     if not _hides_nothing(objective):
         like = eqx.filter_eval_shape(lambda row: solution_of(maker.options, row), row)
         objective = hoisted(objective, like)
@@ -51,10 +50,10 @@ def prepared(
         fine &= True if x is None else jnp.all(jnp.isfinite(x))
     work = Work(Objective(objective), maker, data, fine)
     like = _remembered((work, chunk, many.number), lambda: _sums_like(work, plan, row))
-    return work, plan, like
+    return work, plan, (like, tape)
 
 
-def _look(maker: Maker, data: Any, many: Starts, chunk: int | None) -> tuple[Plan, Any] | None:
+def _look(maker: Maker, data: Any, many: Starts, chunk: int | None) -> tuple[Plan, Any, Any] | None:
     own = jax.tree.map(lambda a: a[0], data)
     heads = []
 
@@ -64,12 +63,13 @@ def _look(maker: Maker, data: Any, many: Starts, chunk: int | None) -> tuple[Pla
         return problem
 
     problem: Problem = eqx.filter_eval_shape(look, jnp.zeros((), jnp.int32), own)
-    if not is_explicit(problem.solver) or _jumps(problem):
+    if not is_explicit(problem.solver):
         return None
     if problem.event is not None and not isinstance(problem.event.cond_fn, FirstOf):
         return None
     plan = _plan(problem, heads[0], many.number, chunk)
-    return plan, eqx.filter_eval_shape(lambda data: _row(maker, plan, data), data)
+    row, tape = eqx.filter_eval_shape(lambda maker, data: _row(maker, plan, data), maker, data)
+    return plan, row, tape
 
 
 def _sums_like(work: Work, plan: Plan, row: Any) -> Any:
@@ -93,7 +93,13 @@ def _remembered(of: Any, find: Callable[[], Any]) -> Any:
     leaves, structure = jax.tree.flatten(arrays)
     others, other_structure = jax.tree.flatten(rest)
     shapes = tuple((x.shape, x.dtype) for x in leaves)
-    key = (structure, shapes, other_structure, tuple(others), bool(jax.config.read("jax_enable_x64")))
+    key = (
+        structure,
+        shapes,
+        other_structure,
+        tuple(others),
+        bool(jax.config.read("jax_enable_x64")),
+    )
     try:
         hash(key)
     except TypeError:
@@ -122,26 +128,13 @@ def _plan(problem: Problem, heads: int, number: int, chunk: int | None) -> Plan:
     return Plan(block, lanes, min(ticks, useful))
 
 
-def _jumps(problem: Problem) -> bool:
-    """Whether the controller ever says that the field jumped."""
-
-    def ask(problem):
-        _, tnext, control, _ = first_state(problem)
-        one = lambda x: jnp.asarray(x)[None]  # noqa: E731
-        state = jax.tree.map(one, (problem.options.t0, tnext, problem.y0, control))
-        arrays = eqx.filter(problem, eqx.is_array)
-        found.append(may_jump(Stepper(problem, jax.tree.map(lambda _: None, arrays)), *state))
-
-    found: list[bool] = []
-    eqx.filter_eval_shape(ask, problem)
-    return found[0]
-
-
-def _row(maker: Maker, plan: Plan, data: Any) -> Any:
+def _row(maker: Maker, plan: Plan, data: Any) -> tuple[Any, Any]:
+    """Results of one trajectory, and a group's tape."""
     rows = jax.tree.map(lambda x: x[jnp.zeros(plan.block, jnp.int32)], data)
     zero = jnp.zeros((), jnp.int32)
-    _, store, _ = plan.group(maker).begin(Inbox(rows, zero, zero))
-    return jax.tree.map(lambda x: x[0], store)
+    group = plan.group(maker)
+    at, store, parts = group.begin(Inbox(rows, jnp.zeros(plan.block, jnp.int32), zero))
+    return jax.tree.map(lambda x: x[0], store), group.blank(parts, at.lanes)
 
 
 # === what functions close over

@@ -5,20 +5,18 @@ do where one run is differentiated (diffrax stops gradients of step sizes).
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ..flow import Problem, ProjectedSolver
 from ._advance import join
 from ._lanes import take
-from ._stages import Stepper, inner_solver
+from ._stages import Stepper
 from ._step import observed
+from ._step_back import StepBack, wide
 from ._tape import ARRIVED, FELL, STILL, Tape
 
 
@@ -83,9 +81,7 @@ class Pull:
 
     # === a window
 
-    def window(
-        self, tape: Tape, lanes: Any, ticks: Array, refills: Array, bars: Bars
-    ) -> Bars:
+    def window(self, tape: Tape, lanes: Any, ticks: Array, refills: Array, bars: Bars) -> Bars:
         """Backwards through all that is on the tape; `lanes` as they were at its end."""
 
         def one_refill(carry):
@@ -110,7 +106,7 @@ class Pull:
             if mine.y0 is not None:
                 mine = eqx.tree_at(_start, mine, mine.y0 + bars.y)
             if shared.y0 is not None:  # all begin at one place
-                begun = jnp.where(_wide(given, bars.y[index]), bars.y[index], 0)
+                begun = jnp.where(wide(given, bars.y[index]), bars.y[index], 0)
                 shared = eqx.tree_at(_start, shared, shared.y0 + jnp.sum(begun, axis=0))
             starts = jax.tree.map(deposit, bars.starts, mine)
             empty = lambda x: x.at[lane].set(0, mode="drop")  # noqa: E731
@@ -143,7 +139,9 @@ class Pull:
         # A step of length zero where there was none.
         tnext = jnp.where(who, tape.tnext[n], t)
         asked = (self._asked(self.parts[0], 0), self._asked(own, 1))
-        step = _Step(lambda asked: self._stepper(asked, own), asked, t, tnext, y, tape.k[n], who)
+        jumped = None if tape.jumped is None else tape.jumped[n]
+        of = lambda asked: self._stepper(asked, own)  # noqa: E731
+        step = StepBack(of, asked, t, tnext, y, tape.k[n], who, jumped)
         zero = lambda tree: jax.tree.map(jnp.zeros_like, tree)  # noqa: E731
         # Cotangents of asked leaves, of `t`, `tnext`, the start, the unprojected end, and stages.
         inside = (zero(asked), zero(t), zero(t), zero(y), zero(y), zero(step.k))
@@ -164,7 +162,7 @@ class Pull:
             saves = jnp.where(ending, self.results["saved"][number - self.first], saves)
             inside, saves = self._saves(step, who, number, before, saves, inside)
         asked_bar, ybar, slope_bar = step.pull(inside, ybar, bars.slope, who)
-        keep = lambda new, old: jnp.where(_wide(who, new), new, old)  # noqa: E731
+        keep = lambda new, old: jnp.where(wide(who, new), new, old)  # noqa: E731
         return Bars(
             keep(ybar, bars.y),
             keep(slope_bar, bars.slope),
@@ -174,7 +172,7 @@ class Pull:
             bars.starts,
         )
 
-    def _end(self, step: "_Step", what: Array, number: Array) -> tuple[Any, Array]:
+    def _end(self, step: StepBack, what: Array, number: Array) -> tuple[Any, Array]:
         """Cotangents of a last step's inside, and of the tokens at its end."""
         fell, arrived = what == FELL, what == ARRIVED
         row = number - self.first
@@ -184,7 +182,7 @@ class Pull:
         def ends(asked, t, tnext, y, moved, k, y1, at):
             stepper = step.of(asked)
             inner = stepper.interpolate(t, tnext, {"y0": y, "y1": moved, "k": k}, at)
-            last = jnp.where(_wide(fell, y1), inner, y1)
+            last = jnp.where(wide(fell, y1), inner, y1)
 
             def seen(p, fell, at, y):
                 t = jnp.where(fell, at, p.options.t1)
@@ -206,7 +204,7 @@ class Pull:
         mask = fell | arrived
 
         def of(bar):
-            return jnp.where(_wide(mask, bar[row]), bar[row], 0)
+            return jnp.where(wide(mask, bar[row]), bar[row], 0)
 
         def of_first(bar):
             return of(bar[:, 0])
@@ -257,7 +255,7 @@ class Pull:
 
             def of(value, bar):
                 mine = bar[row, place]
-                return jnp.where(_wide(now, mine), mine, 0).astype(value.dtype)
+                return jnp.where(wide(now, mine), mine, 0).astype(value.dtype)
 
             back = pull(jax.tree.map(of, out, bars))
             return jax.tree.map(jnp.add, inside, back), saves - now.astype(saves.dtype)
@@ -265,170 +263,8 @@ class Pull:
         return jax.lax.while_loop(lambda c: jnp.any(pending(c[1])), body, (inside, saves))
 
 
-class _Step:
-    """One explicit step of all lanes, gone through backwards."""
-
-    def __init__(
-        self,
-        of: Callable[[Any], Stepper],
-        asked: Any,
-        t: Array,
-        tnext: Array,
-        y: Array,
-        k: Array,
-        who: Array,
-    ):
-        self.of, self.asked, self.t, self.tnext, self.y = of, asked, t, tnext, y
-        self.stepper = of(asked)
-        self.last = self.stepper.lanes_last
-        self.tableau = tableau = inner_solver(self.stepper.problem.solver).tableau
-        self.count = count = tableau.num_stages
-        A = np.zeros((count, count))
-        for i, row in enumerate(tableau.a_lower):
-            A[i + 1, : len(row)] = row
-        self.A = jnp.asarray(A, y.dtype)
-        self.b = jnp.asarray(tableau.b_sol, y.dtype)
-        self.c = jnp.asarray(np.concatenate([[0.0], np.asarray(tableau.c, float)]), y.dtype)
-        self.h = tnext - t
-        self.timed = any(
-            tree is not None and (tree.options.t0 is not None or tree.options.t1 is not None)
-            for tree in asked
-        )
-        self.k = k if self.last else jnp.moveaxis(k, 1, 0)
-        self.k = jnp.where(self.wide(who)[None], self.k, 0)
-        self.x = self.enter(y)
-        self.moved = self.leave(self.x + _combine(self.b, self.k))
-        self.y1 = self.project(asked, self.moved)
-
-    def enter(self, x: Array) -> Array:
-        return jnp.moveaxis(x, 0, -1) if self.last else x
-
-    def leave(self, x: Array) -> Array:
-        return jnp.moveaxis(x, -1, 0) if self.last else x
-
-    def wide(self, x: Array) -> Array:
-        return x[None, None, :] if self.last else x[:, None, None]
-
-    def narrow(self, x: Array) -> Array:
-        return jnp.sum(x, axis=(0, 1) if self.last else (1, 2))
-
-    def time(self, t: Array, tnext: Array, i: Any) -> Array:
-        return jnp.clip(t + self.c[i] * (tnext - t), t, tnext)
-
-    def slope_at(self, asked: Any, t: Array, x: Array) -> Array:
-        return self.of(asked).slope(t, x)
-
-    def project(self, asked: Any, moved: Array) -> Array:
-        stepper = self.of(asked)
-        if not isinstance(stepper.problem.solver, ProjectedSolver):
-            return moved
-        return stepper.over_lanes(_projected, moved)
-
-    def pull(
-        self, inside: Any, ybar: Array, slope_bar: Array, who: Array
-    ) -> tuple[Any, Array, Array]:
-        """Cotangents of asked leaves, tokens and slope before the step, from those behind it."""
-        asked_bar, tbar, tnext_bar, start, moved, kbar = inside
-        y1bar = jnp.where(_wide(who, ybar), ybar, 0)
-        _, project = jax.vjp(self.project, self.asked, self.moved)
-        more, at_moved = project(y1bar)
-        asked_bar = jax.tree.map(jnp.add, asked_bar, more)
-        at_moved = self.enter(moved + at_moved)
-        xbar = self.enter(start) + at_moved
-        kbar = kbar + self.b.reshape(-1, 1, 1, 1) * at_moved[None]
-        fsal, last_stage = self.tableau.fsal, self.count - 1
-        behind = self.enter(jnp.where(_wide(who, slope_bar), slope_bar, 0))
-        h = self.wide(self.h)
-
-        def stage(j, carry):
-            asked_bar, xbar, kbar, times = carry
-            i = last_stage - j
-            fbar = h * kbar[i]
-            if fsal:
-                fbar = fbar + jnp.where(j == 0, behind, 0)
-            value = self.x + _combine(self.A[i], self.k)
-            if self.timed:
-
-                def slope(asked, t, tnext, value):
-                    return self.slope_at(asked, self.time(t, tnext, i), value)
-
-                f, back = jax.vjp(slope, self.asked, self.t, self.tnext, value)
-                more, t_more, tnext_more, vbar = back(fbar)
-                length = self.narrow(f * kbar[i])
-                times = (times[0] + t_more - length, times[1] + tnext_more + length)
-            else:
-                time = self.time(self.t, self.tnext, i)
-                _, back = jax.vjp(lambda a, x: self.slope_at(a, time, x), self.asked, value)
-                more, vbar = back(fbar)
-            kbar = kbar + self.A[i].reshape(-1, 1, 1, 1) * vbar[None]
-            asked_bar = jax.tree.map(jnp.add, asked_bar, more)
-            return asked_bar, xbar + vbar, kbar, times
-
-        carry = (asked_bar, xbar, kbar, (tbar, tnext_bar))
-        asked_bar, xbar, kbar, times = jax.lax.fori_loop(0, last_stage, stage, carry)
-        fbar = h * kbar[0]
-
-        def first(asked_bar, xbar, tbar, fbar, mask):
-            # The slope at the start of a run, or of every step where it is not the last stage's.
-            _, back = jax.vjp(self.slope_at, self.asked, self.t, self.x)
-            more, t_more, more_x = back(jnp.where(self.wide(mask), fbar, 0))
-            asked_bar = jax.tree.map(jnp.add, asked_bar, more)
-            return asked_bar, xbar + more_x, tbar + t_more
-
-        tbar, tnext_bar = times
-        begins = who & (self.t == self.stepper.problem.options.t0)
-        if fsal:
-            asked_bar, xbar, tbar = jax.lax.cond(
-                jnp.any(begins),
-                lambda *a: first(*a, begins),
-                lambda a, x, t, _: (a, x, t),
-                asked_bar,
-                xbar,
-                tbar,
-                fbar,
-            )
-            slope_bar = jnp.where(self.wide(begins), 0, fbar)
-        else:
-            asked_bar, xbar, tbar = first(asked_bar, xbar, tbar, fbar, who)
-            slope_bar = jnp.zeros_like(fbar)
-        if self.timed:
-            safe = jnp.where(self.h > 0, self.h, 1)
-            length = self.narrow(self.k[0] * kbar[0]) / safe
-            asked_bar = self._of_times(asked_bar, begins, tbar - length, tnext_bar + length, who)
-        return asked_bar, self.leave(xbar), self.leave(slope_bar)
-
-    def _of_times(self, asked_bar, begins, tbar, tnext_bar, who) -> Any:
-        """Cotangents of where a run begins and ends; all times between are constants."""
-        t1 = self.stepper.problem.options.t1
-        ends = who & (self.tnext == t1)
-        for name, bar in (
-            ("t0", jnp.where(begins, tbar, 0)),
-            ("t1", jnp.where(ends, tnext_bar, 0)),
-        ):
-            for k, total in ((0, jnp.sum(bar)), (1, bar)):
-                place = lambda tree, name=name: getattr(tree.options, name)  # noqa: E731
-                old = None if asked_bar[k] is None else place(asked_bar[k])
-                if old is not None:
-                    new = eqx.tree_at(place, asked_bar[k], old + total)
-                    asked_bar = (new, asked_bar[1]) if k == 0 else (asked_bar[0], new)
-        return asked_bar
-
-
-def _projected(p: Problem, x: Array) -> Array:
-    solver: Any = p.solver
-    return solver.manifold.project(x)
-
-
 def _start(problem: Any) -> Any:
     return problem.y0
-
-
-def _combine(weights: Array, stages: Array) -> Array:
-    return jnp.sum(weights.reshape(-1, *(1,) * (stages.ndim - 1)) * stages, axis=0)
-
-
-def _wide(flags: Array, like: Array) -> Array:
-    return flags.reshape(flags.shape + (1,) * (like.ndim - flags.ndim))
 
 
 def floats(values: Any) -> Any:

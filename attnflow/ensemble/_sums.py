@@ -17,18 +17,19 @@ from threadpoolctl import threadpool_limits
 from ..core.checks import is_concrete
 from ..core.machine import cores
 from ._advance import wide_vectors
-from ._backwards import Plan, Work, backwards, blank_tape, forwards
+from ._backwards import Plan, Work, backwards, forwards
 from ._tape import Tape
 from ._workers import in_thread
 
 
-def total(work: Work, plan: Plan, like: Any, number: int) -> Any:
+def total(work: Work, plan: Plan, like: tuple[Any, Any], number: int) -> Any:
     """The sum of an objective over `number` trajectories, with its gradient in reverse mode.
 
     The sum is linear: where it is one number, its gradient is worked together with it, each group
     forwards once and backwards once. Of several numbers it is worked when their cotangents are known.
-    `like` are the shapes of the sum.
+    `like` are the shapes of the sum and of a tape.
     """
+    sum_like, tape_like = like
     leaves, structure = jax.tree.flatten(eqx.filter(work, eqx.is_array))
     rest = eqx.filter(work, eqx.is_array, inverse=True)
 
@@ -37,22 +38,24 @@ def total(work: Work, plan: Plan, like: Any, number: int) -> Any:
 
     def marked(asked):
         # Booleans at all leaves, of which some are no arrays.
-        return eqx.combine(jax.tree.unflatten(structure, asked), jax.tree.map(lambda _: False, work))
+        return eqx.combine(
+            jax.tree.unflatten(structure, asked), jax.tree.map(lambda _: False, work)
+        )
 
     @jax.custom_vjp
     def sums(leaves):
-        return _all(of(leaves), plan, number, None, None)
+        return _all(of(leaves), plan, number, None)
 
     def ahead(given):
         leaves = [jnp.asarray(x.value) for x in given]
         asked = [x.perturbed and jnp.issubdtype(x.value.dtype, jnp.inexact) for x in given]
         marks = marked(asked)
-        out = jax.tree.leaves(like)
+        out = jax.tree.leaves(sum_like)
         if len(out) == 1 and out[0].shape == ():
-            one = jax.tree.map(lambda s: jnp.ones(s.shape, s.dtype), like)
-            value, bars = _all(of(leaves), plan, number, one, marks)
+            one = jax.tree.map(lambda s: jnp.ones(s.shape, s.dtype), sum_like)
+            value, bars = _all(of(leaves), plan, number, (one, marks, tape_like))
             return value, (_listed(bars, asked), None)
-        return _all(of(leaves), plan, number, None, None), (asked, leaves)
+        return _all(of(leaves), plan, number, None), (asked, leaves)
 
     def back(kept, cotangent):
         bars, leaves = kept
@@ -62,7 +65,7 @@ def total(work: Work, plan: Plan, like: Any, number: int) -> Any:
             return ([None if b is None else factor.astype(b.dtype) * b for b in bars],)
         asked = [bool(a) for a in bars]
         marks = marked(asked)
-        _, bars = _all(of(leaves), plan, number, cotangent, marks)
+        _, bars = _all(of(leaves), plan, number, (cotangent, marks, tape_like))
         return (_listed(bars, asked),)
 
     sums.defvjp(ahead, back, symbolic_zeros=True)
@@ -85,18 +88,22 @@ def _instance(x: Any) -> Array:
 # === groups
 
 
-def _all(work: Work, plan: Plan, number: int, cotangent: Any, asked: Any) -> Any:
-    """All groups: the sum, and with a cotangent its derivative too, added up in the order of groups."""
+def _all(work: Work, plan: Plan, number: int, gradient: tuple[Any, Any, Any] | None) -> Any:
+    """All groups, added up in their order: the sum, and its derivative too where a gradient is asked for.
+
+    `gradient` is the cotangent, which leaves are asked for, and the shape of a tape.
+    """
+    cotangent, asked, like = (None, None, None) if gradient is None else gradient
     groups = -(-number // plan.block)
     if is_concrete(*jax.tree.leaves(eqx.filter(work, eqx.is_array))):
-        parts = _threaded(work, plan, number, cotangent, asked)
+        parts = _threaded(work, plan, number, cotangent, asked, like)
         return functools.reduce(lambda a, b: jax.tree.map(jnp.add, a, b), parts)
 
     def one(first, tape):
         count = jnp.minimum(plan.block, number - first)
         return _of_group(_rows(work, plan, first), plan, first, count, cotangent, asked, tape)
 
-    tape = None if asked is None else blank_tape(_rows(work, plan, 0), plan)
+    tape = _blank(like)
     if groups == 1:
         return one(_int(0), tape)[0]
 
@@ -106,8 +113,7 @@ def _all(work: Work, plan: Plan, number: int, cotangent: Any, asked: Any) -> Any
         return (jax.tree.map(jnp.add, sums, part), tape), None
 
     firsts = plan.block * jnp.arange(groups, dtype=jnp.int32)
-    like = jax.eval_shape(lambda tape: one(firsts[0], tape)[0], tape)
-    zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), like)
+    zero = _blank(jax.eval_shape(lambda tape: one(firsts[0], tape)[0], tape))
     return jax.lax.scan(add, (zero, tape), firsts)[0][0]
 
 
@@ -131,6 +137,10 @@ def _nan_unless(fine: Array, sums: Any) -> Any:
     return jax.tree.map(lambda s: jnp.where(fine, s, jnp.nan), sums)
 
 
+def _blank(like: Any) -> Any:
+    return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), like)
+
+
 def _rows(work: Work, plan: Plan, first: Any) -> Work:
     """The data of a group, filled up by the last trajectory's."""
 
@@ -142,19 +152,18 @@ def _rows(work: Work, plan: Plan, first: Any) -> Work:
 
 
 def _threaded(
-    work: Work, plan: Plan, number: int, cotangent: Any, asked: Any
+    work: Work, plan: Plan, number: int, cotangent: Any, asked: Any, like: Any
 ) -> Iterator[Any]:
     """What each group gives, in their order; as many are under way as there are cores."""
     program = _compiled()
     run_here: Callable[[Callable[[], Any]], Any] = in_thread()
 
-    blank = functools.partial(blank_tape, _rows(work, plan, 0), plan)
     tapes: list[Tape] = []  # those that no group writes on
 
     def one(first):
         count, tape = _int(min(plan.block, number - first)), None
         if asked is not None:
-            tape = tapes.pop() if tapes else blank()
+            tape = tapes.pop() if tapes else _blank(like)
         rest = (work, plan, _int(first), count, cotangent, asked)
         part, tape = jax.block_until_ready(program(rest, tape))
         if tape is not None:
@@ -179,8 +188,9 @@ def _threaded(
 def _compiled() -> Any:
     @functools.partial(eqx.filter_jit, donate="all-except-first", compiler_options=wide_vectors())  # pyright: ignore
     def group(rest, tape):
-        work, plan, first, *more = rest
-        return _of_group(_rows(work, plan, first), plan, first, *more, tape)
+        work, plan, first, count, cotangent, asked = rest
+        rows = _rows(work, plan, first)
+        return _of_group(rows, plan, first, count, cotangent, asked, tape)
 
     return group
 

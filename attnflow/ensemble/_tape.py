@@ -26,7 +26,7 @@ class Refills(eqx.Module):
 
 
 class Tape(eqx.Module):
-    """Each lane at the beginning of each of its steps, and its stages; rows up to those that were counted are filled."""
+    """Each lane at the beginning of each of its steps, and its stages; rows that were counted are filled."""
 
     t: Float[Array, "ticks lanes"]
     tnext: Float[Array, "ticks lanes"]
@@ -34,6 +34,7 @@ class Tape(eqx.Module):
     k: Array
     what: Int[Array, "ticks lanes"]
     saved: Int[Array, "ticks lanes"] | None
+    jumped: Bool[Array, "ticks lanes"] | None
     refills: Refills
 
 
@@ -62,7 +63,7 @@ class Group(eqx.Module):
         parts = self.crew.parts(inbox)
         shared, axes, rest = parts
         lanes = self.crew.lanes
-        numbers = jnp.broadcast_to(inbox.first, (lanes,))
+        numbers = jnp.broadcast_to(inbox.numbers[0], (lanes,))
         own = jax.tree.map(lambda x: jnp.broadcast_to(x[0], (lanes, *x.shape[1:])), inbox.own)
         first = self.crew.begin(*parts, numbers, own)
         vacant = jnp.full(lanes, VACANT, jnp.int32)
@@ -95,8 +96,10 @@ class Group(eqx.Module):
             jnp.zeros(self.refills, jnp.int32),
         )
         saved = None if lanes.saved is None else rows(lanes.saved)
+        jumped = None if lanes.jumped is None else rows(lanes.jumped)
         what = rows(lanes.status, jnp.int8)
-        return Tape(rows(lanes.t), rows(lanes.tnext), rows(lanes.y), rows(k), what, saved, refills)
+        t, tnext, y = rows(lanes.t), rows(lanes.tnext), rows(lanes.y)
+        return Tape(t, tnext, y, rows(k), what, saved, jumped, refills)
 
     def busy(self, at: Where, inbox: Inbox) -> Bool[Array, ""]:
         """Whether anything is left to do."""
@@ -168,13 +171,13 @@ class Group(eqx.Module):
         few = take(lanes, index)
         ended = few.status > RUNNING
         rows = finish(Stepper(join(shared, few.own, rest), axes), few, tokens=True)
-        place = jnp.where(ended, few.number - inbox.first, self.crew.block)
+        place = jnp.where(ended, few.number - inbox.numbers[0], self.crew.block)
         store = jax.tree.map(lambda all_, new: all_.at[place].set(new, mode="drop"), store, rows)
         usable = free[index]
         offer = taken + jnp.cumsum(usable.astype(jnp.int32)) - 1
         given = usable & (offer < inbox.count)
         where = jnp.where(given, offer, 0)
-        new = self.crew.begin(*parts, inbox.first + where, take(inbox.own, where))
+        new = self.crew.begin(shared, axes, rest, inbox.numbers[where], take(inbox.own, where))
         vacant = eqx.tree_at(lambda s: s.status, few, jnp.where(usable, VACANT, few.status))
         lanes = jax.tree.map(
             lambda all_, some: all_.at[index].set(some), lanes, pick(given, new, vacant)
@@ -189,7 +192,9 @@ def _write(tape: Tape, tick: Array, lanes: Lanes, after: Lanes, k: Array) -> Tap
     what = jnp.where(moved, MOVED, STILL)
     what = jnp.where(moved & (after.status == TIME_UP), ARRIVED, what)
     what = jnp.where((lanes.status == RUNNING) & (after.status == REACHED), FELL, what)
-    row = (lanes.t, lanes.tnext, lanes.y, k, what.astype(jnp.int8), lanes.saved)
-    old = (tape.t, tape.tnext, tape.y, tape.k, tape.what, tape.saved)
-    new = jax.tree.map(lambda all_, x: all_.at[tick].set(x), old, row)
-    return Tape(*new, tape.refills)
+    what = what.astype(jnp.int8)
+    row = (lanes.t, lanes.tnext, lanes.y, k, what, lanes.saved, lanes.jumped)
+    old = (tape.t, tape.tnext, tape.y, tape.k, tape.what, tape.saved, tape.jumped)
+    new: Any = jax.tree.map(lambda all_, x: all_.at[tick].set(x), old, row)
+    t, tnext, y, k, what, saved, jumped = new
+    return Tape(t, tnext, y, k, what, saved, jumped, tape.refills)
