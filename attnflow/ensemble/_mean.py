@@ -62,10 +62,20 @@ def mean(
 
     $$\bar J = \frac1N \sum_{i=1}^N J(s_i), \qquad s_i = \mathtt{simulate}(\mathrm{field}_i, y_i(0))$$
 
-    Trajectories are worked chunk by chunk. The gradient works each chunk anew and then backwards, so
-    that memory is that of one chunk: it does not grow with the number of trajectories, and with the
-    default adjoint it stops growing with the number of steps. Works under `jit`, with
-    `eqx.filter_value_and_grad`, and in forward mode with `adjoint=diffrax.ForwardMode()`.
+    Trajectories go through lanes that refill, as in [`run`][attnflow.ensemble.run], a group of them after
+    another. The gradient in reverse mode goes backwards through the steps that were taken, kept on a tape of fixed
+    length (128 MB at most); what has no room on it is worked again from lanes kept on the way. So memory grows
+    neither with the number of trajectories nor with that of steps. Times of steps count as constants, those of
+    events, `t0` and `t1` do not. The mean of one number and its gradient are worked together; of several
+    numbers each cotangent takes another run forwards.
+
+    Called as it is, groups are shared among the cores. Inside a `jit` of your own they are worked by one
+    core, since a compiled program holds no threads of Python: `jax.value_and_grad(late)(field)` alone is faster.
+    Sums are added up in the order of groups, and are the same bits whichever thread was first.
+
+    Runs whose steps are not those of one explicit tableau (implicit solvers, `dense`, a `diffrax.Event`), and every
+    run with an `adjoint` asked for by name, are a `vmap` of [`simulate`][], chunk by chunk. So is forward mode, with
+    `adjoint=diffrax.ForwardMode()`.
 
     **Arguments:**
 
@@ -73,13 +83,12 @@ def mean(
     - `field`, `starts`, `field_axes`, `number`, `key`: as in [`run`][attnflow.ensemble.run]. `starts`
       may be traced.
     - `t1`, `integrator` and `options`: as in [`simulate`][]: `ts`, `rtol`, `observe`, `event`, ...
-    - `chunk`: trajectories worked at a time, in step with each other: each waits for the slowest of its
-      chunk.
+    - `chunk`: trajectories worked at a time.
 
-    Which adjoint (`benchmarks/results/ensembles-cpu.json` has the figures): the default,
-    `diffrax.RecursiveCheckpointAdjoint`, is exact for the steps taken; `ForwardMode` for fewer parameters
-    than about ten; `BacksolveAdjoint` needs the least memory and integrates the flow backwards, which
-    is unstable where tokens come together.
+    Which adjoint (`benchmarks/results/ensembles-cpu.json` has the figures): none given, the tape, is exact
+    for the steps taken, as `diffrax.RecursiveCheckpointAdjoint` is; `ForwardMode` for fewer parameters than about
+    ten; `BacksolveAdjoint` needs the least memory and integrates the flow backwards, which is unstable where tokens
+    come together.
 
     **Returns:**
 
@@ -94,7 +103,7 @@ def mean(
     def late(field):
         return af.ensemble.mean(lambda sol: sol.ys["E"][-1], field, starts, t1=20.0,
                                 observe={"E": af.misalignment})
-    value, gradient = eqx.filter_jit(eqx.filter_value_and_grad(late))(field)
+    value, gradient = eqx.filter_value_and_grad(late)(field)
     ```
     """
     # === check arguments

@@ -10,12 +10,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from ._starts import Starts
-
 _MOST = 4096  # trajectories; of more the last ones are a small part
 _FEWEST = 16  # that must have ended before others are put in order
 _RIDGE = 10.0  # in trajectories: as much as the guess that all are equally long counts
 _COLUMNS = 8
+_VALUES = 2**23  # in all; what is larger is read block by block
 
 
 class Order:
@@ -23,18 +22,19 @@ class Order:
 
     **Arguments:**
 
-    - `starts`: of which, and `share`: the first and how many of them.
+    - `data`: arrays with a leading axis of all trajectories, or `None`; `share`: the first and how many are run.
     - `slots`: how many are under way at once.
     """
 
-    def __init__(self, starts: Starts, share: tuple[int, int], slots: int):
+    def __init__(self, data: Any, share: tuple[int, int], slots: int):
         first, count = share
         self._next, self._end = first, first + count
         self._lock = threading.Lock()
         self._left: np.ndarray | None = None
-        if slots < count <= _MOST and jax.tree.leaves(starts.data):
+        values = count * sum(leaf[0].size for leaf in jax.tree.leaves(data))
+        if slots < count <= _MOST and 0 < values <= _VALUES:
             self._left = np.arange(first, first + count)
-            self._columns = columns(starts.data, first, count)
+            self._columns = columns(data, first, count)
             self._first, self._known, self._lengths = first, [], []
             self._fresh = 0
 
@@ -82,10 +82,11 @@ def columns(data: Any, first: int, count: int) -> np.ndarray:
     found = []
     for leaf in jax.tree.leaves(data):
         rows = np.asarray(leaf[first : first + count])
-        if rows.dtype.kind not in "fiub":
-            continue
-        found += _of_leaf(rows.astype(float))
-    X = np.nan_to_num(np.stack(found[:_COLUMNS], axis=1)) if found else np.zeros((count, 0))
+        if rows.dtype.kind in "fiub":
+            with np.errstate(all="ignore"):
+                found += _of_leaf(rows.astype(float))
+    X = np.stack(found[:_COLUMNS], axis=1) if found else np.zeros((count, 0))
+    X = np.where(np.abs(X) < 1e100, X, 0)
     X = X - X.mean(axis=0)
     spread = X.std(axis=0)
     X = X[:, spread > 0] / spread[spread > 0]

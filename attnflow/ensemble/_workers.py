@@ -48,7 +48,7 @@ class Workers:
         self.number = share[1]
         self.rounds = self.refills = 0
         self._x64 = bool(jax.config.read("jax_enable_x64"))
-        self._order = Order(starts, share, sum(usable for _, usable in places))
+        self._order = Order(starts.data, share, sum(usable for _, usable in places))
         self._some = np.arange(share[0], share[0] + 1)  # one that there is
         self._lock = threading.Lock()
         self._stop = threading.Event()
