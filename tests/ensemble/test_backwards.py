@@ -51,12 +51,13 @@ def gradients():
 
 def test_they_are_those_of_one_by_one(gradients):
     (value, plain), (ours, lanes) = gradients
-    np.testing.assert_allclose(ours, value, rtol=1e-12)
+    # Steps at rtol 1e-6 are chosen by error estimates, which agree to some rounding: so does what they add up to.
+    np.testing.assert_allclose(ours, value, rtol=1e-8)
     for a, b in zip(lanes, plain, strict=True):
-        # The same steps, backwards: what differs is the order in which numbers are added.
-        np.testing.assert_allclose(a, b, atol=1e-11 * np.abs(b).max())
+        np.testing.assert_allclose(a, b, atol=1e-7 * np.abs(b).max())
 
 
+@pytest.mark.slow
 def test_a_tape_too_short_for_a_run_is_worked_in_windows(gradients, monkeypatch):
     monkeypatch.setattr(_prepare, "_TICKS", (3, 3))
     _prepare._looked.clear()
