@@ -1,6 +1,5 @@
 """Gradients of means worked lane by lane: the same as one run at a time gives, however lanes were refilled."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -142,11 +141,12 @@ def test_memory_is_that_of_one_tape_however_many_trajectories():
 
 
 def _prepare_of(starts):
+    from attnflow.core.callables import as_module
     from attnflow.ensemble._starts import gather_starts
     from attnflow.flow import Integrator, make_options
 
     many = gather_starts(field(MATRICES), starts, None, None, None)
     options = make_options(field(MATRICES), many.shape, many.dtype, Integrator(), t1=1.0)
-    work = _prepare.prepared(eqx.Module(), many, options, None, False)
+    work = _prepare.prepared(as_module("objective", lambda sol: sol.t1), many, options, None, False)
     assert work is not None
     return work
