@@ -149,7 +149,18 @@ def hoisted(function: Any, *like: Any) -> Any:
         return function
     module = eqx.filter_closure_convert(function, *like)
     hidden = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(module))
-    return module if hidden else function
+    return Hoisted(module) if hidden else function
+
+
+class Hoisted(eqx.Module):
+    """A function with what it closed over; numbers that do not depend on anything come out as arrays."""
+
+    function: Any
+
+    def __call__(self, *args: Any) -> Any:
+        number = lambda x: isinstance(x, (float, int)) and hasattr(x, "dtype")  # noqa: E731
+        out = self.function(*args)
+        return jax.tree.map(lambda x: jnp.asarray(x) if number(x) else x, out)
 
 
 def _hides_nothing(function: Any) -> bool:
