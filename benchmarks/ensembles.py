@@ -9,6 +9,7 @@ time is the median of repeats, the first call (with its compile) apart.
 import argparse
 import functools
 import json
+import time
 from pathlib import Path
 
 import diffrax
@@ -218,7 +219,81 @@ def layouts(quick: bool) -> dict:
     return out
 
 
-SECTIONS = {f.__name__: f for f in (layouts, small, figure4, mixed, gradients, many_parameters)}
+def mean_gradient(quick: bool) -> dict:
+    """The gradient of the mean of E(T) beside the forward `run`: 10 tokens on S^2, T = 10, 18 and 10 008 parameters.
+
+    The least of several turns, all contenders in each; seconds of processor time of all threads, and of the clock.
+    """
+    case = bench.figure2_workload(t1=10.0)
+    count, turns = (128, 2) if quick else (1024, 5)
+    some = min(count, 128)
+    tokens = case.starts(count)
+    knots = jnp.linspace(0, case.t1, 556)
+    table = jax.vmap(case.field.P)(knots)
+    problems = {
+        "18 parameters": (case.field, lambda f: f.P.matrix, case.field.P.matrix),
+        "10008 parameters": (
+            eqx.tree_at(lambda f: f.P, case.field, af.Interpolated(knots, table, method="linear")),
+            lambda f: f.P.values,
+            table,
+        ),
+    }
+    options = {"t1": case.t1, "rtol": 1e-6, "atol": 0.0, "observe": {"E": af.misalignment}}
+    out = {}
+    for name, (field, place, numbers) in problems.items():
+
+        def value(numbers, tokens=tokens, field=field, place=place, **more):
+            changed = eqx.tree_at(place, field, numbers)
+            return ensemble.mean(lambda s: s.ys["E"][-1], changed, tokens, **options, **more)
+
+        def side_by_side(numbers, value=value):
+            return value(
+                numbers, tokens[:some], adjoint=diffrax.RecursiveCheckpointAdjoint(checkpoints=256)
+            )
+
+        plain = jax.jit(jax.value_and_grad(side_by_side))
+        inside = jax.jit(jax.value_and_grad(value))
+        outside = jax.value_and_grad(value)
+        ways = {
+            "run": lambda field=field: ensemble.run(field, tokens, progress=False, **options),
+            "gradient": lambda f=outside, n=numbers: f(n),
+            "gradient inside jit": lambda f=inside, n=numbers: f(n),
+            "gradient of 128, side by side": lambda f=plain, n=numbers: f(n),
+        }
+        best = {way: [np.inf, np.inf] for way in ways}
+        for turn in range(turns + 1):
+            for way, go in ways.items():
+                began = time.process_time(), time.perf_counter()
+                jax.block_until_ready(go())
+                ended = time.process_time(), time.perf_counter()
+                if turn:  # the first compiles
+                    best[way] = [
+                        min(b, y - x) for b, x, y in zip(best[way], began, ended, strict=True)
+                    ]
+        theirs = np.asarray(plain(numbers)[1])
+        ours = np.asarray(jax.grad(functools.partial(value, tokens=tokens[:some]))(numbers))
+        rows = {
+            way: {"processor seconds": cpu, "seconds": wall} for way, (cpu, wall) in best.items()
+        }
+        rows["gradient / run, processor"] = best["gradient"][0] / best["run"][0]
+        rows["gradient / run, clock"] = best["gradient"][1] / best["run"][1]
+        rows["gradient inside jit / run, processor"] = (
+            best["gradient inside jit"][0] / best["run"][0]
+        )
+        rows["side by side / gradient, processor, of as many"] = (
+            best["gradient of 128, side by side"][0] * count / some / best["gradient"][0]
+        )
+        rows["off the gradient side by side, relative"] = float(
+            np.abs(ours - theirs).max() / np.abs(theirs).max()
+        )
+        out[name] = {"trajectories": count, **rows}
+    return out
+
+
+SECTIONS = {
+    f.__name__: f
+    for f in (layouts, small, figure4, mixed, gradients, mean_gradient, many_parameters)
+}
 
 
 def main() -> None:

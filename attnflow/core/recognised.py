@@ -72,6 +72,17 @@ def recognised(function: Callable) -> Callable:
     return function
 
 
+def hides_nothing(function: Callable) -> bool:
+    """Whether all that a plain function reads is a value that can be looked at: none is being traced."""
+    if _code_of(function) is None or _of_library(getattr(function, "func", function)):
+        return _of_library(getattr(function, "func", function))
+    try:
+        _of_function(function, 0)
+    except _Unknown:
+        return False
+    return True
+
+
 def _unchanged(function: Callable, key: Any) -> bool:
     """Whether a remembered function is what it was: a list or array that it holds may have changed."""
     try:

@@ -28,10 +28,10 @@ from ._step import finish, may_jump, observed, step
 
 
 class Inbox(eqx.Module):
-    """Starts that wait: their data, the number of the first, how many there are."""
+    """Starts that wait: their data and numbers, and how many there are."""
 
     own: Any
-    first: Int[Array, ""]
+    numbers: Int[Array, " block"]
     count: Int[Array, ""]
 
 
@@ -59,27 +59,30 @@ class Crew(eqx.Module):
 
     # === the problem, for all lanes or a few
 
-    def _problem(self, inbox: Inbox) -> tuple[Any, Any, Any]:
-        # The leaves all trajectories share, which leaves those are, and what is not an array.
+    def parts(self, inbox: Inbox) -> tuple[Any, Any, Any]:
+        """The leaves all trajectories share, 0 at those they do not, and what is not an array."""
         own = jax.tree.map(lambda x: x[0], inbox.own)
-        problem = self.maker(inbox.first, own)
-        axes = trace_problem(self.maker, inbox.first, own)
+        problem = self.maker(inbox.numbers[0], own)
+        axes = trace_problem(self.maker, inbox.numbers[0], own)
         arrays, rest = eqx.partition(problem, eqx.is_array)
         shared = jax.tree.map(lambda x, axis: x if axis is None else None, arrays, axes)
         return shared, axes, rest
 
     def empty(self, inbox: Inbox, usable: Array) -> Lanes:
         """A crew with nothing under way; lanes from `usable` on stay closed."""
-        shared, axes, rest = self._problem(inbox)
-        numbers = jnp.broadcast_to(inbox.first, (self.lanes,))
+        shared, axes, rest = self.parts(inbox)
+        numbers = jnp.broadcast_to(inbox.numbers[0], (self.lanes,))
         own = jax.tree.map(lambda x: jnp.broadcast_to(x[0], (self.lanes, *x.shape[1:])), inbox.own)
-        like = jax.eval_shape(lambda n, own: self._begin(shared, axes, rest, n, own), numbers, own)
+        like = jax.eval_shape(lambda n, own: self.begin(shared, axes, rest, n, own), numbers, own)
         lanes = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), like)
         status = jnp.where(jnp.arange(self.lanes) < usable, VACANT, CLOSED)
         return eqx.tree_at(lambda s: s.status, lanes, status.astype(jnp.int32))
 
-    def _begin(self, shared, axes, rest, numbers, own) -> Lanes:
-        # Lanes at their starts.
+    def begin(
+        self, shared: Any, axes: Any, rest: Any, numbers: Int[Array, " some"], own: Any
+    ) -> Lanes:
+        """Lanes at their starts."""
+
         def one(number, own):
             problem, good = self.maker.draw(number, own)
             arrays = eqx.filter(problem, eqx.is_array)
@@ -87,7 +90,7 @@ class Crew(eqx.Module):
             return mine, first_state(problem), problem.y0, good
 
         mine, (solver_state, tnext, control, holds), y, good = jax.vmap(one)(numbers, own)
-        stepper = Stepper(_join(shared, mine, rest), axes)
+        stepper = Stepper(join(shared, mine, rest), axes)
         o = stepper.problem.options
         t = jnp.broadcast_to(o.t0, numbers.shape)
         solver_state = stepper.begin(solver_state, t, y)
@@ -129,7 +132,7 @@ class Crew(eqx.Module):
 
         The lanes, what ended, how many starts were taken from the inbox, the work done.
         """
-        shared, axes, rest = self._problem(inbox)
+        shared, axes, rest = self.parts(inbox)
         outbox = self._outbox(shared, axes, rest, lanes)
         zero = jnp.zeros((), jnp.int32)
 
@@ -153,7 +156,7 @@ class Crew(eqx.Module):
                 lanes.own,
                 eqx.tree_at(lambda s: s.own, lanes, None, is_leaf=lambda x: x is None),
             )
-            stepper = Stepper(_join(shared, own, rest), axes)
+            stepper = Stepper(join(shared, own, rest), axes)
 
             def inner(carry):
                 lanes, done = carry
@@ -180,7 +183,7 @@ class Crew(eqx.Module):
     def _outbox(self, shared, axes, rest, lanes: Lanes) -> Outbox:
         few = take(lanes, jnp.arange(self.few))
         rows = jax.eval_shape(
-            lambda few: finish(Stepper(_join(shared, few.own, rest), axes), few), few
+            lambda few: finish(Stepper(join(shared, few.own, rest), axes), few), few
         )
         room = self.block + self.lanes
         empty = jax.tree.map(lambda s: jnp.zeros((room, *s.shape[1:]), s.dtype), rows)
@@ -194,7 +197,7 @@ class Crew(eqx.Module):
         few = take(lanes, index)
         ended = few.status > RUNNING
 
-        rows = finish(Stepper(_join(shared, few.own, rest), axes), few)
+        rows = finish(Stepper(join(shared, few.own, rest), axes), few)
         room = self.block + self.lanes
         place = jnp.where(ended, outbox.count + jnp.cumsum(ended.astype(jnp.int32)) - 1, room)
         rows = jax.tree.map(
@@ -206,7 +209,7 @@ class Crew(eqx.Module):
         offer = taken + jnp.cumsum(usable.astype(jnp.int32)) - 1
         given = usable & (offer < inbox.count)
         where = jnp.where(given, offer, 0)
-        new = self._begin(shared, axes, rest, inbox.first + where, take(inbox.own, where))
+        new = self.begin(shared, axes, rest, inbox.numbers[where], take(inbox.own, where))
         vacant = eqx.tree_at(lambda s: s.status, few, jnp.where(usable, VACANT, few.status))
         few = pick(given, new, vacant)
         lanes = jax.tree.map(lambda all_, some: all_.at[index].set(some), lanes, few)
@@ -221,8 +224,8 @@ class Compiled(NamedTuple):
 
 
 @functools.cache
-def compiled() -> Compiled:
-    """The two programs of a crew, for the widest vectors the CPU has.
+def wide_vectors() -> dict[str, Any]:
+    """Options of the compiler for the widest vectors the CPU has.
 
     XLA takes vectors of 256 bits where it may choose; where 512 exist they made the field of ten
     tokens on S^2 1.4 times as fast. An option that a later compiler no longer knows is left out.
@@ -232,12 +235,19 @@ def compiled() -> Compiled:
         jax.jit(lambda: jnp.zeros(()), compiler_options=options).lower().compile()
     except Exception:
         options = {}
+    return options
+
+
+@functools.cache
+def compiled() -> Compiled:
+    """The two programs of a crew, for the widest vectors the CPU has."""
 
     def program(method: Any) -> Any:
-        return eqx.filter_jit(method, compiler_options=options)  # pyright: ignore[reportCallIssue]
+        return eqx.filter_jit(method, compiler_options=wide_vectors())  # pyright: ignore[reportCallIssue]
 
     return Compiled(program(Crew.empty), program(Crew.advance))
 
 
-def _join(shared: Any, own: Any, rest: Any) -> Problem:
+def join(shared: Any, own: Any, rest: Any) -> Problem:
+    """A problem of its parts."""
     return eqx.combine(eqx.combine(own, shared), rest)

@@ -19,6 +19,7 @@ from ..core.types import Functions, PyTree, Scalar
 from ..flow import (
     Integrator,
     IntegratorOptions,
+    Options,
     Solution,
     forward_mode_named,
     make_options,
@@ -27,7 +28,9 @@ from ..flow import (
     sort_options,
 )
 from ..model import AttentionField
+from ._prepare import prepared
 from ._starts import GivenStarts, Recipe, Starts, gather_starts
+from ._sums import total
 
 _CHUNK = 32
 
@@ -60,10 +63,20 @@ def mean(
 
     $$\bar J = \frac1N \sum_{i=1}^N J(s_i), \qquad s_i = \mathtt{simulate}(\mathrm{field}_i, y_i(0))$$
 
-    Trajectories are worked chunk by chunk. The gradient works each chunk anew and then backwards, so
-    that memory is that of one chunk: it does not grow with the number of trajectories, and with the
-    default adjoint it stops growing with the number of steps. Works under `jit`, with
-    `eqx.filter_value_and_grad`, and in forward mode with `adjoint=diffrax.ForwardMode()`.
+    Trajectories go through lanes that refill, as in [`run`][attnflow.ensemble.run], a group of them after
+    another. The gradient in reverse mode goes backwards through the steps that were taken, kept on a tape of fixed
+    length (128 MB at most); what has no room on it is worked again from lanes kept on the way. So memory grows
+    neither with the number of trajectories nor with that of steps. Times of steps count as constants, those of
+    events, `t0` and `t1` do not. The mean of one number and its gradient are worked together; of several
+    numbers each cotangent takes another run forwards.
+
+    Called as it is, groups are shared among the cores. Inside a `jit` of your own they are worked by one
+    core, since a compiled program holds no threads of Python: `jax.value_and_grad(late)(field)` alone is faster.
+    Sums are added up in the order of groups, and are the same bits whichever thread was first.
+
+    Runs whose steps are not those of one explicit tableau (implicit solvers, `dense`, a `diffrax.Event`), and every
+    run with an `adjoint` asked for by name, are a `vmap` of [`simulate`][], chunk by chunk. So is forward mode, with
+    `adjoint=diffrax.ForwardMode()`.
 
     **Arguments:**
 
@@ -71,13 +84,12 @@ def mean(
     - `field`, `starts`, `field_axes`, `number`, `key`: as in [`run`][attnflow.ensemble.run]. `starts`
       may be traced.
     - `t1`, `integrator` and `options`: as in [`simulate`][]: `ts`, `rtol`, `observe`, `event`, ...
-    - `chunk`: trajectories worked at a time, in step with each other: each waits for the slowest of its
-      chunk.
+    - `chunk`: trajectories worked at a time.
 
-    Which adjoint (`benchmarks/results/ensembles-cpu.json` has the figures): the default,
-    `diffrax.RecursiveCheckpointAdjoint`, is exact for the steps taken; `ForwardMode` for fewer parameters
-    than about ten; `BacksolveAdjoint` needs the least memory and integrates the flow backwards, which
-    is unstable where tokens come together.
+    Which adjoint (`benchmarks/results/ensembles-cpu.json` has the figures): none given, the tape, is exact
+    for the steps taken, as `diffrax.RecursiveCheckpointAdjoint` is; `ForwardMode` for fewer parameters than about
+    ten; `BacksolveAdjoint` needs the least memory and integrates the flow backwards, which is unstable where tokens
+    come together.
 
     **Returns:**
 
@@ -92,30 +104,38 @@ def mean(
     def late(field):
         return af.ensemble.mean(lambda sol: sol.ys["E"][-1], field, starts, t1=20.0,
                                 observe={"E": af.misalignment})
-    value, gradient = compiled(eqx.filter_value_and_grad(late))(field)
+    value, gradient = eqx.filter_value_and_grad(late)(field)
     ```
     """
     # === check arguments
     many = gather_starts(field, starts, field_axes, number, key)
-    chunk = None if chunk is None else whole("chunk", chunk)
-    chunk = min(many.number, _CHUNK if chunk is None else chunk)
+    chunk = None if chunk is None else min(many.number, whole("chunk", chunk))
     own, rest = sort_options("ensemble.mean", options, MeanOptions)
     integrator = merged(integrator, own)
-    how, adjoint = _checked(many, integrator, {"t1": t1, **rest})
+    how, made = _checked(many, integrator, {"t1": t1, **rest})
+    adjoint = made.adjoint
+    function = as_module("objective", objective)
 
-    # === run
+    # === by lanes that refill
+    given = integrator.adjoint is not None
+    with forward_mode_named(adjoint):
+        work = prepared(function, many, made, chunk, given)
+        if work is not None:
+            sums = total(*work, many.number)
+            return jax.tree.map(lambda s: s / np.asarray(many.number, s.dtype), sums)
+
+    # === side by side, where runs cannot be worked by lanes
+    chunk = min(many.number, _CHUNK if chunk is None else chunk)
     chunks = -(-many.number // chunk)
     numbers = jnp.arange(chunks * chunk, dtype=jnp.int32).reshape(chunks, chunk)
     data = jax.tree.map(jnp.asarray, many.data)
     with forward_mode_named(adjoint):
-        return _mean(
-            as_module("objective", objective), many.recipe, data, numbers, many.number, how
-        )
+        return _mean(function, many.recipe, data, numbers, many.number, how)
 
 
 def _checked(
     many: Starts, integrator: Integrator, rest: dict[str, Any]
-) -> tuple[dict[str, Any], diffrax.AbstractAdjoint]:
+) -> tuple[dict[str, Any], Options]:
     """The options of `simulate`, refused here where they are known, as what a compiled program takes.
 
     Numbers as arrays, so that others are not compiled for; of functions that do the same the first.
@@ -127,7 +147,7 @@ def _checked(
     how = {n: floating(n, v) if n in numbers else v for n, v in rest.items() if v is not None}
     how["integrator"] = integrator
     how = jax.tree.map(lambda x: recognised(x) if isinstance(x, FunctionType) else x, how)
-    return how, made.adjoint
+    return how, made
 
 
 @compiled

@@ -153,25 +153,26 @@ class Stepper(eqx.Module):
     # === explicit stages
 
     @property
-    def _last(self) -> bool:
-        # Whether stages have the lanes as their last axis.
+    def lanes_last(self) -> bool:
+        """Whether stages have the lanes as their last axis."""
         p = self.problem
         return p.y0.shape[0] > 1 and fits_columns(p.field, p.y0.shape[1])
 
     def _lanes_first(self, dense: Any) -> Any:
-        if not (self.explicit and self._last):
+        if not (self.explicit and self.lanes_last):
             return dense
         return {**dense, "k": jnp.moveaxis(dense["k"], -1, 0)}
 
-    def _slope(self, t: Array, y: Array) -> Array:
+    def slope(self, t: Array, y: Array) -> Array:
+        """The field, for tokens whose lanes are the last axis where `lanes_last` says so."""
         p = self.problem
-        if self._last:
+        if self.lanes_last:
             return columns(p.field, self.axes.field, t, y)
         return self.over_lanes(lambda p, t, y: p.field(t, y, p.options.args), t, y)
 
     def _stages(self, t, tnext, y, slope, jumped):
         tableau = inner_solver(self.problem.solver).tableau
-        last = self._last
+        last = self.lanes_last
         h = tnext - t
         wide = h[None, None, :] if last else h[:, None, None]
         enter = (lambda x: jnp.moveaxis(x, 0, -1)) if last else (lambda x: x)
@@ -185,14 +186,14 @@ class Stepper(eqx.Module):
         c = jnp.asarray(np.concatenate([[0.0], np.asarray(tableau.c, float)]), dtype)
         x = enter(y)
         if not tableau.fsal:
-            f = self._slope(low, x)
+            f = self.slope(low, x)
         elif jumped is None:
             f = enter(slope)
         else:
             fresh = jumped[None, None, :] if last else jumped[:, None, None]
             f = jax.lax.cond(
                 jnp.any(jumped),
-                lambda: jnp.where(fresh, self._slope(low, x), enter(slope)),
+                lambda: jnp.where(fresh, self.slope(low, x), enter(slope)),
                 lambda: enter(slope),
             )
         # Stages times the step, stage first: unused ones are zero.
@@ -201,7 +202,7 @@ class Stepper(eqx.Module):
         def stage(i, carry):
             k, _ = carry
             value = x + _combine(A[i], k)
-            f = self._slope(jnp.clip(t + c[i] * h, low, high), value)
+            f = self.slope(jnp.clip(t + c[i] * h, low, high), value)
             return k.at[i].set(wide * f), f
 
         k, f = jax.lax.fori_loop(1, count, stage, (k, f))

@@ -97,12 +97,17 @@ class Starts(eqx.Module):
 
     def block(self, first: int, size: int) -> Any:
         """The data of `size` trajectories from `first` on, padded to a full block by the last one."""
-        last = self.number - 1
+        return self.rows(np.arange(first, first + size), size)
+
+    def rows(self, numbers: np.ndarray, size: int) -> Any:
+        """The data of trajectories by number, padded to `size` by the last one of all."""
+        padded = np.full(size, self.number - 1)
+        padded[: len(numbers)] = np.minimum(numbers, self.number - 1)
+        first, last = int(padded[0]), int(padded[-1])
+        straight = last - first == size - 1 and bool(np.all(np.diff(padded) == 1))
 
         def cut(array):
-            rows = np.minimum(np.arange(first, first + size), last)
-            ahead = first + size <= self.number
-            return np.asarray(array[first : first + size] if ahead else array[rows])
+            return np.asarray(array[first : last + 1] if straight else array[padded])
 
         return jax.tree.map(cut, self.data)
 

@@ -51,6 +51,11 @@ def _control(p: Problem, t, tnext, y, y1, error, control):
 
 def step(stepper: Stepper, lanes: Lanes) -> Lanes:
     """One step of all lanes; those not under way stay as they are."""
+    return step_and_stages(stepper, lanes)[0]
+
+
+def step_and_stages(stepper: Stepper, lanes: Lanes) -> tuple[Lanes, Any]:
+    """The same, and what interpolation inside the step needs."""
     y1, error, dense, state, worked = stepper(
         lanes.t, lanes.tnext, lanes.y, lanes.solver_state, lanes.jumped
     )
@@ -91,7 +96,7 @@ def step(stepper: Stepper, lanes: Lanes) -> Lanes:
     saves, saved = lanes.saves, lanes.saved
     if saved is not None:
         saves, saved = _save(stepper, lanes, dense, lanes.tnext, moved)
-    return Lanes(
+    moved_lanes = Lanes(
         own=None,
         t=jnp.where(running, t, lanes.t),
         tnext=jnp.where(running, tnext, lanes.tnext),
@@ -106,6 +111,7 @@ def step(stepper: Stepper, lanes: Lanes) -> Lanes:
         saves=saves,
         saved=saved,
     )
+    return moved_lanes, dense
 
 
 def _save(stepper: Stepper, lanes: Lanes, dense: Any, until: Array, who: Array) -> tuple[Any, Any]:
@@ -133,8 +139,11 @@ def _save(stepper: Stepper, lanes: Lanes, dense: Any, until: Array, who: Array) 
     return jax.lax.while_loop(lambda c: jnp.any(pending(c[1])[0]), body, (lanes.saves, lanes.saved))
 
 
-def finish(stepper: Stepper, lanes: Lanes) -> dict[str, Any]:
-    """What is kept of lanes that ended: for an event, its time is found in the step it fell into."""
+def finish(stepper: Stepper, lanes: Lanes, tokens: bool = False) -> dict[str, Any]:
+    """What is kept of lanes that ended: for an event, its time is found in the step it fell into.
+
+    With `tokens` the last ones are kept too, as `y1`.
+    """
     ts: Any = stepper.problem.options.ts
     event = stepper.problem.event
     t, y, status = lanes.t, lanes.y, lanes.status
@@ -174,7 +183,8 @@ def finish(stepper: Stepper, lanes: Lanes) -> dict[str, Any]:
     if saves is None:
         saves = jax.tree.map(lambda v: v[:, None], values)
         saved = (status != BAD_START).astype(jnp.int32)
-    return {
+    more = {"y1": stepper.over_lanes(lambda p, y: p.lift(y), y)} if tokens else {}
+    return more | {
         "number": lanes.number,
         "status": status.astype(jnp.int8),
         "t1": t,

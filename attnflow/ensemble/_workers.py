@@ -4,7 +4,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from ._advance import Crew, Inbox, compiled
 from ._lanes import RUNNING, Lanes
+from ._order import Order
 from ._starts import Starts
 
 _CALL_SECONDS = 0.3
@@ -47,7 +48,8 @@ class Workers:
         self.number = share[1]
         self.rounds = self.refills = 0
         self._x64 = bool(jax.config.read("jax_enable_x64"))
-        self._next, self._end = share[0], sum(share)
+        self._order = Order(starts.data, share, sum(usable for _, usable in places))
+        self._some = np.arange(share[0], share[0] + 1)  # one that there is
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._results: queue.Queue = queue.Queue(maxsize=4 * len(places))
@@ -91,7 +93,7 @@ class Workers:
     def _warm(self, device: Any, usable: int) -> None:
         with self._at(device):
             crew = _to(device, self.crew)
-            inbox = self._inbox(device, self._end - 1, 0)
+            inbox = self._inbox(device, self._some, 0)
             lanes = self._empty(crew, inbox, device, usable)
             jax.block_until_ready(compiled().advance(crew, lanes, inbox, jnp.array(False), _int(1)))
 
@@ -111,28 +113,31 @@ class Workers:
             with contextlib.suppress(queue.Full):
                 return self._results.put(item, timeout=0.1)
 
-    def _take(self) -> tuple[int, int]:
-        # Fewer at a time towards the end, so that no crew is left with the last ones.
-        with self._lock:
-            first, left = self._next, self._end - self._next
-            share = max(self.crew.few, left // (4 * len(self.places)))
-            self._next += min(left, share, self.crew.block)
-            return first, self._next - first
+    def _take(self) -> np.ndarray:
+        # Fewer at a time towards the end, so that no crew is left with the last ones; and where it is
+        # learnt which are long, no more than are needed soon.
+        left = self._order.left()
+        share = max(self.crew.few, left // (4 * len(self.places)))
+        if self._order.learns:
+            share = min(share, max(self.crew.few, self.crew.lanes // 4))
+        return self._order.take(min(share, self.crew.block))
 
-    def _inbox(self, device: Any, first: int, count: int) -> Inbox:
-        own = self.starts.block(first, self.crew.block)
-        return jax.device_put(Inbox(own, _int(first), _int(count)), device)
+    def _inbox(self, device: Any, numbers: np.ndarray, count: int) -> Inbox:
+        own = self.starts.rows(numbers, self.crew.block)
+        padded = np.full(self.crew.block, numbers[-1], np.int32)
+        padded[: len(numbers)] = numbers
+        return jax.device_put(Inbox(own, jnp.asarray(padded), _int(count)), device)
 
     def _work(self, device: Any, usable: int) -> None:
         crew = _to(device, self.crew)
         lanes, rounds = None, 16
-        first = count = 0
+        waiting = self._some[:0]
         more = True
         while not self._stop.is_set():
-            if more and count == 0:
-                first, count = self._take()
-                more = count > 0
-                inbox = self._inbox(device, min(first, self._end - 1), count)
+            if more and len(waiting) == 0:
+                waiting = self._take()
+                more = len(waiting) > 0
+                inbox = self._inbox(device, waiting if more else self._some, len(waiting))
             if lanes is None:
                 if not more:
                     return
@@ -147,14 +152,16 @@ class Workers:
                 self.rounds += done
                 self.refills += int(work.refills)
             if ended:
-                self._put(_first(outbox.rows, ended))
+                rows = _first(outbox.rows, ended)
+                self._order.learn(rows["number"], rows["steps"])
+                self._put(rows)
             if done == rounds:
                 # Long enough to be worth a call, short enough for Ctrl-C and the bar.
                 rounds = max(1, min(2**30, int(rounds * min(4.0, _CALL_SECONDS / seconds))))
             if taken and more:
-                first, count = first + taken, count - taken
-                if count:
-                    inbox = self._inbox(device, first, count)
+                waiting = waiting[taken:]
+                if len(waiting):
+                    inbox = self._inbox(device, waiting, len(waiting))
             if not more and not bool(jnp.any(lanes.status >= RUNNING)):
                 return
 
@@ -170,3 +177,14 @@ def _first(rows: Any, count: int) -> Any:
 
 def _int(value: int) -> Array:
     return jnp.asarray(value, jnp.int32)
+
+
+def in_thread() -> Callable[[Callable[[], Any]], Any]:
+    """A function that calls another in a thread as it would be called here: with as many bits."""
+    x64, device = bool(jax.config.read("jax_enable_x64")), jax.config.jax_default_device  # pyright: ignore
+
+    def call(function: Callable[[], Any]) -> Any:
+        with jax.default_device(device), _enable_x64(x64):
+            return function()
+
+    return call

@@ -33,9 +33,12 @@ def test_a_compiler_without_wide_vectors_is_given_no_such_option(monkeypatch):
 
     jit = jax.jit
     monkeypatch.setattr(_advance.jax, "jit", refuse)
+    _advance.wide_vectors.cache_clear()
     _advance.compiled.cache_clear()
     try:
+        assert _advance.wide_vectors() == {}
         assert callable(_advance.compiled().advance)
     finally:
         monkeypatch.undo()
+        _advance.wide_vectors.cache_clear()
         _advance.compiled.cache_clear()
