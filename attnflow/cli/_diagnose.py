@@ -40,8 +40,8 @@ def diagnose(
     model
         The folder of a Hugging Face model, a GGUF file, or the name of a size for random weights.
     text
-        A file (UTF-8) with a prompt in each line, for the folder's tokenizer; cut to the shortest, and
-        to --length.
+        A file (UTF-8) with a prompt in each line, for the folder's tokenizer; lines may differ in length,
+        and are cut to --length.
     prompts
         How many random prompts.
     length
@@ -78,6 +78,8 @@ def diagnose(
         ids = language.random_prompts(found.architecture, prompts, length)
     else:
         ids = _encoded(folder, text, length)
+        if min(map(len, ids)) < 2:
+            raise ValueError(f"--text must have two tokens or more in each line; one of {text} has one.")
     page = language.diagnose(found, ids, passes=passes)
     print(printable_lines(page))
     if out is not None:

@@ -32,7 +32,7 @@ def clusters(looped: Looped, *, threshold: float = 0.999) -> list[list[int]]:
     if looped.last is None:
         raise ValueError('`looped` must have kept its last state: run looped(..., keep="last").')
     found = []
-    for tokens in looped.last:
-        sizes = np.bincount(np.asarray(labels(jnp.asarray(tokens), threshold)))
+    for tokens, length in zip(looped.last, looped.lengths, strict=True):
+        sizes = np.bincount(np.asarray(labels(jnp.asarray(tokens[:length]), threshold)))
         found.append(sorted((int(n) for n in sizes), reverse=True))
     return found

@@ -12,7 +12,7 @@ from ..core.arguments import instance
 from ._clusters import clusters
 from ._looped import looped
 from ._model import Transformer
-from ._prompts import as_ids
+from ._prompts import as_prompts
 from ._rest import Rest, rest
 from ._result import Looped
 from ._spectra import spectra
@@ -66,7 +66,7 @@ class Diagnosis:
         lines = [
             str(first.architecture),
             "",
-            f"Does it collapse? {prompts} prompts of {first.settings['length']} ids, {passes} passes",
+            f"Does it collapse? {prompts} prompts of {first.shown_length} ids, {passes} passes",
             f"{'run':24}{'E at first':>12}{'1 pass':>12}{f'{passes} passes':>12}  consensus  clusters (first prompt)",
         ]
         for name, run in self.runs.items():
@@ -138,7 +138,8 @@ def diagnose(
     **Arguments:**
 
     - `model`: a [`Transformer`][] with its feed-forward.
-    - `token_ids`: prompts, `(prompts, length)` of two tokens or more; see [`random_prompts`][].
+    - `token_ids`: prompts, `(prompts, length)` of two tokens or more, or a list of lists; see
+      [`random_prompts`][].
     - `passes`, `chunk`: of [`looped`][].
     - `rests`: of how many prompts the end is looked at by [`rest`][].
     - `threshold`: the least cosine within a cluster.
@@ -159,7 +160,9 @@ def diagnose(
     arch = instance(
         "model", model, Transformer, "a Transformer, as language.load gives"
     ).architecture
-    ids = as_ids(arch, token_ids)
+    ids, lengths = as_prompts(arch, token_ids)
+    if lengths is not None:
+        ids = [row[:n].tolist() for row, n in zip(ids, lengths, strict=True)]
     runs: dict[str, Looped] = {}
     for name, feed_forward, control in _runs(model):
         runs[name] = looped(
@@ -178,9 +181,13 @@ def diagnose(
         assert last is not None
         ends[name] = [
             rest(
-                model, jnp.asarray(h), feed_forward=feed_forward, passes=passes, threshold=threshold
+                model,
+                jnp.asarray(h[:n]),
+                feed_forward=feed_forward,
+                passes=passes,
+                threshold=threshold,
             )
-            for h in last[:rests]
+            for h, n in zip(last[:rests], runs[name].lengths, strict=False)
         ]
     return Diagnosis(
         runs=runs,

@@ -33,7 +33,7 @@ from ._draw import (
 from ._model import Transformer, check_feed_forward, entered
 from ._modules import Norm, without_feed_forward
 from ._pass import CONTROLS, Plan, Source, measure, one_pass
-from ._prompts import as_ids
+from ._prompts import as_prompts
 from ._result import Looped
 from ._store import Store, together
 
@@ -69,7 +69,9 @@ def looped(
     **Arguments:**
 
     - `model`: a [`Transformer`][]; for random weights also an [`Architecture`][] or the name of a size.
-    - `token_ids`: `(prompts, length)`, such as [`paper_prompts`][].
+    - `token_ids`: `(prompts, length)`, such as [`paper_prompts`][]; or prompts of different lengths, a
+      list of lists. Shorter ones are filled up on the right; nothing attends to that, and nothing is
+      measured of it: each prompt does what it does alone.
     - `passes`: how many, one or more.
     - `feed_forward`: `False` leaves $h \leftarrow h + \text{attention}(N_1(h))$ of every block.
     - `weights`: `"trained"`, the model's own; `"fixed"`, random ones by the law of [`random`][]; or
@@ -110,7 +112,7 @@ def looped(
     # === check arguments
     weights = _weights(model, weights)
     arch = as_architecture(model)
-    ids = as_ids(arch, token_ids)
+    ids, lengths = as_prompts(arch, token_ids)
     passes, chunk = whole("passes", passes), whole("chunk", chunk)
     choose("control", control, CONTROLS)
     choose("keep", keep or "nothing", ("last", "nothing"))
@@ -141,6 +143,8 @@ def looped(
         "chunk": chunk,
         "ids": _digest(ids),
     }
+    if lengths is not None:
+        settings["lengths"] = lengths.tolist()
     if store is not None:  # reads every weight, which a run that is not kept need not wait for
         settings["source"] = _digest(model) if key is None else _digest(jr.key_data(key))
     kept = None if store is None else Store(store, settings, arch)
@@ -164,14 +168,17 @@ def looped(
     if tokens is None:
         tokens = _embedded(model, arch, ids, key, dtype)
     h = jax.device_put(_in_chunks(tokens, chunk), shared)
+    own = None if lengths is None else jnp.asarray(lengths)
+    start = {name: np.asarray(x) for name, x in measure(jnp.asarray(tokens), own).items()}
+    if own is not None:
+        own = jax.device_put(_in_chunks(own, chunk), shared)
     finite = all(bool(np.isfinite(before["E"]).all()) for before in done)
-    start = {name: np.asarray(x) for name, x in measure(jnp.asarray(tokens)).items()}
     with bar(total=passes, initial=len(done), unit="pass", show=progress) as ticks:
         for number in range(len(done) + 1, passes + 1):
             began = time.perf_counter()
             draw = jnp.asarray(number - 1 if weights == "redrawn" else 0)
             fixed = jax.device_put(draw, everywhere)
-            h, measured, after = one_pass((plan, source, norm, fixed), h)
+            h, measured, after = one_pass((plan, source, norm, fixed, own), h)
             found = {name: _by_prompt(x, len(ids)) for name, x in measured.items()}
             found |= {f"after_{name}": _by_prompt(x, len(ids)) for name, x in after.items()}
             found["seconds"] = np.asarray(time.perf_counter() - began)
@@ -245,7 +252,7 @@ def _drawn_rows(arch: Architecture, key: Array, ids: Array, dtype: Any) -> Array
 
 
 def _in_chunks(tokens: Any, chunk: int) -> Array:
-    """`(chunks, chunk, length, dim)`: the last chunk is filled up with the last prompt."""
+    """`(chunks, chunk, ...)`: the last chunk is filled up with the last prompt."""
     missing = -len(tokens) % chunk
     tokens = jnp.asarray(tokens)
     tokens = jnp.concatenate([tokens, jnp.repeat(tokens[-1:], missing, axis=0)])

@@ -132,6 +132,10 @@ def together(
     }
     after = {name: np.stack([p[f"after_{name}"] for p in passes], axis=1) for name in _NAMES}
     seconds = np.asarray([float(p["seconds"]) for p in passes])
+    if last is not None and "lengths" in settings:
+        last = last.copy()
+        for tokens, length in zip(last, settings["lengths"], strict=True):
+            tokens[length:] = np.nan
     return Looped(
         **traces,
         after_norm=after,

@@ -15,7 +15,8 @@ from ._architecture import Architecture
 from ._layer import by_layer, own_block, read_by_attention, scanned, scored, through
 from ._model import Transformer, check_feed_forward
 from ._modules import without_feed_forward
-from ._prompts import as_ids
+from ._pass import real
+from ._prompts import as_prompts
 
 Numbers = Float[np.ndarray, "layers heads"]
 COLUMNS = ("spread", "beta", "self_share", "first_share", "entropy")
@@ -108,7 +109,7 @@ def temperatures(
     **Arguments:**
 
     - `model`: a [`Transformer`][].
-    - `token_ids`: prompts, `(prompts, length)` of two tokens or more.
+    - `token_ids`: prompts, `(prompts, length)` of two tokens or more, or a list of lists.
     - `feed_forward`: of the pass.
 
     **Returns:**
@@ -125,28 +126,38 @@ def temperatures(
     ```
     """
     check_feed_forward(model, feed_forward)
-    ids = as_ids(model.architecture, token_ids)
-    if ids.shape[1] < 2:
+    ids, lengths = as_prompts(model.architecture, token_ids)
+    if ids.shape[1] < 2 or (lengths is not None and lengths.min() < 2):
         raise ValueError("`token_ids` must have prompts of two tokens or more; got one.")
+    own = [None] * len(ids) if lengths is None else [jnp.asarray(n) for n in lengths]
     with jax.default_matmul_precision("highest"):
-        rows = [_of_a_prompt(model, jnp.asarray(row), feed_forward) for row in ids]
+        rows = [
+            _of_a_prompt(model, jnp.asarray(row), n, feed_forward)
+            for row, n in zip(ids, own, strict=True)
+        ]
     means = {name: np.mean([np.asarray(row[name]) for row in rows], axis=0) for name in rows[0]}
     return Temperatures(**means, architecture=model.architecture)
 
 
 @eqx.filter_jit
-def _of_a_prompt(model: Transformer, ids: Array, feed_forward: bool) -> dict[str, Array]:
+def _of_a_prompt(
+    model: Transformer, ids: Array, length: Array | None, feed_forward: bool
+) -> dict[str, Array]:
     arch = model.architecture
+    there = None if length is None else real(length, ids.shape[0])
+    keys = None if there is None else there[None]
     blocks = model.blocks if feed_forward else without_feed_forward(model.blocks)
 
     def layer(h, x):
         place, own = x
         block = own_block(arch, blocks, own, place)
         assert block is not None
-        scores, _ = scored(arch, block.attention, place, read_by_attention(arch, block, h[None]))
-        alone = through(arch, without_feed_forward(block), place, h[None])[0]
-        seen = _measured(_unit(h), scores[0]) | {"time": jnp.mean(_angle(h, alone))}
-        return through(arch, block, place, h[None])[0], seen
+        read = read_by_attention(arch, block, h[None])
+        scores, _ = scored(arch, block.attention, place, read, keys)
+        alone = through(arch, without_feed_forward(block), place, h[None], keys)[0]
+        time = jnp.mean(_angle(h, alone), where=there)
+        seen = _measured(_unit(h), scores[0], there) | {"time": time}
+        return through(arch, block, place, h[None], keys)[0], seen
 
     h = model.embed(ids)
     return jax.lax.scan(layer, h, (by_layer(arch, h.dtype), scanned(arch, blocks)))[1]
@@ -161,11 +172,12 @@ def _angle(a: Array, b: Array) -> Array:
     return 2 * jnp.arcsin(jnp.minimum(jnp.linalg.norm(a - b, axis=-1) / 2, 1.0))
 
 
-def _measured(unit: Array, scores: Array) -> dict[str, Array]:
-    """Of directions `(length, dim)` and scores `(heads, length, length)`; by head."""
+def _measured(unit: Array, scores: Array, there: Array | None) -> dict[str, Array]:
+    """Of directions `(length, dim)` and scores `(heads, length, length)`; by head, of queries that are there."""
     seen = jnp.isfinite(scores)
     count = jnp.sum(seen, axis=-1)
-    rows = (count[0] > 1).astype(scores.dtype)  # a query with one key tells nothing
+    told = count[0] > 1  # a query with one key tells nothing
+    rows = (told if there is None else told & there).astype(scores.dtype)
     some = jnp.sum(rows)
     values = jnp.where(seen, scores, 0)
     number = count.astype(scores.dtype)
@@ -174,7 +186,7 @@ def _measured(unit: Array, scores: Array) -> dict[str, Array]:
         mean = jnp.sum(jnp.where(seen, x, 0), axis=-1, keepdims=True) / number[..., None]
         return jnp.where(seen, x - mean, 0)
 
-    s, cosines = centred(values), centred((unit @ unit.T)[None])
+    s, cosines = (rows[None, :, None] * centred(x) for x in (values, (unit @ unit.T)[None]))
     spread = jnp.sqrt(jnp.sum(s**2, axis=-1) / number)
     squares = jnp.sum(cosines**2, axis=(-2, -1))
     tiny = jnp.asarray(jnp.finfo(scores.dtype).tiny, scores.dtype)
