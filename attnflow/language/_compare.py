@@ -12,6 +12,7 @@ from jaxtyping import Array, ArrayLike, Int
 from ..flow import iterate, simulate
 from ..model import AttentionField
 from ..observables import misalignment
+from ._axes import Directions, axes
 from ._comparison import Comparison
 from ._field import as_layers, directions, nonzero_biases
 from ._heads import as_radius, in_plane
@@ -31,6 +32,7 @@ def compare(
     feed_forward: bool = False,
     biases: str = "account",
     radius: float | None = None,
+    manifold: str = "sphere",
 ) -> Comparison:
     r"""The misalignment of a real network, layer by layer, beside eq. (1) and eq. (6) with its own heads.
 
@@ -44,7 +46,8 @@ def compare(
     - `token_ids`: prompts, `(prompts, length)`.
     - `passes`: how often the layers are gone through.
     - `feed_forward`: with it in the network, and in eq. (1) as in the poster's block; eq. (6) has none.
-    - `biases`, `radius`: of the equations, as in [`as_field`][]. The network keeps its biases.
+    - `biases`, `radius`, `manifold`: of the equations, as in [`as_field`][]. The network keeps its biases;
+      E is that of directions on any manifold.
 
     **Returns:**
 
@@ -69,7 +72,10 @@ def compare(
         "biases": biases,
         "radius": radius,
         "length": ids.shape[1],
+        "manifold": manifold,
     }
+    half = axes(model, manifold)
+    observe = Directions(half)
     layers = as_layers(model, feed_forward=feed_forward, **options)
     field = layers.field
     depth = passes * arch.layers
@@ -82,9 +88,10 @@ def compare(
     network = {name: np.asarray(value) for name, value in seen.items()}
     discrete, continuous, tilt = [], [], 0.0
     for y0 in directions(arch, h):
-        discrete.append(np.asarray(iterate(layers, y0, depth=depth, observe=misalignment).ys))
+        y0 = y0 if half is None else y0 * half[None]
+        discrete.append(np.asarray(iterate(layers, y0, depth=depth, observe=observe).ys))
         ts = jnp.arange(depth + 1, dtype=y0.dtype)
-        sol = simulate(field, y0, t1=ts[-1], ts=ts, observe=misalignment)
+        sol = simulate(field, y0, t1=ts[-1], ts=ts, observe=observe)
         continuous.append(np.asarray(sol.ys))
         tilt = max(tilt, float(jnp.max(jnp.abs(jnp.mean(sol.y1, axis=1)))) * arch.dim**0.5)
     E = {

@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Int, Key
 
 from ._architecture import Architecture, architecture as named
+from ._memory import check_fits
 from ._model import Transformer
 from ._modules import Attention, Block, FeedForward, Norm
 
@@ -67,11 +68,17 @@ def random(
     - `key`: of the weights.
     - `dtype`: `"float32"`, `"float64"`, `"bfloat16"`, `"float16"`.
 
+    **Raises:**
+
+    `ValueError` on another name or dtype, or where the weights are more than the memory that is free.
+
     ```python
     model = af.language.random("gpt2", key=jax.random.key(0))
     ```
     """
     arch, dtype, key = as_architecture(model), as_dtype(dtype), as_key(key)
+    remedy = "Take a smaller dtype; a run that draws layer by layer is looped(..., hold=False)."
+    check_fits(arch, dtype, True, blocks_alone=False, remedy=remedy)
     everything = jax.jit(_everything, static_argnums=(0, 2))
     tokens, positions, blocks = everything(arch, key, dtype)
     types, norm, projection, bias = embedding_parts(arch, key, dtype)

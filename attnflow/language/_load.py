@@ -13,6 +13,7 @@ from jaxtyping import Array
 from ._architecture import Architecture, config_of
 from ._draw import as_dtype
 from ._gguf import GGUFTensors, is_gguf
+from ._memory import check_fits
 from ._model import Transformer
 from ._modules import Attention, Block, FeedForward, Norm
 from ._tensors import Tensors
@@ -77,6 +78,8 @@ def load(
 def assembled(arch: Architecture, tensors: Reader, dtype: Any, feed_forward: bool) -> Transformer:
     """The model of tensors, read one at a time."""
     _refuse_strangers(arch, tensors)
+    remedy = "Take a smaller dtype, or leave the feed-forward on the disk."
+    check_fits(arch, dtype, feed_forward, blocks_alone=False, remedy=remedy)
     shapes = arch.shapes
 
     def whole(name: str) -> Array | None:

@@ -30,6 +30,7 @@ from ._draw import (
     position_rows,
     token_rows,
 )
+from ._memory import check_fits
 from ._model import Transformer, check_feed_forward, entered
 from ._modules import Norm, without_feed_forward
 from ._pass import CONTROLS, Plan, Source, measure, one_pass
@@ -100,8 +101,8 @@ def looped(
 
     **Raises:**
 
-    `ValueError` on bad arguments, ids outside the vocabulary, more tokens than positions, or a store
-    of another run.
+    `ValueError` on bad arguments, ids outside the vocabulary, more tokens than positions, random weights
+    that do not fit into the memory that is free, or a store of another run.
 
     ```python
     ids = af.language.paper_prompts(4)
@@ -128,6 +129,9 @@ def looped(
         default = model.dtype if isinstance(model, Transformer) else "float32"
         dtype = as_dtype(default if dtype is None else dtype)
         key = as_key(jr.key(0) if key is None else key)
+        if weights == "fixed" and hold:
+            remedy = "Draw them layer by layer with hold=False (--no-hold), or take a smaller dtype."
+            check_fits(arch, dtype, bool(feed_forward), blocks_alone=True, remedy=remedy)
     devices = list(jax.local_devices() if devices is None else devices)
     chunk = min(chunk, len(ids))
     chunk += -chunk % len(devices)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,8 @@ import pytest
 from scipy import stats
 
 import attnflow as af
-from attnflow.language import Architecture
+from attnflow.core.machine import free_memory
+from attnflow.language import Architecture, _memory
 from attnflow.language._draw import draw_block, draw_blocks, token_rows
 from tests.systems import gpt_prompts
 
@@ -214,3 +216,23 @@ def test_whole_number_weights_are_refused(as_user):
 def test_float64_weights_need_64_bits(x64_off):
     with pytest.raises(ValueError, match="`dtype` 'float64' needs 64-bit numbers"):
         af.language.random(GPT2, key=KEY, dtype="float64")
+
+
+def test_what_does_not_fit_into_memory_is_refused_before_it_is_drawn(monkeypatch):
+    monkeypatch.setattr(_memory, "free_memory", lambda: 10**9)
+    with pytest.raises(ValueError, match=r"25\.9 GB in float32, and 1\.0 GB of memory are free"):
+        af.language.looped("llama-2-7b", [[1, 2]], passes=1, progress=False)
+    with pytest.raises(ValueError, match=r"does not fit: its weights are 27\.0 GB in float32"):
+        af.language.random("llama-2-7b", key=jr.key(0))
+    small = af.language.architecture("bert-base")
+    every = sum(math.prod(shape) for shape in small.shapes.values())
+    assert _memory.weight_bytes(small, "float16", True, blocks_alone=False) == 2 * every
+    model = af.language.random(GPT2, key=jr.key(0))
+    leaves = jax.tree.leaves(model.blocks.attention) + jax.tree.leaves(model.blocks.attention_norm)
+    held = sum(x.size for x in leaves)
+    assert _memory.weight_bytes(GPT2, "float32", False, blocks_alone=True) == 4 * held
+
+
+def test_the_memory_that_is_free_is_known_on_linux():
+    free = free_memory()
+    assert free is None or 0 <= free < 2**50
