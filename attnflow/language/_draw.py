@@ -11,7 +11,7 @@ from jaxtyping import Array, ArrayLike, Int, Key
 from ._architecture import Architecture, architecture as named
 from ._memory import check_fits
 from ._model import Transformer
-from ._modules import Attention, Block, FeedForward, Norm
+from ._modules import Attention, FeedForward, Norm, TransformerBlock
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 
@@ -87,7 +87,9 @@ def random(
     )
 
 
-def _everything(arch: Architecture, key: Array, dtype: Any) -> tuple[Array, Array | None, Block]:
+def _everything(
+    arch: Architecture, key: Array, dtype: Any
+) -> tuple[Array, Array | None, TransformerBlock]:
     tokens = token_rows(arch, key, jnp.arange(arch.vocabulary)).astype(dtype)
     positions = None
     if arch.longest is not None:
@@ -113,7 +115,7 @@ def embedding_parts(
 
 def draw_blocks(
     arch: Architecture, key: Array, pass_: Int[ArrayLike, ""], feed_forward: bool, dtype: Any
-) -> Block:
+) -> TransformerBlock:
     """All layers of a pass, stacked."""
 
     def one(layer):
@@ -129,7 +131,7 @@ def draw_block(
     layer: Int[ArrayLike, ""],
     feed_forward: bool,
     dtype: Any,
-) -> Block:
+) -> TransformerBlock:
     """One layer's weights, which depend on the key, the pass and the layer alone."""
     shapes = {name: shape[1:] for name, shape in arch.shapes.items()}
     keys = jr.split(jr.fold_in(jr.fold_in(jr.fold_in(key, 0), pass_), layer), 4)
@@ -154,7 +156,7 @@ def draw_block(
     first = norm("attention_norm")
     assert first is not None
     if not feed_forward:
-        return Block(first, attention, None, None, norm("attention_out_norm"), None)
+        return TransformerBlock(first, attention, None, None, norm("attention_out_norm"), None)
     gated = "gate" in shapes
     forward = FeedForward(
         drawn(keys[2], "up", arch.deviation),
@@ -164,7 +166,7 @@ def draw_block(
         drawn(jr.fold_in(keys[2], 1), "gate", arch.deviation) if gated else None,
         bias("gate"),
     )
-    return Block(
+    return TransformerBlock(
         first,
         attention,
         norm("feed_forward_norm"),

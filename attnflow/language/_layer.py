@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 from ._activations import ACTIVATIONS
 from ._architecture import Architecture
-from ._modules import Attention, Block, FeedForward, times
+from ._modules import Attention, FeedForward, TransformerBlock, times
 
 _ALL = 2**30
 
@@ -39,14 +39,17 @@ def bases(architecture: Architecture) -> list[float]:
     return sorted(set(architecture.rotary))
 
 
-def scanned(architecture: Architecture, blocks: Block | None) -> Block | None:
+def scanned(architecture: Architecture, blocks: TransformerBlock | None) -> TransformerBlock | None:
     """The blocks that a scan over layers takes apart: none where layers share theirs."""
     return None if architecture.groups is not None else blocks
 
 
 def own_block(
-    architecture: Architecture, blocks: Block | None, own: Block | None, place: Place
-) -> Block | None:
+    architecture: Architecture,
+    blocks: TransformerBlock | None,
+    own: TransformerBlock | None,
+    place: Place,
+) -> TransformerBlock | None:
     """The block of a layer: its own, or that of its group."""
     if own is not None or blocks is None:
         return own
@@ -55,7 +58,7 @@ def own_block(
 
 def through(
     architecture: Architecture,
-    block: Block | None,
+    block: TransformerBlock | None,
     place: Place,
     h: Array,
     keys: Array | None = None,
@@ -67,7 +70,9 @@ def through(
     assert block is not None
     epsilon, f = architecture.epsilon, block.feed_forward
     if architecture.of.post_norm:
-        h = block.attention_norm(h + _attend(architecture, block.attention, place, h, keys), epsilon)
+        h = block.attention_norm(
+            h + _attend(architecture, block.attention, place, h, keys), epsilon
+        )
         if f is not None and block.feed_forward_norm is not None:
             h = block.feed_forward_norm(h + _forward(architecture, f, h), epsilon)
         return h
@@ -86,7 +91,7 @@ def through(
     return h
 
 
-def norms_alone(architecture: Architecture, block: Block | None, h: Array) -> Array:
+def norms_alone(architecture: Architecture, block: TransformerBlock | None, h: Array) -> Array:
     """A layer whose sub-layers add nothing: the norms after them, in families that have those."""
     if not architecture.of.post_norm:
         return h
@@ -152,7 +157,7 @@ def scored(
     return scores, v
 
 
-def read_by_attention(architecture: Architecture, block: Block, h: Array) -> Array:
+def read_by_attention(architecture: Architecture, block: TransformerBlock, h: Array) -> Array:
     """What a layer's attention reads: tokens after its norm, or as they are where norms come after."""
     if architecture.of.post_norm:
         return h

@@ -15,7 +15,7 @@ from ._draw import as_dtype
 from ._gguf import GGUFTensors, is_gguf
 from ._memory import check_fits
 from ._model import Transformer
-from ._modules import Attention, Block, FeedForward, Norm
+from ._modules import Attention, FeedForward, Norm, TransformerBlock
 from ._tensors import Tensors
 
 _OF_FEED_FORWARD = ("feed_forward_norm", "gate", "up", "down", "feed_forward_out_norm")
@@ -127,7 +127,7 @@ def assembled(arch: Architecture, tensors: Reader, dtype: Any, feed_forward: boo
         )
     first = norm("attention_norm", stacked)
     assert first is not None
-    blocks = Block(
+    blocks = TransformerBlock(
         first,
         attention,
         norm("feed_forward_norm", stacked),

@@ -33,10 +33,10 @@ from ._draw import (
 from ._memory import check_fits
 from ._model import Transformer, check_feed_forward, entered
 from ._modules import Norm, without_feed_forward
-from ._pass import CONTROLS, Plan, Source, measure, one_pass
+from ._pass import CONTROLS, PassPlan, WeightSource, measure, one_pass
 from ._prompts import as_prompts
 from ._result import Looped
-from ._store import Store, together
+from ._store import LoopStore, together
 
 _WEIGHTS = ("trained", "fixed", "redrawn")
 _CHUNK = 10
@@ -130,7 +130,9 @@ def looped(
         dtype = as_dtype(default if dtype is None else dtype)
         key = as_key(jr.key(0) if key is None else key)
         if weights == "fixed" and hold:
-            remedy = "Draw them layer by layer with hold=False (--no-hold), or take a smaller dtype."
+            remedy = (
+                "Draw them layer by layer with hold=False (--no-hold), or take a smaller dtype."
+            )
             check_fits(arch, dtype, bool(feed_forward), blocks_alone=True, remedy=remedy)
     devices = list(jax.local_devices() if devices is None else devices)
     chunk = min(chunk, len(ids))
@@ -151,7 +153,7 @@ def looped(
         settings["lengths"] = lengths.tolist()
     if store is not None:  # reads every weight, which a run that is not kept need not wait for
         settings["source"] = _digest(model) if key is None else _digest(jr.key_data(key))
-    kept = None if store is None else Store(store, settings, arch)
+    kept = None if store is None else LoopStore(store, settings, arch)
 
     # === where it stands
     done = [] if kept is None else kept.passes(passes)
@@ -165,7 +167,7 @@ def looped(
     mesh = Mesh(np.asarray(devices), ("prompts",))
     everywhere = NamedSharding(mesh, PartitionSpec())
     shared = NamedSharding(mesh, PartitionSpec(None, "prompts"))
-    plan = Plan(arch, bool(feed_forward), control, jnp.dtype(dtype).name, precision)
+    plan = PassPlan(arch, bool(feed_forward), control, jnp.dtype(dtype).name, precision)
     source, norm = jax.device_put(
         _source(model, arch, weights, key, bool(feed_forward), dtype, hold), everywhere
     )
@@ -228,15 +230,15 @@ def _source(
     feed_forward: bool,
     dtype: Any,
     hold: bool,
-) -> tuple[Source, Norm | None]:
+) -> tuple[WeightSource, Norm | None]:
     """The weights of the blocks, or what they are drawn from; and the final norm."""
     if key is None:
         blocks = model.blocks if feed_forward else without_feed_forward(model.blocks)
-        return Source(blocks, None), model.norm
+        return WeightSource(blocks, None), model.norm
     if weights == "fixed" and hold:
         drawn = jax.jit(draw_blocks, static_argnums=(0, 3, 4))(arch, key, 0, feed_forward, dtype)
-        return Source(drawn, None), final_norm(arch, dtype)
-    return Source(None, key), final_norm(arch, dtype)
+        return WeightSource(drawn, None), final_norm(arch, dtype)
+    return WeightSource(None, key), final_norm(arch, dtype)
 
 
 def _embedded(model: Any, arch: Architecture, ids: Any, key: Array | None, dtype: Any) -> Array:

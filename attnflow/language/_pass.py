@@ -11,19 +11,19 @@ from ._architecture import Architecture
 from ._draw import draw_block
 from ._layer import by_layer, norms_alone, own_block, scanned, through
 from ._model import final
-from ._modules import Block, Norm
+from ._modules import Norm, TransformerBlock
 
 CONTROLS = ("none", "normalisation", "no-values", "no-biases")
 
 
-class Source(eqx.Module):
+class WeightSource(eqx.Module):
     """Where a layer's weights come from: stacked blocks, or a key to draw each from."""
 
-    blocks: Block | None
+    blocks: TransformerBlock | None
     key: Array | None
 
 
-class Plan(eqx.Module):
+class PassPlan(eqx.Module):
     """What a pass is, beside its weights: part of the compiled program."""
 
     architecture: Architecture = eqx.field(static=True)
@@ -83,7 +83,7 @@ def _measured(unit: Array, size: Array, there: Array) -> dict[str, Array]:
 
 @eqx.filter_jit(donate="all-except-first")
 def one_pass(
-    fixed: tuple[Plan, Source, Norm | None, Array, Array | None], h: Array
+    fixed: tuple[PassPlan, WeightSource, Norm | None, Array, Array | None], h: Array
 ) -> tuple[Array, dict[str, Array], dict[str, Array]]:
     """Tokens `(chunks, prompts, length, dim)` after a pass, and what was measured on the way.
 
@@ -141,7 +141,7 @@ def each_chunk(function: Any, h: Array, lengths: Array | None) -> Any:
 
 def controlled(module: Any, control: str, kv_columns: int = 0) -> Any:
     """A block or a norm with the control's weights set to zero."""
-    if control == "no-values" and isinstance(module, Block):
+    if control == "no-values" and isinstance(module, TransformerBlock):
         keys_end = module.attention.qkv.shape[-1] - kv_columns
         return eqx.tree_at(
             lambda b: b.attention.qkv, module, replace_fn=lambda m: m.at[:, keys_end:].set(0)

@@ -106,7 +106,9 @@ def as_prompts(
 
     The second is `None` where all are as long as the longest.
     """
-    if not isinstance(ids, list | tuple) or not all(np.ndim(row) == 1 for row in ids if _is_row(row)):
+    if not isinstance(ids, list | tuple) or not all(
+        np.ndim(row) == 1 for row in ids if _is_row(row)
+    ):
         return as_ids(architecture, ids), None
     lengths = [len(row) if _is_row(row) else 0 for row in ids]
     if len(set(lengths)) < 2:

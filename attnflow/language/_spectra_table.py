@@ -34,7 +34,8 @@ class Spectra:
       $1/\sqrt2$ for a random one.
     - `beta`: $\mathrm{tr}\,P/(d-1)$: the multiple of the identity nearest to $P$, in the Frobenius norm.
     - `logit`: $|P|_2$, the largest score of two unit tokens (without the bias of keys).
-    - `P_asymmetry`: that of $P$.
+    - `P_asymmetry`: that of $P$. `P_distance`: $|P - \beta I|_F/|P|_F$, 0 where $P$ is a multiple of the
+      identity and near 1 for a random one.
     - `architecture`: of the model; `radius`: the length of a token; `eps`: rounding of the weights.
     """
 
@@ -46,6 +47,7 @@ class Spectra:
     beta: Numbers
     logit: Numbers
     P_asymmetry: Numbers
+    P_distance: Numbers
     architecture: Architecture
     radius: float
     eps: float
@@ -101,6 +103,7 @@ class Spectra:
             "symmetric_second",
             "symmetric_size",
             "P_asymmetry",
+            "P_distance",
         ]
         found: dict[str, Any] = {name: getattr(self, name).tolist() for name in names}
         return found | {"radius": self.radius, "applies": self.applies.tolist()}

@@ -20,7 +20,7 @@ _NAMES = ("E", "pairs", "rest", "length")
 _PASS = re.compile(r"^pass-(\d+)\.npz$")
 
 
-class Store:
+class LoopStore:
     """A folder of `loop.json`, `pass-00001.npz`, ... and `tokens-00007.npz`, each written whole or not at all.
 
     **Arguments:**

@@ -76,14 +76,7 @@ class Temperatures:
 
     def to_parquet(self, path: str | PathLike) -> None:
         """A Parquet file with a row for each head; `attnflow[parquet]` brings what is needed."""
-        try:
-            import pyarrow
-            from pyarrow import parquet
-        except ImportError:
-            raise ImportError(
-                "Parquet needs pyarrow, not installed here: pip install 'attnflow[parquet]'."
-            ) from None
-        parquet.write_table(pyarrow.Table.from_pylist(self.rows()), path)
+        write_parquet(self.rows(), path)
 
     def __str__(self) -> str:
         beta, dim, time = self.place
@@ -96,6 +89,18 @@ class Temperatures:
             lines.append(f"{k:5d}  {values}  {self.time[k]:6.3f}")
         lines.append(f"one pass: beta {beta:.3g} (median), d = {dim}, t = {time:.3g}")
         return "\n".join(lines)
+
+
+def write_parquet(rows: list[dict[str, Any]], path: str | PathLike) -> None:
+    """Rows as a Parquet file; an `ImportError` that names the extra without pyarrow."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise ImportError(
+            "Parquet needs pyarrow, not installed here: pip install 'attnflow[parquet]'."
+        ) from None
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path)
 
 
 def temperatures(

@@ -20,7 +20,9 @@ def _load(family, folder):
     return af.language.load(folder, dtype="float64")
 
 
-@pytest.fixture(scope="module", params=["llama", pytest.param("gemma3_text", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module", params=["llama", pytest.param("gemma3_text", marks=pytest.mark.slow)]
+)
 def model(request, tmp_path_factory):
     return _load(request.param, tmp_path_factory.mktemp(request.param))
 
@@ -34,8 +36,12 @@ def test_tokens_of_the_ellipsoid_are_what_the_first_attention_reads(model, ids):
     a = af.language.start(model, ids[0], manifold="ellipsoid")
     field = af.language.as_field(model, length=TOKENS, manifold="ellipsoid")
     gain = model.blocks.attention_norm.gain[0]
-    np.testing.assert_allclose(a, model.embed(ids[0]) / _rms(model.embed(ids[0])) * gain[None], atol=1e-12)
-    np.testing.assert_allclose(field.manifold.W, np.diag(1 / (D * np.asarray(gain) ** 2)), rtol=1e-12)
+    np.testing.assert_allclose(
+        a, model.embed(ids[0]) / _rms(model.embed(ids[0])) * gain[None], atol=1e-12
+    )
+    np.testing.assert_allclose(
+        field.manifold.W, np.diag(1 / (D * np.asarray(gain) ** 2)), rtol=1e-12
+    )
     np.testing.assert_allclose(jnp.einsum("id,de,ie->i", a, field.manifold.W, a), 1.0, rtol=1e-12)
 
 

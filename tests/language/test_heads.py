@@ -210,7 +210,7 @@ def test_what_does_not_fit_is_refused(without_biases):
     neo = af.language.random(ARCHITECTURES["neo"], key=jr.key(1))
     bare = eqx.tree_at(
         lambda m: m.blocks, without_biases,
-        replace_fn=lambda b: af.language.Block(b.attention_norm, b.attention, None, None),
+        replace_fn=lambda b: af.language.TransformerBlock(b.attention_norm, b.attention, None, None),
     )  # fmt: skip
     size = float(jnp.max(jnp.abs(model.blocks.attention.out_bias)))
     for build, message in [
