@@ -16,8 +16,8 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 
-import attnflow as af  # noqa: E402
-from attnflow.language import (  # noqa: E402
+import attnflow as af
+from attnflow.language import (
     TRAINED,
     load,
     looped,
@@ -26,7 +26,7 @@ from attnflow.language import (  # noqa: E402
     rest,
     trained,
 )
-from attnflow.records import atomic_write, provenance  # noqa: E402
+from attnflow.records import atomic_write, provenance
 
 FILE = Path(__file__).parent / "results" / "two-clusters-cpu.json"
 LENGTH, PASSES = 16, 60
@@ -40,7 +40,9 @@ if __name__ == "__main__":
     ids = random_prompts(model.architecture, options.prompts, LENGTH)
     run = looped(model, ids, passes=PASSES, feed_forward=False, keep="last", progress=False)
     ends = [rest(model, h, feed_forward=False, passes=200, tolerance=1e-12) for h in run.last]
-    number = next(k for k, end in enumerate(ends) if len(end.clusters) == 2 and min(end.clusters) > 1)
+    number = next(
+        k for k, end in enumerate(ends) if len(end.clusters) == 2 and min(end.clusters) > 1
+    )
     began = time.perf_counter()
     proof = prove_clusters(model, ends[number].tokens)
     print(proof, flush=True)

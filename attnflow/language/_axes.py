@@ -49,19 +49,19 @@ def surface(dim: int, half: Array | None) -> AbstractManifold:
     return Sphere(dim) if half is None else Ellipsoid(jnp.diag(half**-2))
 
 
-def stretched(found: Heads, half: Array | None) -> Heads:
+def stretched(result: Heads, half: Array | None) -> Heads:
     """Heads for tokens `half * y` in place of `y`."""
     if half is None:
-        return found
+        return result
     row = half[None, None, None]
     return Heads(
-        found.Q / row,
-        found.K / row,
-        found.V / row,
-        found.O * row,
-        found.key_bias / row[0],
-        found.value_bias * half[None],
-        found.radius,
+        result.Q / row,
+        result.K / row,
+        result.V / row,
+        result.O * row,
+        result.key_bias / row[0],
+        result.value_bias * half[None],
+        result.radius,
     )
 
 

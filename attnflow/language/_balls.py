@@ -15,12 +15,12 @@ Balls = Any  # flint.arb_mat
 def flint() -> Any:
     """python-flint; an `ImportError` that names the extra."""
     try:
-        import flint as found
+        import flint as result
     except ImportError:
         raise ImportError(
             "proofs need python-flint, not installed here: pip install 'attnflow[certify]'."
         ) from None
-    return found
+    return result
 
 
 class BallLayer(NamedTuple):
@@ -50,26 +50,34 @@ def ball_layers(model: Transformer) -> list[BallLayer]:
     """The layers of an encoder; what [`prove_clusters`][] refuses is not looked for here."""
     arch, blocks = model.architecture, model.blocks
     attention, norm = blocks.attention, blocks.attention_norm
-    d, found = arch.heads * arch.width, []
+    d, result = arch.heads * arch.width, []
     for layer in range(arch.layers):
         k = arch.group(layer)
         parts = [attention.qkv[k][:, i * d : (i + 1) * d] for i in range(3)]
         shift = np.zeros(3 * d) if attention.qkv_bias is None else attention.qkv_bias[k]
         last = np.zeros(arch.dim) if attention.out_bias is None else attention.out_bias[k]
         out = exact(attention.out[k])
-        found.append(
+        rows = {
+            name: exact(shift[i * d : (i + 1) * d])
+            for i, name in enumerate(("query_bias", "key_bias", "value_bias"))
+        }
+        queries, keys, values = (exact(part) for part in parts)
+        bias = np.zeros(arch.dim) if norm.bias is None else norm.bias[k]
+        result.append(
             BallLayer(
-                *(exact(part) for part in parts),
-                out,
-                out.tolist(),
-                *(exact(shift[i * d : (i + 1) * d]) for i in range(3)),
-                exact(last),
-                exact(norm.gain[k]).entries(),
-                exact(norm.bias[k]).entries(),
-                _scale(arch, layer),
+                queries=queries,
+                keys=keys,
+                values=values,
+                out=out,
+                out_rows=out.tolist(),
+                **rows,
+                out_bias=exact(last),
+                gain=exact(norm.gain[k]).entries(),
+                bias=exact(bias).entries(),
+                scale=_scale(arch, layer),
             )
         )
-    return found
+    return result
 
 
 def _scale(arch: Architecture, layer: int) -> Ball:

@@ -54,7 +54,7 @@ class Diagnosis:
             "architecture": self.temperatures.architecture.record(),
             "runs": {name: run.record() for name, run in self.runs.items()},
             "clusters": self.clusters,
-            "rests": {name: [r.record() for r in found] for name, found in self.rests.items()},
+            "rests": {name: [r.record() for r in result] for name, result in self.rests.items()},
             "heads": self.temperatures.record(),
             "spectra": self.spectra.record(),
             "hypotheses": [list(h) for h in self.hypotheses],
@@ -72,14 +72,14 @@ class Diagnosis:
         for name, run in self.runs.items():
             E = run.E[:, ::layers].mean(axis=0)
             groups = self.clusters[name][0]
-            shown = " + ".join(map(str, groups[:6])) + (" + ..." if len(groups) > 6 else "")
+            listed = " + ".join(map(str, groups[:6])) + (" + ..." if len(groups) > 6 else "")
             lines.append(
                 f"{name:24}{E[0]:12.3e}{E[1]:12.3e}{E[-1]:12.3e}  {self.collapsed(name):3d} of "
-                f"{prompts:3d}  {shown}"
+                f"{prompts:3d}  {listed}"
             )
         lines += ["", *self._verdict(), "", "Where prompts end"]
-        for name, found in self.rests.items():
-            lines += [f"  {name}, prompt {k + 1}: {r}" for k, r in enumerate(found)]
+        for name, result in self.rests.items():
+            lines += [f"  {name}, prompt {k + 1}: {r}" for k, r in enumerate(result)]
         beta, dim, time = self.temperatures.place
         lines += [
             "",
@@ -100,27 +100,27 @@ class Diagnosis:
 
     def _verdict(self) -> list[str]:
         """What the controls say of the cause."""
-        said = []
+        sentences = []
         prompts = len(self.runs["whole"].E)
         for name in ("whole", "no feed-forward"):
             count = self.collapsed(name)
             word = "all" if count == prompts else "none" if count == 0 else f"{count}"
-            said.append(f"{name}: {word} of {prompts} prompts come to consensus.")
+            sentences.append(f"{name}: {word} of {prompts} prompts come to consensus.")
         norms = self.collapsed("norms alone")
         if norms == prompts:
-            said.append("The norms alone do that too: it is no work of attention.")
+            sentences.append("The norms alone do that too: it is no work of attention.")
         elif "value weights zero" in self.runs and self.collapsed("value weights zero") == prompts:
-            said.append(
+            sentences.append(
                 "With value weights zero it does that too: norms, biases and feed-forward suffice."
             )
         else:
             run = self.runs["norms alone"]
             apart = int(np.sum(run.E[:, -1] > _APART))
             if apart and run.architecture.of.post_norm:
-                said.append(
+                sentences.append(
                     f"The norms alone keep tokens of {apart} prompts apart, E above {_APART}."
                 )
-        return said
+        return sentences
 
 
 def diagnose(
@@ -194,24 +194,24 @@ def diagnose(
         clusters={name: clusters(run, threshold=threshold) for name, run in runs.items()},
         rests=ends,
         temperatures=temperatures(model, ids),
-        spectra=(found := spectra(model)),
-        hypotheses=_hypotheses(model, found),
+        spectra=(result := spectra(model)),
+        hypotheses=_hypotheses(model, result),
     )
 
 
 def _runs(model: Transformer) -> list[tuple[str, bool, str]]:
-    found = [
+    result = [
         ("whole", True, "none"),
         ("no feed-forward", False, "none"),
         ("value weights zero", True, "no-values"),
     ]
     arch = model.architecture
     if not arch.of.rms or any(arch.biased(m) for m in ("qkv", "out", "up", "down")):
-        found.append(("biases zero", True, "no-biases"))
-    return [*found, ("norms alone", True, "normalisation")]
+        result.append(("biases zero", True, "no-biases"))
+    return [*result, ("norms alone", True, "normalisation")]
 
 
-def _hypotheses(model: Transformer, found: Spectra) -> list[tuple[str, bool, str]]:
+def _hypotheses(model: Transformer, result: Spectra) -> list[tuple[str, bool, str]]:
     """What the paper's theorems 3.2, 4.1 and 4.5 ask of the model, in its own numbers."""
     arch = model.architecture
     family, heads = arch.of, arch.heads
@@ -220,8 +220,8 @@ def _hypotheses(model: Transformer, found: Spectra) -> list[tuple[str, bool, str
     matrix = (
         "the rotation of positions changes it with distance" if arch.rotary else "normed queries"
     )
-    low, high = float(np.nanmin(found.asymmetry)), float(np.nanmax(found.asymmetry))
-    number = int(found.applies.sum())
+    low, high = float(np.nanmin(result.asymmetry)), float(np.nanmax(result.asymmetry))
+    number = int(result.applies.sum())
     return [
         (
             "full attention (3.2)",

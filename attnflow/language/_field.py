@@ -39,7 +39,7 @@ def as_field(
     $P$ and $U$ repeat with the period of all layers; with one, the last layer acts from its time on.
     No head is formed as a `(d, d)` matrix.
     Tokens are $y = \Pi h/|\Pi h|$ ([`start`][] gives those of a prompt), and rows of attention sum to
-    1 (`scale=1`). What eq. (6) leaves out, [`compare`][] tells with numbers.
+    1 (`scale=1`). What eq. (6) leaves out, [`compare`][] lists with numbers.
 
     **Arguments:**
 
@@ -77,26 +77,26 @@ def as_field(
     """
     radius = _check(model, passes, biases, radius, length, feed_forward=False)
     half, arch = axes(model, manifold), model.architecture
-    found, layers = stretched(heads(model, radius=radius), half), arch.layers
-    P: AbstractSchedule = Factored(in_depth(found.Q), in_depth(found.K))
+    result, layers = stretched(heads(model, radius=radius), half), arch.layers
+    P: AbstractSchedule = Factored(in_depth(result.Q), in_depth(result.K))
     if not is_plain(arch):
-        P = scores(model, found, radius)
+        P = scores(model, result, radius)
         if biases == "drop":
             P = eqx.tree_at(lambda p: (p.query_bias, p.key_bias), P, replace_fn=_zeros)
-    U = Factored(in_depth(found.O), in_depth(found.V))
+    U = Factored(in_depth(result.O), in_depth(result.V))
     drift = None
     if biases == "account":
-        if _some(found.key_bias):
-            P = KeyBiased(P, in_depth(found.key_bias))
-        if _some(found.value_bias):
-            drift = ValueBias(repeated(in_depth(found.value_bias), layers, passes))
+        if _some(result.key_bias):
+            P = KeyBiased(P, in_depth(result.key_bias))
+        if _some(result.value_bias):
+            drift = ValueBias(repeated(in_depth(result.value_bias), layers, passes))
     return AttentionField(
         surface(arch.dim, half),
         repeated(P, layers, passes),
         repeated(U, layers, passes),
         mask="causal" if arch.of.causal else None,
         normalisation=_normalisation(model, radius, passes),
-        scale=jnp.ones((), found.Q.dtype),
+        scale=jnp.ones((), result.Q.dtype),
         drift=drift,
     )
 
@@ -221,12 +221,12 @@ def nonzero_biases(model: Transformer, feed_forward: bool) -> dict[str, float]:
             is_leaf=lambda x: x is None,
         )
     leaves = jax.tree_util.tree_leaves_with_path(blocks)
-    found = {
+    result = {
         jax.tree_util.keystr(path).lstrip("."): float(jnp.max(jnp.abs(wide(x))))
         for path, x in leaves
         if "bias" in path[-1].name
     }
-    return {name: size for name, size in found.items() if size > 0}
+    return {name: size for name, size in result.items() if size > 0}
 
 
 def _check(
@@ -253,11 +253,11 @@ def _check(
                 f"is causal attention up to there; {given}."
             )
     if biases == "refuse":
-        found = nonzero_biases(model, feed_forward)
-        if found:
-            shown = ", ".join(f"{name} (up to {size:.3g})" for name, size in found.items())
+        result = nonzero_biases(model, feed_forward)
+        if result:
+            listed = ", ".join(f"{name} (up to {size:.3g})" for name, size in result.items())
             raise ValueError(
-                f"`biases`='refuse' needs a model without biases; got {shown}. Keep them with "
+                f"`biases`='refuse' needs a model without biases; got {listed}. Keep them with "
                 "biases='account', or leave them out with biases='drop'."
             )
     return radius

@@ -184,8 +184,8 @@ def smallest_change(
     `ValueError` on a layer that is not there, a bound that is not between 0 and 2, or another side.
 
     ```python
-    found = af.language.smallest_change(model, ids, layer=3, bound=0.1, passes=10)
-    print(found)
+    result = af.language.smallest_change(model, ids, layer=3, bound=0.1, passes=10)
+    print(result)
     ```
     """
     # === check arguments
@@ -224,8 +224,9 @@ def smallest_change(
             slope, E, size = _step(problem, delta, (weight, *asked), passes, group)
             if sign * (float(E) - bound) >= 0 and (best is None or float(size) < best[0]):
                 best = (float(size), delta)
-            updates, state = optimiser.update(slope, state)
-            delta = optax.apply_updates(delta, updates)
+            with jax.numpy_dtype_promotion("standard"):  # optax mixes integers and floats
+                updates, state = optimiser.update(slope, state)
+                delta = _added(delta, updates)
             ticks.set_postfix_str(f"E {float(E):.2e}, change {float(size):.2e}", refresh=False)
             ticks.update()
     # === scale back
@@ -249,6 +250,12 @@ def smallest_change(
 
 
 _Factors = tuple[Array, ...]
+
+
+def _added(delta: _Factors, updates: Any) -> _Factors:
+    return tuple(x + u for x, u in zip(delta, updates, strict=True))
+
+
 _Problem = tuple[Transformer, Array, _Factors, _Factors]
 
 

@@ -151,13 +151,13 @@ def looped(
     }
     if lengths is not None:
         settings["lengths"] = lengths.tolist()
-    if store is not None:  # reads every weight, which a run that is not kept need not wait for
+    if store is not None:  # reads every weight, which a run without a store need not wait for
         settings["source"] = _digest(model) if key is None else _digest(jr.key_data(key))
-    kept = None if store is None else LoopStore(store, settings, arch)
+    folder = None if store is None else LoopStore(store, settings, arch)
 
     # === where it stands
-    done = [] if kept is None else kept.passes(passes)
-    at, tokens = (0, None) if kept is None else kept.tokens(len(done))
+    done = [] if folder is None else folder.passes(passes)
+    at, tokens = (0, None) if folder is None else folder.tokens(len(done))
     done = done[:passes] if len(done) >= passes else done[:at]
     if len(done) == passes and (keep is None or at == passes):
         return together(done, arch, settings, tokens if keep else None)
@@ -185,17 +185,17 @@ def looped(
             draw = jnp.asarray(number - 1 if weights == "redrawn" else 0)
             fixed = jax.device_put(draw, everywhere)
             h, measured, after = one_pass((plan, source, norm, fixed, own), h)
-            found = {name: _by_prompt(x, len(ids)) for name, x in measured.items()}
-            found |= {f"after_{name}": _by_prompt(x, len(ids)) for name, x in after.items()}
-            found["seconds"] = np.asarray(time.perf_counter() - began)
+            result = {name: _by_prompt(x, len(ids)) for name, x in measured.items()}
+            result |= {f"after_{name}": _by_prompt(x, len(ids)) for name, x in after.items()}
+            result["seconds"] = np.asarray(time.perf_counter() - began)
             if number == 1:
-                found |= {f"start_{name}": x for name, x in start.items()}
-            if finite and not (finite := bool(np.isfinite(found["E"]).all())):
-                _warn(number, found["E"])
-            done.append(found)
-            if kept is not None:
-                kept.write(number, found, np.asarray(h).reshape(-1, *h.shape[2:])[: len(ids)])
-            ticks.set_postfix_str(f"E {found['E'][:, -1].mean():.2e}", refresh=False)
+                result |= {f"start_{name}": x for name, x in start.items()}
+            if finite and not (finite := bool(np.isfinite(result["E"]).all())):
+                _warn(number, result["E"])
+            done.append(result)
+            if folder is not None:
+                folder.write(number, result, np.asarray(h).reshape(-1, *h.shape[2:])[: len(ids)])
+            ticks.set_postfix_str(f"E {result['E'][:, -1].mean():.2e}", refresh=False)
             ticks.update()
     last = np.asarray(h).reshape(-1, *h.shape[2:])[: len(ids)] if keep else None
     return together(done, arch, settings, last)

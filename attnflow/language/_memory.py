@@ -41,7 +41,7 @@ def weight_bytes(arch: Architecture, dtype: Any, feed_forward: bool, *, blocks_a
 
 
 def _free() -> int | None:
-    """Bytes free on the first device; `None` where it does not tell."""
+    """Bytes free on the first device; `None` where it does not report."""
     device = jax.local_devices()[0]
     if device.platform == "cpu":
         return free_memory()

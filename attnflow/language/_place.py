@@ -54,14 +54,14 @@ class PhasePlace:
         if weights not in _KINDS:
             raise ValueError(f"`weights` must be one of {', '.join(_KINDS)}; got {weights!r}.")
         table = self.spectra[weights]
-        found = self.temperatures[weights].rows()
-        for row in found:
+        result = self.temperatures[weights].rows()
+        for row in result:
             k = (row["layer"], row["head"])
             for name in _OF_MATRICES:
                 column = table.beta if name == "beta_of_P" else getattr(table, name)
                 row[name] = float(column[k])
         # NaN, of matrices that are none, last.
-        return sorted(found, key=lambda row: np.nan_to_num(-row[sort], nan=np.inf))
+        return sorted(result, key=lambda row: np.nan_to_num(-row[sort], nan=np.inf))
 
     def to_parquet(self, path: str | PathLike) -> None:
         """A Parquet file with a row for each head and kind of weights; needs `attnflow[parquet]`."""
@@ -87,8 +87,8 @@ class PhasePlace:
         ]
         kinds = {kind: self.rows(weights=kind) for kind in _KINDS}
         for name in (*COLUMNS, *_OF_MATRICES):
-            shown = [_range([row[name] for row in rows]) for rows in kinds.values()]
-            lines.append(f"{name.replace('_', ' '):30}" + "  ".join(shown))
+            ranges = [_range([row[name] for row in rows]) for rows in kinds.values()]
+            lines.append(f"{name.replace('_', ' '):30}" + "  ".join(ranges))
         for kind in _KINDS:
             beta, dim, time = self.point(kind)
             lines.append(
@@ -125,8 +125,8 @@ def place(
     `ValueError` as [`temperatures`][] does.
 
     ```python
-    found = af.language.place(model, ids)
-    found.rows(sort="P_distance")[-3:]                       # heads whose P is nearest to beta I
+    result = af.language.place(model, ids)
+    result.rows(sort="P_distance")[-3:]                       # heads whose P is nearest to beta I
     ```
     """
     check_feed_forward(model, feed_forward)

@@ -21,7 +21,7 @@ from ._balls import (
 from ._heads import is_plain
 from ._model import Transformer, check_feed_forward
 
-_POWERS = 8  # squarings of a Jacobian, before it is said that its powers do not shrink
+_POWERS = 8  # squarings of a Jacobian, before the search for a small power ends
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class TwoClusters:
 
     - `sizes`: tokens in each cluster; `members`: `(length,)`, 0 or 1.
     - `centres`: the two tokens, `(2, dim)`, to double precision.
-    - `radius`: the equilibrium is inside, and alone in, the box of this half width around a point that is
+    - `radius`: the equilibrium is in, and alone in, the box of this half width around a point that is
       within it of `centres` rounded to doubles.
     - `inclusion`: an upper bound of the largest $|K(X) - x|_j$ over `radius`, $K$ Krawczyk's operator: below 1
       the equilibrium exists and is unique in the box.
@@ -63,8 +63,8 @@ class TwoClusters:
     @property
     def attracts(self) -> bool:
         """Whether it is proved that the equilibrium attracts all states of all tokens near it."""
-        inside = all(power == 0 or norm < 1 for power, norm in self.within)
-        return self.exists and self.norm < 1 and inside
+        parting = all(power == 0 or norm < 1 for power, norm in self.within)
+        return self.exists and self.norm < 1 and parting
 
     def record(self) -> dict[str, Any]:
         """Without the tokens, plain values."""
@@ -105,7 +105,7 @@ def prove_clusters(
     Tokens that are the same stay the same: $n_a$ of them at $a$ and $n_b$ at $b$ are a map of two tokens
     with weights, $(a, b) \mapsto G(a, b)$ in $2d$ numbers, exactly. With $F = x - G(x)$ and $C$ an inverse of
     its derivative in doubles, Krawczyk's operator $x - F(x)C + (X - x)(1 - F'(X)C)$ maps the box
-    $X$ into its inside, evaluated in balls: then one equilibrium is in $X$ and no other. It attracts where
+    $X$ into its interior, evaluated in balls: then one equilibrium is in $X$ and no other. It attracts where
     a power of $G'(X)$ has norm below 1, and a power of the derivative for tokens that leave their cluster
     while the cluster's sum stays: those are all directions that `length` tokens have.
 
@@ -242,7 +242,7 @@ def _column_sums(matrix: Balls) -> list[Any]:
 def _cosine(box: Balls) -> float:
     a, b = box.tolist()
 
-    def product(u, v):
+    def product(u: list[Any], v: list[Any]) -> Any:
         return sum((x * y for x, y in zip(u, v, strict=True)), flint().arb(0))
 
     return _upper(product(a, b) / (product(a, a) * product(b, b)).sqrt())

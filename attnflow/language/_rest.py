@@ -46,7 +46,7 @@ class Rest:
 
     @property
     def stable(self) -> bool | None:
-        """Whether every multiplier is inside the unit circle, by its error; `None` where it cannot be told."""
+        """Whether every multiplier is inside the unit circle, by its error; `None` where it is undecided."""
         if self.period == 0 or not len(self.multipliers):
             return None
         largest = float(np.abs(self.multipliers[0]))
@@ -114,8 +114,8 @@ def rest(
     `ValueError` where tokens are of another length than the model's or not finite.
 
     ```python
-    found = af.language.rest(model, run.last[0], feed_forward=False)
-    print(found)                                             # an equilibrium ..., clusters 9 + 7, stable
+    result = af.language.rest(model, run.last[0], feed_forward=False)
+    print(result)                                             # an equilibrium ..., clusters 9 + 7, stable
     ```
     """
     check_feed_forward(model, feed_forward)

@@ -14,7 +14,7 @@ from ._architecture import Architecture
 class Looped:
     r"""Misalignment along the passes of a looped model, by prompt.
 
-    Columns are the embedding, then the residual stream after every block of every pass: `depth` tells
+    Columns are the embedding, then the residual stream after every block of every pass: `depth` is
     the passes done at each. The final norm stands between the last block of a pass and the first of
     the next; what it gives is in `after_norm`.
 
@@ -85,8 +85,8 @@ class Looped:
             f"{self.E.shape[0]} prompts of {self.shown_length} tokens, {s['dtype']}",
             "passes        E (mean, least, most)",
         ]
-        shown = sorted({0, 1, 2, 5, 10, self.passes} | set(range(0, self.passes, 20)))
-        for p in (p for p in shown if p <= self.passes):
+        listed = sorted({0, 1, 2, 5, 10, self.passes} | set(range(0, self.passes, 20)))
+        for p in (p for p in listed if p <= self.passes):
             e = ends[:, p]
             lines.append(f"{p:6d}        {e.mean():.3e}  {e.min():.3e}  {e.max():.3e}")
         return "\n".join(lines)

@@ -44,10 +44,10 @@ def spectra(model: Transformer, *, radius: float | None = None) -> Spectra:
     `ValueError` where `model` is no [`Transformer`][] or `radius` is not positive.
 
     ```python
-    found = af.language.spectra(model)
-    print(found)
-    found.top                                                # (layers, heads)
-    print(found.verdict(0, 3))                               # Theorem 4.5 for layer 0, head 3
+    result = af.language.spectra(model)
+    print(result)
+    result.top                                                # (layers, heads)
+    print(result.verdict(0, 3))                               # Theorem 4.5 for layer 0, head 3
     ```
     """
     radius = as_radius(model, radius)

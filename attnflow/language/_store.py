@@ -35,7 +35,7 @@ class LoopStore:
         path = self.folder / "loop.json"
         if path.exists():
             account = _account(path)
-            kept, asked = (
+            stored, asked = (
                 {"architecture": sizes, **others}
                 for sizes, others in (
                     (account["architecture"], account["settings"]),
@@ -43,10 +43,10 @@ class LoopStore:
                 )
             )
             for name in asked:
-                if kept.get(name) != asked[name]:
+                if stored.get(name) != asked[name]:
                     raise ValueError(
                         f"`store` {self.folder} is of a run with another {name!r} "
-                        f"({_short(kept.get(name))}; asked for {_short(asked[name])}): ask for that "
+                        f"({_short(stored.get(name))}; asked for {_short(asked[name])}): ask for that "
                         "one, or choose another folder."
                     )
             return

@@ -71,8 +71,8 @@ class Temperatures:
     def record(self) -> dict[str, Any]:
         """All numbers as lists by layer, plain values."""
         beta, dim, time = self.place
-        found: dict[str, Any] = {name: getattr(self, name).tolist() for name in COLUMNS}
-        return found | {"time": self.time.tolist(), "place": {"beta": beta, "d": dim, "t": time}}
+        result: dict[str, Any] = {name: getattr(self, name).tolist() for name in COLUMNS}
+        return result | {"time": self.time.tolist(), "place": {"beta": beta, "d": dim, "t": time}}
 
     def to_parquet(self, path: str | PathLike) -> None:
         """A Parquet file with a row for each head; `attnflow[parquet]` brings what is needed."""
@@ -126,8 +126,8 @@ def temperatures(
     `ValueError` on ids outside the vocabulary, prompts of one token, or a model of one number a token.
 
     ```python
-    found = af.language.temperatures(model, ids)
-    found.rows(sort="first_share")[:5]                       # the sinks
+    result = af.language.temperatures(model, ids)
+    result.rows(sort="first_share")[:5]                       # the sinks
     ```
     """
     check_feed_forward(model, feed_forward)
@@ -181,8 +181,8 @@ def _measured(unit: Array, scores: Array, there: Array | None) -> dict[str, Arra
     """Of directions `(length, dim)` and scores `(heads, length, length)`; by head, of queries that are there."""
     seen = jnp.isfinite(scores)
     count = jnp.sum(seen, axis=-1)
-    told = count[0] > 1  # a query with one key tells nothing
-    rows = (told if there is None else told & there).astype(scores.dtype)
+    informative = count[0] > 1  # a query with one key has no spread
+    rows = (informative if there is None else informative & there).astype(scores.dtype)
     some = jnp.sum(rows)
     values = jnp.where(seen, scores, 0)
     number = count.astype(scores.dtype)

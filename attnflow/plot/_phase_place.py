@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def phase_place(
-    found: "PhasePlace",
+    place: "PhasePlace",
     ax: Axes | None = None,
     *,
     threshold: float = 0.999,
@@ -27,7 +27,7 @@ def phase_place(
 
     **Arguments:**
 
-    - `found`: what [`attnflow.language.place`][] returns.
+    - `place`: what [`attnflow.language.place`][] returns.
     - `ax`: axes to draw on; new ones if not given.
     - `threshold`: the cosine from which on tokens count as together, of the curve.
     - `title`: text.
@@ -42,10 +42,10 @@ def phase_place(
     """
     from ..theory import equiangular_time
 
-    with_parts("found", found, "what attnflow.language.place gives", "temperatures", "tokens")
+    with_parts("place", place, "what attnflow.language.place gives", "temperatures", "tokens")
     own = ax is None
     ax = axes_or_new(ax, (6.4, 4.2))
-    for (kind, t), colour in zip(found.temperatures.items(), (BLUE, ORANGE), strict=True):
+    for (kind, t), colour in zip(place.temperatures.items(), (BLUE, ORANGE), strict=True):
         end = np.cumsum(t.time)
         heads = t.beta.shape[1]
         ax.plot(
@@ -57,8 +57,8 @@ def phase_place(
         ax.plot([beta], [time], "D", color=colour, ms=8, mec="white", label=f"one pass, {kind}")
     low, high = ax.get_xlim()
     fine = np.linspace(max(low, -30.0), min(high, 30.0), 400)
-    when = equiangular_time(threshold, fine, found.tokens)
-    top = max(float(t.time.sum()) for t in found.temperatures.values())
+    when = np.asarray(equiangular_time(threshold, fine, place.tokens))
+    top = max(float(t.time.sum()) for t in place.temperatures.values())
     seen = when < 4 * max(top, 1.0)
     ax.plot(
         fine[seen], when[seen], "--", color=GREY, lw=1.4, label=r"together, $P = \beta I$, $U = I$"
@@ -66,7 +66,7 @@ def phase_place(
     if own:
         ax.set_xscale("symlog", linthresh=1.0)
         ax.set_ylim(0, None)
-    architecture = found.temperatures["trained"].architecture
+    architecture = place.temperatures["trained"].architecture
     dress(ax, r"$\beta$ of a head", "time of eq. (6)", title or str(architecture))
     ax.legend(frameon=False, fontsize=7)
     return ax

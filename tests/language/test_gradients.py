@@ -60,7 +60,7 @@ def test_more_passes_take_the_memory_of_their_tokens_alone(model):
 
 
 def test_a_layer_is_changed_by_as_little_as_the_bound_needs(model):
-    options = {"layer": 0, "passes": 3, "feed_forward": False, "steps": 30, "rate": 0.02}
+    options = {"layer": 0, "passes": 3, "feed_forward": False, "steps": 12, "rate": 0.04}
     plain = af.language.looped(model, IDS, passes=3, feed_forward=False, progress=False)
     now = plain.E[:, -1].mean()
     for side, bound in (("above", 1.2 * now), ("below", 0.8 * now)):

@@ -1,4 +1,4 @@
-"""Two clusters of an encoder in ball arithmetic: the map and its derivative are the network's, and what is proved is so."""
+"""Two clusters of an encoder in ball arithmetic: the map and its derivative are the network's, and proofs hold."""
 
 import equinox as eqx
 import jax
@@ -14,8 +14,8 @@ from tests.systems import family_checkpoint, write_folder
 
 pytest.importorskip("flint", reason="the proof is in its arithmetic")
 
-from attnflow.language._balls import ball_layers  # noqa: E402
-from attnflow.language._proof import _chained, _doubles, _pass, _within  # noqa: E402
+from attnflow.language._balls import ball_layers
+from attnflow.language._proof import _chained, _doubles, _pass, _within
 
 SIZES = (2, 3)
 
@@ -38,7 +38,7 @@ def encoder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def apart():
     """Gains so uneven that the norms alone take tokens to one of two points, and attention that is weak."""
-    arch = af.language.Architecture("bert", 16, 8, 8, 2, 2, 8, activation="gelu", deviation=0.3)
+    arch = af.language.Architecture("bert", 16, 8, 8, 2, 2, 8, activation="gelu", deviation=0.1)
     model = af.language.random(arch, key=jr.key(0), dtype="float64")
     gain = jnp.ones((2, 8)).at[:, 0].set(2.0)
     return eqx.tree_at(lambda m: m.blocks.attention_norm.gain, model, gain)
@@ -60,15 +60,18 @@ def test_balls_hold_the_pass_of_all_tokens_and_its_derivatives(encoder):
     # Two tokens of the first cluster part: (x, -x), and their sum stays.
     moved = jax.jacfwd(lambda x: _map(model, _all(pair).at[0].add(x).at[1].add(-x), 1))
     parting = np.asarray(moved(jnp.zeros(arch.dim)))
-    np.testing.assert_allclose(
-        _doubles(_within(arch, layers, seen, 0)), parting[0].T, atol=1e-10
-    )
+    np.testing.assert_allclose(_doubles(_within(arch, layers, seen, 0)), parting[0].T, atol=1e-10)
     np.testing.assert_allclose(parting[1], -parting[0], atol=1e-12)
     np.testing.assert_allclose(parting[2:], 0.0, atol=1e-12)
 
 
+def _start():
+    sides = jnp.asarray([3.0, -3.0, 3.0, 3.0, -3.0, 3.0])
+    return jr.normal(jr.key(2), (6, 8)).at[:, 0].set(sides)
+
+
 def test_two_clusters_are_proved_where_they_are_and_attract(apart):
-    h = jr.normal(jr.key(2), (6, 8))
+    h = _start()
     found = af.language.rest(apart, h, feed_forward=False, passes=400, tolerance=1e-13)
     assert len(found.clusters) == 2
     proof = af.language.prove_clusters(apart, found.tokens)
@@ -88,7 +91,7 @@ def test_two_clusters_are_proved_where_they_are_and_attract(apart):
 
 
 def test_a_box_beside_the_equilibrium_proves_nothing(apart):
-    h = jr.normal(jr.key(2), (6, 8))
+    h = _start()
     found = af.language.rest(apart, h, feed_forward=False, passes=400, tolerance=1e-13)
     moved = found.tokens * (1 + 1e-6)
     beside = af.language.prove_clusters(apart, moved, passes=0)
