@@ -24,9 +24,9 @@ from ._draw import (
     as_architecture,
     as_dtype,
     as_key,
-    draw_blocks,
     embedding_parts,
     final_norm,
+    held_blocks,
     position_rows,
     token_rows,
 )
@@ -236,7 +236,7 @@ def _source(
         blocks = model.blocks if feed_forward else without_feed_forward(model.blocks)
         return WeightSource(blocks, None), model.norm
     if weights == "fixed" and hold:
-        drawn = jax.jit(draw_blocks, static_argnums=(0, 3, 4))(arch, key, 0, feed_forward, dtype)
+        drawn = held_blocks(arch, key, feed_forward, dtype)
         return WeightSource(drawn, None), final_norm(arch, dtype)
     return WeightSource(None, key), final_norm(arch, dtype)
 
