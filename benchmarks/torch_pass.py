@@ -1,6 +1,6 @@
 """A pass of an encoder and of a Llama beside torch's `transformers`: seconds in turn, and peak memory.
 
-    python benchmarks/torch_pass.py [--quick] [--only minilm|llama]
+    python benchmarks/torch_pass.py [--quick] [--only minilm|llama] [--memory]
 
 Random weights of the same shapes on both sides, float32, all cores. In one process the two take turns, so that
 what else the machine does meets both; the least of all turns counts, and the median is kept beside it. A pass of
@@ -136,6 +136,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one turn; nothing is written")
     parser.add_argument("--only", choices=CASES)
+    parser.add_argument("--memory", action="store_true", help="that alone, beside the times there")
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     options = parser.parse_args()
     af.programs.cache()
@@ -144,8 +145,9 @@ if __name__ == "__main__":
         sys.exit()
     results = json.loads(FILE.read_text()) if FILE.exists() else {"cases": {}}
     for name in [options.only] if options.only else CASES:
-        record = seconds(name, 1 if options.quick else 5) | {"memory": memory(name)}
-        record["load"] = os.getloadavg()[0]
+        record = results["cases"][name] if options.memory else seconds(name, 1 if options.quick else 5)
+        record["memory"] = memory(name)
+        record.setdefault("load", os.getloadavg()[0])
         results["cases"][name] = record
         print(json.dumps({name: record}, indent=1), flush=True)
         if not options.quick:
