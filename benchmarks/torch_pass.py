@@ -145,7 +145,9 @@ if __name__ == "__main__":
         sys.exit()
     results = json.loads(FILE.read_text()) if FILE.exists() else {"cases": {}}
     for name in [options.only] if options.only else CASES:
-        record = results["cases"][name] if options.memory else seconds(name, 1 if options.quick else 5)
+        record = (
+            results["cases"][name] if options.memory else seconds(name, 1 if options.quick else 5)
+        )
         record["memory"] = memory(name)
         record.setdefault("load", os.getloadavg()[0])
         results["cases"][name] = record

@@ -113,17 +113,6 @@ def embedding_parts(
     return types, norm, projection, bias
 
 
-def draw_blocks(
-    arch: Architecture, key: Array, pass_: Int[ArrayLike, ""], feed_forward: bool, dtype: Any
-) -> TransformerBlock:
-    """All layers of a pass, stacked."""
-
-    def one(layer):
-        return draw_block(arch, key, pass_, layer, feed_forward, dtype)
-
-    return jax.lax.map(one, jnp.arange(arch.own_layers))
-
-
 def held_blocks(arch: Architecture, key: Array, feed_forward: bool, dtype: Any) -> TransformerBlock:
     """Those of the first pass, layer after layer into one stack: in the memory of the stack and one layer."""
     one = jax.eval_shape(lambda k: draw_block(arch, k, 0, 0, feed_forward, dtype), key)
