@@ -98,7 +98,7 @@ def rest(
 
     - `model`: a [`Transformer`][]; in float64 the residual is a thousandth of float32's, or less.
     - `tokens`: where to begin, `(length, dim)`: a prompt's `model.embed(ids)`, or `run.last[k]` of a run
-      with `keep="last"`.
+      with `keep="last"` (of a shorter prompt its first `run.lengths[k]` tokens).
     - `feed_forward`: of the passes.
     - `passes`: the most that are made.
     - `threshold`: the least cosine within a cluster; see [`clusters`][].
