@@ -23,7 +23,17 @@ from attnflow.cli._simulate import _with_flags
 
 PROGRAM = [sys.executable, "-c", "import sys; from attnflow.cli import main; sys.exit(main())"]
 COMMANDS = [
-    *("reproduce", "simulate", "ensemble", "sweep", "search", "falsify", "certify", "loop"),
+    *(
+        "reproduce",
+        "gallery",
+        "simulate",
+        "ensemble",
+        "sweep",
+        "search",
+        "falsify",
+        "certify",
+        "loop",
+    ),
     *("bench", "info"),
 ]
 QUICK = ["simulate", "--tokens", "8", "--t1", "1", "--no-theory"]

@@ -270,7 +270,8 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_end(capsys, monkeypatch, 
         status, output, _ = in_process(capsys, *words, one)
     assert status == 0
     assert "none found" in output
-    assert output.endswith(f"wrote {one}/search.json\n")
+    handed_on = "to prove: not by certify; proofs are about consensus from almost every start\n"
+    assert output.endswith(f"{handed_on}wrote {one}/search.json\n")
     with monkeypatch.context() as m:
         units(m, 2, KeyboardInterrupt(), counted)
         status, _, err = in_process(capsys, *words, two)

@@ -30,6 +30,10 @@ def field(mask: Any = None, beta: Any = 1.0) -> af.AttentionField:
     return af.AttentionField(SPHERE, P=beta * jnp.eye(3), mask=mask, scale=1.0)
 
 
+def in_space() -> af.AttentionField:
+    return af.AttentionField(af.Euclidean(3), P=jnp.eye(3), U=jnp.diag(1 + V))
+
+
 def moving() -> af.AttentionField:
     P = af.Modulated(af.Sinusoid(1.0, jnp.array([1.0, 2.0, 3.0])), jnp.eye(3))
     return af.AttentionField(SPHERE, P=P, mask="causal")
@@ -53,10 +57,20 @@ CALLS: dict[str, Callable[[], Any]] = {
     "attnflow.pad": lambda: af.pad([Y, Y[:3]]),
     "attnflow.aligned_pairs": lambda: af.aligned_pairs(Y, 0.9),
     "attnflow.clusters": lambda: af.clusters(Y, 0.9),
+    "attnflow.clusters_within": lambda: af.clusters_within(Y, 0.9, SPHERE),
+    "attnflow.plateaus": lambda: af.plateaus(
+        jnp.arange(1.0, 5.0), V[jnp.array([0, 0, 1, 1])], slope=next(TOLERANCES)
+    ),
+    "attnflow.wasserstein": lambda: af.wasserstein(Y, Y[::-1], SPHERE),
+    "attnflow.wasserstein_length": lambda: af.wasserstein_length(
+        Y[None] * jnp.ones((2, 1, 1)), SPHERE
+    ),
     "attnflow.cosines": lambda: af.cosines(Y),
     "attnflow.effective_rank": lambda: af.effective_rank(Y),
     "attnflow.energy": lambda: af.energy(field(), 0.0, Y),
     "attnflow.energy_dissipation": lambda: af.energy_dissipation(field(), 0.0, Y),
+    "attnflow.leaders": lambda: af.leaders(field(), 0.0, Y),
+    "attnflow.rescaled": lambda: af.rescaled(in_space())(0.3, Y),
     "attnflow.lyapunov": lambda: af.lyapunov(Y, V),
     "attnflow.misalignment": lambda: af.misalignment(Y),
     "attnflow.order_parameter": lambda: af.order_parameter(Y),
@@ -66,10 +80,13 @@ CALLS: dict[str, Callable[[], Any]] = {
     "attnflow.AlignedPairs": lambda: af.AlignedPairs(0.9)(0.0, Y),
     "attnflow.Clusters": lambda: af.Clusters(0.9)(0.0, Y),
     "attnflow.ClusterCount": lambda: af.ClusterCount(0.9)(0.0, Y),
+    "attnflow.ClustersWithin": lambda: af.ClustersWithin(0.9, SPHERE)(0.0, Y),
+    "attnflow.Plateaus": lambda: af.plateaus(jnp.arange(2.0), jnp.zeros(2), slope=0.1).level,
     "attnflow.Dissipation": lambda: af.Dissipation(field())(0.0, Y),
     "attnflow.EffectiveRank": lambda: af.EffectiveRank()(0.0, Y),
     "attnflow.Energy": lambda: af.Energy(field())(0.0, Y),
     "attnflow.HemisphereMargin": lambda: af.HemisphereMargin()(0.0, Y),
+    "attnflow.Leaders": lambda: af.Leaders(field())(0.0, Y),
     "attnflow.Lyapunov": lambda: af.Lyapunov(V)(0.0, Y),
     "attnflow.Misalignment": lambda: af.Misalignment()(0.0, Y),
     "attnflow.OrderParameter": lambda: af.OrderParameter()(0.0, Y),
@@ -79,6 +96,13 @@ CALLS: dict[str, Callable[[], Any]] = {
     "attnflow.AttentionField": lambda: moving()(0.3, Y),
     "attnflow.AttentionLayers": lambda: af.AttentionLayers(field())(0, Y),
     "attnflow.Sphere": lambda: SPHERE.distance(SPHERE.random(jr.key(1), (4,)), Y),
+    "attnflow.QueryKey": lambda: af.AttentionField(
+        SPHERE,
+        P=af.QueryKey(jnp.eye(3), jnp.eye(3), rates=jnp.array([next(TOLERANCES)])),
+        mask=af.model.ALiBi(4, next(TOLERANCES)),
+        scale=1.0,
+    )(0.3, Y),
+    "attnflow.Euclidean": lambda: in_space()(0.0, af.Euclidean(3).random(jr.key(1), (4,))),
     "attnflow.Ellipsoid": lambda: af.Ellipsoid(jnp.diag(1 + V)).project(Y),
     "attnflow.Interpolated": lambda: af.Interpolated(jnp.arange(4.0), jnp.arange(4.0))(1.5),
     "attnflow.Bounded": lambda: af.Bounded(af.Constant(jnp.eye(3)), 0.5, norm="spectral")(0.1),

@@ -169,7 +169,17 @@ def test_old_arguments_attributes_and_methods_go_on_and_say_what_they_are_called
 
 # A picture of something is called as what it shows; `certify` proves what `theory` computes; `run`, `load`
 # `save` and `clusters` do to one kind of thing what they do to another.
-_TWICE = {"clusters", "counterexample", "equilibrium", "heads", "looped", "run", "load", "save"}
+_TWICE = {
+    "branch",
+    "clusters",
+    "counterexample",
+    "equilibrium",
+    "heads",
+    "looped",
+    "run",
+    "load",
+    "save",
+}
 
 
 def test_a_public_name_means_one_thing():

@@ -1,5 +1,6 @@
 """Every recipe in CONTRIBUTING.md runs as it is printed."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -20,7 +21,14 @@ WANTED = ("mask", "kernel", "normalisation", "schedule", "observable", "theorem"
 @pytest.fixture(scope="module")
 def names():
     before = dict(_verdicts._THEOREMS)
-    yield {"af": af, "eqx": eqx, "jax": jax, "jnp": jnp, "__name__": "recipes"}
+    yield {
+        "af": af,
+        "dataclasses": dataclasses,
+        "eqx": eqx,
+        "jax": jax,
+        "jnp": jnp,
+        "__name__": "recipes",
+    }
     _verdicts._THEOREMS.clear()
     _verdicts._THEOREMS.update(before)
 
@@ -35,6 +43,20 @@ def test_a_recipe_runs_as_printed(title, names):
         names |= {"sphere": sphere, "y0": sphere.random(jax.random.key(0), (8,))}
         names.setdefault("field", af.AttentionField(sphere, P=jnp.eye(3), mask="causal"))
         exec(block, names)
+
+
+def test_a_claim_that_can_be_certified_stands_in_two_files():
+    """Whole, with its words, in a file of claims; and in the checker's own table."""
+    from attnflow.certify._checker import CLAIMS
+
+    sources = {p: p.read_text() for p in (ROOT / "attnflow").rglob("*.py")}
+    for name in CLAIMS:
+        made = re.compile(
+            rf'name="{re.escape(name)}"|words\["{re.escape(name)}"\]|"{re.escape(name)}": Claim\('
+        )
+        files = {p.name for p, text in sources.items() if made.search(text)}
+        assert len(files) == 2
+        assert files - {"_checker.py"} <= {"_theorems.py", "_extensions.py"}
 
 
 def test_there_is_a_recipe_for_each_kind_of_thing():

@@ -5,31 +5,93 @@ from typing import NamedTuple
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Complex, Float
 
+from ..core.checks import instance, number
+from ..core.types import Numbers, Scalar
 from ..flow import simulate
-from ..linearisation import after_period, chart, tangent_basis
+from ..linearisation import after_period, chart, check_field, check_state, tangent_basis
 from ..model import AttentionField
+from ..schedules.ranges import range_of
 
 _TIMES = 1024  # at which the first return is looked for
 _POINTS = 256  # of the orbit that are remembered
 _RETURNS = 0.1  # of the orbit's width: how close a return has to be for Newton's method to begin
 _WIDTH = 1e-2  # an orbit narrower than that is none
 _CLOSED = 1e-9  # by how much a polished orbit may miss itself
+_ONE = 1e-5
 _NEWTON = 12
 
 
 class Cycle(NamedTuple):
-    """A closed orbit: points of it, its period, and the multipliers, the largest first."""
+    """A closed orbit of a field that time does not change.
 
-    points: np.ndarray  # (points, tokens, dim), the same time apart
+    **Attributes:**
+
+    - `points`: tokens the same time apart, `(256, tokens, dim)`.
+    - `period`: the least time after which tokens come back.
+    - `multipliers`: complex, the largest first: eigenvalues of the derivative of the tokens a period later.
+    """
+
+    points: Float[np.ndarray, "points tokens dim"]
     period: float
-    multipliers: np.ndarray
+    multipliers: Complex[np.ndarray, " n"]
 
     @property
     def attracts(self) -> bool:
-        """Whether no multiplier is outside the unit circle (those of symmetries are on it)."""
-        return bool(np.abs(self.multipliers).max() <= 1 + 1e-6)
+        """Whether multipliers are inside the unit circle, but those that are 1: of its direction and symmetries.
+
+        One on the circle elsewhere turns beside the orbit at a frequency of its own, and does not come in.
+        """
+        others = self.multipliers[np.abs(self.multipliers - 1) > _ONE]
+        return bool(np.abs(others).max(initial=0) < 1 - _ONE)
+
+
+def cycle(field: AttentionField, y: Numbers, *, longest: Scalar, t: Scalar = 0.0) -> Cycle | None:
+    r"""The closed orbit next to the run from `y`: its period, and the multipliers that say whether it attracts.
+
+    $$ \phi_T(x) = x, \qquad \mu_k \text{ eigenvalues of } D\phi_T(x). $$
+
+    The first close return of the run gives a guess, and Newton's method for tokens and period the orbit (no
+    part of its steps is along the orbit, nor along symmetries). It misses itself by no more than 1e-9.
+
+    **Arguments:**
+
+    - `field`: an [`AttentionField`][] that time does not change, whose tokens stay on the manifold.
+    - `y`: tokens close to the orbit, such as the end of a long run, `(tokens, dim)`.
+    - `longest`: the longest period that is looked for.
+    - `t`: the time at which schedules are taken.
+
+    **Returns:**
+
+    A [`Cycle`][attnflow.attractors.Cycle]; `None` where there is no such orbit near.
+
+    **Raises:**
+
+    `ValueError` for bad arguments.
+
+    ```python
+    turn = jnp.array([[1.0, -2.0, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 0.5]])
+    field = af.AttentionField(af.Sphere(3), P=jnp.eye(3), U=turn, scale=1.0)
+    end = af.simulate(field, af.Sphere(3).random(jax.random.key(0), (4,)), t1=40.0).y1
+    af.attractors.cycle(field, end, longest=10.0).period       # pi
+    ```
+    """
+    instance("field", field, AttentionField, "an AttentionField")
+    longest = number("longest", longest, above=0.0)
+    time, _ = check_state(check_field("field", field), t, y)
+    refuse_moving(field, float(time))
+    return cycle_from(field, np.asarray(y, time.dtype), float(time), longest)
+
+
+def refuse_moving(field: AttentionField, t0: float) -> None:
+    """A `ValueError` where P or U changes after `t0`."""
+    for name, schedule in (("P", field.P), ("U", field.U)):
+        if schedule is not None and np.any(range_of(schedule, t0).radius > 0):
+            raise ValueError(
+                f"`field` must not change in time, or nothing comes to rest; got {name} = "
+                f"{type(schedule).__name__}. Freeze it: pass the matrix that it is at one time."
+            )
 
 
 def cycle_from(field: AttentionField, y: np.ndarray, t: float, longest: float) -> Cycle | None:
@@ -62,14 +124,17 @@ def _closed(
         if not np.all(np.isfinite(miss)) or not np.all(np.isfinite(J)):
             return None
         M = np.concatenate([J - np.eye(len(J)), speed[:, None]], axis=1)
-        if np.abs(miss).max() <= _CLOSED:
-            break
+        closed = np.abs(miss).max() <= _CLOSED
+        if field.frozen is not None:
+            M[:, :-1][:, np.repeat(np.asarray(field.frozen), x.shape[1] - 1)] = 0
         # The shortest step: none along the orbit, nor along symmetries, where J - 1 is zero.
         step = np.linalg.lstsq(M, -miss, rcond=1e-7)[0]
         if np.abs(step[:-1]).max() > 0.5:
             return None
         x = chart(x, tangent_basis(x), jnp.asarray(step[:-1].reshape(x.shape[0], -1), x.dtype))
         period += float(step[-1])
+        if closed:  # and this was its last step, below all that the multipliers feel
+            break
         if not 0 < period <= 1.5 * longest:
             return None
     else:

@@ -18,7 +18,7 @@ from ..linearisation import check_field, check_state, jacobian, tangent_basis
 from ..model import AttentionField
 
 _BATCHES = 16  # parts of the run whose means give the error bars
-_T95 = 2.131449546  # Student's 97.5 % point with 15 degrees of freedom
+T95 = 2.131449546  # Student's 97.5 % point with 15 degrees of freedom
 _TURN = 1.0  # between two orthonormalisations: at most so much time times the size of the Jacobian
 _STEPS = 2**14  # of the solver between two of them
 
@@ -166,7 +166,7 @@ def exponents(
             "A run failed: tokens or tangent vectors are not finite, or steps ran out."
         )
     values = history.mean(axis=1)
-    errors = _T95 * history.std(axis=1, ddof=1) / math.sqrt(_BATCHES)
+    errors = T95 * history.std(axis=1, ddof=1) / math.sqrt(_BATCHES)
     parts = [np.asarray(a) for a in (values, errors, history, state)]
     values, errors, history, last = [a[0] for a in parts] if single else parts
     return Exponents(values, errors, history, middle, end, last)

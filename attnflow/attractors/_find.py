@@ -13,7 +13,7 @@ from ..flow import Integrator, StepOptions, merged, sort_options
 from ..linearisation import check_field, check_state
 from ..model import AttentionField
 from ..records import progress as bar
-from ..schedules.ranges import range_of
+from ._cycles import refuse_moving
 from ._ends import Ends, Source, Starts, ends_of
 from ._found import Attractor, Attractors
 from ._recognise import UNDECIDED, Known, Recogniser
@@ -102,7 +102,7 @@ def find(
     begin, end = a_number("t0", t0), a_number("t1", t1)
     if not end > begin:
         raise ValueError(f"`t1` must be after t0; got t0 = {begin:g} and t1 = {end:g}.")
-    _refuse_moving(field, begin)
+    refuse_moving(field, begin)
     source = Source(field, starts, number, key, None if precision is None else _MOST)
     first = source.block(0, min(8, source.number))
     check_state(check_field("field", field), begin, _on_manifold(field, first[0]))
@@ -192,15 +192,6 @@ def _row(known: Known, number: int) -> Attractor:
         period=None if known.cycle is None else known.cycle.period,
         multipliers=None if known.cycle is None else known.cycle.multipliers,
     )
-
-
-def _refuse_moving(field: AttentionField, t0: float) -> None:
-    for name, schedule in (("P", field.P), ("U", field.U)):
-        if schedule is not None and np.any(range_of(schedule, t0).radius > 0):
-            raise ValueError(
-                f"`field` must not change in time, or nothing comes to rest; got {name} = "
-                f"{type(schedule).__name__}. Freeze it: pass the matrix that it is at one time."
-            )
 
 
 def _on_manifold(field: AttentionField, y: np.ndarray) -> Array:

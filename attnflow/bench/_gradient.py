@@ -51,7 +51,7 @@ def gradients(
     rtols: Sequence[float],
     *,
     tight: float,
-    solver: diffrax.AbstractSolver | None = None,
+    solver: diffrax.AbstractSolver[Any] | None = None,
 ) -> Gradients:
     """The gradient of E(T) of the case's first start in P', by attnflow and by plain diffrax.
 

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import PyTree
 
+from ..core.types import PyTree
 from ._cases import Workload
 
 
@@ -33,7 +33,7 @@ def velocity(case: Workload) -> Callable[..., Any]:
 
 
 def diffrax_run(
-    case: Workload, solver: diffrax.AbstractSolver, **options: object
+    case: Workload, solver: diffrax.AbstractSolver[Any], **options: object
 ) -> Callable[..., PyTree[Array]]:
     """`diffeqsolve` of one start as a function of `(y0, matrix, rtol)`; tokens at the case's times."""
     field = velocity(case)
@@ -56,7 +56,7 @@ def diffrax_run(
 
 
 def vmapped(
-    solver: type[diffrax.AbstractSolver],
+    solver: type[diffrax.AbstractSolver[Any]],
 ) -> Callable[[Workload, np.ndarray, float], np.ndarray]:
     """`jax.jit(jax.vmap(...))` of `diffrax.diffeqsolve`."""
     compiled: dict[str, Any] = {}

@@ -43,7 +43,7 @@ def _tokens(y):
     return y
 
 
-def ours(solver: diffrax.AbstractSolver | None = None, **options: object) -> Solve:
+def ours(solver: diffrax.AbstractSolver[Any] | None = None, **options: object) -> Solve:
     """attnflow's ensembles, on all cores."""
 
     def solve(case: Workload, starts: np.ndarray, rtol: float) -> np.ndarray:

@@ -1,7 +1,12 @@
 """Certificates: equilibria and counterexamples proved in ball arithmetic, and their check."""
 
 from . import _needs as _needs  # isort: skip
-from ..cover import census as census, synchronisation as synchronisation
+from ..cover import (
+    census as census,
+    census_range as census_range,
+    synchronisation as synchronisation,
+)
+from ._basin_ball import BasinBall as BasinBall, basin as basin
 from ._certificate import (
     BITS as BITS,
     Certificate as Certificate,
@@ -9,3 +14,4 @@ from ._certificate import (
     counterexample as counterexample,
     equilibrium as equilibrium,
 )
+from ._claim import claim as claim

@@ -23,9 +23,9 @@ class Refuted(Exception):
 
 def reason(error: Exception) -> str:
     """Why nothing was shown: the checker's words, or that balls became too wide to divide by."""
-    said = str(error)
+    words = str(error)
     ours = isinstance(error, Undecided | _checker.Refused)
-    return said if ours else f"the enclosures are too wide ({said.split(' (')[0]})"
+    return words if ours else f"the enclosures are too wide ({words.split(' (')[0]})"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _proved(flow: Any, y: np.ndarray, within: float, bits: int, kind: str, R: li
     moved = max(abs(float((a - b).mid())) for a, b in zip(end, start, strict=True))
     if not moved <= within:
         raise Undecided(
-            f"the equilibrium found from these tokens is {moved:.3g} away, and not within {within:g}"
+            f"the equilibrium near these tokens is {moved:.3g} away, and not within {within:g}"
         )
     D = _floats(_checker.derivative(flow.field, end))
     for M, speed in zip(rotations, mu, strict=True):

@@ -20,27 +20,27 @@ _NEAR = 1 / 2  # of the reach, at which the run is taken to be there
 
 
 def with_start(
-    found: Attractor, case: dict[str, Any], claim: Claim, field: AttentionField, y0: Any, bits: int
+    there: Attractor, case: dict[str, Any], claim: Claim, field: AttentionField, y0: Any, bits: int
 ) -> Attractor:
     """The proof with a start from which the equilibrium is reached, as near to it as the domain goes.
 
     **Raises:**
 
-    - `Undecided`: no basin, or no way into it, was found.
+    - `Undecided`: no basin, or no way into it, was there.
     """
-    if found.proof["family"] != "none" or not found.proof["stable"]:
+    if there.proof["family"] != "none" or not there.proof["stable"]:
         raise Undecided("the equilibrium is not in the claim's domain, and is one of a family")
     ctx.prec = bits
     flow = _checker.Flow(case)
-    start = _last_inside(claim, field, jnp.asarray(y0), found.tokens)
+    start = _last_inside(claim, field, jnp.asarray(y0), there.tokens)
     ways = []
-    for axes in _axes(found.jacobian):
-        reach, weights = _reach(flow, found, axes)
+    for axes in _axes(there.jacobian):
+        reach, weights = _reach(flow, there, axes)
         if reach:
-            time = _arrival(field, start, found.tokens, axes, reach)
+            time = _arrival(field, start, there.tokens, axes, reach)
             ways.append((time, axes, reach, weights))
     if not ways or not np.isfinite(min(way[0] for way in ways)):
-        raise Undecided("no basin of attraction was found that the start comes to")
+        raise Undecided("no basin of attraction is known that the start comes to")
     time, axes, reach, weights = min(ways, key=lambda way: way[0])
     basin = {
         "axes": rows_of(axes),
@@ -49,7 +49,7 @@ def with_start(
         "start": rows_of(start),
         "time": decimal(time),
     }
-    return replace(found, proof={**found.proof, "basin": basin})
+    return replace(there, proof={**there.proof, "basin": basin})
 
 
 def _axes(J: np.ndarray) -> list[np.ndarray]:
@@ -78,11 +78,11 @@ def _axes(J: np.ndarray) -> list[np.ndarray]:
     return [np.round(T / np.abs(T).max(), 8) + 0.0 for T in out]
 
 
-def _reach(flow: Any, found: Attractor, axes: np.ndarray) -> tuple[float, np.ndarray]:
+def _reach(flow: Any, there: Attractor, axes: np.ndarray) -> tuple[float, np.ndarray]:
     """The largest of some radii about the equilibrium in which distances |T^-1 (y - y*)| decline; 0 if none."""
     T = arb_mat(_checker.exact(rows_of(axes)))
     inverse = T.inv()
-    centre = [arb(a, arb(10) ** -12) for a in flow.on(found.proof["tokens"])]
+    centre = [arb(a, arb(10) ** -12) for a in flow.on(there.proof["tokens"])]
     widths = np.linalg.norm(axes, axis=1)
     for k in range(40):
         reach = float(f"{2.0 ** (-k / 2) / float(widths.max()):.3g}")

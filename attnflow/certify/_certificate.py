@@ -14,7 +14,7 @@ from jaxtyping import Array, Real
 
 from .. import __version__
 from ..core.checks import floating
-from ..cover import check_cover, is_cover, most_bytes
+from ..cover import check_census, check_cover, is_census, is_cover, most_bytes
 from ..model import AttentionField
 from ..records import atomic_write
 from ..search import CLAIMS, AbstractRate, Claim, Counterexample
@@ -38,7 +38,7 @@ class Certificate:
     - `verdict`: `"proved"`, `"refuted"` or `"not decided"`.
     - `why`: in a line.
     - `stable`: whether the equilibrium was shown to be stable (true) or unstable (false); `None` else.
-    - `tokens`: the equilibrium, or the start on a null set, in float64; `None` where none was found.
+    - `tokens`: the equilibrium, or the start on a null set, in float64; `None` where there is none.
     - `contents`: the exact data that a checker reads; `None` where nothing was shown.
     """
 
@@ -58,7 +58,7 @@ class Certificate:
         """What the numbers prove, in words and symbols; empty where nothing was shown."""
         return "" if self.contents is None else "\n".join(self.contents["statement"])
 
-    def write(self, path: str | os.PathLike) -> None:
+    def write(self, path: str | os.PathLike[str]) -> None:
         """As JSON, whole or not at all.
 
         **Raises:**
@@ -135,14 +135,14 @@ def equilibrium(
     case = plain_case(field, len(tokens))
 
     def prove(many: int) -> Certificate:
-        found = attractor(case, tokens, within, many)
-        return _about(found, _contents(case, found.proof, {**_NO_CLAIM, "v": _zero(field)}, many))
+        there = attractor(case, tokens, within, many)
+        return _about(there, _contents(case, there.proof, {**_NO_CLAIM, "v": _zero(field)}, many))
 
     return _tried(prove, bits)
 
 
 def counterexample(
-    found: Counterexample, *, within: float = 1e-6, bits: Sequence[int] = BITS
+    example: Counterexample, *, within: float = 1e-6, bits: Sequence[int] = BITS
 ) -> Certificate:
     r"""Prove a counterexample: an equilibrium in the claim's domain that attracts, and is not as claimed.
 
@@ -161,7 +161,7 @@ def counterexample(
 
     **Arguments:**
 
-    - `found`: what a search found, with its evidence.
+    - `example`: what a search found, with its evidence.
     - `within`: how far from the evidence's equilibrium the proved one may be, in each coordinate.
     - `bits`: precisions, tried one after the other.
 
@@ -176,14 +176,14 @@ def counterexample(
     - `ValueError`: a bad `within` or `bits`.
 
     ```python
-    found = af.search.read_counterexample("counterexample.json")
-    certificate = af.certify.counterexample(found)
+    example = af.search.read_counterexample("counterexample.json")
+    certificate = af.certify.counterexample(example)
     certificate.write("certificate.json")
     ```
     """
     _check_settings(within, bits)
-    field, y0 = found.build()
-    claim, evidence = found.claim, found.evidence
+    field, y0 = example.build()
+    claim, evidence = example.claim, example.evidence
     null = evidence.status == "null set"
     if isinstance(claim.conclusion, AbstractRate):
         return Certificate("not decided", "the claim is about a rate, not about a limit")
@@ -193,6 +193,8 @@ def counterexample(
         case = plain_case(field, len(y0))
     except ValueError as error:
         return Certificate("not decided", str(error))
+    if evidence.period is not None:
+        return Certificate("not decided", "the tokens of this counterexample go round a cycle")
 
     def prove(many: int) -> Certificate:
         if null:
@@ -231,12 +233,12 @@ def _tried(prove: Callable[[int], Certificate], bits: Sequence[int]) -> Certific
     return Certificate("not decided", why)
 
 
-def _about(found: Attractor, contents: dict[str, Any]) -> Certificate:
-    stable = found.proof["stable"]
+def _about(there: Attractor, contents: dict[str, Any]) -> Certificate:
+    stable = there.proof["stable"]
     why = "a stable equilibrium" if stable else "the equilibrium there is unstable"
-    if stable and found.proof["family"] != "none":
+    if stable and there.proof["family"] != "none":
         why = "a stable family of equilibria"
-    return Certificate("proved" if stable else "refuted", why, stable, found.tokens, contents)
+    return Certificate("proved" if stable else "refuted", why, stable, there.tokens, contents)
 
 
 def _contents(
@@ -290,11 +292,12 @@ def _known(claim: Claim | None, wanted: dict[str, Any]) -> dict[str, _checker.Cl
     return {**_checker.CLAIMS, **own}
 
 
-def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Certificate:
+def check(path: str | os.PathLike[str], *, claim: Claim | None = None) -> Certificate:
     """Check a certificate's file: all of it again, from its numbers.
 
     Of a proof over all states (see [`synchronisation`][attnflow.certify.synchronisation]) each leaf is gone through,
-    by a program of the same kind, `python attnflow/cover/_checker.py FILE`.
+    by a program of the same kind, `python attnflow/cover/_checker.py FILE`; of a count of equilibria
+    ([`census`][attnflow.certify.census]) by `python attnflow/cover/_count_checker.py FILE`.
 
     The work is done by one program that needs python-flint alone, and may be read and run by itself:
     `python attnflow/certify/_checker.py FILE`. It has a table of claims of its own and takes no
@@ -302,7 +305,7 @@ def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Certificate
 
     **Arguments:**
 
-    - `path`: a file that [`Certificate`][]`.write` or `Synchronisation.save` wrote.
+    - `path`: a file that [`Certificate`][]`.write`, `Synchronisation.save` or `Census.save` wrote.
     - `claim`: what it refutes, where that is no claim of the library. The checker's table does not have it:
       its hypotheses are read from it here, in float64, and shown there one by one.
 
@@ -314,7 +317,7 @@ def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Certificate
     try:
         with open(path, "rb") as file:
             data = file.read(_checker.MOST_BYTES + 1)
-            if is_cover(data):
+            if is_cover(data) or is_census(data):
                 return _checked_cover(path, data + file.read(most_bytes()), claim)
         known = _checker.CLAIMS if claim is None else _with_own(_checker.read(data), claim)
         contents, _ = _checker.check(data, known)
@@ -327,15 +330,16 @@ def check(path: str | os.PathLike, *, claim: Claim | None = None) -> Certificate
     return _about(Attractor(proof, tokens, np.zeros((0, 0))), contents)
 
 
-def _checked_cover(path: str | os.PathLike, data: bytes, claim: Claim | None) -> Certificate:
+def _checked_cover(path: str | os.PathLike[str], data: bytes, claim: Claim | None) -> Certificate:
     """A proof over all states, which is about no claim of a search."""
     if claim is not None:
         raise ValueError(
             f"`claim` must be left out: {path} is a proof over all states, and refutes none."
         )
+    check_states = check_census if is_census(data) else check_cover
     try:
         return Certificate(
-            "proved", "every box of a cover has a reason", contents=check_cover(data)
+            "proved", "every box of a cover has a reason", contents=check_states(data)
         )
     except ValueError as error:
         raise ValueError(f"{path} proves nothing: {str(error).rstrip('.')}.") from error
@@ -343,11 +347,11 @@ def _checked_cover(path: str | os.PathLike, data: bytes, claim: Claim | None) ->
 
 def _with_own(contents: dict[str, Any], claim: Claim) -> dict[str, _checker.Claim]:
     """The checker's claims and one's own, if that is what the file is about."""
-    said, proof = contents["claim"], contents["proof"]
-    if said.get("name") != claim.name:
-        about = f"the claim {said['name']!r}" if "name" in said else "no claim"
+    given, proof = contents["claim"], contents["proof"]
+    if given.get("name") != claim.name:
+        about = f"the claim {given['name']!r}" if "name" in given else "no claim"
         raise _checker.Refused(f"not shown: anything of {claim.name!r}: it is about {about}")
-    if (said["says"], said["source"]) != (claim.statement, claim.source):
+    if (given["says"], given["source"]) != (claim.statement, claim.source):
         raise _checker.Refused(f"not shown: anything of {claim.name!r}, which says something else")
     rows = proof["tokens"] + proof.get("thirds", [])[:1]
     if proof.get("basin"):

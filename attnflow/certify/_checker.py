@@ -382,7 +382,7 @@ _ends_at = [float("inf")]
 
 def in_time() -> None:
     """Refuse where the check has taken longer than it may."""
-    demand(time.monotonic() < _ends_at[0], f"a proof that takes {MOST_SECONDS} s at most")
+    demand(time.process_time() < _ends_at[0], f"a proof that takes {MOST_SECONDS} s at most")
 
 
 # === 4. families of equilibria, by rules that are exact
@@ -985,7 +985,7 @@ def check(data: bytes | str, claims: dict[str, Claim] = CLAIMS) -> tuple[dict[st
 
     `claims` are the ones that it may refute.
     """
-    _ends_at[0] = time.monotonic() + MOST_SECONDS
+    _ends_at[0] = time.process_time() + MOST_SECONDS
     try:
         c = read(data)
         demand(c["digest"] == digest(c), "an unaltered file")

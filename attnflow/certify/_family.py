@@ -67,12 +67,12 @@ def _commuting(flow: Any, turns: list[fmpq_mat]) -> list[fmpq_mat]:
 
 def _independent(turns: list[fmpq_mat], y: np.ndarray) -> list[Rows]:
     """As many of them as move the tokens in independent directions."""
-    kept: list[fmpq_mat] = []
+    chosen: list[fmpq_mat] = []
     directions = np.zeros((0, y.size))
     for R in turns:
         numbers = np.array([[float(x.p) / float(x.q) for x in row] for row in R.tolist()])
         longer = np.vstack([directions, (y @ numbers.T).reshape(1, -1)])
         if np.linalg.svd(longer, compute_uv=False)[-1] > 1e-6:
-            kept.append(R)
+            chosen.append(R)
             directions = longer
-    return [[[str(x) for x in row] for row in R.tolist()] for R in kept]
+    return [[[str(x) for x in row] for row in R.tolist()] for R in chosen]

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..geometry import AbstractManifold, Ellipsoid, Sphere
 from ..model import AttentionField, Exponential, Post, Softmax
+from ..model.demands import demand_curved
 from ..schedules import AbstractSchedule, Constant
 
 Rows = list[list[str]]
@@ -32,6 +33,7 @@ def plain_case(field: AttentionField, tokens: int) -> dict[str, Any]:
 
     - `ValueError`: a part of the field that no certificate is about.
     """
+    demand_curved(field)
     fits = {
         "kernel 'softmax' or 'exp'": isinstance(field.kernel, Softmax | Exponential),
         "normalisation 'post'": isinstance(field.normalisation, Post),
@@ -47,6 +49,11 @@ def plain_case(field: AttentionField, tokens: int) -> dict[str, Any]:
     dim, heads = field.dim, field.heads
     allowed = field.mask.allowed(tokens)
     pairs = np.ones((tokens, tokens), bool) if allowed is None else np.asarray(allowed)
+    if not pairs.any(axis=-1).all():
+        raise ValueError(
+            "`field` must let every token attend to somebody to be certified; "
+            f"token {int(np.argmin(pairs.any(axis=-1)))} may to nobody."
+        )
     U = np.eye(dim) if field.U is None else _constant("U", field.U)
     return {
         "P": [rows_of(M) for M in _per_head(_constant("P", field.P), heads, dim)],

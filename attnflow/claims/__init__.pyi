@@ -33,6 +33,7 @@ from ._exact import case_of as case_of
 from ._falsify import falsify as falsify
 from ._findings import Findings as Findings
 from ._library import CLAIMS as CLAIMS
+from ._provable import Provable as Provable, provable as provable
 from ._shoot import verify_null as verify_null
 from ._shrink import shrink as shrink
 from ._statements import STATEMENTS as STATEMENTS

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
 from ..core.checks import instance, random_key
+from ..core.types import PyTree
 from ..model import AttentionField
 from ..theory import Hypothesis
 from ._conclusions import AbstractConclusion
@@ -75,7 +76,7 @@ class Claim:
     almost: bool = True
     shoot: Callable[..., object] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.sizes or any(tokens < 2 or dim < 2 for tokens, dim in self.sizes):
             raise ValueError(
                 "`sizes` must hold pairs (tokens, dim), two tokens in two dimensions and more; "

@@ -89,7 +89,7 @@ class Counterexample:
             raise ValueError(f"stage must be a word; got {plain['stage']!r}")
         return cls(claim, case, Evidence.of(plain["evidence"]), plain["stage"])
 
-    def write(self, path: str | os.PathLike) -> None:
+    def write(self, path: str | os.PathLike[str]) -> None:
         """As JSON, whole or not at all, with a digest of its contents."""
         contents = {**self.plain(), "provenance": provenance()}
         contents["digest"] = _digest(contents)
@@ -122,7 +122,9 @@ def judge(claim: Claim, field: AttentionField, y0: Any, status: str = "open", *,
     return verify(claim, field, y0, key=key)
 
 
-def read_counterexample(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexample:
+def read_counterexample(
+    path: str | os.PathLike[str], *, claim: Claim | None = None
+) -> Counterexample:
     """A counterexample as its file has it; nothing is run.
 
     **Raises:**
@@ -156,7 +158,7 @@ def read_counterexample(path: str | os.PathLike, *, claim: Claim | None = None) 
                 f"it is about {shown(statement['name'])}, no claim of the library: give its claim too."
             )
         case = case_of_file(contents["case"])
-        rows = case.tokens.rows or []
+        rows: list[Any] = case.tokens.rows or []
         evidence = Evidence.of(plain)
         check_evidence(plain, len(rows), len(rows[0]))
         if not isinstance(contents["stage"], str):
@@ -169,7 +171,9 @@ def read_counterexample(path: str | os.PathLike, *, claim: Claim | None = None) 
     return Counterexample(claim, case, evidence, contents["stage"])
 
 
-def check_counterexample(path: str | os.PathLike, *, claim: Claim | None = None) -> Counterexample:
+def check_counterexample(
+    path: str | os.PathLike[str], *, claim: Claim | None = None
+) -> Counterexample:
     """Verify a counterexample from scratch: its digits, its domain, and all of its evidence again.
 
     **Arguments:**

@@ -28,7 +28,7 @@ _PARTS = {
 }
 
 
-def contents(path: str | os.PathLike) -> dict[str, Any]:
+def contents(path: str | os.PathLike[str]) -> dict[str, Any]:
     """A file's parts, with its digest, as JSON has them.
 
     **Raises:**
@@ -125,6 +125,8 @@ def _start(case: Case) -> tuple[int, int]:
 
 
 def _manifold(manifold: Manifold, dim: int) -> None:
+    if manifold.space != "sphere":
+        raise ValueError("its tokens must be on a sphere or an ellipsoid; space is another")
     if manifold.W is not None:
         _array("W", manifold.W, (dim, dim))
     elif manifold.dim != dim:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from ..core.checks import instance, number
 from ..geometry import Sphere
 from ..model import AttentionField, Causal, Exponential, Full, Hardmax, Post, Softmax
+from ..model.demands import demand_curved
 from ..schedules import AbstractSchedule
 from ..spec import AttentionTable, Case, Manifold, Time, Tokens
 
@@ -26,6 +27,7 @@ def case_of(
     - `ValueError`: a part of the field that a case of plain numbers does not hold.
     """
     instance("field", field, AttentionField, "an AttentionField")
+    demand_curved(field)
     y0, t1 = field.manifold.check_rows("y0", y0), number("t1", t1, above=0.0)
     plain = isinstance(field.normalisation, Post) and field.drift is None
     kernel: Any = _KERNELS.get(type(field.kernel))

@@ -41,7 +41,7 @@ def falsify(
     key: Key[Array, ""],
     budget: float = 600.0,
     *,
-    store: str | os.PathLike | None = None,
+    store: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> Findings:
     """Search for a counterexample to `claim`, and verify it.

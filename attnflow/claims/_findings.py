@@ -20,6 +20,7 @@ from ._findings_file import (
     check_refused,
     contents as account_of,
 )
+from ._provable import Provable, provable
 
 EDGES = np.array([-np.inf, 0.0, *10.0 ** np.arange(-16, 2)])  # of the margins' histogram
 _PLAIN_EDGES = [None if np.isinf(x) else float(x) for x in EDGES]
@@ -49,7 +50,7 @@ class Findings:
     failed: int = 0
     best: float = -np.inf
     distribution: np.ndarray = field(default_factory=lambda: np.zeros(len(EDGES) - 1, np.int64))
-    refused: Counter = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
     reasons: dict[str, str] = field(default_factory=dict)
     units: int = 0
     seconds: float = 0.0
@@ -58,6 +59,11 @@ class Findings:
     def broken(self) -> bool:
         """Whether a counterexample was found."""
         return self.counterexample is not None
+
+    @property
+    def provable(self) -> Provable | None:
+        """What [`certify.claim`][attnflow.certify.claim] can prove of a claim that resisted; `None` if it is broken."""
+        return None if self.broken else provable(self.claim)
 
     @property
     def edges(self) -> np.ndarray:
@@ -74,7 +80,7 @@ class Findings:
 
     # === on disk, to go on from
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """The account so far as JSON, whole or not at all."""
         contents = {
             "format": _FORMAT,
@@ -98,7 +104,7 @@ class Findings:
             file.write((json.dumps(contents, indent=1) + "\n").encode())
 
     @classmethod
-    def load(cls, path: str | os.PathLike, claim: Claim, seed: list[int]) -> "Findings":
+    def load(cls, path: str | os.PathLike[str], claim: Claim, seed: list[int]) -> "Findings":
         """An account to go on from.
 
         **Raises:**

@@ -15,7 +15,7 @@ _MOST = 2**53  # of a count
 _PARTS = {"format", "claim", "case", "evidence", "stage"}
 
 
-def contents(path: str | os.PathLike) -> dict[str, Any]:
+def contents(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The file's parts as JSON has them; a `ValueError` where it is no table, too large or too deep."""
     was = loads(read_bytes(Path(path), _MOST_BYTES), most=MOST_DEPTH + 1, finite=True)
     if not isinstance(was, dict):
@@ -69,7 +69,7 @@ def check_counterexample_part(counterexample: Any, claim: str) -> None:
         or counterexample["claim"].get("name") != claim
     ):
         raise ValueError(f"counterexample must be to {claim!r}")
-    rows = case_of_file(counterexample["case"]).tokens.rows or []
+    rows: list[Any] = case_of_file(counterexample["case"]).tokens.rows or []
     Evidence.of(counterexample["evidence"])
     check_evidence(counterexample["evidence"], len(rows), len(rows[0]))
 

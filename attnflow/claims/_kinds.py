@@ -24,7 +24,7 @@ def refutes(claim: Claim, status: str) -> bool:
     return status in ("open", "no rest")
 
 
-def check_kind(claim: Claim, status: str, path: str | os.PathLike) -> None:
+def check_kind(claim: Claim, status: str, path: str | os.PathLike[str]) -> None:
     """Refuse a file whose evidence could not refute the claim if all of its numbers were right."""
     if not refutes(claim, status):
         starts = "almost every start" if claim.almost else "every start"
@@ -33,7 +33,7 @@ def check_kind(claim: Claim, status: str, path: str | os.PathLike) -> None:
         )
 
 
-def check_length(field: AttentionField, path: str | os.PathLike) -> None:
+def check_length(field: AttentionField, path: str | os.PathLike[str]) -> None:
     """Refuse a field so fast, for so long, that its run would not end: before it is run."""
     rest = rest_of(field)
     unit = 1 / (field.heads * float(field.scale))

@@ -1,12 +1,10 @@
 """The claims that come with the library, by name."""
 
 from ._claim import Claim
-from ._extensions import LITERATURE, NO_HEMISPHERE, VALUES
-from ._theorems import THEOREMS
+from ._extensions import extensions
+from ._theorems import theorems
 
-CLAIMS: dict[str, Claim] = {
-    claim.name: claim for claim in (*THEOREMS, *NO_HEMISPHERE, *VALUES, *LITERATURE)
-}
+CLAIMS: dict[str, Claim] = {claim.name: claim for claim in (*theorems(), *extensions())}
 
 
 def claim_named(name: str) -> Claim:

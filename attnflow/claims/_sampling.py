@@ -14,6 +14,7 @@ from . import _constraints as onto
 
 LARGEST = 12.0  # of |P_eta|_F / sqrt(d): beta I with beta below it
 _JUMPS = 6
+SQUARE = (-1, -1)
 
 
 def sampler(heads: int = 1, values: int = 0, **extra: tuple[int, ...]) -> Callable[..., Any]:

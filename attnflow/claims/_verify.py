@@ -11,7 +11,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from .. import ensemble
+from .. import attractors, ensemble
 from ..core.checks import number, random_key
 from ..flow import simulate
 from ..model import AttentionField
@@ -211,6 +211,23 @@ def _moving(claim, field, y0, y1, since, time: float, key, seen: dict[str, Any])
     if least[-1] < 0.9 * least[0] or slowest * time < 2 * np.pi:
         why = f"slow: the least margin goes from {least[0]:.4g} to {least[-1]:.4g}, at speed {slowest:.2g}"
         return Evidence("metastable", why, **seen)
+    orbit = attractors.cycle(field, far.y1, longest=time, t=since) if field.projected else None
+    if orbit is not None and orbit.attracts:
+        margin = float(jax.vmap(lambda y: measured(jnp.asarray(since), y))(orbit.points).min())
+        beside = np.abs(orbit.multipliers[np.abs(orbit.multipliers - 1) > 1e-4])
+        largest = float(beside.max(initial=0)) - 1
+        seen |= {
+            "equilibrium": jnp.asarray(orbit.points[0]),
+            "period": orbit.period,
+            "margin": margin,
+        }
+        seen |= {"rightmost": largest, "error": 1e-6}
+        if margin >= LEAST:
+            why = (
+                f"a stable cycle of period {orbit.period:.4g}, largest multiplier {1 + largest:.4g} but for "
+                f"those that are 1, margin at least {margin:.4g}"
+            )
+            return _with_basin(claim, field, y0, since + time, key, seen, "open", why)
     why = f"tokens go on at the speed {slowest:.2g}, and the margin stays above {margins.min():.4g}"
     return _with_basin(claim, field, y0, since + time, key, seen, "no rest", why)
 

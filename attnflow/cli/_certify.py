@@ -29,11 +29,13 @@ def certify(
 
     What is proved is printed, with all of its numbers, and written as a certificate: a file that
     anyone can check, with python-flint alone and without attnflow's solvers. --check also takes what
-    `af.certify.synchronisation(...).save` wrote, a proof over all states, and goes through all of its leaves.
+    `af.certify.synchronisation(...).save` or `af.certify.census(...).save` wrote, proofs over all states, and goes
+    through all of their leaves.
 
     With --tokens and --beta a claim that resists is proved instead: almost every start on the circle (full
     attention, U = I, P = beta I) comes to consensus, for every beta of a range. Within a second for 3 to 5
-    tokens above -2/3; nothing is written where it is not decided.
+    tokens above -2/3; nothing is written where it is not decided. With --claim and --tokens it is the claim that
+    `attnflow falsify` could not break: its own hypotheses say whether this is the theorem, and give the range.
 
     Certificates are about fields that are constant in time, and counterexamples that come to rest or
     lie on a null set; others are "not decided", and nothing is written. Exit status: 0, proved, or
@@ -48,6 +50,7 @@ def certify(
     - `attnflow certify --check heads/certificate.json`
     - `attnflow certify mine/counterexample.json --claim mine.py:second --out proof.json`
     - `attnflow certify --tokens 5 --beta=-2/3,-0.16` (writes synchronisation-5.json)
+    - `attnflow certify --claim circle --tokens 5` (the same, after `attnflow falsify circle`)
 
     Parameters
     ----------
@@ -59,19 +62,24 @@ def certify(
         Where the certificate is written. Unless given, beside FILE: certificate.json if FILE is
         counterexample.json, else the name of FILE with -certificate added.
     claim
-        The claim, if it is one of your own: FILE.py or FILE.py:NAME, as in falsify.
+        The claim, if it is one of your own: FILE.py or FILE.py:NAME, as in falsify. With --tokens: the claim
+        to prove, one of your own or of the library.
     tokens
         How many, 2 to 9, for a proof that they synchronise on the circle.
     beta
-        The range for that, LOW,HIGH: decimals or fractions.
+        The range for that, LOW,HIGH: decimals or fractions. A claim may have one of its own.
     """
     if check is not None:
         extra = ["FILE"] * (file is not None) + ["--out"] * (out is not None)
         extra += ["--tokens"] * (tokens is not None) + ["--beta"] * (beta is not None)
         _none_of("--check", extra)
     elif tokens is not None or beta is not None:
-        _none_of("--tokens", ["FILE"] * (file is not None) + ["--claim"] * (claim is not None))
-        return _synchronises(tokens, beta, out)
+        _none_of("--tokens", ["FILE"] * (file is not None))
+        return _synchronises(tokens, beta, out, claim)
+    elif file is None and claim is not None:
+        raise ValueError(
+            "give --tokens with --claim, or FILE, a counterexample.json to that claim."
+        )
     elif file is None:
         raise ValueError("give FILE, a counterexample.json that falsify wrote, or --check FILE.")
 
@@ -87,19 +95,28 @@ def certify(
     return _prove(file, _beside(file) if out is None else out, claim)
 
 
-def _synchronises(tokens: int | None, beta: str | None, out: Path | None) -> int:
-    """A proof of synchronisation, printed and written."""
-    ends = [] if beta is None else beta.split(",")
-    if tokens is None or len(ends) != 2:
-        raise ValueError("give both, as in --tokens 5 --beta=-2/3,-0.16.")
-    from ..cover import synchronisation
-    from ..records import writable_folder
-
+def _synchronises(tokens: int | None, beta: str | None, out: Path | None, words: str | None) -> int:
+    """A proof of synchronisation, or of what a claim says of it, printed and written."""
+    parts = [] if beta is None else [part.strip() for part in beta.split(",")]
+    if tokens is None or (beta is None and words is None) or len(parts) not in (0, 2):
+        raise ValueError("give both, as in --tokens 5 --beta=-2/3,-0.16, or --claim and --tokens.")
+    ends = (parts[0], parts[1]) if parts else None
     target = Path(f"synchronisation-{tokens}.json") if out is None else out
     if target.is_dir():
         raise ValueError(f"--out must be a file; {target} is a folder.")
+    from ..records import writable_folder
+
     writable_folder(target.parent)
-    result = synchronisation(tokens, (ends[0].strip(), ends[1].strip()))
+    if words is not None:
+        from ._start import start_jax
+
+        start_jax()
+        result = _library().claim(_claim(words), tokens, ends)
+    else:
+        from ..cover import synchronisation
+
+        assert ends is not None
+        result = synchronisation(tokens, ends)
     print(printable_lines(result))
     if not result.proved:
         return 1

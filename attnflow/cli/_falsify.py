@@ -14,7 +14,7 @@ from cyclopts.types import NonNegativeInt, PositiveFloat
 from ..core.words import printable, printable_lines
 
 if TYPE_CHECKING:
-    from ..search import Claim, Counterexample, Findings
+    from ..search import Claim, Counterexample, Findings, Provable
 
 _SEED, _BUDGET = 0, 600.0
 _FILE = re.compile(r"(?P<path>.+\.py)(:(?P<name>\w+))?")
@@ -38,7 +38,8 @@ def falsify(
     Random fields and starts in the claim's domain are run, then better ones by gradients and
     mutation. A candidate counts only if it survives more: a far longer run, another solver, the
     spectrum of its limit, starts beside its own. It is then reduced to few tokens and short
-    decimals. If there is none, the number of tries is printed.
+    decimals. If there is none, the number of tries is printed, and the command that tries to prove the
+    claim, where certify can.
 
     With --out the same command continues a search that ended, was stopped or was killed, and gives
     the result of one that never stopped. Exit status: 0, whether the claim is broken or not; 1
@@ -111,6 +112,7 @@ def falsify(
         _SEED if seed is None else seed,
         _BUDGET if budget is None else budget,
         out,
+        claim,
     )
     return 0
 
@@ -194,7 +196,7 @@ def _check(path: Path, words: str | None) -> "Counterexample":
         raise RuntimeError(message if str(path) in message else f"{path}: {message}") from error
 
 
-def _search(claim: "Claim", seed: int, budget: float, out: Path | None) -> None:
+def _search(claim: "Claim", seed: int, budget: float, out: Path | None, words: str) -> None:
     import jax
 
     from .. import search
@@ -207,9 +209,19 @@ def _search(claim: "Claim", seed: int, budget: float, out: Path | None) -> None:
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_left(store)) from None
     print(printable_lines(findings))
+    if (resisted := findings.provable) is not None:
+        print(printable_lines(_handed_on(resisted, words)))
     if folder is not None:
         for path in _write(folder, findings):
             print(f"wrote {printable(path)}")
+
+
+def _handed_on(resisted: "Provable", words: str) -> str:
+    """What a claim that resisted is proved with, or why it cannot be."""
+    if not resisted.reach:
+        return f"to prove: not by certify; {resisted.why}"
+    many = f" (or {', '.join(map(str, resisted.tokens[1:]))})" if resisted.tokens[1:] else ""
+    return f"to prove: {resisted.command(words)}{many}"
 
 
 def _left(store: Path | None) -> str:

@@ -26,13 +26,10 @@ def info(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = Fa
     start_jax()
     facts = provenance()
     programs = cached()
-    facts["kept_programs"] = {
-        "folder": str(programs.folder),
-        "programs": programs.programs,
-        "bytes": programs.size,
-    }
     if as_json:
-        print(json.dumps(facts, indent=2))
+        size = {"programs": programs.programs, "bytes": programs.size}
+        kept = {"folder": str(programs.folder), **size}
+        print(json.dumps({**facts, "kept_programs": kept}, indent=2))
         return 0
     rows = dict(facts["versions"])
     rows["python"] = facts["python"]

@@ -19,6 +19,7 @@ from ._convert import convert
 from ._diagnose import diagnose
 from ._ensemble import ensemble
 from ._falsify import falsify
+from ._gallery import gallery
 from ._info import info
 from ._loop import loop
 from ._reproduce import reproduce
@@ -44,6 +45,7 @@ app = App(
     suppress_keyboard_interrupt=False,  # main says how that ends
 )
 app.command(reproduce)
+app.command(gallery)
 app.command(simulate)
 app.command(ensemble)
 app.command(sweep)

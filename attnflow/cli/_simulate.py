@@ -151,7 +151,7 @@ def _with_flags(case: "Case", flags: dict[str, Any]) -> "Case":
 
     manifold, tokens, attention = case.manifold, case.tokens, case.attention
     if "dim" in flags:
-        manifold = Manifold(dim=flags["dim"])
+        manifold = Manifold(dim=flags["dim"], space=manifold.space)
     if "tokens" in flags or "seed" in flags:
         if tokens.rows is not None:
             name = "tokens" if "tokens" in flags else "seed"
@@ -187,7 +187,7 @@ def _run(case: "Case", theory: bool) -> tuple[Any, Any]:
 
     field, y0, options = case.build()
     observe, watch = case.observers(field), None
-    if theory:
+    if theory and not field.manifold.flat:  # theorems are about spheres and ellipsoids
         from ..theory import monitor
 
         watch = monitor(field, y0, t0=options["t0"])
@@ -230,7 +230,7 @@ def _write(folder: Path, case: "Case", solution: Any) -> list[Path]:
     pictures = {}
     if "misalignment" in ys:
         pictures["misalignment"] = plot.curves(solution.ts, ys["misalignment"], ylabel="E(t)")
-    if case.manifold.dim == 3:
+    if case.manifold.dim == 3 and case.manifold.space == "sphere":
         directions = ys["tokens"] / np.linalg.norm(ys["tokens"], axis=-1, keepdims=True)
         pictures["sphere"] = plot.sphere(solution.ts, directions)
     for name, axes in pictures.items():

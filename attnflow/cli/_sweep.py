@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 from cyclopts.types import NonNegativeInt, PositiveFloat, PositiveInt
 
 from ..core.words import printable, printable_lines
+from ._sweep_basins import basins
 
 _HELP = """Run a grid of fields, many random starts each, into a store; an interrupted run can be continued.
 
@@ -26,11 +27,13 @@ Example commands:
 - `attnflow sweep export phase phase.nc`
 - `attnflow sweep plot phase phase.png`
 - `attnflow sweep show phase-diagram > mine.toml` (to start one's own from)
+- `attnflow sweep basins --out basins` (where starts end against beta, and what is born and dies on the way)
 
 Ready studies: basin, consensus-time, phase-diagram.
 """
 
 sweep = App(name="sweep", help=_HELP)
+sweep.command(basins)
 
 
 @sweep.default

@@ -2,14 +2,14 @@
 
 import math
 import operator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 _T = TypeVar("_T")
 
 
-def numbers(name: str, value) -> np.ndarray:
+def numbers(name: str, value: Any) -> np.ndarray:
     """`value` as float64 of NumPy, refused where it holds no real numbers; NaN passes."""
     wrong = f"`{name}` must be a number, or an array of them; got {shown(value)}."
     try:
@@ -23,7 +23,7 @@ def numbers(name: str, value) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def number(name: str, value, *, above: float = -math.inf, least: float = -math.inf) -> float:
+def number(name: str, value: Any, *, above: float = -math.inf, least: float = -math.inf) -> float:
     """`value` as one finite number, of `least` or more and larger than `above`."""
     array = numbers(name, value)
     if array.ndim == 0 and np.isfinite(array) and array > above and array >= least:
@@ -33,7 +33,7 @@ def number(name: str, value, *, above: float = -math.inf, least: float = -math.i
     raise ValueError(f"`{name}` must be {what}; got {shown(value)}.")
 
 
-def whole(name: str, value, *, least: int = 1, most: int = 2**31 - 1) -> int:
+def whole(name: str, value: Any, *, least: int = 1, most: int = 2**31 - 1) -> int:
     """`value` as a whole number from `least` to `most`."""
     known = not isinstance(value, bool | np.bool_) and hasattr(value, "__index__")
     try:
@@ -47,21 +47,21 @@ def whole(name: str, value, *, least: int = 1, most: int = 2**31 - 1) -> int:
     return number
 
 
-def boolean(name: str, value) -> bool:
+def boolean(name: str, value: Any) -> bool:
     """`value` if it is True or False: a word such as "no" is true to Python, and would be taken so."""
     if isinstance(value, bool | np.bool_):
         return bool(value)
     raise ValueError(f"`{name}` must be True or False; got {shown(value)}.")
 
 
-def instance(name: str, value: _T, kind, what: str) -> _T:
+def instance(name: str, value: _T, kind: Any, what: str) -> _T:
     """`value` if it is of that `kind`; `what` says in words what is allowed."""
     if not isinstance(value, kind):
         raise ValueError(f"`{name}` must be {what}; got {shown(value)}.")
     return value
 
 
-def shown(value) -> str:
+def shown(value: Any) -> str:
     """What was got, in a few printable words: never an array's entries, nor a control character."""
     if isinstance(value, str | int | float | complex | bool | np.generic | None.__class__):
         try:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 
-def cast_floats(tree: Any, dtype) -> Any:
+def cast_floats(tree: Any, dtype: Any) -> Any:
     """Every floating-point array of a pytree in one dtype."""
 
     def cast(leaf):

@@ -14,7 +14,7 @@ class Call(eqx.Module):
 
     function: Callable = eqx.field(static=True)
 
-    def __call__(self, *args, **kwargs) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
 
 
@@ -23,7 +23,7 @@ class OfTokens(eqx.Module):
 
     function: eqx.Module
 
-    def __call__(self, t, y, args=None) -> Any:
+    def __call__(self, t: Any, y: Any, args: Any = None) -> Any:
         return self.function(y)  # pyright: ignore[reportCallIssue]
 
 
@@ -32,7 +32,7 @@ class OfTimeAndTokens(eqx.Module):
 
     function: eqx.Module
 
-    def __call__(self, t, y, args=None) -> Any:
+    def __call__(self, t: Any, y: Any, args: Any = None) -> Any:
         return self.function(t, y)  # pyright: ignore[reportCallIssue]
 
 

@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 _raises = False
 
 
-def is_concrete(*values) -> bool:
+def is_concrete(*values: Any) -> bool:
     """Whether every array in `values` has a value now, so that Python may look at it."""
     return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
 
@@ -112,7 +112,7 @@ def _spoiled(value: _T, bad: jax.Array) -> _T:
     return jax.tree.map(spoil, value)
 
 
-def choose(name: str, value: str, options) -> str:
+def choose(name: str, value: str, options: Any) -> str:
     """`value` if it is one of `options`, else a `ValueError` that lists them."""
     if not isinstance(value, str) or value not in options:
         allowed = ", ".join(repr(option) for option in options)
@@ -120,7 +120,7 @@ def choose(name: str, value: str, options) -> str:
     return value
 
 
-def floating(name: str, value) -> jax.Array:
+def floating(name: str, value: Any) -> jax.Array:
     """`value` as an array of real floating-point numbers; integers become the default float."""
     try:
         array = jnp.asarray(value)
@@ -141,14 +141,14 @@ def floating(name: str, value) -> jax.Array:
 _MOST_BYTES = 2**35
 
 
-def check_now(value: _T, bad, message: str) -> _T:
+def check_now(value: _T, bad: Any, message: str) -> _T:
     """`value`, refused where `bad(value)` holds and is known; a traced value passes as it is."""
     if is_concrete(value) and np.any(bad(np.asarray(value))):
         raise ValueError(message)
     return value
 
 
-def finite(name: str, value) -> jax.Array:
+def finite(name: str, value: Any) -> jax.Array:
     """`floating`, refused where an entry is NaN or infinite and known now; traced values pass."""
     array = floating(name, value)
     if is_concrete(array) and array.size:
@@ -159,7 +159,7 @@ def finite(name: str, value) -> jax.Array:
     return array
 
 
-def scalar_time(t, dtype) -> jax.Array:
+def scalar_time(t: Any, dtype: Any) -> jax.Array:
     """`t` as one time in that dtype."""
     t = floating("t", t)
     if t.ndim:
@@ -169,7 +169,7 @@ def scalar_time(t, dtype) -> jax.Array:
     return t.astype(dtype)
 
 
-def real(name: str, value) -> jax.Array:
+def real(name: str, value: Any) -> jax.Array:
     """`floating`, in one of the two precisions that everything here is computed in."""
     array = floating(name, value)
     if array.dtype not in (jnp.float32, jnp.float64):
@@ -179,7 +179,7 @@ def real(name: str, value) -> jax.Array:
     return array
 
 
-def sizes(name: str, shape, itemsize: int = 8) -> tuple[int, ...]:
+def sizes(name: str, shape: Any, itemsize: int = 8) -> tuple[int, ...]:
     """`shape` as a tuple of whole numbers, refused where an array of it is beyond any memory."""
     if not isinstance(shape, tuple | list):
         raise ValueError(
@@ -190,7 +190,7 @@ def sizes(name: str, shape, itemsize: int = 8) -> tuple[int, ...]:
     return shape
 
 
-def room(name: str, shape, itemsize: int = 8, *, what: str = "an array") -> None:
+def room(name: str, shape: Any, itemsize: int = 8, *, what: str = "an array") -> None:
     """Refuse an array that no memory holds, before it is asked for, with the size it would have had."""
     size = math.prod(int(n) for n in shape) * itemsize
     if size > _MOST_BYTES:
@@ -200,7 +200,7 @@ def room(name: str, shape, itemsize: int = 8, *, what: str = "an array") -> None
         )
 
 
-def random_key(name: str, key):
+def random_key(name: str, key: Any) -> Any:
     """`key` if it is one random key of JAX, typed or of the older kind."""
     kind = getattr(key, "dtype", None)
     if kind is not None and jnp.issubdtype(kind, jax.dtypes.prng_key) and key.ndim == 0:

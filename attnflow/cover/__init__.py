@@ -1,6 +1,12 @@
 """Proofs over all states: boxes halved until each has a reason, in interval arithmetic rounded outward."""
 
-from ._census import Census as Census, census as census
+from ._census import (
+    Census as Census,
+    Piece as Piece,
+    census as census,
+)
+from ._census_file import check_census as check_census, is_census as is_census
+from ._census_range import census_range as census_range
 from ._circle import Circle as Circle
 from ._file import check_cover as check_cover, is_cover as is_cover, most_bytes as most_bytes
 from ._interval import Interval as Interval

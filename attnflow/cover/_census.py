@@ -1,23 +1,36 @@
 """Complete counts of equilibria on the circle, for U = P symmetric."""
 
-import itertools
+import math
+import os
 import time
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..core.arguments import numbers, whole
+from ._census_file import causal_contents, causal_counts, full_contents
+from ._classes import enclosed, first_of_each
+from ._file import write
 from ._interval import Interval
-from ._planar import ONE_ZERO, WIDER, Planar
+from ._planar import ONE_ZERO, Planar
 from ._prove import prove
 from ._tree import leaves
-from ._types import Floats
+from ._types import Codes, Floats
 
 MOST_TOKENS, MOST_SIZE = 4, 12.0
-_CLOSE = 1e-9
+
+
+class Piece(NamedTuple):
+    """Ranges of both eigenvalues, and the tree of bisections of all angles that is about every pair in them."""
+
+    p: tuple[Fraction, Fraction]
+    q: tuple[Fraction, Fraction]
+    symbols: Codes
 
 
 @dataclass(frozen=True)
@@ -31,8 +44,10 @@ class Census:
     - `why`: in a line.
     - `angles`: one of each class, in the basis of P's eigenvectors, `(equilibria, tokens)`.
     - `is_stable`: of each.
-    - `eigenvalues`: of P, the first eigenvector's angle being zero.
+    - `eigenvalues`: of P, the first eigenvector's angle being zero (of ranges, the middle).
     - `boxes`, `seconds`: how many were looked at, and how long that took.
+    - `pieces`: of full attention, ranges of the eigenvalues with their trees; `sign`: that of c in U = cP.
+    - `matrices`: of causal attention, P and U as exact decimals.
     """
 
     equilibria: int | None
@@ -43,8 +58,40 @@ class Census:
     is_stable: tuple[bool, ...] = ()
     boxes: int = 0
     seconds: float = 0.0
+    sign: int = 1
+    pieces: tuple[Piece, ...] = field(default=(), repr=False)
+    matrices: tuple[list[list[str]], list[list[str]]] | None = None
+
+    @property
+    def tokens(self) -> int:
+        """How many."""
+        return self.angles.shape[1]
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the certificate, once the independent checker has gone through all of it.
+
+        `attnflow certify --check` checks it again; so does `python attnflow/cover/_count_checker.py FILE`.
+
+        **Raises:**
+
+        - `ValueError`: nothing was decided, or it was not shown again in ball arithmetic.
+        - `ImportError`: python-flint is missing.
+        """
+        if self.equilibria is None or self.stable is None:
+            raise ValueError(f"there is no certificate to save: not decided, {self.why}.")
+        if self.matrices is not None:
+            write(causal_contents(*self.matrices, self.tokens), path)
+            return
+        rows = [(*piece.p, *piece.q, piece.symbols) for piece in self.pieces]
+        write(full_contents(rows, self.sign, self.tokens), path)
 
     def __str__(self) -> str:
+        if self.matrices is not None:
+            return (
+                f"{self.equilibria} equilibria, {self.stable} of them stable, causal attention"
+                if self.equilibria is not None
+                else f"not decided: {self.why}"
+            )
         p, q = self.eigenvalues
         if self.equilibria is None:
             return f"not decided for the eigenvalues {p:.6g}, {q:.6g}: {self.why}"
@@ -59,14 +106,17 @@ def census(
     U: ArrayLike,
     tokens: int,
     *,
+    mask: str = "full",
     boxes: int = 20_000_000,
     folder: str | Path | None = None,
     executor: Executor | None = None,
     progress: bool = True,
 ) -> Census:
-    r"""Count all equilibria on the circle, stable and unstable, for U a multiple of a symmetric P.
+    r"""Count all equilibria on the circle, stable and unstable: U a multiple of a symmetric P, or causal attention.
 
-    Eq. (6) with $d = 2$, $W = I$, one head, full attention, softmax or exponential kernel, $P = P^\top$, $U = cP$.
+    Eq. (6) with $d = 2$, $W = I$, one head, softmax or exponential kernel.
+
+    **Full attention**, $P = P^\top$, $U = cP$.
     In the basis of P's eigenvectors it is, but for positive factors, $c$ times the gradient of
 
     $$ E = \frac12 \sum_{ij} e^{y_i^\top P y_j}, $$
@@ -79,17 +129,33 @@ def census(
     box around it. A box that is left makes the count undecided. Sign changes of the axes bring the first token into
     one quadrant; permutations bring the others into order.
 
+    **Causal attention**, any P and U, one head. Token $k$ moves in the field of those before it,
+
+    $$ \dot\theta_k = \frac{1}{Z_k} f_k(\theta_k), \qquad
+       f_k(\theta) = \sum_{j \leq k} e^{y_k^\top P y_j}\,\tau_k^\top U y_j, $$
+
+    one angle at a time: for each way in which the others can be at rest, all zeros of $f_k$ are isolated.
+    The Jacobian is triangular, its diagonal made of the slopes $f_k'$ over $Z_k$. *Where all zeros are simple, and
+    there are some for each token, every start converges to an equilibrium, and almost every one to one where all
+    slopes are negative*: token 1 follows a flow on the circle; token k one that is asymptotically so, with
+    the earlier tokens at rest, and a limit set of it is a chain-transitive one of the limit (Mischaikow,
+    Smith and Thieme 1995): a zero, since zeros attract and repel by turns. What repels in some
+    direction is hyperbolic, and almost nothing converges to it.
+
     **Arguments:**
 
-    - `P`: symmetric, 2 by 2, eigenvalues that differ, of size at most 12. (For $P = \beta I$ equilibria come in
-      circles: see [`synchronisation`][attnflow.certify.synchronisation].)
-    - `U`: a multiple of P, not zero.
+    - `P`: 2 by 2, of size at most 12. Full attention: symmetric, eigenvalues that differ. (For
+      $P = \beta I$ equilibria come in circles: see [`synchronisation`][attnflow.certify.synchronisation].)
+    - `U`: 2 by 2; full attention: a multiple of P, not zero.
     - `tokens`: from 1 to 4.
+    - `mask`: `"full"` or `"causal"`. The causal count is that of the checker itself, and needs python-flint.
     - `boxes`, `folder`, `executor`, `progress`: as in [`prove`][attnflow.cover.prove].
 
     **Returns:**
 
-    A [`Census`][attnflow.cover.Census]: `.equilibria` and `.stable`, whole numbers, consensus included.
+    A [`Census`][attnflow.cover.Census]: `.equilibria` and `.stable`, whole numbers, consensus included; full attention:
+    up to permutations and sign changes of the axes; causal attention: each by itself. `.save(path)` writes a
+    certificate.
 
     **Raises:**
 
@@ -102,51 +168,100 @@ def census(
     """
     # === check arguments
     tokens = whole("tokens", tokens, least=1, most=MOST_TOKENS)
+    if mask == "causal":
+        return _causal(P, U, int(tokens))
+    if mask != "full":
+        raise ValueError(f"`mask` must be 'full' or 'causal'; got {mask!r:.60}.")
     scores, sign = _matrices(P, U)
     p, q = _eigenvalues(scores)
 
     # === run
     began = time.perf_counter()
-    middle = (float(p.mid[0]), float(q.mid[0]))
-    problem = Planar(int(tokens), _ends(p), _ends(q))
+    made = counted(int(tokens), p, q, sign, boxes, folder, executor, progress)
+    return replace(made, seconds=time.perf_counter() - began)
+
+
+def counted(
+    tokens: int,
+    p: tuple[Fraction, Fraction],
+    q: tuple[Fraction, Fraction],
+    sign: float,
+    boxes: int,
+    folder: str | Path | None = None,
+    executor: Executor | None = None,
+    progress: bool = False,
+) -> Census:
+    """The count for every pair of eigenvalues in two ranges, where it is one."""
+    problem = Planar(tokens, _floats(p), _floats(q))
     cover = prove(problem, boxes=boxes, folder=folder, executor=executor, progress=progress)
-    none = np.zeros((0, int(tokens)))
+    middle = (float(sum(p) / 2), float(sum(q) / 2))
+    none = Census(None, None, "", middle, np.zeros((0, tokens)), boxes=cover.nodes)
     if cover.symbols is None:
         why = f"boxes are left after {cover.nodes}, with equilibria that may not be apart from one another"
-        spent = time.perf_counter() - began
-        return Census(None, None, why, middle, none, boxes=cover.nodes, seconds=spent)
+        return replace(none, why=why)
     at, reasons = leaves(problem, cover.symbols)
     lo, hi = problem.angles(at[reasons == problem.axes + ONE_ZERO])
-    zeros, apart = _enclosed(problem, lo, hi)
-    first = _classes(zeros)
+    alone, zeros = enclosed(problem, lo, hi)
+    first = first_of_each(alone, zeros)
+    if first is None:
+        return replace(
+            none, why="two equilibria may be one: they are too near to one another for float64"
+        )
     definite = [_definite(problem, zeros, k, sign) for k in first]
-    spent = time.perf_counter() - began
-    if not apart:
-        why = "two equilibria may be one: they are too near to one another for float64"
-        return Census(None, None, why, middle, none, boxes=cover.nodes, seconds=spent)
     counts: tuple[int | None, int | None] = (len(first), sum(d is True for d in definite))
     why = "every box has a reason"
     if None in definite:
         counts, why = (len(first), None), "an eigenvalue at an equilibrium is too near zero"
-    return Census(
-        *counts,
-        why,
-        middle,
-        zeros.mid[first] if first else none,
-        tuple(d is True for d in definite),
-        cover.nodes,
-        spent,
+    return replace(
+        none,
+        equilibria=counts[0],
+        stable=counts[1],
+        why=why,
+        angles=zeros.mid[first],
+        is_stable=tuple(d is True for d in definite),
+        sign=int(sign),
+        pieces=(Piece(p, q, cover.symbols),),
     )
+
+
+def _floats(ends: tuple[Fraction, Fraction]) -> tuple[float, float]:
+    """Outward."""
+    lo, hi = map(float, ends)
+    below, above = Fraction(lo) <= ends[0], Fraction(hi) >= ends[1]
+    return lo if below else math.nextafter(lo, -math.inf), hi if above else math.nextafter(
+        hi, math.inf
+    )
+
+
+def _causal(P: ArrayLike, U: ArrayLike, tokens: int) -> Census:
+    """All equilibria of causal attention, counted by the checker."""
+    matrices = []
+    for name, M in (("P", P), ("U", U)):
+        M = _matrix(name, M)
+        if np.abs(M).max() > MOST_SIZE:
+            raise ValueError(
+                f"`{name}` must have entries of size at most {MOST_SIZE:g}; got {np.abs(M).max():g}."
+            )
+        matrices.append([[np.format_float_positional(x, trim="-") for x in row] for row in M])
+    scores, values = matrices
+    began = time.perf_counter()
+    counts, why, angles, stable = causal_counts(scores, values, tokens)
+    made = Census(*counts, why, (math.nan, math.nan), angles, stable, matrices=(scores, values))
+    return replace(made, seconds=time.perf_counter() - began)
+
+
+def _matrix(name: str, M: ArrayLike) -> Floats:
+    M = numbers(name, M)
+    if M.shape != (2, 2) or not np.all(np.isfinite(M)):
+        raise ValueError(f"`{name}` must be a finite 2 by 2 matrix; got shape {M.shape}.")
+    return M
 
 
 def _matrices(P: ArrayLike, U: ArrayLike) -> tuple[Floats, float]:
     """P, and the sign of c in U = cP."""
     result = []
     for name, M in (("P", P), ("U", U)):
-        M = numbers(name, M)
-        if M.shape != (2, 2) or not np.all(np.isfinite(M)):
-            raise ValueError(f"`{name}` must be a finite 2 by 2 matrix; got shape {M.shape}.")
-        result.append(M)
+        result.append(_matrix(name, M))
     A, B = result
     if A[0, 1] != A[1, 0]:
         raise ValueError(
@@ -164,71 +279,29 @@ def _matrices(P: ArrayLike, U: ArrayLike) -> tuple[Floats, float]:
     return A, np.sign(c)
 
 
-def _eigenvalues(P: Floats) -> tuple[Interval, Interval]:
-    """Enclosures, the larger one first."""
+def _eigenvalues(P: Floats) -> tuple[tuple[Fraction, Fraction], tuple[Fraction, Fraction]]:
+    """Enclosures by short decimals, the larger one first."""
+    if P[0, 1] == 0:
+        ends = sorted((Fraction(repr(float(x))) for x in (P[0, 0], P[1, 1])), reverse=True)
+        if ends[0] == ends[1]:
+            raise ValueError(_CIRCLES)
+        return (ends[0], ends[0]), (ends[1], ends[1])
     a, b, d = (Interval.of(np.full(1, x)) for x in (P[0, 0], P[0, 1], P[1, 1]))
     half = 0.5 * (a - d)
     root = (half.square() + b.square()).sqrt()
     if root.lo[0] < 1e-9:
-        raise ValueError(
-            "`P` must have two eigenvalues: for a multiple of I equilibria come in circles; see "
-            "certify.synchronisation."
-        )
+        raise ValueError(_CIRCLES)
     middle = 0.5 * (a + d)
-    return middle + root, middle - root
+    return _outward(middle + root), _outward(middle - root)
 
 
-def _ends(x: Interval) -> tuple[float, float]:
-    return float(x.lo[0]), float(x.hi[0])
+_CIRCLES = "`P` must have two eigenvalues: for a multiple of I equilibria come in circles; see certify.synchronisation."
 
 
-def _enclosed(problem: Planar, lo: Floats, hi: Floats) -> tuple[Interval, bool]:
-    """The zero in each box, closely: Krawczyk's operator again and again, and each zero once.
-
-    And whether two that are within `_CLOSE` of one another are one: both lie in a box that holds one alone.
-    """
-    alone, box = problem.widened(lo, hi), Interval(lo, hi)
-    zeros: list[tuple[Floats, Floats]] = []
-    width = np.full(len(lo), np.inf)
-    for k in range(60):  # the first as the leaf was decided: it may reach beyond the leaf
-        _, _, K = problem.krawczyk(lo, hi, 0.0 if k else WIDER)
-        now = np.max(K.hi - K.lo, axis=1, initial=0)
-        better = (now < 0.9 * width)[:, None]
-        if not better.any():
-            break
-        lo, hi = np.where(better, K.lo, lo), np.where(better, K.hi, hi)
-        width = np.minimum(width, now)
-    # What lies beside its box is the zero of a neighbouring one.
-    inside = np.all((lo <= box.hi) & (box.lo <= hi), axis=1)
-    lo, hi, alone = lo[inside], hi[inside], Interval(alone.lo[inside], alone.hi[inside])
-    room = np.minimum(lo - alone.lo, alone.hi - hi)
-    apart = bool(np.all(room > 10 * _CLOSE) and np.all(hi - lo < _CLOSE / 10))
-    for a, b in zip(lo, hi, strict=True):
-        if not any(np.all(np.abs(a - c) < _CLOSE) for c, _ in zeros):
-            zeros.append((a, b))
-    n = problem.tokens
-    lows, highs = ([z[k] for z in zeros] for k in (0, 1))
-    result = Interval(np.array(lows).reshape(-1, n), np.array(highs).reshape(-1, n))
-    return result, apart
-
-
-def _classes(zeros: Interval) -> list[int]:
-    """One of each class under permutations and sign changes of the axes."""
-    first: list[int] = []
-    seen: list[list[Floats]] = []
-    for k, x in enumerate(zeros.mid):
-        y = np.stack([np.cos(x), np.sin(x)], axis=1)
-        if any(np.abs(y - other).max() < _CLOSE for images in seen for other in images):
-            continue
-        first.append(k)
-        seen.append(
-            [
-                y[list(order)] * np.array(signs)[None, :]
-                for order in itertools.permutations(range(len(x)))
-                for signs in itertools.product((1, -1), repeat=2)
-            ]
-        )
-    return first
+def _outward(x: Interval) -> tuple[Fraction, Fraction]:
+    """Ends of twelve decimals that hold it."""
+    lo, hi = (Fraction(float(end[0])) * 10**12 for end in (x.lo, x.hi))
+    return Fraction(math.floor(lo), 10**12), Fraction(math.ceil(hi), 10**12)
 
 
 def _definite(problem: Planar, zeros: Interval, k: int, sign: float) -> bool | None:

@@ -48,7 +48,7 @@ def plain(x: Fraction) -> str:
     return f"{sign}{whole[:-tens]}.{whole[-tens:]}"
 
 
-def write(made: dict[str, Any], path: str | os.PathLike) -> None:
+def write(made: dict[str, Any], path: str | os.PathLike[str]) -> None:
     """As JSON, whole or not at all."""
     with atomic_write(Path(path)) as file:
         file.write((json.dumps(made, indent=1) + "\n").encode())

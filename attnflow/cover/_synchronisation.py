@@ -1,7 +1,6 @@
 """Proofs that almost every start on the circle synchronises, for a range of beta."""
 
 import os
-import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,13 +15,13 @@ import numpy as np
 from ..core.arguments import shown, whole
 from ._ascent import at_corners, stable_equilibrium, three_groups
 from ._circle import MOST_ORDERS, MOST_TOKENS, Circle
+from ._exact import Number, exact_number, exact_range
 from ._file import contents, plain, write
 from ._pairs import MOST_BETA
 from ._prove import Cover, prove
 from ._tree import Boxes, leaves
 from ._types import Codes, Floats
 
-Number = float | int | str | Fraction
 _MOST_RATIO = 1_000
 
 
@@ -71,6 +70,14 @@ class Synchronisation:
         return len(self.weights)
 
     @property
+    def without_end(self) -> bool:
+        """Whether the lower end of beta, -2/3, is left out: three groups at 120 degrees are degenerate there."""
+        if self.problem is None or self.symbols is None or self.beta[0] != Fraction(-2, 3):
+            return False
+        boxes, symbols = leaves(self.problem, self.symbols)
+        return bool(np.any((symbols >= self.problem.layout.groups) & (boxes.at[:, -1] == 0)))
+
+    @property
     def reasons(self) -> dict[str, int]:
         """How many leaves have which kind of reason."""
         if self.problem is None or self.symbols is None:
@@ -78,7 +85,7 @@ class Synchronisation:
         _, symbols = leaves(self.problem, self.symbols)
         return dict(Counter(reason_of(self.problem, int(s)) for s in symbols))
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the certificate, once the independent checker has gone through every leaf.
 
         **Raises:**
@@ -93,9 +100,10 @@ class Synchronisation:
     def __str__(self) -> str:
         lo, hi = self.beta
         answer = "proved" if self.proved else "not decided"
+        beyond = " (itself left out)" if self.without_end else ""
         return (
-            f"{answer}: synchronisation of {self.tokens} tokens on the circle for beta from {plain(lo)} "
-            f"to {plain(hi)}\n"
+            f"{answer}: synchronisation of {self.tokens} tokens on the circle for beta from {plain(lo)}"
+            f"{beyond} to {plain(hi)}\n"
             f"  {self.why}; {self.boxes} boxes in {self.seconds:.3g} s"
         )
 
@@ -161,6 +169,18 @@ def synchronisation(
 
     Known before: $\beta \geq -0.16$ (arXiv:2507.22857, which also has that it is false for $\beta < -2/3$:
     three groups of equal weight at 120° are stable).
+    On spheres, $d \geq 3$: arXiv:2405.18273 for $\beta \geq 0$.
+
+    **What needs no boxes, and what they cannot have.**
+
+    - *As many tokens as dimensions at most*, three on $S^2$ for example: almost every start is linearly independent,
+      and so in an open hemisphere ($v$ with $v^\top y_i = 1$ exists), and Theorem 3.2 has it for every P.
+    - *P not symmetric, $U = I$*: there is no energy, and bounded trajectories need not converge. The open hemispheres
+      belong to the basin of consensus, for any bounded $P(t)$, with a rate (the verdict `"linear consensus"`).
+      Of an equilibrium beyond them [`equilibrium`][attnflow.certify.equilibrium] proves that it is stable, or
+      not; where none is stable, cycles are not excluded.
+    - *Causal attention*: $U = I$ is Theorem 4.2; other U on the circle are counted, token after token, by
+      [`census`][attnflow.certify.census].
 
     **Arguments:**
 
@@ -257,33 +277,8 @@ def _undecided(problem: Circle, boxes: Boxes) -> tuple[Undecided, ...]:
     return tuple(Undecided(g, b) for g, b in zip(gaps, betas, strict=True))
 
 
-_TEXT = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,30})?|-?[0-9]{1,20}/[0-9]{1,20}")
-
-
-def _exact(name: str, x: Any) -> Fraction:
-    """A number as its shortest decimal."""
-    text = str(x) if isinstance(x, str | Fraction) else None
-    real = isinstance(x, int | float | np.number) and not isinstance(x, bool)
-    if text is None and real and np.isfinite(float(x)):
-        text = np.format_float_positional(float(x), trim="0")
-    if text is None or not _TEXT.fullmatch(text) or re.search(r"/0+$", text):
-        raise ValueError(
-            f"`{name}` must be of finite numbers, or fractions as '-2/3'; got {x!r:.60}."
-        )
-    return Fraction(text)
-
-
 def _range(beta: Any) -> tuple[Fraction, Fraction]:
-    try:
-        lo, hi = beta
-    except (TypeError, ValueError):
-        raise ValueError(f"`beta` must be a range (lo, hi); got {beta!r:.60}.") from None
-    ends = _exact("beta", lo), _exact("beta", hi)
-    if not -MOST_BETA <= ends[0] <= ends[1] <= MOST_BETA:
-        raise ValueError(
-            f"`beta` must be a range lo <= hi within {MOST_BETA:g} of zero; got {lo} to {hi}."
-        )
-    return ends
+    return exact_range("beta", beta, MOST_BETA)
 
 
 def _weights(weights: Sequence[Number] | None, tokens: int) -> tuple[Fraction, ...]:
@@ -291,7 +286,7 @@ def _weights(weights: Sequence[Number] | None, tokens: int) -> tuple[Fraction, .
         return (Fraction(1),) * tokens
     if isinstance(weights, str | Mapping) or not isinstance(weights, Iterable):
         raise ValueError(f"`weights` must be {tokens} numbers, one a token; got {shown(weights)}.")
-    masses = tuple(_exact("weights", w) for w in weights)
+    masses = tuple(exact_number("weights", w) for w in weights)
     if len(masses) != tokens:
         raise ValueError(f"`weights` must be {tokens} numbers, one a token; got {len(masses)}.")
     if not (

@@ -58,7 +58,7 @@ class Brief(Table, frozen=True, kw_only=True):
     dtype: Literal["float64", "float32"] = "float64"
     search: Search
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         for name, over in self.search.over.items():
             if getattr(self.attention, name) is not None:
@@ -94,7 +94,7 @@ class Brief(Table, frozen=True, kw_only=True):
         return _builtin.text(name)
 
     @staticmethod
-    def read(source: str | os.PathLike) -> "Brief":
+    def read(source: str | os.PathLike[str]) -> "Brief":
         """A brief from a `.toml` file, or a ready one by name.
 
         **Raises:**
@@ -166,7 +166,7 @@ class Brief(Table, frozen=True, kw_only=True):
 
     def run(
         self,
-        store: str | os.PathLike | None = None,
+        store: str | os.PathLike[str] | None = None,
         progress: bool = True,
         report: Callable[[dict[str, float]], object] | None = None,
     ) -> Optimised:

@@ -55,7 +55,7 @@ class Over(Table, frozen=True):
     symmetric: bool = False
     rank: Count | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_most("pieces", self.pieces, 10**6, "pieces, knots or modes")
         check_most("heads", self.heads, 10**4, "heads")
@@ -167,7 +167,7 @@ class Search(Table, frozen=True):
     P: Over | None = None
     U: Over | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_most("steps", self.steps, 10**7, "steps")
         for name in ("number", "starts", "held_back", "chunk", "restarts"):

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Unpack
+from typing import Any, ClassVar, Unpack
 
 import diffrax
 import equinox as eqx
@@ -85,7 +85,7 @@ class Evaluation:
     objective: str
     goal: str
 
-    again = renamed_attribute("again", "recheck")
+    again: ClassVar[property] = renamed_attribute("again", "recheck")
 
     @property
     def found(self) -> np.ndarray:

@@ -36,7 +36,7 @@ class Evolution:
 
     def __init__(self, sigma: Scalar = 0.5, population: int | None = None):
         first = floating("sigma", sigma)
-        self.sigma = float(
+        self.sigma: float = float(
             check(first, lambda s: ~(s > 0), "`sigma` must be positive; got zero or less.")
         )
         if population is not None:

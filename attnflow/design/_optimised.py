@@ -1,7 +1,7 @@
 """What a search over schedules came to: the schedule, its history, its settings, a summary."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,7 +32,8 @@ class History:
     skipped: np.ndarray
 
     def __init__(self, restarts: int):
-        self.restarts, self.seconds = restarts, 0.0
+        self.restarts: int = restarts
+        self.seconds: float = 0.0
         for name, kind in _KINDS.items():
             setattr(self, name, np.zeros((0, restarts), kind))
 
@@ -109,7 +110,7 @@ class Optimised:
     rerun: Any = dataclasses.field(repr=False)
     optimiser: object = dataclasses.field(default=None, repr=False)
 
-    again = renamed_attribute("again", "rerun")
+    again: ClassVar[property] = renamed_attribute("again", "rerun")
 
     @property
     def sign(self) -> float:

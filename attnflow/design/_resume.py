@@ -23,7 +23,7 @@ class Checkpoint:
     - `history`: filled with what the file holds, on `resume`.
     """
 
-    def __init__(self, path: str | os.PathLike | None, digest: str, history: History):
+    def __init__(self, path: str | os.PathLike[str] | None, digest: str, history: History):
         self.file = Resumable(path, _FORMAT, digest, "a search")
         self.history = history
         self.began = time.monotonic()

@@ -5,11 +5,11 @@ from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, ArrayLike, Float, PyTree, Real
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from .. import schedules
 from ..core.checks import check, choose, finite, is_concrete
-from ..core.types import Scalar
+from ..core.types import PyTree, Scalar
 from ..model import AttentionField
 from ..schedules import AbstractSchedule, Bounded
 

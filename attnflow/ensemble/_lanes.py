@@ -7,10 +7,10 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int
 
 from ..core.callables import adapt
-from ..core.types import Scalar, Tokens
+from ..core.types import PyTree, Scalar, Tokens
 from ..flow import Options, Problem, assemble
 from ..flow.events import FirstOf
 from ..model import AttentionField

@@ -9,12 +9,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Key, PyTree, Real
+from jaxtyping import Array, ArrayLike, Key, Real
 
 from ..core.callables import as_module
 from ..core.checks import floating, whole
 from ..core.recognised import recognised
-from ..core.types import Functions, Scalar
+from ..core.types import Functions, PyTree, Scalar
 from ..flow import (
     Integrator,
     IntegratorOptions,

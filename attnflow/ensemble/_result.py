@@ -4,7 +4,8 @@ import enum
 from typing import Any
 
 import numpy as np
-from jaxtyping import PyTree
+
+from ..core.types import PyTree
 
 
 class Outcome(enum.IntEnum):
@@ -131,7 +132,7 @@ class Ensemble:
         self.outcomes = outcomes
         self.reduction = reduction
         self.work = work
-        self.trajectories = sum(outcomes.values())
+        self.trajectories: int = sum(outcomes.values())
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or (not hasattr(Records, name) and name not in _KEPT):

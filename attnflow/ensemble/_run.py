@@ -7,11 +7,11 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Key, PyTree, Real
+from jaxtyping import Array, ArrayLike, Key, Real
 
 from ..core.checks import boolean, instance, shown, whole
 from ..core.machine import cores
-from ..core.types import Device, Functions, Scalar
+from ..core.types import Device, Functions, PyTree, Scalar
 from ..flow import Integrator, Problem, StepOptions, make_options, merged, sort_options
 from ..model import AttentionField
 from ..model.many import fits_columns

@@ -202,7 +202,7 @@ def _marked(axis: Any, leaf: Any) -> bool:
 
 def start_is_good(field: AttentionField, y0: Array) -> Bool[Array, ""]:
     """Whether tokens may start here: finite, not zero and, where they must be, on the manifold."""
-    good = jnp.all(jnp.isfinite(y0)) & jnp.all(jnp.any(y0 != 0, axis=1))
+    good = field.manifold.are_places(y0)
     if field.normalisation.starts_on_manifold:
         good &= jnp.all(field.manifold.residual(y0) <= 1e-4)
     return good

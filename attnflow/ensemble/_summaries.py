@@ -94,7 +94,7 @@ class Mean(Summary):
     """
 
     def __init__(self, of: Callable[[Records], ArrayLike]):
-        self.of = _function(of)
+        self.of: Callable[[Records], ArrayLike] = _function(of)
 
     def summarise(self, records: Records) -> Sums:
         values = self.values(records)
@@ -133,8 +133,8 @@ class Histogram(Summary):
     """
 
     def __init__(self, of: Callable[[Records], ArrayLike], edges: ArrayLike):
-        self.of = _function(of)
-        self.edges = _numbers("edges", edges)
+        self.of: Callable[[Records], ArrayLike] = _function(of)
+        self.edges: np.ndarray = _numbers("edges", edges)
         if self.edges.ndim != 1 or len(self.edges) < 2 or not np.all(np.diff(self.edges) > 0):
             raise ValueError("`edges` must be at least two increasing numbers; got others.")
 
@@ -165,8 +165,8 @@ class Quantiles(Summary):
     def __init__(
         self, of: Callable[[Records], ArrayLike], levels: ArrayLike = (0.05, 0.25, 0.5, 0.75, 0.95)
     ):
-        self.of = _function(of)
-        self.levels = np.atleast_1d(_numbers("levels", levels))
+        self.of: Callable[[Records], ArrayLike] = _function(of)
+        self.levels: np.ndarray = np.atleast_1d(_numbers("levels", levels))
         if not np.all((self.levels >= 0) & (self.levels <= 1)):
             raise ValueError(f"`levels` must lie between 0 and 1; got {shown(levels)}.")
 
@@ -216,8 +216,8 @@ class Survival(Summary):
     """
 
     def __init__(self, times: ArrayLike):
-        self.of = lambda r: r.t1
-        self.times = _numbers("times", times)
+        self.of: Callable[[Records], ArrayLike] = lambda r: r.t1
+        self.times: np.ndarray = _numbers("times", times)
         if self.times.ndim != 1 or len(self.times) < 1 or not np.all(np.diff(self.times) > 0):
             raise ValueError("`times` must be increasing numbers; got others.")
 

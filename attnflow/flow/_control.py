@@ -8,9 +8,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optimistix as optx
-from jaxtyping import Array, ArrayLike, Float, PyTree, Real
+from jaxtyping import Array, ArrayLike, Float, Real
 
-from ..geometry import AbstractManifold
+from ..core.types import PyTree
+from ..geometry import AbstractManifold, safe_norm
 from ..model import AttentionField
 from ._kinks import has_many_kinks, kinks_of
 from ._sides import breaks_of, jumps_of
@@ -49,6 +50,54 @@ class TokenNorm(eqx.Module):
         return optx.rms_norm(error)
 
 
+class OfLength(WrappedController):
+    r"""A controller whose relative tolerance is of each token's length $|y_i|$, not of each coordinate.
+
+    It is the same in any rotated coordinates then, and no coordinate that passes zero holds the steps up.
+    """
+
+    controller: diffrax.AbstractAdaptiveStepSizeController
+
+    def wrap(self, direction: Array | int) -> "OfLength":
+        return OfLength(self.controller.wrap(direction))  # pyright: ignore[reportCallIssue]
+
+    def init(
+        self,
+        terms: PyTree[diffrax.AbstractTerm],
+        t0: RealScalar,
+        t1: RealScalar,
+        y0: PyTree,
+        dt0: RealScalar | None,
+        args: PyTree,
+        func: Callable[..., PyTree],
+        error_order: RealScalar | None,
+    ) -> tuple[RealScalar, Any]:
+        return self.controller.init(terms, t0, t1, y0, dt0, args, func, error_order)
+
+    def adapt_step_size(
+        self,
+        t0: RealScalar,
+        t1: RealScalar,
+        y0: PyTree,
+        y1_candidate: PyTree,
+        args: PyTree,
+        y_error: PyTree,
+        error_order: RealScalar,
+        controller_state: Any,
+    ) -> tuple[BoolScalar, RealScalar, RealScalar, BoolScalar, Any, diffrax.RESULTS]:
+        before, after = jax.tree.map(_lengths, (y0, y1_candidate))
+        return self.controller.adapt_step_size(
+            t0, t1, before, after, args, y_error, error_order, controller_state
+        )
+
+
+def _lengths(y: Array) -> Array:
+    if not y.ndim:
+        return y
+    length = safe_norm(jnp.sum(y * y, axis=-1, keepdims=True))
+    return jnp.broadcast_to(length, y.shape)
+
+
 class ResumableController(WrappedController):
     """Any adaptive controller, with the end of its next step kept in its state.
 
@@ -68,9 +117,9 @@ class ResumableController(WrappedController):
     ```
     """
 
-    controller: diffrax.AbstractAdaptiveStepSizeController
+    controller: diffrax.AbstractAdaptiveStepSizeController[Any, Any]
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if not isinstance(self.controller, diffrax.AbstractAdaptiveStepSizeController):
             raise ValueError(
                 "`controller` must be adaptive, such as diffrax.PIDController; "
@@ -82,7 +131,7 @@ class ResumableController(WrappedController):
 
     def init(
         self,
-        terms: PyTree[diffrax.AbstractTerm],
+        terms: PyTree[diffrax.AbstractTerm[Any, Any]],
         t0: RealScalar,
         t1: RealScalar,
         y0: PyTree,
@@ -129,7 +178,8 @@ def adaptive(
 ) -> ResumableController:
     r"""The controller of `simulate`: $|\delta y_i|_W \le \text{atol} + \text{rtol}$ for every step.
 
-    Tokens on a manifold have length one, so absolute and relative tolerance add up. For Pre, Peri
+    Tokens on a manifold have length one, so absolute and relative tolerance add up. On `Euclidean`, where
+    they have any, it is $|\delta y_i| \le \text{atol} + \text{rtol}\,|y_i|$. For Pre, Peri
     and Mix, whose states have a length $r_i$ of their own, the same absolute rule holds for the
     state: directions are then resolved to the tolerance divided by $r_i$.
 
@@ -148,15 +198,18 @@ def adaptive(
         constant = ~(frequency > 0)
         longest = jnp.where(constant, jnp.inf, PERIODS / jnp.where(constant, 1, frequency))
     many = has_many_kinks(field)
+    share = 0.25 if many else 1.0
     controller: Any = diffrax.PIDController(
-        rtol=0.0,
-        atol=(atol + rtol) * (0.25 if many else 1.0),
+        rtol=rtol * share if field.manifold.flat else 0.0,
+        atol=atol * share if field.manifold.flat else (atol + rtol) * share,
         norm=TokenNorm(field.manifold),
         dtmax=longest,
         # Far below any useful step: reached only where the field is not finite.
         dtmin=jnp.finfo(t0.dtype).eps ** 2 * (t1 - t0),
         force_dtmin=False,
     )
+    if field.manifold.flat:
+        controller = OfLength(controller)  # pyright: ignore[reportCallIssue]
     if frequency is not None and not many:
         felt = felt_frequency(field if seen is None else seen, t0, t1)
         span = jax.lax.stop_gradient(t1 - t0)
@@ -167,7 +220,7 @@ def adaptive(
     return ResumableController(controller)  # pyright: ignore[reportCallIssue]
 
 
-def default_solver(field: AttentionField) -> diffrax.AbstractSolver:
+def default_solver(field: AttentionField) -> diffrax.AbstractSolver[Any]:
     """`Tsit5`; `Bosh3` where schedules have more kinks than steps can end at."""
     return diffrax.Bosh3() if has_many_kinks(field) else diffrax.Tsit5()
 

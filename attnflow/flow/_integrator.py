@@ -29,8 +29,8 @@ class StepOptions(TypedDict, total=False):
     rtol: Scalar | None
     atol: Scalar | None
     dt0: Scalar | None
-    solver: diffrax.AbstractSolver | None
-    controller: diffrax.AbstractStepSizeController | None
+    solver: diffrax.AbstractSolver[Any] | None
+    controller: diffrax.AbstractStepSizeController[Any, Any] | None
     reduce: bool | str
     max_steps: int | None
 
@@ -92,8 +92,8 @@ class Integrator(eqx.Module):
     rtol: Float[ArrayLike, ""] | None
     atol: Float[ArrayLike, ""] | None
     dt0: Float[ArrayLike, ""] | None
-    solver: diffrax.AbstractSolver | None
-    controller: diffrax.AbstractStepSizeController | None
+    solver: diffrax.AbstractSolver[Any] | None
+    controller: diffrax.AbstractStepSizeController[Any, Any] | None
     adjoint: diffrax.AbstractAdjoint | None
     reduce: str = eqx.field(static=True)
     max_steps: int | None = eqx.field(static=True)
@@ -104,8 +104,8 @@ class Integrator(eqx.Module):
         rtol: Scalar | None = None,
         atol: Scalar | None = None,
         dt0: Scalar | None = None,
-        solver: diffrax.AbstractSolver | None = None,
-        controller: diffrax.AbstractStepSizeController | None = None,
+        solver: diffrax.AbstractSolver[Any] | None = None,
+        controller: diffrax.AbstractStepSizeController[Any, Any] | None = None,
         adjoint: diffrax.AbstractAdjoint | None = None,
         reduce: bool | str = True,
         max_steps: int | None = None,

@@ -7,11 +7,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import ArrayLike, PyTree, Real
+from jaxtyping import ArrayLike, Real
 
 from ..core.callables import adapt
 from ..core.checks import floating
-from ..core.types import Functions
+from ..core.types import Functions, PyTree
 from ..model.reductions import AbstractLift, Identity
 
 
@@ -42,13 +42,13 @@ class Lifted(eqx.Module):
     observers: Any
     lift: AbstractLift
 
-    def values(self, t, x, args) -> Any:
+    def values(self, t: Any, x: Any, args: Any) -> Any:
         """The observers' values, in their own dtypes."""
         y = self.lift(x)
         call = lambda f: jax.tree.map(jnp.asarray, f(t, y, args))  # noqa: E731
         return jax.tree.map(call, self.observers, is_leaf=_is_function)
 
-    def __call__(self, t, x, args):
+    def __call__(self, t: Any, x: Any, args: Any) -> Any:
         # Saved as floats: diffrax marks what an event cut off with inf, which integers lack.
         return jax.tree.map(lambda v: _encode(v, x.dtype), self.values(t, x, args))
 

@@ -12,10 +12,10 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, ArrayLike, Float, PyTree, Real
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..core.checks import boolean, check, floating, is_concrete
-from ..core.types import Functions, Scalar
+from ..core.types import Functions, PyTree, Scalar
 from ..model import AttentionField
 from ._control import default_solver, default_tolerances
 from ._integrator import Integrator, check_first_step, check_tolerances
@@ -38,8 +38,8 @@ class Options(eqx.Module):
     args: PyTree
     observers: PyTree[Callable[..., object]]
     events: Events | None
-    solver: diffrax.AbstractSolver
-    controller: diffrax.AbstractStepSizeController | None
+    solver: diffrax.AbstractSolver[Any]
+    controller: diffrax.AbstractStepSizeController[Any, Any] | None
     adjoint: diffrax.AbstractAdjoint
     max_steps: int = eqx.field(static=True)
     dense: bool = eqx.field(static=True)

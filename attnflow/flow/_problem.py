@@ -26,8 +26,8 @@ class Problem(eqx.Module):
     field: AttentionField
     y0: Float[Array, "tokens reduced"]
     lift: AbstractLift
-    solver: diffrax.AbstractSolver
-    controller: diffrax.AbstractStepSizeController
+    solver: diffrax.AbstractSolver[Any]
+    controller: diffrax.AbstractStepSizeController[Any, Any]
     saves: Lifted
     end: Lifted
     event: diffrax.Event | None
@@ -148,7 +148,7 @@ def assemble(field: AttentionField, y0: Float[Array, "tokens dim"], options: Opt
     solver, breaks = o.solver, breaks_of(field, o.t0.dtype)
     if breaks is not None:
         solver = SidedSolver(solver, breaks)
-    if field.projected:
+    if field.projected and not field.manifold.flat:
         solver = ProjectedSolver(solver, field.manifold)
     if isinstance(o.adjoint, diffrax.BacksolveAdjoint):
         # It differentiates the continuous flow, through the field alone: that steps are projected,

@@ -6,8 +6,8 @@ from typing import Any
 import diffrax
 import equinox as eqx
 import jax
-from jaxtyping import PyTree
 
+from ..core.types import PyTree
 from ..geometry import AbstractManifold
 from ._wrapped import BoolScalar, ForwardingSolver, RealScalar
 
@@ -42,7 +42,9 @@ class _Interpolator(eqx.Module):
 
     make: Callable[..., diffrax.AbstractLocalInterpolation] = eqx.field(static=True)
 
-    def __call__(self, *, t0, t1, manifold, **dense_info) -> diffrax.AbstractLocalInterpolation:
+    def __call__(
+        self, *, t0: Any, t1: Any, manifold: Any, **dense_info: Any
+    ) -> diffrax.AbstractLocalInterpolation:
         return _ProjectedInterpolation(self.make(t0=t0, t1=t1, **dense_info), manifold)
 
 
@@ -72,7 +74,7 @@ class ProjectedSolver(ForwardingSolver):
     ```
     """
 
-    solver: diffrax.AbstractSolver
+    solver: diffrax.AbstractSolver[Any]
     manifold: AbstractManifold
 
     @property
@@ -81,7 +83,7 @@ class ProjectedSolver(ForwardingSolver):
 
     def step(
         self,
-        terms: PyTree[diffrax.AbstractTerm],
+        terms: PyTree[diffrax.AbstractTerm[Any, Any]],
         t0: RealScalar,
         t1: RealScalar,
         y0: PyTree,

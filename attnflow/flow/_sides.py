@@ -6,8 +6,9 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PyTree, Real
+from jaxtyping import Array, Bool, Float, Real
 
+from ..core.types import PyTree
 from ._wrapped import BoolScalar, ForwardingSolver, RealScalar
 
 # How many units of rounding a time may be off and still be a break: where a step begins (a run may
@@ -96,12 +97,12 @@ class SidedSolver(ForwardingSolver):
     - `breaks`: of the field.
     """
 
-    solver: diffrax.AbstractSolver
+    solver: diffrax.AbstractSolver[Any]
     breaks: Breaks
 
     def step(
         self,
-        terms: PyTree[diffrax.AbstractTerm],
+        terms: PyTree[diffrax.AbstractTerm[Any, Any]],
         t0: RealScalar,
         t1: RealScalar,
         y0: PyTree,

@@ -6,9 +6,10 @@ import diffrax
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float, PyTree, Real
+from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from ..core.checks import is_concrete
+from ..core.types import PyTree
 from ..model.reductions import AbstractLift
 
 # Of a run whose tokens, or an event, stopped being finite. Older optimistix has no word for it.

@@ -60,7 +60,7 @@ class SteadySteps(WrappedController):
     - `span`: of the run.
     """
 
-    controller: diffrax.AbstractAdaptiveStepSizeController
+    controller: diffrax.AbstractAdaptiveStepSizeController[Any, Any]
     frequency: Float[Array, ""]
     felt: Float[Array, ""]
     span: Float[Array, ""]

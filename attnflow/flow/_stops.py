@@ -41,7 +41,7 @@ class Stops(WrappedController):
     - `breaks`, `kinks`: of the field; either may be `None`.
     """
 
-    controller: diffrax.AbstractAdaptiveStepSizeController
+    controller: diffrax.AbstractAdaptiveStepSizeController[Any, Any]
     breaks: Breaks | None
     kinks: Kinks | None
 
@@ -93,7 +93,7 @@ class GridState(eqx.Module):
     inner: Any
 
 
-class GridStops(diffrax.AbstractStepSizeController):
+class GridStops(diffrax.AbstractStepSizeController[Any, Any]):
     """Constant steps whose grid stays what it is, those that would run over a jump ended there.
 
     A step over a jump has an error of first order, whatever the solver; the same step in two, up to the jump
@@ -140,7 +140,7 @@ class GridStops(diffrax.AbstractStepSizeController):
         return keep, next_t0, next_end, jump, GridState(target, s.step, inner), result
 
 
-class MarkedJumps(diffrax.AbstractStepSizeController):
+class MarkedJumps(diffrax.AbstractStepSizeController[Any, Any]):
     """Any controller that goes its own way, such as constant steps, told of the breaks that it lands on.
 
     The last stage of a step is then not taken for the first of the next, which is on the other side.
@@ -151,7 +151,7 @@ class MarkedJumps(diffrax.AbstractStepSizeController):
     - `breaks`: of the field.
     """
 
-    controller: diffrax.AbstractStepSizeController
+    controller: diffrax.AbstractStepSizeController[Any, Any]
     breaks: Breaks
 
     def wrap(self, direction):

@@ -7,11 +7,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optimistix as optx
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, Float
 
 from ..core.callables import adapt
 from ..core.checks import check, floating, instance
-from ..core.types import Scalar, Tokens
+from ..core.types import PyTree, Scalar, Tokens
 from ..geometry import AbstractManifold
 from ..model.reductions import AbstractLift, Identity
 from ..observables import misalignment
@@ -55,26 +55,30 @@ def consensus(threshold: Scalar, manifold: AbstractManifold | None = None) -> Co
     return Consensus(threshold, manifold)
 
 
-class TimeBisection(optx.Bisection):
+class TimeBisection(optx.Bisection[Any]):
     """Bisection in time that ends when the interval does, on the side where the event has happened.
 
     optimistix's own also waits for a small function value (a Boolean turned into a sign has none),
     and takes the dtype of time from the function's values.
     """
 
-    def init(self, fn, y, args, options, f_struct, aux_struct, tags):
+    def init(
+        self, fn: Any, y: Any, args: Any, options: Any, f_struct: Any, aux_struct: Any, tags: Any
+    ) -> Any:
         state = super().init(fn, y, args, options, f_struct, aux_struct, tags)
         lower, upper = (jnp.asarray(options[k], y.dtype) for k in ("lower", "upper"))
         return eqx.tree_at(lambda s: (s.lower, s.upper), state, (lower, upper))
 
-    def terminate(self, fn, y, args, options, state, tags):
+    def terminate(self, fn: Any, y: Any, args: Any, options: Any, state: Any, tags: Any) -> Any:
         # To the last bit, as ensembles do, but for the numbers beside zero, which have no end.
         width = state.upper - state.lower
         middle = state.lower + 0.5 * width
         closed = (middle <= state.lower) | (middle >= state.upper)
         return closed | (jnp.abs(width) <= self.atol), optx.RESULTS.successful
 
-    def postprocess(self, fn, y, aux, args, options, state, tags, result):
+    def postprocess(
+        self, fn: Any, y: Any, aux: Any, args: Any, options: Any, state: Any, tags: Any, result: Any
+    ) -> Any:
         return state.upper, aux, {}
 
 
@@ -84,7 +88,7 @@ class Condition(eqx.Module):
     function: Any
     lift: AbstractLift
 
-    def __call__(self, t, y, args, **kwargs) -> Float[Array, ""]:
+    def __call__(self, t: Any, y: Any, args: Any, **kwargs: Any) -> Float[Array, ""]:
         value = jnp.asarray(self.function(t, self.lift(y), args))
         if value.dtype == jnp.bool_:
             value = jnp.where(value, -1.0, 1.0)
@@ -117,7 +121,7 @@ class FirstOf(eqx.Module):
         pairs = zip(self.signs, self.conditions, strict=True)
         return jnp.stack([sign * condition(t, y, args) for sign, condition in pairs])
 
-    def __call__(self, t, y, args, **kwargs) -> Float[Array, ""]:
+    def __call__(self, t: Any, y: Any, args: Any, **kwargs: Any) -> Float[Array, ""]:
         # In the default dtype, not that of the tokens: diffrax compares it with a Python float.
         values = self._values(t, y, args)
         value = jnp.min(jnp.where(jnp.isnan(values), -1, values)).astype(jnp.result_type(float))
@@ -131,7 +135,7 @@ class FirstOf(eqx.Module):
         conditions = tuple(Condition(c.function, Identity()) for c in self.conditions)
         return FirstOf(conditions, self.signs, self.holds, self.nan, self.t0, self.structure)
 
-    def which(self, t, y, args, ended: Bool[Array, ""]) -> tuple[Any, Any]:
+    def which(self, t: Any, y: Any, args: Any, ended: Bool[Array, ""]) -> tuple[Any, Any]:
         """Which event ended the run at `(t, y)`, and which were NaN there while none happened.
 
         Two pytrees of Booleans like the user's; in one of them at least all are False.
@@ -159,7 +163,7 @@ class Events(eqx.Module):
     structure: Any = eqx.field(static=True)
 
 
-def as_events(event: Any, dtype) -> Events | None:
+def as_events(event: Any, dtype: Any) -> Events | None:
     """A function, module, pytree of them or `diffrax.Event` as `Events`."""
     if event is None or isinstance(event, Events):
         return event
@@ -175,7 +179,7 @@ def as_events(event: Any, dtype) -> Events | None:
     return Events(tuple(adapt("event", f) for f in leaves), finder, direction, structure)
 
 
-def build_event(events: Events, lift: AbstractLift, t0, y0, args) -> diffrax.Event:
+def build_event(events: Events, lift: AbstractLift, t0: Any, y0: Any, args: Any) -> diffrax.Event:
     """The `diffrax.Event` of `events` on the reduced state.
 
     Its function is a `FirstOf`, unless the user gave a `diffrax.Event`, which is kept as it is.
@@ -227,7 +231,7 @@ class Raw(eqx.Module):
     function: Any
     lift: AbstractLift
 
-    def __call__(self, t, y, args, **kwargs):
+    def __call__(self, t: Any, y: Any, args: Any, **kwargs: Any) -> Any:
         return self.function(t, self.lift(y), args)
 
 
@@ -236,11 +240,11 @@ class AnyNaN(eqx.Module):
 
     raw: tuple[Raw, ...]
 
-    def each(self, t, y, args) -> list[Bool[Array, ""]]:
+    def each(self, t: Any, y: Any, args: Any) -> list[Bool[Array, ""]]:
         """The same of each of them, at tokens `y`."""
         return [_is_nan(one.function(t, y, args)) for one in self.raw]
 
-    def __call__(self, t, y, args, **kwargs) -> Bool[Array, ""]:
+    def __call__(self, t: Any, y: Any, args: Any, **kwargs: Any) -> Bool[Array, ""]:
         return jnp.any(jnp.stack([_is_nan(one(t, y, args)) for one in self.raw]))
 
 

@@ -1,6 +1,7 @@
-"""Where tokens live: the sphere, the ellipsoid, hemispheres and their margin, whitening."""
+"""Where tokens live: the sphere, the ellipsoid, all of space, hemispheres and their margin, whitening."""
 
 from ._ellipsoid import Ellipsoid as Ellipsoid
+from ._euclidean import Euclidean as Euclidean
 from ._hemisphere import (
     HemisphereCertificate as HemisphereCertificate,
     hemisphere_certificate as hemisphere_certificate,

@@ -1,7 +1,7 @@
 """What every manifold of tokens has: a projection, its tangent map, a metric, random points, a whitening."""
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, ArrayLike, Float, Key, Real
+from jaxtyping import Array, ArrayLike, Bool, Float, Key, Real
 
 from ..core.checks import check, floating, is_concrete, random_key, real, sizes
 from ..core.eager import one_program
@@ -47,11 +47,15 @@ def rows_of_length(x: np.ndarray) -> np.ndarray:
 class AbstractManifold(eqx.Module):
     r"""An ellipsoid $E_W = \{x \in \mathbb{R}^d : x^\top W x = 1\}$, on which tokens live.
 
-    Everything acts on the last axis and takes any leading axes. Two manifolds exist:
-    [`Sphere`][] ($W = I$) and [`Ellipsoid`][] (any symmetric positive definite $W$).
+    Everything acts on the last axis and takes any leading axes. Three manifolds exist:
+    [`Sphere`][] ($W = I$), [`Ellipsoid`][] (any symmetric positive definite $W$), and [`Euclidean`][], all of the
+    space, where nothing is projected.
     """
 
     dim: eqx.AbstractVar[int]
+
+    # Whether it is all of the space, so that there is nothing to project.
+    flat: ClassVar[bool] = False
 
     @property
     @abc.abstractmethod
@@ -154,7 +158,7 @@ class AbstractManifold(eqx.Module):
         $y = L^{-\top}x$: uniform for the surface measure of the metric $W$ (the one in which
         $E_W$ is a round sphere), not for Euclidean area.
         """
-        dtype = _dtype(dtype)
+        dtype = float_dtype(dtype)
         shape = sizes("shape", shape, self.dim * dtype.itemsize)
         return _uniform(self, random_key("key", key), shape, dtype)
 
@@ -227,14 +231,7 @@ class AbstractManifold(eqx.Module):
 
     def check_rows(self, name: str, y: Numbers) -> Float[Array, "tokens dim"]:
         """`y` as non-zero finite rows of this dimension, anywhere in space; else a `ValueError`."""
-        y = real(name, y)
-        if y.ndim != 2:
-            raise ValueError(
-                f"`{name}` must have shape (tokens, {self.dim}); got {y.shape}. "
-                "Many starts at once are a vmap over simulate."
-            )
-        if y.shape[1] != self.dim or y.shape[0] == 0:
-            raise ValueError(f"`{name}` must have shape (tokens, {self.dim}); got {y.shape}.")
+        y = check_array(self, name, y)
         rows: Any = np.asarray(y) if is_concrete(y) else y
         bad = ~((abs(rows) < jnp.inf).all(axis=1) & (rows != 0).any(axis=1))
         which = f"row {int(np.argmax(bad))}" if is_concrete(bad) else "a row"
@@ -243,6 +240,23 @@ class AbstractManifold(eqx.Module):
             bad,
             f"`{name}` must have finite, non-zero rows; got {which} that is zero or not finite.",
         )
+
+    def are_places(self, y: Float[Array, "tokens dim"]) -> Bool[Array, ""]:
+        """Whether all rows are what `check_rows` lets pass, of tokens whose values are not known."""
+        return jnp.all(jnp.isfinite(y)) & jnp.all(jnp.any(y != 0, axis=1))
+
+
+def check_array(manifold: AbstractManifold, name: str, y: Numbers) -> Float[Array, "tokens dim"]:
+    """`y` as an array of one row or more of the manifold's dimension; else a `ValueError`."""
+    y = real(name, y)
+    if y.ndim != 2:
+        raise ValueError(
+            f"`{name}` must have shape (tokens, {manifold.dim}); got {y.shape}. "
+            "Many starts at once are a vmap over simulate."
+        )
+    if y.shape[1] != manifold.dim or y.shape[0] == 0:
+        raise ValueError(f"`{name}` must have shape (tokens, {manifold.dim}); got {y.shape}.")
+    return y
 
 
 @one_program
@@ -265,7 +279,8 @@ def _above(manifold: AbstractManifold, tokens: Array, v: Array) -> Array:
     return jnp.where(height[..., None] == 0, nudged, tokens)
 
 
-def _dtype(dtype) -> jnp.dtype:
+def float_dtype(dtype) -> jnp.dtype:
+    """The dtype of random tokens: JAX's default float unless given, else one of its two."""
     try:
         kind = jnp.dtype(jnp.result_type(float) if dtype is None else dtype)
     except TypeError:

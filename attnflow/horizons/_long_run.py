@@ -1,6 +1,7 @@
 """`long_run`: from event to event by a clock of its own, time in its logarithm."""
 
 import math
+from typing import Any
 
 import diffrax
 import jax
@@ -27,7 +28,7 @@ def long_run(
     log_t1: float = math.inf,
     merge: float | None = None,
     near: float | None = None,
-    solver: diffrax.AbstractSolver | None = None,
+    solver: diffrax.AbstractSolver[Any] | None = None,
     rtol: float = 1e-10,
     atol: float = 1e-13,
 ) -> LongRun:

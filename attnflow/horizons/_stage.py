@@ -42,7 +42,7 @@ def stage(
     x0: Array,
     log_t0: Array,
     limits: Limits,
-    solver: diffrax.AbstractSolver,
+    solver: diffrax.AbstractSolver[Any],
     rtol: Array,
     atol: Array,
 ) -> Stage:

@@ -259,7 +259,7 @@ def architecture(name: str) -> Architecture:
     return SIZES[name]
 
 
-def config_of(folder: str | PathLike) -> Architecture:
+def config_of(folder: str | PathLike[str]) -> Architecture:
     """The architecture that a Hugging Face folder's `config.json` describes."""
     path = Path(folder) / "config.json"
     if not Path(folder).is_dir():

@@ -13,7 +13,7 @@ _BESIDE = ("tokenizer.json", "vocab.json", "merges.txt", "vocab.txt", "tokenizer
 _WITHIN = ("state_dict", "model_state_dict", "model")
 
 
-def convert(file: str | PathLike, out: str | PathLike) -> Path:
+def convert(file: str | PathLike[str], out: str | PathLike[str]) -> Path:
     """A folder that [`load`][] reads, of a file of torch's (`pytorch_model.bin`, `model.pt`).
 
     Such a file is a pickle, which can run what its author wrote; torch's reader with

@@ -55,7 +55,7 @@ class KeyBiased(AbstractSchedule):
 
     adds_to_scores: ClassVar[bool] = True
     time_through_parts: ClassVar[bool] = True
-    never_trained: ClassVar = ()
+    never_trained: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, matrix: GivenSchedule, bias: GivenSchedule):
         self.matrix, self.bias = as_schedule("matrix", matrix), as_schedule("bias", bias)

@@ -39,7 +39,7 @@ class GGUFTensors:
     `ValueError` naming the file and what is wrong in it; `ImportError` without `gguf`.
     """
 
-    def __init__(self, path: str | PathLike):
+    def __init__(self, path: str | PathLike[str]):
         self.folder = Path(path)
         self._file = GGUFFile(self.folder)
         self._tensors = self._file.tensors
@@ -156,13 +156,13 @@ class GGUFTensors:
         return array
 
 
-def is_gguf(path: str | PathLike) -> bool:
+def is_gguf(path: str | PathLike[str]) -> bool:
     """Whether a path is that of a file, by its name a GGUF."""
     path = Path(path)
     return path.suffix.lower() == ".gguf" and path.is_file()
 
 
-def read_config(folder: str | PathLike) -> Architecture:
+def read_config(folder: str | PathLike[str]) -> Architecture:
     """The architecture that a Hugging Face folder's `config.json` describes, or a GGUF file's metadata.
 
     **Raises:**

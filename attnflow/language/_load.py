@@ -34,7 +34,7 @@ class Reader(Protocol):
 
 
 def load(
-    folder: str | PathLike, *, dtype: DTypeLike = "float32", feed_forward: bool = True
+    folder: str | PathLike[str], *, dtype: DTypeLike = "float32", feed_forward: bool = True
 ) -> Transformer:
     """The model of a Hugging Face folder, or of a GGUF file.
 

@@ -52,7 +52,7 @@ def looped(
     key: Key[Array, ""] | None = None,
     control: str = "none",
     keep: str | None = None,
-    store: str | PathLike | None = None,
+    store: str | PathLike[str] | None = None,
     hold: bool = True,
     chunk: int = _CHUNK,
     dtype: DTypeLike | None = None,

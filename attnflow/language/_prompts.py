@@ -133,7 +133,7 @@ _MOST_GROWTH = 1000
 _STOPS = (KeyboardInterrupt, SystemExit, MemoryError)
 
 
-def encode(folder: str | PathLike, texts: str | Sequence[str]) -> list[list[int]]:
+def encode(folder: str | PathLike[str], texts: str | Sequence[str]) -> list[list[int]]:
     """Token ids of texts by the tokenizer of a Hugging Face folder (its `tokenizer.json`).
 
     Every token of a text is there and no other: what the file says of truncation and padding is left out.

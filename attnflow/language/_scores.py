@@ -46,7 +46,7 @@ class RotaryScores(AbstractSchedule):
 
     adds_to_scores: ClassVar[bool] = True
     time_through_parts: ClassVar[bool] = True
-    never_trained: ClassVar = ()
+    never_trained: ClassVar[tuple[str, ...]] = ()
 
     @property
     def matrix(self) -> Factored:

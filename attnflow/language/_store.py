@@ -30,7 +30,9 @@ class LoopStore:
     - `architecture`: of the model.
     """
 
-    def __init__(self, folder: str | PathLike, settings: Mapping[str, Any], arch: Architecture):
+    def __init__(
+        self, folder: str | PathLike[str], settings: Mapping[str, Any], arch: Architecture
+    ):
         self.folder = writable_folder(folder)
         path = self.folder / "loop.json"
         if path.exists():
@@ -92,7 +94,7 @@ class LoopStore:
         return self.folder / f"tokens-{number:05d}.npz"
 
 
-def read_run(folder: str | PathLike) -> Looped:
+def read_run(folder: str | PathLike[str]) -> Looped:
     """The passes of a run that a folder holds, finished or not.
 
     **Raises:**

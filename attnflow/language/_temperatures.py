@@ -74,7 +74,7 @@ class Temperatures:
         result: dict[str, Any] = {name: getattr(self, name).tolist() for name in COLUMNS}
         return result | {"time": self.time.tolist(), "place": {"beta": beta, "d": dim, "t": time}}
 
-    def to_parquet(self, path: str | PathLike) -> None:
+    def to_parquet(self, path: str | PathLike[str]) -> None:
         """A Parquet file with a row for each head; `attnflow[parquet]` brings what is needed."""
         write_parquet(self.rows(), path)
 

@@ -32,7 +32,7 @@ class Tensors:
 
     def __init__(
         self,
-        folder: str | PathLike,
+        folder: str | PathLike[str],
         prefixes: Sequence[str] = (),
         renamed: Mapping[str, str] = MappingProxyType({}),
     ):

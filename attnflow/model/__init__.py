@@ -14,6 +14,7 @@ from ._masks import (
     BooleanMask as BooleanMask,
     Causal as Causal,
     Full as Full,
+    NoSelf as NoSelf,
 )
 from ._normalisations import (
     NGPT as NGPT,
@@ -25,4 +26,6 @@ from ._normalisations import (
     SquareRoot as SquareRoot,
 )
 from ._padding import pad as pad
+from ._positions import ALiBi as ALiBi, Window as Window
+from ._rescaled import Rescaled as Rescaled, rescaled as rescaled, unrescaled as unrescaled
 from .reductions import Reduction as Reduction, reduce as reduce

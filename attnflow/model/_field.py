@@ -17,6 +17,7 @@ from ..schedules import (
     AbstractSchedule,
     GivenSchedule,
     KnownKinks,
+    QueryKey,
     all_breaks,
     all_jumps,
     all_kinks,
@@ -26,7 +27,7 @@ from ..schedules import (
 )
 from ._kernels import AbstractKernel, as_kernel
 from ._masks import AbstractMask, GivenMask, as_mask
-from ._normalisations import AbstractNormalisation, as_normalisation
+from ._normalisations import ON_A_SPHERE, AbstractNormalisation, as_normalisation
 from .reductions import AbstractField, Reduction, reduce
 
 
@@ -41,11 +42,13 @@ class AttentionField(AbstractField):
 
     **Arguments:**
 
-    - `manifold`: [`Sphere`][] or [`Ellipsoid`][]; gives $d$ and $W$.
+    - `manifold`: [`Sphere`][] or [`Ellipsoid`][]; gives $d$ and $W$. On [`Euclidean`][] nothing is
+      projected: $\dot y_i$ is the sum itself.
     - `P`: query-key matrices, `(d, d)` or `(h, d, d)`, an array or a schedule.
     - `U`: value matrices likewise; `None` is the identity. A `(d, d)` matrix serves every head.
-    - `mask`: `None` (full attention), `"causal"`, a Boolean `(tokens, tokens)` matrix (true: may
-      attend) or a real bias added to the logits, `(tokens, tokens)` or `(h, tokens, tokens)`.
+    - `mask`: `None` (full attention), `"causal"`, `"others"` (all but oneself), a Boolean `(tokens, tokens)`
+      matrix (true: may attend), a real bias added to the logits, `(tokens, tokens)` or `(h, tokens, tokens)`,
+      or a module: `Window(4)`, `ALiBi(tokens, slopes)`, `NoSelf("causal")` of `attnflow.model`.
     - `kernel`: `"softmax"`, `"exp"` ($e^{s_{ij}}/\ell$, not normalised), `"hardmax"`, or a module.
     - `normalisation`: `"post"` (the paper), `"pre"`, `"peri"`, `"ngpt"`, `"sqrt"`, or a module such
       as `Mix(switch)`. Pre, Peri and Mix states are not on the manifold: their length is a state.
@@ -98,7 +101,7 @@ class AttentionField(AbstractField):
     ):
         if not isinstance(manifold, AbstractManifold):
             raise ValueError(
-                "`manifold` must be attnflow.Sphere(dim) or attnflow.Ellipsoid(W); "
+                "`manifold` must be attnflow.Sphere(dim), attnflow.Ellipsoid(W) or attnflow.Euclidean(dim); "
                 f"got {type(manifold).__name__}."
             )
         self.manifold = manifold
@@ -117,6 +120,12 @@ class AttentionField(AbstractField):
         self._check_agreement()
 
     def _check_agreement(self) -> None:
+        if self.manifold.flat and isinstance(self.normalisation, ON_A_SPHERE):
+            kind = type(self.normalisation).__name__
+            raise ValueError(
+                f"`normalisation` must be 'post' or 'sqrt' on Euclidean, which has no directions; got {kind}. "
+                "Pre, Peri and Mix of unprojected tokens are fields on Sphere(dim)."
+            )
         heads = {"P": _heads(self.P), "U": _heads(self.U)}
         bias = self.mask.bias()
         if bias is not None and bias.ndim == 3:
@@ -129,6 +138,7 @@ class AttentionField(AbstractField):
                 "A (d, d) matrix without a head axis serves every head."
             )
         counts = {
+            "P": self.P.tokens if isinstance(self.P, QueryKey) else None,
             "mask": self.mask.tokens,
             "weights": None if self.weights is None else self.weights.shape[0],
             "frozen": None if self.frozen is None else self.frozen.shape[0],
@@ -158,6 +168,8 @@ class AttentionField(AbstractField):
         for part in (self.weights, self.frozen):
             if part is not None:
                 return part.shape[0]
+        if isinstance(self.P, QueryKey) and self.P.tokens is not None:
+            return self.P.tokens
         return self.mask.tokens
 
     @property

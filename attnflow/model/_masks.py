@@ -1,4 +1,4 @@
-"""Who may look at whom: no mask, causal, any Boolean matrix, an additive bias on the logits."""
+"""Who may look at whom: no mask, causal, not oneself, any Boolean matrix, an additive bias."""
 
 import abc
 from typing import Any, TypeAlias
@@ -110,6 +110,41 @@ class AdditiveBias(AbstractMask):
         return self.matrix.shape[-1]
 
 
+class NoSelf(AbstractMask):
+    r"""Every pair of another mask but $(i, i)$: nobody attends to itself.
+
+    A token that is left with nobody to attend to, as the first of causal attention is, has a row of
+    zeros, and attention does not move it.
+
+    **Arguments:**
+
+    - `mask`: whom tokens see apart from themselves, as `mask` of an `AttentionField`; everybody unless given.
+
+    ```python
+    field = af.AttentionField(sphere, P=jnp.eye(3), mask=af.model.NoSelf("causal"))
+    ```
+    """
+
+    mask: AbstractMask
+
+    def __init__(self, mask: "GivenMask" = None):
+        self.mask = as_mask(mask)
+
+    def allowed(self, tokens: int) -> Bool[Array, "..."]:
+        others = jnp.asarray(~np.eye(tokens, dtype=bool))
+        inner = self.mask.allowed(tokens)
+        if inner is None:
+            return others
+        return inner & others.reshape((1,) * (inner.ndim - 2) + others.shape)
+
+    def bias(self) -> Float[Array, "..."] | None:
+        return self.mask.bias()
+
+    @property
+    def tokens(self) -> int | None:
+        return self.mask.tokens
+
+
 # What is taken where a mask is.
 GivenMask: TypeAlias = AbstractMask | str | Bool[ArrayLike, "..."] | Numbers | None
 
@@ -136,21 +171,21 @@ def _check_rows(matrix: Array, some: Array) -> Array:
 
 
 def as_mask(mask: GivenMask) -> AbstractMask:
-    """`None`, `"causal"`, a Boolean matrix or an additive bias as a mask module."""
+    """`None`, `"causal"`, `"others"`, a Boolean matrix or an additive bias as a mask module."""
     if mask is None:
         return Full()
     if isinstance(mask, AbstractMask):
         return mask
     if isinstance(mask, str):
-        choose("mask", mask, ("causal",))
-        return Causal()
+        choose("mask", mask, ("causal", "others"))
+        return NoSelf() if mask == "others" else Causal()
     array = _as_array(mask)
     if array.dtype == jnp.bool_:
         return BooleanMask(array)
     if jnp.issubdtype(array.dtype, jnp.floating):
         return AdditiveBias(array)
     raise ValueError(
-        f"`mask` must be None, 'causal', a Boolean matrix or a real bias; got dtype {array.dtype}. "
+        f"`mask` must be None, 'causal', 'others', a Boolean matrix or a real bias; got dtype {array.dtype}. "
         "Say who attends to whom by true and false, mask.astype(bool), or give a bias as floats such as -1.0."
     )
 
@@ -160,6 +195,6 @@ def _as_array(mask: Any) -> Array:
         return jnp.asarray(mask)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(
-            "`mask` must be None, 'causal', a Boolean matrix or a real bias; "
+            "`mask` must be None, 'causal', 'others', a Boolean matrix or a real bias; "
             f"got {type(mask).__name__}."
         ) from None

@@ -175,6 +175,9 @@ class SquareRoot(AbstractNormalisation):
         return A / jnp.sqrt(t + 1)
 
 
+# Those that are made of the tokens' directions, or of a length on the manifold.
+ON_A_SPHERE = (Pre, Peri, Mix, NGPT)
+
 _NAMES = {"post": Post, "pre": Pre, "peri": Peri, "ngpt": NGPT, "sqrt": SquareRoot}
 
 

@@ -23,8 +23,23 @@ def as_field(field: Any) -> AttentionField:
     """`field`, refused where it is no attention field."""
     if not isinstance(field, AttentionField):
         raise ValueError(f"`field` must be an AttentionField; got {type(field).__name__}.")
-    demand_matrix_scores(field)
+    demand_known(field)
     return field
+
+
+def demand_known(field: AttentionField) -> None:
+    """A `ValueError` where no theorem here is about the field: tokens without a sphere, scores without a matrix."""
+    demand_curved(field)
+    demand_matrix_scores(field)
+
+
+def demand_curved(field: AttentionField) -> None:
+    """A `ValueError` where tokens are anywhere in space."""
+    if field.manifold.flat:
+        raise ValueError(
+            "`field` must have tokens on a Sphere or an Ellipsoid, which this is about; got "
+            f"{type(field.manifold).__name__}({field.dim})."
+        )
 
 
 def demand_matrix_scores(field: AttentionField) -> None:

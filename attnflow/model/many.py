@@ -15,11 +15,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..geometry import Sphere
-from ..schedules import AbstractSchedule, Constant
+from ..geometry import Euclidean, Sphere
+from ..schedules import AbstractSchedule, Constant, QueryKey, normalised, turned
 from ._field import AttentionField
 from ._kernels import Exponential, Softmax, _exp
 from ._normalisations import Post
+from ._rescaled import Rescaled
 
 _DIM, _TOKENS = 4, 64
 
@@ -29,12 +30,17 @@ def fits_columns(field: AttentionField, tokens: int) -> bool:
     return (
         field.dim <= _DIM
         and tokens <= _TOKENS
-        and type(field.manifold) is Sphere
-        and type(field.normalisation) is Post
+        and type(field.manifold) in (Sphere, Euclidean)
+        and type(field.normalisation) in (Post, Rescaled)
         and type(field.kernel) in (Softmax, Exponential)
         and field.drift is None
-        and field.matrix_scores
+        and (field.matrix_scores or (type(field.P) is QueryKey and _width(field.P) <= 2 * _DIM))
     )
+
+
+def _width(P: QueryKey) -> int:
+    # Of queries; asked of shapes alone too, where arrays have no values.
+    return eqx.filter_eval_shape(lambda Q: Q(jnp.zeros(())), P.Q).shape[-2]
 
 
 def settle(x: Array) -> Array:
@@ -89,8 +95,11 @@ def columns(
         matrices = matrices.reshape(-1, *matrices.shape[-3:])
         return settle(_sum(matrices[:, None, :, b] * y[None, :, None, b] for b in range(dim)))
 
-    scores = of_tokens(at_times(lambda f: f.P))
-    logits = _sum(y[None, :, None, a] * scores[:, None, :, a] for a in range(dim))
+    if type(field.P) is QueryKey:
+        logits = _of_queries_and_keys(field.P, axes.P, at_times, of_tokens, by_system)
+    else:
+        scores = of_tokens(at_times(lambda f: f.P))
+        logits = _sum(y[None, :, None, a] * scores[:, None, :, a] for a in range(dim))
     if field.mask.bias() is not None:
         bias = by_system(lambda f: f.mask.bias().astype(y.dtype), axes.mask)
         logits = logits + bias.reshape(-1, *bias.shape[-3:])
@@ -118,12 +127,38 @@ def columns(
     A = [jnp.sum(rows * values[:, None, :, a], axis=(0, 2)) for a in range(dim)]
     A = settle(jnp.stack(A, axis=1))
 
-    square, along = jnp.sum(y * y, axis=1, keepdims=True), jnp.sum(y * A, axis=1, keepdims=True)
-    velocity = (A - y * (along / square)) / jnp.sqrt(square)
+    if field.manifold.flat:
+        velocity = A
+        if isinstance(field.normalisation, Rescaled):
+            velocity = A - of_tokens(at_times(lambda f: f.normalisation.rate))[0]
+    else:
+        square, along = jnp.sum(y * y, axis=1, keepdims=True), jnp.sum(y * A, axis=1, keepdims=True)
+        velocity = (A - y * (along / square)) / jnp.sqrt(square)
     if field.frozen is not None:
         frozen = by_system(lambda f: f.frozen, axes.frozen)[:, None]
         velocity = jnp.where(frozen, 0, velocity)
     return velocity
+
+
+def _of_queries_and_keys(
+    P: QueryKey,
+    axes: Any,
+    at_times: Callable[[Any], Array],
+    of_tokens: Callable[[Array], Array],
+    by_system: Callable[[Any, Any], Array],
+) -> Array:
+    """The logits of scores that no matrix gives, `(heads, tokens, tokens, batch)`."""
+    q, k = of_tokens(at_times(lambda f: f.P.Q)), of_tokens(at_times(lambda f: f.P.K))
+    if P.normalise:
+        q, k = normalised(q, 2), normalised(k, 2)
+    if P.rates is not None:
+        rates = by_system(lambda f: f.P.rates.astype(q.dtype), axes.rates)
+        q, k = settle(turned(q, rates)), settle(turned(k, rates))
+    logits = _sum(q[:, :, None, a] * k[:, None, :, a] for a in range(q.shape[2]))
+    if P.temperatures is None:
+        return logits
+    tau = by_system(lambda f: f.P.temperatures.astype(q.dtype), axes.temperatures)
+    return logits * tau[None, :, None]
 
 
 def _sum(terms: Iterable[Array]) -> Array:

@@ -7,7 +7,7 @@ shapes, never from values, so the decision is the same under `jit` and `vmap`.
 import abc
 import copy
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -47,7 +47,7 @@ class Identity(AbstractLift):
 
     name: str = eqx.field(static=True, default="none")
 
-    def __call__(self, x):
+    def __call__(self, x: Any) -> Any:
         return x
 
 
@@ -57,7 +57,7 @@ class Unwhiten(AbstractLift):
     manifold: AbstractManifold
     name: str = eqx.field(static=True, default="whitening")
 
-    def __call__(self, x):
+    def __call__(self, x: Any) -> Any:
         return self.manifold.unwhiten(x)
 
 
@@ -67,7 +67,7 @@ class Combine(AbstractLift):
     basis: Float[Array, "reduced dim"]
     name: str = eqx.field(static=True, default="span")
 
-    def __call__(self, x):
+    def __call__(self, x: Any) -> Any:
         return jnp.matmul(x, self.basis, precision=jax.lax.Precision.HIGHEST)
 
 
@@ -93,16 +93,16 @@ class Quadric(AbstractManifold):
         return self.form.shape[-1]
 
     @property
-    def W(self):
+    def W(self) -> Float[Array, "dim dim"]:
         return self.form
 
-    def lower(self, x):
+    def lower(self, x: Any) -> Any:
         return x @ self.form.astype(x.dtype)
 
-    def whiten(self, y) -> Array:
+    def whiten(self, y: Any) -> Array:
         raise TypeError("span coordinates have no whitening; lift them to tokens first.")
 
-    def unwhiten(self, x) -> Array:
+    def unwhiten(self, x: Any) -> Array:
         raise TypeError("span coordinates have no whitening; lift them to tokens first.")
 
 
@@ -112,7 +112,7 @@ class WhitenedDrift(eqx.Module):
     drift: eqx.Module
     manifold: AbstractManifold
 
-    def __call__(self, t, x, args=None):
+    def __call__(self, t: Any, x: Any, args: Any = None) -> Any:
         return self.manifold.whiten(self.drift(t, self.manifold.unwhiten(x), args))  # pyright: ignore
 
 
@@ -152,6 +152,10 @@ def reduce(field: AbstractField, y0: Float[Array, "tokens dim"], *, how: str = "
     y0 = field.manifold.check_rows("y0", y0) if is_concrete(y0) else y0
     tokens, dim = y0.shape
     span = keeps_span(field) and isinstance(field.manifold, Sphere | Ellipsoid)
+    if how == "span" and not isinstance(field.manifold, Sphere | Ellipsoid):
+        raise ValueError(
+            f"`how`='span' needs a Sphere or an Ellipsoid; got {type(field.manifold).__name__}."
+        )
     if how == "span" and not span:
         raise ValueError(
             "`how`='span' needs values that are multiples of the identity (U=None or ScaledIdentity) "

@@ -8,9 +8,11 @@ from ._clusters import (
     AlignedPairs as AlignedPairs,
     ClusterCount as ClusterCount,
     Clusters as Clusters,
+    ClustersWithin as ClustersWithin,
     aligned_pairs as aligned_pairs,
     cluster_count as cluster_count,
     clusters as clusters,
+    clusters_within as clusters_within,
 )
 from ._cosines import (
     OrderParameter as OrderParameter,
@@ -23,8 +25,11 @@ from ._energy import (
     energy as energy,
     energy_dissipation as energy_dissipation,
 )
+from ._leaders import Leaders as Leaders, leaders as leaders
 from ._lyapunov import Lyapunov as Lyapunov, lyapunov as lyapunov, lyapunov_each as lyapunov_each
 from ._manifold import HemisphereMargin as HemisphereMargin, Residual as Residual
 from ._misalignment import Misalignment as Misalignment, misalignment as misalignment
+from ._plateaus import Plateaus as Plateaus, plateaus as plateaus
 from ._rank import EffectiveRank as EffectiveRank, effective_rank as effective_rank
 from ._renyi import Renyi as Renyi, RenyiCentres as RenyiCentres, renyi_centres as renyi_centres
+from ._wasserstein import wasserstein as wasserstein, wasserstein_length as wasserstein_length

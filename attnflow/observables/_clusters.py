@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
 from ..core.checks import check, check_now, floating, instance, shown
+from ..core.eager import one_program
 from ..geometry import AbstractManifold
-from .directions import directions
+from .directions import as_tokens, directions
 
 
 def clusters(
@@ -42,6 +43,37 @@ def clusters(
     ```
     """
     return _labels(_known(directions(y, manifold)), _slack(threshold))
+
+
+def clusters_within(
+    y: Float[Array, "tokens dim"],
+    radius: float | Float[Array, ""],
+    manifold: AbstractManifold,
+) -> Int[Array, " tokens"]:
+    r"""The cluster of each token: connected components of $d(y_i, y_j) \le$ `radius`.
+
+    The distance is the manifold's: $|y_i - y_j|$ in [`Euclidean`][attnflow.geometry.Euclidean], where
+    [`clusters`][] would look at directions alone, and the angle on spheres and ellipsoids.
+
+    **Arguments:**
+
+    - `y`: tokens, one a row.
+    - `radius`: the largest distance of neighbours, zero or more.
+    - `manifold`: of the tokens.
+
+    **Returns:**
+
+    Labels as those of [`clusters`][].
+
+    **Raises:**
+
+    - `ValueError`: a negative radius, tokens of another dimension, NaN or infinite.
+
+    ```python
+    af.clusters_within(jnp.array([[0.0], [5.0], [0.1]]), 0.2, af.Euclidean(1))  # [0 1 0]
+    ```
+    """
+    return ClustersWithin(radius, manifold)._label(_known(as_tokens(y)))
 
 
 def cluster_count(
@@ -158,6 +190,39 @@ class Clusters(eqx.Module):
         self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]
     ) -> Int[Array, " tokens"]:
         return _labels(directions(y, self.manifold), self.slack)
+
+
+class ClustersWithin(eqx.Module):
+    """[`clusters_within`][] as an observer, `obs(t, y)`.
+
+    **Arguments:** as those of [`clusters_within`][attnflow.observables.clusters_within] after `y`.
+    """
+
+    radius: Float[Array, ""]
+    manifold: AbstractManifold
+
+    def __init__(self, radius: float | Float[Array, ""], manifold: AbstractManifold):
+        value = floating("radius", radius)
+        if value.ndim:
+            raise ValueError(f"`radius` must be a scalar; got shape {value.shape}.")
+        message = f"`radius` must be zero or more; got {shown(radius)}."
+        self.radius = check(value, lambda r: ~(r >= 0), message)
+        what = "a Sphere, an Ellipsoid or Euclidean"
+        self.manifold = instance("manifold", manifold, AbstractManifold, what)
+
+    def __call__(
+        self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]
+    ) -> Int[Array, " tokens"]:
+        return self._label(as_tokens(y))
+
+    def _label(self, y: Array) -> Array:
+        return _labels_within(y, self.radius, self.manifold)
+
+
+@one_program
+def _labels_within(y: Array, radius: Array, manifold: AbstractManifold) -> Array:
+    near = jax.lax.map(lambda row: manifold.distance(row[None], y), y) <= radius.astype(y.dtype)
+    return _label(near & near.T)
 
 
 class ClusterCount(eqx.Module):

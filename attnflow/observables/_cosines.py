@@ -71,7 +71,7 @@ class OrderParameter(eqx.Module):
     manifold: AbstractManifold | None = None
     weights: Float[Array, " tokens"] | None = None
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         what = "None, attnflow.Sphere(dim) or attnflow.Ellipsoid(W)"
         instance("manifold", self.manifold, AbstractManifold | None, what)
 

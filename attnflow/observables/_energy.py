@@ -49,7 +49,9 @@ def energy(
     what = "an AttentionField, whose P, U and W the energy is made of"
     field = instance("field", field, AttentionField, what)
     if not field.matrix_scores:
-        raise ValueError("`field` must have scores y'Py; its P adds a bias of keys to them.")
+        raise ValueError(
+            "`field` must have scores y'Py; its P adds to them, or rotates or normalises queries and keys."
+        )
     y = _of_this(field, as_tokens(y))
     t = floating("t", t).astype(y.dtype)
     if not field.projected:
@@ -110,7 +112,7 @@ class Energy(eqx.Module):
 
     field: AttentionField
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         instance("field", self.field, AttentionField, "an AttentionField")
 
     def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:
@@ -127,7 +129,7 @@ class Dissipation(eqx.Module):
 
     field: AttentionField
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         instance("field", self.field, AttentionField, "an AttentionField")
 
     def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:

@@ -28,7 +28,7 @@ class Residual(eqx.Module):
 
     manifold: AbstractManifold
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         instance("manifold", self.manifold, AbstractManifold, "attnflow.Sphere or Ellipsoid")
 
     def __call__(self, t: Real[ArrayLike, ""], y: Float[Array, "tokens dim"]) -> Float[Array, ""]:

@@ -21,6 +21,8 @@ class RenyiCentres(eqx.Module):
     - `captured_by`: the nearest centre within the radius, as a token's number; a centre captures itself.
     - `share`: the part of all tokens that each captures, zero but for centres; it sums to one.
     - `strong_share`: the part of all tokens within the radius of some strong centre, a scalar.
+    - `strong_shares`: the part of all tokens that each strong centre captures, the nearest one within the radius;
+      zero but for strong centres, and it sums to `strong_share`.
     """
 
     centres: Bool[Array, " tokens"]
@@ -28,6 +30,7 @@ class RenyiCentres(eqx.Module):
     captured_by: Int[Array, " tokens"]
     share: Float[Array, " tokens"]
     strong_share: Float[Array, ""]
+    strong_shares: Float[Array, " tokens"]
 
 
 def renyi_centres(
@@ -95,7 +98,11 @@ def _centres(unit: Array, delta: Array) -> RenyiCentres:
     captured = jnp.argmin(jnp.where(centres[None, :], angle, jnp.inf), axis=1)
     one = jnp.ones((), unit.dtype)
     share = jnp.zeros(tokens, unit.dtype).at[captured].add(one / tokens)
-    strong_share = jnp.mean(jnp.any(near & strong[None, :], axis=1), dtype=unit.dtype)
+    reached = near & strong[None, :]
+    some = jnp.any(reached, axis=1)
+    strong_share = jnp.mean(some, dtype=unit.dtype)
+    nearest = jnp.argmin(jnp.where(reached, angle, jnp.inf), axis=1)
+    strong_shares = jnp.zeros(tokens, unit.dtype).at[nearest].add(jnp.where(some, one / tokens, 0))
     known = jnp.all(jnp.isfinite(unit))
     return RenyiCentres(
         centres,
@@ -103,6 +110,7 @@ def _centres(unit: Array, delta: Array) -> RenyiCentres:
         captured,
         jnp.where(known, share, jnp.nan),
         jnp.where(known, strong_share, jnp.nan),
+        jnp.where(known, strong_shares, jnp.nan),
     )
 
 

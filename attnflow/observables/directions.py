@@ -10,7 +10,7 @@ from ..core.eager import one_program
 from ..geometry import AbstractManifold, moderate
 
 
-def as_tokens(y) -> Float[Array, "tokens dim"]:
+def as_tokens(y: Any) -> Float[Array, "tokens dim"]:
     """`y` as a (tokens, dim) array; else a `ValueError`."""
     y = floating("y", y)
     if y.ndim != 2 or 0 in y.shape:
@@ -47,7 +47,7 @@ def _unit(x: Array, manifold: AbstractManifold | None) -> Array:
     return x / jnp.linalg.norm(x, axis=1, keepdims=True)
 
 
-def as_weights(weights, y: Array) -> Float[Array, " tokens"]:
+def as_weights(weights: Any, y: Array) -> Float[Array, " tokens"]:
     """Token masses as non-negative numbers that sum to one."""
     weights = floating("weights", weights).astype(y.dtype)
     if weights.shape != y.shape[:1]:

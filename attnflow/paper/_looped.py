@@ -36,7 +36,7 @@ def figure9(
     *,
     full: bool = False,
     passes: int | None = None,
-    store: str | PathLike | None = None,
+    store: str | PathLike[str] | None = None,
     tick: Callable[[], object] | None = None,
 ) -> FigureData:
     """Figure 9: E along the passes of both models with random weights that stay.
@@ -63,7 +63,7 @@ def figure10(
     *,
     full: bool = False,
     passes: int | None = None,
-    store: str | PathLike | None = None,
+    store: str | PathLike[str] | None = None,
     tick: Callable[[], object] | None = None,
 ) -> FigureData:
     """Figure 10: as [`figure9`][], with weights that are drawn anew before each pass."""
@@ -71,13 +71,13 @@ def figure10(
 
 
 def figure7(
-    gpt2: str | PathLike | None = None,
-    gpt_neo: str | PathLike | None = None,
+    gpt2: str | PathLike[str] | None = None,
+    gpt_neo: str | PathLike[str] | None = None,
     *,
-    models: Sequence[str | PathLike] = (),
+    models: Sequence[str | PathLike[str]] = (),
     full: bool = False,
     passes: int | None = None,
-    store: str | PathLike | None = None,
+    store: str | PathLike[str] | None = None,
     tick: Callable[[], object] | None = None,
 ) -> FigureData:
     """Figure 7: E along the passes of both models with their own weights, without feed-forward.
@@ -102,13 +102,13 @@ def figure7(
 
 
 def figure8(
-    gpt2: str | PathLike | None = None,
-    gpt_neo: str | PathLike | None = None,
+    gpt2: str | PathLike[str] | None = None,
+    gpt_neo: str | PathLike[str] | None = None,
     *,
-    models: Sequence[str | PathLike] = (),
+    models: Sequence[str | PathLike[str]] = (),
     full: bool = False,
     passes: int | None = None,
-    store: str | PathLike | None = None,
+    store: str | PathLike[str] | None = None,
     tick: Callable[[], object] | None = None,
 ) -> FigureData:
     """Figure 8: as [`figure7`][], with feed-forward."""

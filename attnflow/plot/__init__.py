@@ -5,7 +5,9 @@ Each function draws on the axes it is given, or on those of a new figure, and re
 """
 
 from ._attractors import attractors as attractors
+from ._attractors_along import attractors_along as attractors_along
 from ._branch import branch as branch
+from ._branches import branches as branches
 from ._counterexample import counterexample as counterexample
 from ._cover import cover as cover
 from ._curves import curves as curves, quantiles as quantiles

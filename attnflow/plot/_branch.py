@@ -1,19 +1,21 @@
 """The spectrum of an equilibrium against a parameter: where it is stable, and where that ends."""
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from ._branches import branches
 from ._figure import BLUE, GREY, ORANGE, axes_or_new, dress, with_parts
 
 if TYPE_CHECKING:
+    from ..attractors import Branches
     from ..theory import Branch
 
 
 def branch(
-    followed: "Branch",
+    followed: "Branch | Branches",
     ax: Axes | None = None,
     *,
     xlabel: str = "parameter",
@@ -26,7 +28,8 @@ def branch(
 
     **Arguments:**
 
-    - `followed`: what [`attnflow.theory.continuation`][] returns.
+    - `followed`: what [`attnflow.theory.continuation`][] returns; what [`attnflow.attractors.branch`][] returns is
+      drawn by [`branches`][attnflow.plot.branches].
     - `ax`: axes to draw on; new ones if not given.
     - `xlabel`: what the parameter is.
     - `title`: text.
@@ -39,6 +42,9 @@ def branch(
     af.plot.branch(af.theory.continuation(family, af.theory.polygon(3), values), xlabel=r"$\beta$")
     ```
     """
+    if hasattr(followed, "curves"):
+        return branches(cast("Branches", followed), ax, xlabel=xlabel, title=title)
+    followed = cast("Branch", followed)
     with_parts("followed", followed, "what continuation gives", "parameter", "eigenvalues")
     p = np.asarray(followed.parameter)
     real = np.real(np.asarray(followed.eigenvalues))

@@ -25,7 +25,9 @@ class Cached(NamedTuple):
     size: int
 
 
-def cache(folder: str | os.PathLike | None = None, *, most_bytes: int = _MOST_BYTES) -> Path | None:
+def cache(
+    folder: str | os.PathLike[str] | None = None, *, most_bytes: int = _MOST_BYTES
+) -> Path | None:
     """Keep compiled programs from one process to the next, in JAX's persistent compilation cache.
 
     XLA's compilation is most of the time that a first run takes. The command line calls this by
@@ -87,7 +89,7 @@ def cache(folder: str | os.PathLike | None = None, *, most_bytes: int = _MOST_BY
     return mine
 
 
-def cached(folder: str | os.PathLike | None = None) -> Cached:
+def cached(folder: str | os.PathLike[str] | None = None) -> Cached:
     """What `cache(folder)` has kept for this machine; nothing is written and JAX is not imported.
 
     **Returns:**

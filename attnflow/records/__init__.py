@@ -3,5 +3,11 @@
 from ._atomic import atomic_write as atomic_write, writable_folder as writable_folder
 from ._modules import load as load, save as save
 from ._progress import progress as progress
-from ._provenance import jax_fault as jax_fault, provenance as provenance, versions as versions
+from ._provenance import (
+    Provenance as Provenance,
+    jax_fault as jax_fault,
+    provenance as provenance,
+    versions as versions,
+)
 from ._resumable import Resumable as Resumable, digest_of as digest_of
+from ._work import WorkFolder as WorkFolder, read_account as read_account

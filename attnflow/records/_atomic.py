@@ -32,7 +32,7 @@ def _explained(error: OSError, path: Path) -> OSError:
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A binary file to write to, which appears at `path` only once it is complete.
 
     The bytes go to a temporary name in the same folder, are flushed to the disk, and the file is
@@ -98,7 +98,7 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def writable_folder(path: str | os.PathLike) -> Path:
+def writable_folder(path: str | os.PathLike[str]) -> Path:
     """The folder `path`, made when it is not there, and shown to be writable by writing to it.
 
     Meant for the start of a long run, so that it does not fail only at its end.

@@ -14,9 +14,9 @@ from typing import Any, BinaryIO
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
 
 from ..core.checks import shown
+from ..core.types import PyTree
 from ..core.words import loads
 from ._atomic import atomic_write
 from ._decode import decode, restore
@@ -29,7 +29,7 @@ _VERSION = 1
 _LONGEST_LINE = 1 << 28
 
 
-def save(path: str | os.PathLike, module: PyTree) -> None:
+def save(path: str | os.PathLike[str], module: PyTree) -> None:
     """Write a field, schedule, solution, or any tree of modules to a file that `load` reads back.
 
     The file is one line of JSON (the classes, their fields, the versions, a SHA-256), then the
@@ -72,7 +72,7 @@ def save(path: str | os.PathLike, module: PyTree) -> None:
             np.lib.format.write_array(file, leaf, allow_pickle=False)
 
 
-def load(path: str | os.PathLike, *, classes: Iterable[type] = ()) -> PyTree:
+def load(path: str | os.PathLike[str], *, classes: Iterable[type] = ()) -> PyTree:
     """What `save` wrote, equal to it in structure, types and bits; no template is needed.
 
     Classes are looked up by name in attnflow, diffrax, equinox, optimistix and lineax, and among

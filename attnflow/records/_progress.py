@@ -4,8 +4,11 @@ import sys
 import threading
 from collections.abc import Iterable
 from io import TextIOBase
+from typing import TypeVar
 
 from tqdm import tqdm
+
+_T = TypeVar("_T")
 
 
 class _Bar(tqdm):
@@ -16,7 +19,7 @@ _Bar.set_lock(threading.RLock())
 
 
 def progress(
-    iterable: Iterable | None = None,
+    iterable: Iterable[_T] | None = None,
     *,
     total: int | float | None = None,
     description: str = "",
@@ -24,7 +27,7 @@ def progress(
     initial: int = 0,
     file: TextIOBase | None = None,
     show: bool = True,
-) -> tqdm:
+) -> "tqdm[_T]":
     """A `tqdm` bar on standard error when that is a terminal; otherwise nothing is printed.
 
     **Arguments:**

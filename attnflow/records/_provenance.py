@@ -3,6 +3,7 @@
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from typing import TypedDict
 
 _PACKAGES = (
     "attnflow",
@@ -57,7 +58,20 @@ def jax_fault(jax_version: str) -> str | None:
     return _FAULTS.get(jax_version)
 
 
-def provenance() -> dict:
+class Provenance(TypedDict):
+    """Where a number comes from, as plain JSON values; see [`provenance`][]."""
+
+    versions: dict[str, str]
+    python: str
+    platform: str
+    backend: str
+    devices: list[str]
+    x64: bool
+    dtype: str
+    known_bad: dict[str, str]
+
+
+def provenance() -> Provenance:
     """All that is needed to say where a result was computed, as plain JSON values.
 
     **Returns:**

@@ -25,10 +25,12 @@ class Resumable:
     - `work`: what the work is called in errors, such as `"a search"`.
     """
 
-    def __init__(self, path: str | os.PathLike | None, format: str, digest: str, work: str):
-        self.path = None if path is None else Path(path)
-        self.format, self.digest, self.work = format, digest, work
-        self.written = time.monotonic()
+    def __init__(self, path: str | os.PathLike[str] | None, format: str, digest: str, work: str):
+        self.path: Path | None = None if path is None else Path(path)
+        self.format: str = format
+        self.digest: str = digest
+        self.work: str = work
+        self.written: float = time.monotonic()
 
     def read(self) -> dict[str, Any] | None:
         """What [`write`][attnflow.records.Resumable.write] was given last; `None` where there is no file.

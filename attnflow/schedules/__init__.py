@@ -10,6 +10,7 @@ from ._base import (
     as_schedule as as_schedule,
 )
 from ._bounded import Bounded as Bounded
+from ._carried import Carried as Carried
 from ._constrained import (
     FixedSpectrum as FixedSpectrum,
     PositiveSemidefinite as PositiveSemidefinite,
@@ -29,5 +30,11 @@ from ._modulated import Modulated as Modulated
 from ._oscillating import Fourier as Fourier, Sinusoid as Sinusoid
 from ._periodic import Periodic as Periodic
 from ._plain import Function as Function, ScaledIdentity as ScaledIdentity
+from ._query_key import (
+    QueryKey as QueryKey,
+    length_temperature as length_temperature,
+    normalised as normalised,
+    turned as turned,
+)
 from ._range import Range as Range
 from ._tabulated import Interpolated as Interpolated, Piecewise as Piecewise

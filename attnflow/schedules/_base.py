@@ -138,8 +138,8 @@ class Constant(AbstractSchedule):
 
     value: Float[Array, "..."]
 
-    never_trained: ClassVar = ()
-    in_file: ClassVar = InFile("constant", value="numbers")
+    never_trained: ClassVar[tuple[str, ...]] = ()
+    in_file: ClassVar[InFile | None] = InFile("constant", value="numbers")
 
     def __init__(self, value: Real[ArrayLike, "..."]):
         value = floating("value", value)
@@ -185,8 +185,8 @@ class Sum(AbstractSchedule):
     terms: tuple[AbstractSchedule, ...]
 
     time_through_parts: ClassVar[bool] = True
-    never_trained: ClassVar = ()
-    in_file: ClassVar = InFile("sum", terms="schedules")
+    never_trained: ClassVar[tuple[str, ...]] = ()
+    in_file: ClassVar[InFile | None] = InFile("sum", terms="schedules")
 
     def __init__(self, *terms: GivenSchedule):
         if not terms:
@@ -245,8 +245,8 @@ class Scaled(AbstractSchedule):
     schedule: AbstractSchedule
 
     time_through_parts: ClassVar[bool] = True
-    never_trained: ClassVar = ()
-    in_file: ClassVar = InFile("scaled", coefficient="schedule", schedule="schedule")
+    never_trained: ClassVar[tuple[str, ...]] = ()
+    in_file: ClassVar[InFile | None] = InFile("scaled", coefficient="schedule", schedule="schedule")
 
     def __init__(self, coefficient: GivenSchedule, schedule: GivenSchedule):
         self.coefficient = as_schedule("coefficient", coefficient)
@@ -312,7 +312,7 @@ class Congruent(AbstractSchedule):
     right: Float[Array, "cols newcols"]
 
     time_through_parts: ClassVar[bool] = True
-    never_trained: ClassVar = ()
+    never_trained: ClassVar[tuple[str, ...]] = ()
 
     def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         matrix = self.schedule(t)

@@ -37,8 +37,8 @@ class Bounded(AbstractPointwise):
 
     # M is S (1 - |S|^2 / 2b^2 + ...): far inside the ball, of the third power and less.
     degree: ClassVar[int] = 3
-    never_trained: ClassVar = ("bound",)
-    in_file: ClassVar = InFile(
+    never_trained: ClassVar[tuple[str, ...]] = ("bound",)
+    in_file: ClassVar[InFile | None] = InFile(
         "bounded",
         schedule="schedule",
         bound=float,
@@ -91,7 +91,7 @@ class _Shrinkage(AbstractSchedule):
     bound: Float[Array, ""]
 
     time_through_parts: ClassVar[bool] = True
-    never_trained: ClassVar = ("bound",)
+    never_trained: ClassVar[tuple[str, ...]] = ("bound",)
 
     def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         square = self.schedule.square_norm(t)

@@ -54,8 +54,8 @@ class Symmetric(AbstractPointwise):
     schedule: AbstractSchedule
 
     linear: ClassVar[bool] = True
-    never_trained: ClassVar = ()
-    in_file: ClassVar = InFile("symmetric", schedule="schedule")
+    never_trained: ClassVar[tuple[str, ...]] = ()
+    in_file: ClassVar[InFile | None] = InFile("symmetric", schedule="schedule")
 
     def __init__(self, schedule: GivenSchedule):
         self.schedule = _square(schedule)
@@ -98,8 +98,8 @@ class PositiveSemidefinite(AbstractSchedule):
     schedule: AbstractSchedule
 
     time_through_parts: ClassVar[bool] = True
-    never_trained: ClassVar = ()
-    in_file: ClassVar = InFile("positive-semidefinite", schedule="schedule")
+    never_trained: ClassVar[tuple[str, ...]] = ()
+    in_file: ClassVar[InFile | None] = InFile("positive-semidefinite", schedule="schedule")
 
     def __init__(self, schedule: GivenSchedule):
         self.schedule = as_schedule("schedule", schedule)
@@ -176,8 +176,10 @@ class FixedSpectrum(AbstractPointwise):
 
     # The matrix turns twice as fast as its eigenvectors.
     degree: ClassVar[int] = 2
-    never_trained: ClassVar = ("eigenvalues",)
-    in_file: ClassVar = InFile("fixed-spectrum", eigenvalues="array", schedule="schedule")
+    never_trained: ClassVar[tuple[str, ...]] = ("eigenvalues",)
+    in_file: ClassVar[InFile | None] = InFile(
+        "fixed-spectrum", eigenvalues="array", schedule="schedule"
+    )
 
     def __init__(self, eigenvalues: GivenSchedule, schedule: GivenSchedule):
         self.eigenvalues = finite("eigenvalues", eigenvalues)

@@ -28,8 +28,8 @@ class Factored(AbstractSchedule):
     K: AbstractSchedule
 
     time_through_parts: ClassVar[bool] = True
-    never_trained: ClassVar = ()
-    in_file: ClassVar = InFile("factored", Q="schedule", K="schedule")
+    never_trained: ClassVar[tuple[str, ...]] = ()
+    in_file: ClassVar[InFile | None] = InFile("factored", Q="schedule", K="schedule")
 
     def __init__(self, Q: GivenSchedule, K: GivenSchedule):
         self.Q = as_schedule("Q", Q)

@@ -35,8 +35,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, PyTree, Real
+from jaxtyping import Array, ArrayLike, Float, Real
 
+from ..core.types import PyTree
 from ._in_file import InFile, plain
 from ._kinks import KnownKinks, all_kinks
 from ._lists import joined

@@ -29,8 +29,8 @@ class Modulated(AbstractSchedule):
     left: Float[Array, "rows d"] | None
 
     time_through_parts: ClassVar[bool] = True
-    never_trained: ClassVar = ()
-    in_file: ClassVar = InFile("modulated", diagonal="schedule", matrix="array")
+    never_trained: ClassVar[tuple[str, ...]] = ()
+    in_file: ClassVar[InFile | None] = InFile("modulated", diagonal="schedule", matrix="array")
 
     def __init__(
         self,

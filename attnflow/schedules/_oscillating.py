@@ -46,9 +46,9 @@ class Sinusoid(AbstractSchedule):
     phase: Float[Array, "..."]
     rectified: bool = eqx.field(static=True)
 
-    never_trained: ClassVar = ()
-    trained_if_asked: ClassVar = ("omega",)
-    in_file: ClassVar = InFile(
+    never_trained: ClassVar[tuple[str, ...]] = ()
+    trained_if_asked: ClassVar[tuple[str, ...]] = ("omega",)
+    in_file: ClassVar[InFile | None] = InFile(
         "sinusoid",
         amplitude="numbers",
         omega="numbers",
@@ -135,9 +135,9 @@ class Fourier(AbstractSchedule):
     sine: Float[Array, "modes ..."]
     omega: Float[Array, ""]
 
-    never_trained: ClassVar = ()
-    trained_if_asked: ClassVar = ("omega",)
-    in_file: ClassVar = InFile(
+    never_trained: ClassVar[tuple[str, ...]] = ()
+    trained_if_asked: ClassVar[tuple[str, ...]] = ("omega",)
+    in_file: ClassVar[InFile | None] = InFile(
         "fourier", constant="numbers", cosine="array", sine="array", omega=float
     )
 

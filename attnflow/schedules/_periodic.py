@@ -49,8 +49,10 @@ class Periodic(AbstractSchedule):
     period: Float[Array, ""]
     periods: int = eqx.field(static=True)
 
-    never_trained: ClassVar = ("period",)
-    in_file: ClassVar = InFile("periodic", schedule="schedule", period=float, periods=int)
+    never_trained: ClassVar[tuple[str, ...]] = ("period",)
+    in_file: ClassVar[InFile | None] = InFile(
+        "periodic", schedule="schedule", period=float, periods=int
+    )
 
     def __init__(self, schedule: GivenSchedule, period: Scalar, periods: int):
         self.schedule = as_schedule("schedule", schedule)

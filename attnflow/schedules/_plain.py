@@ -33,8 +33,8 @@ class ScaledIdentity(AbstractSchedule):
     dim: int = eqx.field(static=True)
 
     time_through_parts: ClassVar[bool] = True
-    never_trained: ClassVar = ()
-    in_file: ClassVar = InFile("scaled-identity", coefficient="schedule", dim=int)
+    never_trained: ClassVar[tuple[str, ...]] = ()
+    in_file: ClassVar[InFile | None] = InFile("scaled-identity", coefficient="schedule", dim=int)
 
     def __init__(self, coefficient: GivenSchedule, dim: int):
         self.coefficient = as_schedule("coefficient", coefficient)
@@ -97,7 +97,7 @@ class Function(AbstractSchedule):
     _jump_times: Float[Array, " jumps"] | None
     kinked: bool = eqx.field(static=True)
 
-    never_trained: ClassVar = ("_frequency", "_jump_times")
+    never_trained: ClassVar[tuple[str, ...]] = ("_frequency", "_jump_times")
 
     def __init__(
         self,

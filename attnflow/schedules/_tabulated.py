@@ -44,8 +44,8 @@ class Piecewise(AbstractSchedule):
     times: Float[Array, " m"]
     values: Float[Array, "m_plus_1 ..."]
 
-    never_trained: ClassVar = ("times",)
-    in_file: ClassVar = InFile("piecewise", times=list, values="array")
+    never_trained: ClassVar[tuple[str, ...]] = ("times",)
+    in_file: ClassVar[InFile | None] = InFile("piecewise", times=list, values="array")
 
     def __init__(self, times: Numbers, values: Numbers):
         self.times = _times("times", times)
@@ -116,8 +116,8 @@ class Interpolated(AbstractSchedule):
     values: Float[Array, "n ..."]
     method: str = eqx.field(static=True)
 
-    never_trained: ClassVar = ("ts",)
-    in_file: ClassVar = InFile(
+    never_trained: ClassVar[tuple[str, ...]] = ("ts",)
+    in_file: ClassVar[InFile | None] = InFile(
         "interpolated", ts=list, values="array", method=(Literal["linear", "cubic"], "cubic")
     )
 

@@ -82,6 +82,29 @@ def recurrence(schedule: AbstractSchedule, t0: float) -> float | None:
     return end + 2 * math.pi * multiple / slowest
 
 
+_MOST_PERIODS = 1_000  # of the shortest that comes back, within the time by which all do
+
+
+def every_time(
+    schedule: AbstractSchedule, t0: float, number: int
+) -> tuple[np.ndarray, float] | None:
+    """Times between which a schedule that comes back moves by its slope alone, and the longest step; `None`: not known.
+
+    They begin with `t0`, and go until all values were taken: what is between two of them is reached from
+    the earlier one without a jump, since tables' own times are among them.
+    """
+    end = recurrence(schedule, t0)
+    if end is None:
+        return None
+    periods = schedule.repeat_periods()
+    if len(periods) and (end - t0) / float(periods.min()) > _MOST_PERIODS:
+        return None
+    times = np.union1d(np.linspace(t0, max(end, t0), number), knots(schedule, t0))
+    times = np.union1d(times, schedule.repeat_times(t0, end))
+    times = times[(times >= t0) & (times <= max(end, t0))]
+    return times, float(np.max(np.diff(times), initial=0.0))
+
+
 def some_times(schedule: AbstractSchedule, t0: float) -> np.ndarray:
     """Times at which to look for a value that breaks a hypothesis: `t0`, knots, a few periods, later.
 

@@ -11,25 +11,33 @@ from jaxtyping import Array, Float, Key
 from msgspec import UNSET, Meta, UnsetType
 
 from .. import observables
-from ..core.checks import room
-from ..geometry import AbstractManifold, Ellipsoid, Sphere
-from ..model import NGPT, AttentionField, Hardmax, Mix
+from ..core.checks import is_concrete, room
+from ..geometry import AbstractManifold, Ellipsoid, Euclidean, Sphere
+from ..model import NGPT, ALiBi, AttentionField, Hardmax, Mix, NoSelf, Window, rescaled
 from .tables import Positive, Table, Values, at_table, built, check_most, matrices
 
 
 class Manifold(Table, frozen=True):
-    """`[manifold]`: `dim` for the unit sphere in R^dim, or `W` for the ellipsoid x'Wx = 1."""
+    """`[manifold]`: `dim` for the unit sphere in R^dim, or `W` for the ellipsoid x'Wx = 1.
+
+    With `space = "euclidean"` and `dim` it is all of R^dim.
+    """
 
     dim: Annotated[int, Meta(ge=1)] | None = None
-    W: list | None = None
+    W: list[object] | None = None
+    space: Literal["sphere", "euclidean"] = "sphere"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if (self.dim is None) == (self.W is None):
             raise ValueError("give `dim` (a sphere) or `W` (an ellipsoid), one of the two")
+        if self.space == "euclidean" and self.dim is None:
+            raise ValueError('`W` is for an ellipsoid; `space = "euclidean"` needs `dim`')
 
     def build(self) -> AbstractManifold:
-        """The `Sphere` or `Ellipsoid`."""
+        """The `Sphere`, `Ellipsoid` or `Euclidean`."""
+        if self.space == "euclidean" and self.dim is not None:
+            return Euclidean(self.dim)
         return Ellipsoid(built(self.W)) if self.dim is None else Sphere(self.dim)
 
 
@@ -37,17 +45,19 @@ class Tokens(Table, frozen=True):
     """`[tokens]`: `count` tokens drawn by a `law` from a `seed`, or `rows`, their places.
 
     Laws: uniform on the manifold; the same in the `hemisphere` of `v`; `cube`: entries uniform on
-    ]-1/2, 1/2[, then projected (paper, Fig. 4).
+    ]-1/2, 1/2[, then projected (paper, Fig. 4). In R^d: `normal`, of standard deviation `size`; `cube`, uniform on
+    ]-size, size[^d; `ball`, uniform in that of radius `size`.
     """
 
     count: Annotated[int, Meta(ge=1)] | None = None
-    law: Literal["uniform", "hemisphere", "cube"] = "uniform"
-    v: list | None = None
+    law: Literal["uniform", "hemisphere", "cube", "normal", "ball"] = "uniform"
+    size: Positive = 1.0
+    v: list[object] | None = None
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0
-    rows: list | None = None
+    rows: list[object] | None = None
     project: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if (self.count is None) == (self.rows is None):
             raise ValueError("give `count` (random tokens) or `rows` (places), one of the two")
@@ -67,6 +77,16 @@ class Tokens(Table, frozen=True):
         """`count` tokens by the law, from any key."""
         if self.count is None:
             raise ValueError("random starts need `count` (and a `law`); these tokens have `rows`")
+        if isinstance(manifold, Euclidean):
+            if self.law not in ("normal", "cube", "ball"):
+                raise ValueError(
+                    f'law = "{self.law}" is of spheres; in R^d say "normal", "cube" or "ball"'
+                )
+            return manifold.random(key, (self.count,), law=self.law, size=self.size)
+        if self.law in ("normal", "ball"):
+            raise ValueError(f'law = "{self.law}" is for `space = "euclidean"` alone')
+        if is_concrete(self.size) and self.size != 1:
+            raise ValueError('`size` is for `space = "euclidean"` alone; drop it')
         if self.law == "cube":
             shape = (self.count, manifold.dim)
             return manifold.project(jax.random.uniform(key, shape, minval=-0.5, maxval=0.5))
@@ -90,53 +110,88 @@ class MixTable(Table, frozen=True, tag_field="type", tag="mix"):
 class NGPTTable(Table, frozen=True, tag_field="type", tag="ngpt"):
     """`normalisation = {type = "ngpt", alpha = 0.5}`."""
 
-    holds_schedule: ClassVar = ("alpha",)
+    holds_schedule: ClassVar[tuple[str, ...]] = ("alpha",)
 
     alpha: Values = 1.0
+
+
+class WindowTable(Table, frozen=True, tag_field="type", tag="window"):
+    """`mask = {type = "window", width = 4}`, to both sides with `causal = false`."""
+
+    width: Annotated[int, Meta(ge=1)]
+    causal: bool = True
+
+
+class ALiBiTable(Table, frozen=True, tag_field="type", tag="alibi"):
+    """`mask = {type = "alibi", tokens = 8, slopes = [0.5, 0.25]}`: a bias -slope |i - j|, a slope for each head."""
+
+    tokens: Annotated[int, Meta(ge=1)]
+    slopes: float | list
+    causal: bool = True
+
+
+class NoSelfTable(Table, frozen=True, tag_field="type", tag="no-self"):
+    """`mask = {type = "no-self", mask = "causal"}`: that mask, but nobody attends to itself."""
+
+    mask: Literal["full", "causal"] | list[object] | WindowTable | ALiBiTable = "full"
+
+
+def _mask(mask: Any) -> Any:
+    if isinstance(mask, WindowTable):
+        return Window(mask.width, causal=mask.causal)
+    if isinstance(mask, ALiBiTable):
+        return ALiBi(mask.tokens, built(mask.slopes), causal=mask.causal)
+    if isinstance(mask, NoSelfTable):
+        return NoSelf(_mask(mask.mask))
+    if isinstance(mask, list):
+        return np.asarray(mask)  # as it stands: the field's own rule tells a bias from flags
+    return None if mask == "full" else mask
 
 
 class AttentionTable(Table, frozen=True):
     """`[attention]`: the arguments of `AttentionField`, under their own names.
 
     `P` and `U` are matrices, (heads, d, d) or (d, d); tables of schedules; or numbers, one or one a
-    head, that multiply the identity.
+    head, that multiply the identity. `rescaled = true` is the flow in R^d without its growth
+    ([`rescaled`][attnflow.model.rescaled]).
     """
 
-    holds_schedule: ClassVar = ("P", "U")
+    holds_schedule: ClassVar[tuple[str, ...]] = ("P", "U")
 
     P: Values
     U: Values | None = None
-    mask: Literal["full", "causal"] | list = "full"
+    mask: (
+        Literal["full", "causal", "others"] | list[object] | WindowTable | ALiBiTable | NoSelfTable
+    ) = "full"
     kernel: Literal["softmax", "exp", "hardmax"] | HardmaxTable = "softmax"
     normalisation: Literal["post", "pre", "peri", "ngpt", "sqrt"] | MixTable | NGPTTable = "post"
     scale: Positive | None = None
-    weights: list | None = None
+    weights: list[object] | None = None
     frozen: list[bool] | None = None
+    rescaled: bool = False
 
     def build(self, manifold: AbstractManifold) -> AttentionField:
         """The field."""
         kernel: Any = self.kernel
         normalisation: Any = self.normalisation
-        mask: Any = self.mask
         if isinstance(kernel, HardmaxTable):
             kernel = Hardmax(tolerance=kernel.tolerance)
         if isinstance(normalisation, MixTable):
             normalisation = Mix(normalisation.switch)
         if isinstance(normalisation, NGPTTable):
             normalisation = NGPT(built(normalisation.alpha))
-        if isinstance(mask, list):
-            mask = np.asarray(mask)  # as it stands: the field's own rule tells a bias from flags
-        return AttentionField(
+        field = AttentionField(
             manifold,
             P=matrices(self.P, manifold.dim),
             U=None if self.U is None else matrices(self.U, manifold.dim),
-            mask=None if isinstance(mask, str) and mask == "full" else mask,
+            mask=_mask(self.mask),
             kernel=kernel,
             normalisation=normalisation,
             scale=self.scale,
             weights=built(self.weights),
             frozen=None if self.frozen is None else jnp.asarray(self.frozen),
         )
+        return rescaled(field) if self.rescaled else field
 
 
 class Time(Table, frozen=True):
@@ -146,7 +201,7 @@ class Time(Table, frozen=True):
     t1: float = 20.0
     points: Annotated[int, Meta(ge=2)] = 201
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.t0 < self.t1:
             raise ValueError(f"`t1` must be after `t0`; got {self.t1:g} and {self.t0:g}")
         if not math.isfinite(self.t1 - self.t0):
@@ -161,7 +216,7 @@ class Solver(Table, frozen=True):
     atol: Annotated[float, Meta(ge=0)] | None = None
     max_steps: Annotated[int, Meta(ge=1)] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_most("max_steps", self.max_steps, 2**31 - 1, "steps")
 
@@ -186,10 +241,10 @@ class Output(Table, frozen=True):
     """
 
     observe: list[Observable] | UnsetType = UNSET
-    v: list | None = None
+    v: list[object] | None = None
     threshold: Annotated[float, Meta(ge=-1, le=1)] = 0.999
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         names = [] if isinstance(self.observe, UnsetType) else self.observe
         if ("lyapunov" in names) != (self.v is not None):
@@ -274,7 +329,7 @@ class Case(Table, frozen=True, kw_only=True):
         names = self.output.observe
         if isinstance(names, UnsetType):
             skip = {"lyapunov", "energy", "aligned_pairs"}
-            skip |= set() if field.projected else {"residual"}
+            skip |= set() if field.projected and not field.manifold.flat else {"residual"}
             names = [name for name in Observable.__args__ if name not in skip]
         with at_table("$.output"):
             return {name: self.output.make(name, field) for name in names}

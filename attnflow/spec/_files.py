@@ -27,7 +27,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(entry.name.removesuffix(".toml") for entry in _READY.iterdir()))
 
 
-def read(source: str | os.PathLike) -> Case:
+def read(source: str | os.PathLike[str]) -> Case:
     """A case from a `.toml` or `.json` file, or a ready one by name.
 
     **Arguments:**
@@ -63,7 +63,7 @@ def read(source: str | os.PathLike) -> Case:
     return _decode(path.read_bytes(), name)
 
 
-def write(path: str | os.PathLike, case: Case) -> None:
+def write(path: str | os.PathLike[str], case: Case) -> None:
     """Write a case to a `.toml` or `.json` file that `read` gives back equal.
 
     **Raises:**

@@ -32,7 +32,7 @@ class Table(
     holds_schedule: ClassVar[tuple[str, ...]] = ()
     holds_schedules: ClassVar[tuple[str, ...]] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in self.holds_schedule:
             force_setattr(self, name, _read(getattr(self, name), f".{name}"))
         for name in self.holds_schedules:
@@ -79,7 +79,7 @@ class ScheduleTable(Table, frozen=True, tag_field="type"):
             arguments[name] = [built(item) for item in value] if many else built(value)
         return self.cls.from_table(**arguments)
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return _read, (msgspec.to_builtins(self), "")
 
 
@@ -90,7 +90,7 @@ def built(value: Any) -> Any:
     return array_of(value) if isinstance(value, list) else value
 
 
-def array_of(value: list) -> Array:
+def array_of(value: list[object]) -> Array:
     """A list of a file as an array: floats; Booleans stay what they are, and whom it is for refuses them."""
     if not is_concrete(value):  # an axis of a sweep put numbers in it
         return jnp.asarray(value, float)
@@ -113,7 +113,7 @@ class Uniform(Table, frozen=True, tag_field="type", tag="uniform"):
     high: float = 1.0
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] | Literal["trial"] = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if not self.low < self.high:
             raise ValueError(f"`high` must be above `low`; got {self.high:g} and {self.low:g}")
@@ -130,10 +130,10 @@ class Uniform(Table, frozen=True, tag_field="type", tag="uniform"):
         return jax.random.uniform(key, tuple(self.shape), minval=self.low, maxval=self.high)
 
 
-Entries = list | Uniform
+Entries = list[object] | Uniform
 Numbers = float | Entries
 # A table in place of a schedule is read as a dictionary, and `Table` makes its own kind of table of it.
-Values = float | list | dict[str, Any]
+Values = float | list[object] | dict[str, Any]
 
 _KINDS: dict[Any, Any] = {
     "numbers": Numbers,

@@ -57,11 +57,15 @@ class Block:
         shape: Mould,
         first: int,
         where: AbstractPoints,
-        columns: dict[tuple, Column],
+        columns: dict[tuple[Any, ...], Column],
         numbers: "PointNumbers",
     ):
-        self.study, self.generation, self.point, self.mould = study, generation, point, shape
-        self.first, self.trials = first, study.trials - first
+        self.study: Study = study
+        self.generation: int = generation
+        self.point: Point = point
+        self.mould: Mould = shape
+        self.first: int = first
+        self.trials: int = study.trials - first
         self._where, self._numbers = where, numbers
         self._columns = [columns[slot] for slot in shape.slots]
 
@@ -123,7 +127,9 @@ class PointNumbers:
 
     def __init__(self, study: Study):
         names = list(study.axes)
-        self.axes = [names.index(name) for name in sorted(set(names) - set(study.paired))]
+        self.axes: list[int] = [
+            names.index(name) for name in sorted(set(names) - set(study.paired))
+        ]
         self._words = [
             [f"{names[k]}={canonical(c)}" for c in study.axes[names[k]].coordinates]
             for k in self.axes

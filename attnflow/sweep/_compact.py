@@ -13,8 +13,8 @@ import xarray as xr
 
 from ..core.words import loads
 from ..records import atomic_write
+from ..records.folders import SCRATCH, Address, Local
 from ._dataset import from_shards
-from ._folder import SCRATCH, Address, Local
 from ._pack import COMPRESSED, add_entry
 from ._plan import Plan
 from ._store import Damaged, Store

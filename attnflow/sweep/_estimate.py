@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any, NamedTuple
 
-from ._folder import Address
+from ..records.folders import Address
 from ._plan import Plan, differences
 from ._probe import probe, shard_bytes, shard_size
 from ._status import in_bytes, in_words

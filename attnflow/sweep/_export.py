@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from ..records import atomic_write
+from ..records.folders import Address
 from ._dataset import from_shards
-from ._folder import Address
 from ._pack import unpack
 from ._plan import Plan
 from ._store import Store
 
 
-def export(store: Address, path: str | os.PathLike) -> Path:
+def export(store: Address, path: str | os.PathLike[str]) -> Path:
     """Write what a store holds as one file: `.nc` (netCDF) or `.parquet` (a table).
 
     The table has a row for each trajectory and time that is there, columns for axes, trial, time and

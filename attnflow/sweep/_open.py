@@ -2,9 +2,9 @@
 
 import xarray as xr
 
+from ..records.folders import Address
 from ._compact import read_compact
 from ._dataset import from_shards
-from ._folder import Address
 from ._store import Store
 
 

@@ -47,15 +47,16 @@ class Plan:
     """
 
     def __init__(self, history: list[Study], sizes: list[dict[str, int]]):
-        self.history, self.sizes = history, sizes
-        self.study = history[-1]
-        self.blocks = [
+        self.history: list[Study] = history
+        self.sizes: list[dict[str, int]] = sizes
+        self.study: Study = history[-1]
+        self.blocks: list[list[Block]] = [
             blocks(study, history[k - 1] if k else None, k) for k, study in enumerate(history)
         ]
         templates: dict[str, Mould] = {}
         for block in self.every_block:
             block.mould = templates.setdefault(block.mould.shape, block.mould)
-        self.shapes = len(templates)
+        self.shapes: int = len(templates)
 
     @property
     def every_block(self) -> Iterator[Block]:

@@ -42,8 +42,8 @@ class Pool(Executor):
         for name, value in (("workers", workers), ("threads", threads)):
             if value is not None:
                 whole(name, value)
-        self.workers = cores() if workers is None else workers
-        self.threads = max(1, cores() // self.workers) if threads is None else threads
+        self.workers: int = cores() if workers is None else workers
+        self.threads: int = max(1, cores() // self.workers) if threads is None else threads
         self._hands = ThreadPoolExecutor(self.workers, "attnflow-pool")
         self._own = threading.local()
         self._guard = threading.Lock()
@@ -56,7 +56,9 @@ class Pool(Executor):
         with self._guard:
             return [pid for worker in self._all if (pid := worker.process.pid) is not None]
 
-    def submit(self, fn: Callable[..., object], /, *args: object, **kwargs: object) -> Future:
+    def submit(
+        self, fn: Callable[..., object], /, *args: object, **kwargs: object
+    ) -> Future[object]:
         """As in `concurrent.futures`."""
         return self._hands.submit(self._work, fn, args, kwargs)
 

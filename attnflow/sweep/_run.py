@@ -13,9 +13,9 @@ from typing import Any, Protocol, runtime_checkable
 from ..core.checks import whole
 from ..ensemble import Outcome
 from ..records import progress as bar, versions
+from ..records.folders import Address
 from ._compact import compact as compact_store
 from ._estimate import check_extends
-from ._folder import Address
 from ._plan import Plan, Shard, is_same
 from ._probe import probe, shard_size
 from ._shard import make
@@ -34,7 +34,7 @@ _HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 class Submits(Protocol):
     """What computes elsewhere: executors of `concurrent.futures`, clients of dask."""
 
-    def submit(self, fn: Callable[..., object], /, *args: object) -> Future:
+    def submit(self, fn: Callable[..., object], /, *args: object) -> Future[object]:
         """The promise of `fn(*args)`."""
         ...
 

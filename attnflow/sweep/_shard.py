@@ -22,7 +22,7 @@ from ..ensemble import OfField, Outcome
 from ..flow import consensus
 from ..model import AttentionField
 from ..observables import Energy, Residual
-from ..records import provenance
+from ..records import Provenance, provenance
 from ._draw import Draw
 from ._pack import pack
 from ._plan import Block, Plan, Shard
@@ -119,7 +119,7 @@ def compute(block: Block, points: np.ndarray, trials: np.ndarray) -> ensemble.En
         )
 
 
-def labelled(shard: Shard, result: ensemble.Ensemble, made: dict[str, Any]) -> xr.Dataset:
+def labelled(shard: Shard, result: ensemble.Ensemble, made: Provenance) -> xr.Dataset:
     """Results of a shard as a dataset along `trajectory`, with coordinates, units and attributes.
 
     **Arguments:**
@@ -157,7 +157,7 @@ def describe(dataset: xr.Dataset) -> None:
     outcome["flag_meanings"] = " ".join(["missing", *(o.name.lower() for o in Outcome)])
 
 
-def attributes(block: Block, origin: dict[str, Any]) -> dict[str, str]:
+def attributes(block: Block, origin: Provenance) -> dict[str, str]:
     """The study, the versions, the precision and the kind of device, as text."""
     return {
         "title": block.study.title,

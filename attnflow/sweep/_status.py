@@ -4,8 +4,8 @@ from collections import Counter
 from typing import Any
 
 from ..ensemble import Outcome
+from ..records.folders import Address
 from ._compact import damaged_dataset
-from ._folder import Address
 from ._probe import shard_bytes
 from ._store import Store
 

@@ -21,7 +21,7 @@ import msgspec
 from ..core.checks import shown
 from ..core.words import loads
 from ..records import versions
-from ._folder import Address, Folder, open_folder
+from ..records.folders import Address, Folder, open_folder
 from ._pack import checksum
 from ._plan import Plan, Shard, is_shard_name
 from ._study import Study, from_builtins
@@ -55,7 +55,7 @@ class Store:
 
     def __init__(self, address: Address):
         self.folder: Folder = open_folder(address)
-        self.address = self.folder.address
+        self.address: str = self.folder.address
 
     # === studies
 

@@ -103,7 +103,7 @@ class Study(Table, frozen=True, kw_only=True):
     solver: dict[str, Any] = msgspec.field(default_factory=dict)
     output: dict[str, Any] = msgspec.field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         axes = self.axes
         _check_size(axes, self.trials, has_dependent_axes(self.template))
         for axis in axes.values():
@@ -259,7 +259,7 @@ def text(name: str) -> str:
     return (_READY / f"{name}.toml").read_text()
 
 
-def read_study(source: str | os.PathLike) -> Study:
+def read_study(source: str | os.PathLike[str]) -> Study:
     """A study from a `.toml` file, or a ready one by name.
 
     **Raises:**
@@ -292,7 +292,7 @@ def from_builtins(raw: Any) -> Study:
 
 
 # A study, the path of its file, or the name of a ready one.
-Spec: TypeAlias = Study | str | os.PathLike
+Spec: TypeAlias = Study | str | os.PathLike[str]
 
 
 def as_study(spec: Spec) -> Study:

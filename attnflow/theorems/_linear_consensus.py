@@ -17,6 +17,10 @@ $b_{ij} \geq b = m s \sum_\eta e^{-2p_\eta}/l$. For the largest and the least $x
 $\dot x_{\max} \leq b\sum_j (x_j - x_{\max})$ and $\dot x_{\min} \geq b \sum_j (x_j - x_{\min})$, whence
 $\dot D_w \leq -l\,b\,D_w$. ∎
 
+The coordinates are the gnomonic projection, which is what consensus on a hemisphere has been reduced by before: see
+arXiv:1805.02528, which lifts the flow to a consensus protocol whose weights hold ratios of norms instead, for
+switching graphs. Here the weights come from attention, which gives the rate.
+
 (Equal masses only, for $1/l$. In the end the ratios tend to 1 and the weights to uniform ones: the rate of
 `prediction` is the asymptotic $s h$; `says` has $\Gamma_0$.)
 """

@@ -1,7 +1,7 @@
 """A field and its start as the theorems' hypotheses look at them: facts in NumPy, each worked out once."""
 
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from ..core.checks import floating, is_concrete, number
 from ..geometry import HemisphereCertificate, Sphere, hemisphere_certificate
 from ..model import AttentionField
-from ..model.demands import demand_matrix_scores
+from ..model.demands import demand_known
 from ..model.facts import rounding, stays, unit
 from ..observables import cosines
 from ..schedules import AbstractSchedule, Range
@@ -35,24 +35,24 @@ def _changes(values: np.ndarray, times: np.ndarray, slack: float) -> Changes:
 class Setting:
     """What is asked of a field and tokens by more than one theorem."""
 
-    def __init__(self, field: AttentionField, y0, t0: float):
+    def __init__(self, field: AttentionField, y0: Any, t0: float):
         if not isinstance(field, AttentionField):
             raise ValueError(f"`field` must be an AttentionField; got {type(field).__name__}.")
-        demand_matrix_scores(field)
+        demand_known(field)
         if not is_concrete(field, y0, t0):
             raise ValueError(
                 "`field` and `y0` must hold numbers, not traced values; call this outside jit and vmap."
             )
         y0 = floating("y0", y0)
         self.field = field
-        self.t0 = number("t0", t0)
-        self.y0 = np.asarray(field.check_start("y0", y0), np.float64)
+        self.t0: float = number("t0", t0)
+        self.y0: np.ndarray = np.asarray(field.check_start("y0", y0), np.float64)
         if field.tokens is not None and field.tokens != self.tokens:
             raise ValueError(
                 f"`y0` must have {field.tokens} tokens, as the field's mask, weights or frozen "
                 f"flags; got {self.tokens}."
             )
-        self.eps = float(jnp.finfo(y0.dtype).eps)
+        self.eps: float = float(jnp.finfo(y0.dtype).eps)
 
     @property
     def tokens(self) -> int:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..schedules.ranges import recurrence, values_at
+from ..schedules.ranges import every_time, values_at
 from ._hypotheses import cap
 from ._hypothesis import Answer, Exact, Hypothesis, condition
 from ._parameters import Top, asymmetry, negative_top, positive_top, simple_top, top
@@ -152,17 +152,17 @@ def always_simple_top(s: Setting) -> Answer:
     """U(t) is symmetric, its top eigenvalue simple and positive, at every time."""
     assert s.field.U is not None
     assert s.U_range is not None
-    end = recurrence(s.field.U, s.t0)
-    if end is None or not np.all(np.isfinite(s.U_range.slope)):
+    known = every_time(s.field.U, s.t0, _TIMES)
+    if known is None or not np.all(np.isfinite(s.U_range.slope)):
         return None, "U(t) is not known to repeat"
-    times = np.linspace(s.t0, end, _TIMES)
+    times, step = known
     U = values_at(s.field.U, times)
     off = max(asymmetry(u) for u in U)
     if off > s.rounding(s.field.U):
         return False, f"|U - U'| is {off:.2g} of |U|"
     values = np.linalg.eigvalsh((U + np.swapaxes(U, -1, -2)) / 2)
     # Between two times eigenvalues move by no more than the matrix does (Weyl).
-    slack = float(np.linalg.norm(s.U_range.slope)) * (end - s.t0) / (_TIMES - 1) / 2
+    slack = float(np.linalg.norm(s.U_range.slope)) * step
     gap, low = float((values[:, -1] - values[:, -2]).min()), float(values[:, -1].min())
     says = f"lambda >= {low - slack:.4g}, gap >= {gap - 2 * slack:.4g}"
     return gap > 2 * slack and low > slack, says

@@ -2,7 +2,9 @@
 
 import re
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -80,7 +82,10 @@ class Verdict:
 
 
 def judge(
-    theorem: str, hypotheses: list[Hypothesis], predict, assume: tuple[str, ...] = ()
+    theorem: str,
+    hypotheses: list[Hypothesis],
+    predict: Callable[..., Any],
+    assume: tuple[str, ...] = (),
 ) -> Verdict:
     """The verdict that hypotheses lead to; `predict` is called only where none of them is broken."""
     known = tuple(

@@ -56,7 +56,7 @@ def verdicts(
     | `"4.2"` | the paper | causal, W = I, U = I, P bounded: almost every start |
     | `"4.5"` | the paper | causal, W = I, one head, U symmetric, simple positive top eigenvalue |
     | `"4.7"` | the paper | the same with a slowly varying U(t) (a remark: what is expected) |
-    | `"contraction"` | `theorems/_contraction.py` | any mask, heads, P(t): a v that every U keeps, all else smaller |
+    | `"contraction"` | `theorems/_contraction.py` | any mask, heads, P(t), U(t): one v that every U keeps |
     | `"one v"` | `theorems/_cascade.py` | causal, any heads, each U symmetric with one top eigenvector |
     | `"linear consensus"` | `theorems/_linear_consensus.py` | 3.2 on the sphere for P that is bounded alone |
     | `"equiangular"` | arXiv:2312.10794 | full, U = I, P = βI, tokens with one cosine |

@@ -12,7 +12,7 @@ certificates, and words. [`checked`][attnflow.theory.conditions.checked] holds a
 - P: `bounded_scores`, `continuous_scores`, `constant_scores`, `multiple_scores`, `beta_in_the_gap`, `known_range`,
   `no_scores`, `positive_scores`, `symmetric_scores`, `finite_scores`, `in_a_certificate`.
 - U: `identity_values`, `constant_values`, `symmetric_values`, `each_symmetric`, `each_positive`, `same_values`,
-  `shared_top`, `one_top`, `one_vector`, `common_vector`, `smaller_across`, `always_simple_top`, `slow`,
+  `shared_top`, `one_top`, `one_vector`, `common_vector`, `known_values`, `smaller_across`, `always_simple_top`, `slow`,
   `turning_values`.
 - The sum of U: `sum_symmetric`, `sum_simple`, `sum_positive`, `sum_negative`, `sum_double`, `sum_zero`,
   `real_simple_top`, `simple_leader`; of a `Top`: `simple_top`, `positive_top`, `negative_top`.
@@ -40,6 +40,7 @@ from ._closed_forms import (
 from ._contraction import (
     common_vector as common_vector,
     finite_scores as finite_scores,
+    known_values as known_values,
     smaller_across as smaller_across,
     somebody as somebody,
 )

@@ -100,6 +100,28 @@ def test_scores_that_repel_leave_a_triangle_with_its_closed_form_spectrum():
     assert row.spectrum.outside[0].real == pytest.approx(-np.e, abs=1e-9)
 
 
+def test_four_that_repel_are_clusters_at_the_corners_of_a_tetrahedron():
+    found = find(af.AttentionField(SPHERE, P=-8.0 * jnp.eye(3), scale=1.0))
+    assert {(row.kind, row.masses) for row in found} == {
+        ("consensus", (4,)),
+        ("clusters", (1, 1, 1, 1)),
+    }
+    (row,) = [row for row in found if row.kind == "clusters"]
+    np.testing.assert_allclose(row.state @ row.state.T, (4 * np.eye(4) - 1) / 3, atol=1e-10)
+    assert row.spectrum.verdict == "stable"
+
+
+@pytest.mark.slow
+def test_two_frequencies_without_a_ratio_are_no_rest():
+    """Consensus goes round on a torus for ever; the closed orbit in its rim draws nobody in."""
+    space = af.Sphere(4)
+    turn = np.zeros((4, 4))
+    turn[1, 0], turn[3, 2] = 1, np.sqrt(2)
+    field = af.AttentionField(space, P=jnp.eye(4), U=jnp.eye(4) + turn - turn.T, scale=1.0)
+    (row,) = find(field, 20, starts=lambda key: space.random(key, (2,)), t1=30.0)
+    assert (row.kind, row.shape, row.period) == ("no rest", "consensus", None)
+
+
 def test_intervals_hold_wilsons_values_and_precision_chooses_the_number():
     found = find(held(3.0), None, precision=0.02)
     assert all(row.high - row.low <= 0.04 for row in found)
@@ -131,6 +153,14 @@ def test_the_table_and_the_picture_say_each_row(found):
 def test_a_row_is_certified_in_one_call(found):
     pytest.importorskip("flint")
     assert af.certify.equilibrium(held(3.0), jnp.asarray(found[0].state)).proved
+
+
+def test_labels_and_counts_do_not_depend_on_the_size_of_a_chunk(found, monkeypatch):
+    """Starts are drawn, run and forgotten by the chunk: all that is kept of one is its label."""
+    monkeypatch.setattr("attnflow.attractors._ends._CHUNK", 64)
+    again = find(held(3.0))
+    assert again.labels.dtype == np.int16
+    np.testing.assert_array_equal(again.labels, found.labels)
 
 
 @pytest.mark.parametrize(

@@ -133,12 +133,15 @@ def test_outside_the_domain_nothing_is_run():
 
 
 @pytest.mark.slow
-def test_a_triangle_that_turns_for_ever_has_no_rest():
-    """P = -4 R(0.2): each token favours one neighbour, and all follow."""
+def test_a_triangle_that_turns_for_ever_is_a_cycle():
+    """P = -4 R(0.2): each token favours one neighbour, and all follow, once round in 2 pi over their speed."""
     evidence = search.verify(ANYWHERE, scores(-4 * turn(0.2)), NEAR_TRIANGLE, key=KEY)
-    assert evidence.status == "no rest"
+    assert evidence.status == "open"
     assert evidence.breaks
-    assert evidence.equilibrium is None
+    assert evidence.period == pytest.approx(2 * math.pi / evidence.speed, rel=1e-8)
+    assert evidence.rightmost < -1e-3
+    assert "stable cycle" in evidence.why
+    assert evidence.equilibrium.shape == NEAR_TRIANGLE.shape
     assert evidence.margin == pytest.approx(1.0, abs=1e-6)
     assert evidence.speed > 0.1
 

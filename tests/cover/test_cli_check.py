@@ -65,3 +65,27 @@ def test_where_something_else_is_stable_the_status_is_one_and_nothing_is_written
 )
 def test_half_a_question_is_refused_in_one_line(capsys, wrong):
     refused(capsys, "certify", *wrong)
+
+
+def test_a_claim_that_resisted_is_proved_by_the_command_that_falsify_ends_with(capsys, tmp_path):
+    path = tmp_path / "three.json"
+    status, out, err = in_process(
+        capsys, "certify", "--claim", "circle", "--tokens", 3, "--out", path
+    )
+    assert (status, err) == (0, "")
+    assert "3 tokens on the circle for beta from -2/3 (itself left out) to -0.16" in out
+    assert in_process(capsys, "certify", "--check", path)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--claim", "circle"),
+        ("--claim", "no hemisphere", "--tokens", "3"),
+        ("--claim", "3.2 with jumps", "--tokens", "3"),
+        ("--claim", "circle", "--tokens", "3", "--beta=-0.9,0.1"),
+        ("--claim", "of no one", "--tokens", "3"),
+    ],
+)
+def test_claims_that_are_not_within_reach_are_refused_in_one_line(capsys, wrong):
+    refused(capsys, "certify", *wrong)

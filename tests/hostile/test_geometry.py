@@ -10,6 +10,7 @@ import attnflow as af
 
 _KEY = jr.key(0)
 _SPHERE = af.Sphere(3)
+_SPACE = af.Euclidean(3)
 _ELLIPSOID = af.Ellipsoid(np.diag([1.0, 2.0, 4.0]))
 _OBJECT = np.array([object()], dtype=object)
 
@@ -53,11 +54,14 @@ _METHODS = {
 @pytest.mark.parametrize("value", _NO_SIZES.values(), ids=_NO_SIZES)
 def test_a_dimension_that_is_none_is_refused(refused, value):
     refused(lambda: af.Sphere(value), "`dim`")
+    refused(lambda: af.Euclidean(value), "`dim`")
 
 
 @pytest.mark.parametrize("value", _NO_VECTORS.values(), ids=_NO_VECTORS)
 @pytest.mark.parametrize("method", _METHODS.values(), ids=_METHODS)
-@pytest.mark.parametrize("manifold", [_SPHERE, _ELLIPSOID], ids=["sphere", "ellipsoid"])
+@pytest.mark.parametrize(
+    "manifold", [_SPHERE, _ELLIPSOID, _SPACE], ids=["sphere", "ellipsoid", "space"]
+)
 def test_vectors_that_are_none_are_refused(refused, manifold, method, value):
     refused(lambda: method(manifold, value), "`")
 
@@ -98,6 +102,16 @@ _BAD_DRAWS = {
     "v zero": (lambda: _SPHERE.random_hemisphere(_KEY, v=np.zeros(3)), "`v`"),
     "v of another dimension": (lambda: _SPHERE.random_hemisphere(_KEY, v=np.ones(2)), "`v`"),
     "v a word": (lambda: _SPHERE.random_hemisphere(_KEY, v="x"), "`v`"),
+    "law a number": (lambda: _SPACE.random(_KEY, law=1), "`law`"),
+    "size a word": (lambda: _SPACE.random(_KEY, size="x"), "`size`"),
+    "size nothing": (lambda: _SPACE.random(_KEY, size=None), "`size`"),
+    "size NaN": (lambda: _SPACE.random(_KEY, size=float("nan")), "`size`"),
+    "many sizes": (lambda: _SPACE.random(_KEY, size=np.ones(2)), "`size`"),
+    "space beyond memory": (lambda: _SPACE.random(_KEY, (10**9, 10**9)), "GiB"),
+    "key of space a word": (lambda: _SPACE.random("x"), "`key`"),
+    "space half": (lambda: _SPACE.random(_KEY, dtype=jnp.float16), "`dtype`"),
+    "tokens of space NaN": (lambda: _SPACE.check_tokens("y", np.full((2, 3), np.nan)), "`y`"),
+    "no tokens of space": (lambda: _SPACE.check_tokens("y", np.zeros((0, 3))), "`y`"),
     "W beyond memory": (lambda: af.Sphere(10**5).W, "GiB"),
     "pairs that do not fit": (lambda: _SPHERE.distance(np.ones((2, 3)), np.ones((4, 3))), "`x`"),
     "tokens of rank 3": (lambda: _SPHERE.check_tokens("y", np.ones((2, 2, 3))), "`y`"),

@@ -30,6 +30,8 @@ def _ensemble(**given):
     return af.ensemble.run(_FIELD, _Y[None], **({"t1": 0.1, "progress": False} | given))
 
 
+_TIMES = np.arange(3.0)
+
 _ARGUMENTS = {
     "manifold": lambda x: af.AttentionField(x, _EYE),
     "P": lambda x: af.AttentionField(_SPHERE, x),
@@ -70,6 +72,23 @@ _ARGUMENTS = {
     "field": lambda x: af.Energy(x),
     "of": lambda x: af.ensemble.Mean(x),
     "edges": lambda x: af.ensemble.Histogram(len, x),
+    "width": lambda x: af.model.Window(x),
+    "slopes": lambda x: af.model.ALiBi(4, x),
+    "causal": lambda x: af.model.Window(2, causal=x),
+    "Q": lambda x: af.QueryKey(x, _EYE, normalise=True),
+    "rates": lambda x: af.QueryKey(_EYE, _EYE, rates=x),
+    "temperatures": lambda x: af.QueryKey(_EYE, _EYE, temperatures=x),
+    "normalise": lambda x: af.QueryKey(_EYE, _EYE, normalise=x),
+    "generator": lambda x: af.schedules.Carried(_EYE, x),
+    "factor": lambda x: af.schedules.length_temperature(_EYE, 4, factor=x),
+    "radius": lambda x: af.clusters_within(_Y, x, _SPHERE),
+    "values": lambda x: af.plateaus(_TIMES, x, slope=0.1),
+    "slope": lambda x: af.plateaus(_TIMES, _TIMES, slope=x),
+    "clock": lambda x: af.plateaus(_TIMES, _TIMES, slope=0.1, clock=x),
+    "most": lambda x: af.plateaus(_TIMES, _TIMES, slope=0.1, most=x),
+    "x": lambda x: af.wasserstein(x, _Y, _SPHERE),
+    "order": lambda x: af.wasserstein(_Y, _Y, _SPHERE, order=x),
+    "ys": lambda x: af.wasserstein_length(x, _SPHERE),
 }
 
 

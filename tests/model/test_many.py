@@ -18,6 +18,10 @@ def matrices(seed, *heads):
     return jr.normal(jr.key(seed), (*heads, DIM, DIM))
 
 
+def turning(**how):
+    return af.QueryKey(matrices(0, 2), matrices(1, 2), **how)
+
+
 def fields():
     D = af.Sinusoid(2.0, jnp.array([[3.0, 2.0, 1.0], [1.0, 5.0, 2.0]]), 0.3)
     masses = jnp.linspace(0.0, 1.0, TOKENS)
@@ -34,6 +38,19 @@ def fields():
         "exponential": af.AttentionField(SPHERE, P=matrices(0), kernel="exp", weights=masses),
         "frozen, blind rows": af.AttentionField(
             SPHERE, P=matrices(0, 2), mask=seen, frozen=jnp.arange(TOKENS) == 2, scale=0.7
+        ),
+        "slopes, not oneself": af.AttentionField(
+            SPHERE,
+            P=matrices(0),
+            mask=af.model.NoSelf(af.model.ALiBi(TOKENS, jnp.array([0.5, 2.0]))),
+        ),
+        "rotary": af.AttentionField(SPHERE, P=turning(rates=jnp.array([0.7])), mask="causal"),
+        "normalised, warm rows": af.AttentionField(
+            SPHERE, P=turning(normalise=True, temperatures=1.0 + jnp.arange(float(TOKENS)))
+        ),
+        "all of space": af.AttentionField(af.Euclidean(DIM), P=matrices(0, 2), U=matrices(1, 2)),
+        "without its growth": af.rescaled(
+            af.AttentionField(af.Euclidean(DIM), P=matrices(0), U=matrices(1), mask="causal")
         ),
         "large logits": af.AttentionField(SPHERE, P=1000.0 * jnp.eye(DIM)),
     }

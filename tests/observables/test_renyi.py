@@ -37,6 +37,15 @@ def test_centres_are_those_of_the_definition(dim, radius, getkey):
     np.testing.assert_array_equal(found.captured_by, captured)
     np.testing.assert_allclose(found.share, np.bincount(captured, minlength=40) / 40, atol=1e-15)
     assert np.all(found.centres | ~found.strong)
+    unit = np.asarray(y) / np.linalg.norm(np.asarray(y), axis=1, keepdims=True)
+    angle = np.arccos(np.clip(unit @ unit.T, -1, 1))
+    shares = np.zeros(40)
+    for i in range(40):
+        near = [k for k in strong if k == i or angle[i, k] <= radius]
+        if near:
+            shares[min(near, key=lambda k, i=i: angle[i, k] * (i != k))] += 1 / 40
+    np.testing.assert_allclose(found.strong_shares, shares, atol=1e-15)
+    np.testing.assert_allclose(found.strong_share, shares.sum(), atol=1e-14)
 
 
 def test_a_token_parks_beside_one_that_did_not():
@@ -45,6 +54,7 @@ def test_a_token_parks_beside_one_that_did_not():
     np.testing.assert_array_equal(found.strong, [True, False, False])
     np.testing.assert_allclose(found.share, [1 / 3, 0, 2 / 3])
     assert found.strong_share == pytest.approx(2 / 3)
+    np.testing.assert_allclose(found.strong_shares, [2 / 3, 0, 0])
 
 
 def test_centres_of_many_sequences_are_those_of_each(getkey):

@@ -53,6 +53,11 @@ SCHEDULES = {
         {"schedule": A, "bound": 0.5, "norm": "spectral"},
         lambda: af.Bounded(a, 0.5, norm="spectral"),
     ),
+    "carried": ({"schedule": A, "generator": B}, lambda: af.schedules.Carried(a, b)),
+    "query-key": (
+        {"Q": A, "K": B, "rates": [0.7], "normalise": True},
+        lambda: af.QueryKey(a, b, rates=jnp.array([0.7]), normalise=True),
+    ),
     "symmetric": ({"schedule": A}, lambda: af.Symmetric(a)),
     "positive-semidefinite": ({"schedule": A[:2]}, lambda: af.PositiveSemidefinite(a[:2])),
     "fixed-spectrum": (

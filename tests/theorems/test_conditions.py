@@ -23,7 +23,7 @@ IDS = {
     "sum of U zero", "sum U symmetric", "top real, simple, positive", "top of U(t) simple, positive",
     "U slowly varying", "known tail", "one cosine", "separate caps", "two tokens", "leader simple",
     "part along the leader", "sum U = aI + bJ", "somebody", "P finite", "v left and right of every U",
-    "U smaller across v", "one top eigenvector", "beta in a certificate's range",
+    "U smaller across v", "U known at all times", "one top eigenvector", "beta in a certificate's range",
 }  # fmt: skip
 
 

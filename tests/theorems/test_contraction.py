@@ -134,12 +134,78 @@ def test_it_does_not_apply_outside_its_hypotheses(kind):
     assert verdict.prediction is None
 
 
-def test_masses_are_allowed_and_a_U_that_moves_is_undecided_or_refused():
+def test_masses_are_allowed():
     U = keeps(rng, 1.0, 0.5)
     heavy = af.AttentionField(SPHERE, np.eye(3), U=U, weights=np.array([1.0, 2, 3, 4, 5]))
     assert af.theory.verdicts(heavy, NEAR)["contraction"].applies is True
-    turning = af.AttentionField(SPHERE, np.eye(3), U=U + af.Sinusoid(0.01 * np.eye(3), 1.0))
-    assert af.theory.verdicts(turning, NEAR)["contraction"].applies is False
+
+
+# === U that moves, and keeps v
+
+
+def restless(rest, jumps=False):
+    """Two heads: one of lambda 1 + sin/4 with a turning part across v, one that is constant or jumps."""
+    rng = np.random.default_rng(3)
+    along = np.outer(V, V)
+    across = keeps(rng, 0.0, rest)
+    swings = af.Sinusoid(np.stack([0.25 * along, 0 * along]), 2.0)
+    turns = af.Sinusoid(np.stack([across, 0 * along]), 6.0)
+    still = np.stack([along, keeps(rng, 0.6, 0.3)])
+    U = still + swings + turns
+    if jumps:
+        pieces = np.stack([np.stack([0 * along, keeps(rng, 0.2, c)]) for c in (0.1, 0.3, 0.05)])
+        U = U + af.Piecewise(jnp.array([0.5, 0.503]), pieces)
+    return af.AttentionField(SPHERE, moving(rng), U=U)
+
+
+@pytest.mark.parametrize("jumps", [False, True])
+def test_a_U_that_moves_and_keeps_v_contracts_at_the_least_rate(jumps):
+    field = restless(0.4, jumps)
+    limit, rate = predicted(field, NEAR)
+    np.testing.assert_allclose(limit, V, atol=1e-12)
+    # 1 - 1/4 - 0.4, were both least at once, and 0.6 - 0.3 (with jumps: the worst piece), less a few per cent.
+    least = (0.75 - 0.4 + (0.6 + 0.2 - 0.3 - 0.3 if jumps else 0.3)) / 3**0.5
+    assert rate >= least * 0.93
+    run = af.simulate(field, NEAR, t1=TS[-1], ts=TS)
+    along = np.asarray(run.ys) @ V
+    widest = (np.linalg.norm(np.asarray(run.ys) - along[..., None] * V, axis=-1) / along).max(
+        axis=1
+    )
+    assert np.all(widest <= widest[0] * np.exp(-rate * np.asarray(TS)) * (1 + 1e-6))
+
+
+def test_a_U_that_is_larger_across_v_for_a_moment_is_seen():
+    """Over a period of 2 pi, for 0.003: no grid has it, the table's own times do."""
+    rng = np.random.default_rng(3)
+    pieces = np.stack([keeps(rng, 1.0, 0.5), keeps(rng, 1.0, 1.4), keeps(rng, 1.0, 0.5)])
+    short = af.Piecewise(jnp.array([0.5, 0.503]), pieces)
+    swings = af.Sinusoid(0.01 * np.outer(V, V), 1.0)
+    verdict = af.theory.verdicts(af.AttentionField(SPHERE, np.eye(3), U=short + swings), NEAR)
+    assert verdict["contraction"].applies is False
+    assert "in head" in verdict["contraction"].reason
+
+
+def test_a_gap_that_steps_are_too_long_to_show_is_undecided():
+    """lambda less mu is 0.05 at least, and moves by 40 a unit of time: 1024 times a period do not show it."""
+    rng = np.random.default_rng(3)
+    swings = af.Sinusoid(0.45 * np.outer(V, V), 0.5)
+    fast = af.Sinusoid(keeps(rng, 0.0, 0.25), 160.0)
+    U = keeps(rng, 1.0, 0.0001) + swings + fast
+    verdict = af.theory.verdicts(af.AttentionField(SPHERE, np.eye(3), U=U), NEAR)["contraction"]
+    assert verdict.applies is None
+    assert "between which it may fall" in verdict.reason
+
+
+def test_a_U_that_turns_v_or_is_not_known_to_repeat_is_refused_or_undecided():
+    turning = 0.1 * np.outer(V, np.cross(V, [1.0, 0, 0]))
+    U = keeps(rng, 1.0, 0.5)
+    leaves = af.AttentionField(SPHERE, np.eye(3), U=U + af.Sinusoid(turning, 1.0))
+    assert "no left and right" in af.theory.verdicts(leaves, NEAR)["contraction"].reason
+    keeps_v = 0.1 * np.outer(V, V)
+    two = U + af.Sinusoid(keeps_v, 1.0) + af.Sinusoid(keeps_v, 2**0.5)
+    verdict = af.theory.verdicts(af.AttentionField(SPHERE, np.eye(3), U=two), NEAR)["contraction"]
+    assert verdict.applies is None
+    assert "not known to repeat" in verdict.reason
 
 
 # === several heads with one top eigenvector

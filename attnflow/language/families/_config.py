@@ -46,7 +46,7 @@ class Config:
 
     def heads(
         self, dim: int, heads: int, named: str = "'num_attention_heads' must divide 'hidden_size'"
-    ):
+    ) -> Any:
         """Refuses heads that do not divide the length of a token."""
         if dim % heads:
             raise ValueError(f"{named}; got {heads} and {dim}.")

@@ -1,4 +1,4 @@
-"""Where a store lives: a local folder, or any address that fsspec knows."""
+"""Where long work lives on disk: a local folder, or any address that fsspec knows."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from ..core.words import loads
-from ..records import atomic_write
+from ._atomic import atomic_write
 
 SCRATCH = ".scratch-"  # how folders begin that are of no use once their process is gone
 _ABANDONED = 120.0  # seconds without a sign of life, where nothing better tells
@@ -55,7 +55,7 @@ class Folder(Protocol):
 
 
 # A folder: its path, or an address with `://`.
-Address: TypeAlias = str | os.PathLike
+Address: TypeAlias = str | os.PathLike[str]
 
 
 def open_folder(address: Address) -> Folder:

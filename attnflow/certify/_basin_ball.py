@@ -1,0 +1,214 @@
+"""A ball about an attractor that is proved to lie in its basin, and the part of all starts that it is."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from flint import arb, arb_mat, ctx
+from jaxtyping import Float
+
+from ..core.checks import floating, number
+from ..core.types import Numbers
+from ..model import AttentionField
+from . import _checker
+from ._attractor import Refuted, Undecided, attractor, reason
+from ._basin import _axes, _reach
+from ._plain import plain_case, rows_of
+
+_TIGHT = 16  # powers of a matrix, whose trace bounds its norm
+_DISTINCT = 1e-6
+
+
+@dataclass(frozen=True)
+class BasinBall:
+    r"""What [`basin`][attnflow.certify.basin] returns; printed, a statement.
+
+    **Attributes:**
+
+    - `verdict`: `"proved"`, `"refuted"` (no equilibrium there, or one that is unstable) or `"not decided"`.
+    - `why`: in a line.
+    - `tokens`: the equilibrium in float64, `(tokens, dim)`; `None` where nothing was proved.
+    - `radius`: starts with $\sum_i |y_i - y_i^*|^2 \leq$ `radius`² go to it; 0 where nothing was proved.
+    - `one`: a lower bound of the part of all uniform, independent starts that are in this ball.
+    - `copies`: how many such balls, about states that a relabelling or the sign of all tokens gives, are
+      disjoint from one another.
+    - `share`: a lower bound of the part of starts that go to the equilibrium or to such a copy: `copies` times `one`.
+    """
+
+    verdict: str
+    why: str
+    tokens: Float[np.ndarray, "tokens dim"] | None = None
+    radius: float = 0.0
+    one: float = 0.0
+    copies: int = 0
+    share: float = 0.0
+
+    @property
+    def proved(self) -> bool:
+        """Whether a ball was found and proved."""
+        return self.verdict == "proved"
+
+    def __str__(self) -> str:
+        lines = [f"{self.verdict}: {self.why}"]
+        if self.proved:
+            lines += [
+                f"Every start with sum_i |y_i - y*_i|^2 <= {self.radius:.6g}^2 converges to y*.",
+                f"That is at least {self.one:.3g} of all uniform starts; with {self.copies} disjoint copies by "
+                f"symmetry the share is at least {self.share:.3g}.",
+            ]
+        return "\n".join(lines)
+
+
+def basin(
+    field: AttentionField, y: Numbers, *, within: float = 1e-6, bits: Sequence[int] = (128, 256)
+) -> BasinBall:
+    r"""Prove that a ball about an equilibrium lies in its basin, in ball arithmetic, and bound its volume from below.
+
+    **What is proved.** $G$ is the field of eq. (6) carried off the sphere, as in
+    [`equilibrium`][attnflow.certify.equilibrium], which proves that $y^*$ is in a small box $X$. For a matrix $T$ (of a
+    Lyapunov function of the linearisation, or of its eigenvectors) let $E = \{y : |T^{-1}(y - y^*)| \leq r\}$.
+
+    - If the logarithmic norm of $T^{-1}\,DG\,T$ is negative over a box that holds $E$ for each $y^* \in X$
+      (Gershgorin's discs), $|T^{-1}(y(t) - y^*)|$ declines from every start in $E$ to zero.
+    - $|y - y^*| \leq r / \lVert T^{-1}\rVert_2$ is in $E$, with $\lVert T^{-1}\rVert_2^{2k} \leq \operatorname{tr}
+      (T^{-\top}T^{-1})^k$, enclosed.
+    - On the sphere $|y_i - y_i^*|^2/4$ of a uniform token has the law Beta$(\frac{d-1}2, \frac{d-1}2)$ (Archimedes:
+      uniform for $d = 3$, where the share of the ball is $(\varrho^2/4)^\ell/\ell!$; else that of the product of
+      caps with $\varrho^2/\ell$ each is taken).
+    - Where all tokens see all, a relabelling takes basins to basins, and so does the sign of all tokens. Copies count
+      whose balls are disjoint.
+
+    The bound is far below the share: it is that of a ball in as many dimensions as the tokens have together, where
+    intervals, which are wide, show a decline. It is not zero.
+
+    **Arguments:**
+
+    - `field`: on a [`Sphere`][attnflow.Sphere], with $P$ and $U$ constant in time, kernel `"softmax"` or `"exp"`, any
+      mask of zeros and ones.
+    - `y`: tokens at or near an equilibrium that stands alone, `(tokens, dim)`.
+    - `within`: how far from `y` it may be, in each coordinate.
+    - `bits`: precisions, tried one after the other.
+
+    **Returns:**
+
+    A [`BasinBall`][attnflow.certify.BasinBall].
+
+    **Raises:**
+
+    - `ValueError`: a field that no certificate is about, an ellipsoid, tokens off the sphere.
+
+    ```python
+    field = af.AttentionField(af.Sphere(2), P=jnp.eye(2), U=jnp.diag(jnp.array([1.0, 0.5])), scale=1.0)
+    af.certify.basin(field, jnp.array([[1.0, 0.0], [1.0, 0.0]])).share
+    ```
+    """
+    within = number("within", within, above=0.0)
+    tokens = np.asarray(field.manifold.check_rows("y", floating("y", y)), np.float64)
+    case = plain_case(field, len(tokens))
+    if case["W"] != [rows_of(np.eye(field.dim))]:
+        raise ValueError(
+            "`field` must be on a Sphere, where the volume of a ball is known; got an Ellipsoid. Whiten it first."
+        )
+    why = ""
+    for many in bits:
+        try:
+            return _proved(case, tokens, within, many)
+        except Refuted as error:
+            return BasinBall("refuted", str(error))
+        except (ValueError, ZeroDivisionError, Undecided) as error:
+            why = f"{reason(error)}, at {many} bits"
+    return BasinBall("not decided", why)
+
+
+def _proved(case: dict[str, Any], y: np.ndarray, within: float, bits: int) -> BasinBall:
+    found = attractor(case, y, within, bits)
+    if not found.proof["stable"]:
+        return BasinBall("refuted", "the equilibrium is unstable")
+    if found.proof["family"] != "none":
+        raise Undecided("the equilibrium is one of a family, and starts near it go to others of it")
+    ctx.prec = bits
+    flow = _checker.Flow(case)
+    _, box = _checker.show_equilibrium(flow, found.proof)
+    best = arb(0)
+    for axes in _axes(found.jacobian):
+        reach, weights = _reach(flow, found, axes)
+        if reach:
+            radius = _ball(flow, box, axes, reach, weights)
+            best = radius if radius > best else best
+    if not best > 0:
+        raise Undecided("no ball was found in which distances to the equilibrium decline")
+    # Rounded down, and about the float64 tokens, which are not y* itself.
+    off = max(
+        float(abs(a - arb(b)).upper()) for a, b in zip(box, found.tokens.ravel(), strict=True)
+    )
+    radius = _below(best - arb(off) * len(box))
+    one = _volume(radius, *y.shape)
+    copies = _copies(flow, found.tokens, radius)
+    share = _below(arb(one) * copies)
+    return BasinBall(
+        "proved", "a ball in the basin of attraction", found.tokens, radius, one, copies, share
+    )
+
+
+def _ball(flow: Any, box: list, axes: np.ndarray, reach: float, weights: np.ndarray) -> Any:
+    """The radius of a ball about y* in {|T^-1 (y - y*)| <= reach}, on which the norm is shown to decline."""
+    T, r = arb_mat(_checker.exact(rows_of(axes))), arb(_checker.exact([[repr(float(reach))]])[0, 0])
+    inverse = T.inv()
+    wide = [arb(0, r.upper()) * _checker.dot(row, row).sqrt() for row in T.tolist()]
+    around = [a + b for a, b in zip(box, wide, strict=True)]
+    J = inverse * arb_mat(_checker.derivative(flow.field, around)) * T
+    if not _checker.growth(J.tolist(), [arb(float(w)) for w in weights]) < 0:
+        return arb(0)
+    A = inverse.transpose() * inverse
+    size = A.trace()
+    A = A / size  # so that powers stay of the size of one
+    power, k = A, 1
+    while k < _TIGHT:
+        power, k = power * power, 2 * k
+    norm = (power.trace() ** (arb(1) / k) * size).sqrt()
+    return r / norm
+
+
+def _volume(radius: float, tokens: int, dim: int) -> float:
+    """A lower bound of the part of independent uniform tokens at a total distance up to `radius`."""
+    square = arb(radius) ** 2 / 4
+    if dim == 3 and radius <= 2:
+        return _below(square**tokens / arb(tokens).gamma() / tokens)
+    half = arb(dim - 1) / 2
+    each = square / tokens
+    return _below(each.beta_lower(half, half, regularized=True) ** tokens) if each < 1 else 1.0
+
+
+def _copies(flow: Any, y: np.ndarray, radius: float) -> int:
+    """How many relabelled and mirrored balls are disjoint from one another and from this one."""
+    if not flow.full:
+        sign = 2 * math.sqrt(float(np.sum(y * y))) > 2 * radius + _DISTINCT
+        return 1 + int(sign)
+    apart = np.linalg.norm(y[:, None] - y[None], axis=-1)
+    together = apart <= _DISTINCT
+    # Tokens in clusters that are far from one another: relabelled states differ in two tokens at least.
+    least = float(np.min(apart, where=~together, initial=np.inf))
+    groups = np.unique(together, axis=0).astype(int)
+    if groups.sum() != len(y) or not math.sqrt(2) * least > 2 * radius + 4 * _DISTINCT * len(y):
+        return 1
+    number = math.factorial(len(y))
+    for group in groups:
+        number //= math.factorial(int(group.sum()))
+    # Mirrored states: no relabelling brings each token nearer to its mirror image than the nearest of these.
+    mirrored = np.linalg.norm(y[:, None] + y[None], axis=-1).min(axis=1)
+    counts = [int(g.sum()) for g in groups]
+    opposite = [
+        int(np.sum(np.linalg.norm(y + y[np.argmax(g)], axis=-1) <= _DISTINCT)) for g in groups
+    ]
+    far = math.sqrt(float(np.sum(mirrored**2))) > 2 * radius + _DISTINCT
+    # Or every cluster has its mirror image among the clusters, with another number of tokens.
+    uneven = all(opposite) and any(a != b for a, b in zip(counts, opposite, strict=True))
+    differs = uneven and least > 2 * radius + 4 * _DISTINCT * len(y)
+    return number * (2 if far or differs else 1)
+
+
+def _below(x: Any) -> float:
+    """A float that is not above the ball."""
+    return max(0.0, math.nextafter(float(x.lower()), -math.inf))

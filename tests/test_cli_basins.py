@@ -1,0 +1,38 @@
+"""`attnflow sweep basins` as a person uses it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.test_cli import in_process, refused
+
+SMALL = ("sweep", "basins", "--tokens", "4", "--starts", "60", "--points", "2", "--t1", "60")
+
+
+@pytest.mark.slow
+def test_basins_prints_a_table_and_leaves_numbers_and_a_picture(capsys, tmp_path):
+    status, out, _ = in_process(capsys, *SMALL, "--beta", "0.3,3", "--out", tmp_path / "b")
+    assert status == 0
+    assert "born at 0.549306144" in out
+    assert (tmp_path / "b" / "basins.png").read_bytes().startswith(b"\x89PNG")
+    account = json.loads((tmp_path / "b" / "basins.json").read_text())
+    assert account["beta"] == [0.3, 3.0]
+    assert sum(track["share"][1] for track in account["attractors"]) == pytest.approx(1)
+    (two,) = [track for track in account["attractors"] if track["masses"] == [2, 2]]
+    assert two["born"]["beta"] == pytest.approx(np.arctanh(0.5), abs=1e-10)
+    assert "provenance" in account
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("--beta 1", "--beta must be two different values"),
+        ("--points 1", "--points 2 at least"),
+        ("--eigenvalues 1,x", "--eigenvalues must be finite numbers"),
+        ("--eigenvalues 1", "--eigenvalues must be two at least"),
+        ("nowhere.toml", "nowhere.toml"),
+    ],
+)
+def test_bad_words_are_refused_in_one_line(capsys, words, reason):
+    assert reason in refused(capsys, "sweep", "basins", *words.split())
