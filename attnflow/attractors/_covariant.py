@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +10,7 @@ from jaxtyping import Array, Float
 
 from ..core.arrays import cast_floats
 from ..core.checks import instance, number, real, whole
+from ..core.compiled import compiled
 from ..core.types import Numbers, Scalar
 from ..linearisation import check_field, check_state, tangent_basis
 from ..model import AttentionField
@@ -114,7 +114,7 @@ def covariant_vectors(
     return CovariantVectors(ts[first : last + 1], ys, out, np.stack(rates[::-1]))
 
 
-@eqx.filter_jit
+@compiled
 def _forward(
     field: AttentionField, x: Array, count: int, steps: int, t0: Array, t1: Array
 ) -> tuple[Array, Array, Array]:

@@ -2,12 +2,12 @@
 
 from typing import NamedTuple
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from ..core.checks import instance, number
+from ..core.compiled import compiled
 from ..core.types import Numbers, Scalar
 from ..flow import simulate
 from ..linearisation import after_period, chart, check_field, check_state, tangent_basis
@@ -148,13 +148,13 @@ def _closed(
     return Cycle(points, period, values[np.argsort(-np.abs(values))])
 
 
-@eqx.filter_jit
+@compiled
 def _orbit(field: AttentionField, y: Array, t0: Array, ts: Array) -> Array:
     run = simulate(field, y, t0=t0, t1=t0 + ts[-1], ts=t0 + ts, rtol=1e-8, atol=1e-10, throw=False)
     return run.ys
 
 
-@eqx.filter_jit
+@compiled
 def _speed(field: AttentionField, x: Array, t0: Array) -> Array:
     """The velocity at whitened tokens `x`, in the chart there."""
     speed = field.manifold.whiten(field(t0, field.manifold.unwhiten(x)))

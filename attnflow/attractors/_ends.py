@@ -11,6 +11,7 @@ from jaxtyping import Array, ArrayLike, Float, Key, Real
 
 from ..core.arrays import cast_floats
 from ..core.checks import floating, random_key, shown, whole
+from ..core.compiled import compiled
 from ..core.recognised import recognised
 from ..core.types import Scalar, Tokens
 from ..ensemble import run
@@ -124,6 +125,6 @@ class Source:
         return np.asarray(drawn)[:count]
 
 
-@eqx.filter_jit
+@compiled
 def _draw(sample: Any, key: Array, numbers: Array) -> Array:
     return jax.vmap(lambda i: sample(jax.random.fold_in(key, i)))(numbers)

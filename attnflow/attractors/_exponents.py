@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +11,7 @@ from jaxtyping import Array, Float
 
 from ..core.arrays import cast_floats
 from ..core.checks import instance, number, real, whole
+from ..core.compiled import compiled
 from ..core.types import Numbers, Scalar
 from ..flow import simulate
 from ..linearisation import check_field, check_state, jacobian, tangent_basis
@@ -188,7 +188,7 @@ def _frame(J: np.ndarray, count: int) -> np.ndarray:
     return np.linalg.qr(basis)[0][:, :count]
 
 
-@eqx.filter_jit
+@compiled
 def _settled(
     field: AttentionField, starts: Array, t0: Array, t1: Array, rtol: Array, atol: Array
 ) -> Array:
@@ -198,12 +198,12 @@ def _settled(
     return jax.vmap(run)(starts)
 
 
-@eqx.filter_jit
+@compiled
 def _jacobians(field: AttentionField, t: Array, ys: Array) -> Array:
     return jax.vmap(lambda y: jacobian(field, t, y))(ys)
 
 
-@eqx.filter_jit
+@compiled
 def _grown(
     field: AttentionField,
     ys: Array,

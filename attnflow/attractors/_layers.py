@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +9,7 @@ from jaxtyping import Array, Complex, Float
 
 from ..core.arrays import cast_floats
 from ..core.checks import instance, real, whole
+from ..core.compiled import compiled
 from ..core.types import Numbers
 from ..linearisation import chart, check_field, check_state, tangent_basis
 from ..model import AttentionLayers
@@ -180,7 +180,7 @@ def _step(layers: AttentionLayers, x: Array) -> Array:
     return x / jnp.linalg.norm(x, axis=1, keepdims=True)
 
 
-@eqx.filter_jit
+@compiled
 def _returned(layers: AttentionLayers, x: Array, period: int) -> tuple[Array, Array]:
     """Where tokens are after `period` layers, in the chart at where they were, and the derivative."""
     basis = tangent_basis(x)
@@ -199,7 +199,7 @@ def _returned(layers: AttentionLayers, x: Array, period: int) -> tuple[Array, Ar
     return back, J.reshape(xi.size, xi.size)
 
 
-@eqx.filter_jit
+@compiled
 def _orbit(layers: AttentionLayers, x: Array, period: int) -> Array:
     points = [x]
     for _ in range(period - 1):
@@ -211,7 +211,7 @@ def _points(layers: AttentionLayers, x: Array, period: int) -> np.ndarray:
     return np.asarray(_orbit(layers, x, period))
 
 
-@eqx.filter_jit
+@compiled
 def _grown(
     layers: AttentionLayers, x: Array, count: int, before: Array, each: Array
 ) -> tuple[Array, Array]:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from ..core.arrays import cast_floats
+from ..core.compiled import compiled
 from ..flow import simulate
 from ..linearisation import chart, tangent_basis
 from ..model import AttentionField
@@ -70,7 +70,7 @@ class _Closed(NamedTuple):
         return np.concatenate([self.x.ravel(), [self.place]])
 
 
-@eqx.filter_jit
+@compiled
 def _shot(
     family: Callable[..., AttentionField], x: Array, t0: Array, period: Array, value: Array
 ) -> _Shot:
@@ -101,7 +101,7 @@ def _shot(
     return _Shot(back(end).ravel(), by_both[:, :-1], by_period, by_both[:, -1])
 
 
-@eqx.filter_jit
+@compiled
 def _around(
     family: Callable[..., AttentionField], x: Array, t0: Array, period: Array, value: Array
 ) -> Array:

@@ -3,13 +3,13 @@
 import math
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import optax
 from jaxtyping import Array, Key
 
+from ..core.compiled import compiled
 from ..flow import simulate
 from ._claim import Claim
 from ._conclusions import AbstractRate
@@ -18,7 +18,7 @@ _STEPS, _TIME, _RATE = 40, 20.0, 0.05
 _FLOOR = 1e-12  # of a margin, for its logarithm
 
 
-@eqx.filter_jit
+@compiled
 def ascend(claim: Claim, numbers: Any) -> Any:
     """Each row of free numbers at its best on the way of Adam up the logarithm of the margin at a time.
 

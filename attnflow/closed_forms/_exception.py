@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..core.checks import floating
+from ..core.compiled import compiled
 from ..model import AttentionField, Softmax
 from ..model.demands import (
     as_field,
@@ -168,7 +169,7 @@ def _follow(P: Array, theta: Array) -> Array:
     return jnp.zeros_like(curve).at[order].set(curve)
 
 
-@jax.jit
+@compiled
 def _solve(P: Array, x: Array) -> tuple[Array, Array, Array]:
     heads, dtype = P.shape[0], P.dtype
     w = jnp.sum(1 / (2 + jnp.exp(2 * P[:, 0, 0])))

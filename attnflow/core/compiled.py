@@ -60,7 +60,7 @@ def _clean() -> Any:
 
 
 class Compiled:
-    """A function as `equinox.filter_jit` makes it, with [`options`][attnflow.core.compiled.options] where it can have them.
+    """A function as `equinox.filter_jit` makes it, with `options()` where it can have them.
 
     **Arguments:**
 
@@ -75,7 +75,8 @@ class Compiled:
 
     @functools.cached_property
     def _outermost(self) -> Callable[..., Any]:
-        return eqx.filter_jit(self._function, compiler_options=options(), **self._settings)
+        jit: Any = eqx.filter_jit  # its types know no `compiler_options`
+        return jit(self._function, compiler_options=options(), **self._settings)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         program = self._outermost if outermost() else self._inside

@@ -4,11 +4,11 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import equinox as eqx
 import jax
 import numpy as np
 
 from .checks import is_concrete
+from .compiled import compiled
 
 _NO_NUMBERS = "OSUMm"  # kinds of NumPy: objects, words, dates
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -21,7 +21,7 @@ def one_program(function: _F) -> _F:
     What is not an array among the arguments has to be hashable. Arrays of words or objects, which no program
     takes, go to `function`, to be refused by name.
     """
-    program = eqx.filter_jit(function)
+    program = compiled(function)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from ..core.compiled import compiled
 from ..flow import Options
 from ._objectives import AbstractObjective, collected
 from ._resume import Checkpoint
@@ -164,7 +165,7 @@ def descent(
     return state.best, np.asarray(state.least), reason
 
 
-@eqx.filter_jit
+@compiled
 def descend(
     task: Task,
     optimiser: Any,
@@ -223,7 +224,7 @@ def _is_better(loss: Array, failed: Array, least: Array, lost: Array) -> Array:
     return (failed < lost) | ((failed == lost) & (loss < least))
 
 
-@eqx.filter_jit
+@compiled
 def judge(task: Task, state: State, starts: Array) -> tuple[State, Array]:
     """The loss of every restart's present numbers on the same starts, kept where it is the least so far.
 
@@ -249,7 +250,7 @@ def judge(task: Task, state: State, starts: Array) -> tuple[State, Array]:
     return State(state.free, state.memory, best, least, lost), loss
 
 
-@eqx.filter_jit
+@compiled
 def draw(sampler: Any, key: Key[Array, ""], k: Array, number: int) -> Array:
     """The starts of step `k`: `(number, tokens, dim)`."""
     keys = jr.split(jr.fold_in(key, k), number)

@@ -15,6 +15,7 @@ from jaxtyping import Array, Key
 from .. import theory
 from ..core.arrays import cast_floats
 from ..core.checks import floating
+from ..core.compiled import compiled
 from ..core.lazy import renamed_argument, renamed_attribute
 from ..core.types import Scalar
 from ..flow import Integrator, IntegratorOptions, merged
@@ -234,7 +235,7 @@ def _put(template: Any, schedule: Any, like: Any) -> AttentionField:
     return with_schedule(template, schedule)
 
 
-@eqx.filter_jit
+@compiled
 def _evaluate(objective: Any, field: Any, starts: Array, options: Any, chunk: int) -> Array:
     return values(objective, field, starts, options, chunk)
 
@@ -259,7 +260,7 @@ def _known(task: Task, field: AttentionField, starts: Array) -> list[Row]:
     options, out = task.options, []
     for name, curve in curves.items():
         # Compiled, since times are found by bisection, from each start.
-        of = eqx.filter_jit(lambda y0, t, curve=curve: curve(field, y0, t, options.t0))
+        of = compiled(lambda y0, t, curve=curve: curve(field, y0, t, options.t0))
         try:
             known = [
                 of_curve(task.objective, lambda t, y0=y0, of=of: of(y0, t), options.t0, options.t1)

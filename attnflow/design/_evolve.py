@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -12,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from ..core.checks import check, floating, whole
+from ..core.compiled import compiled
 from ..core.types import Scalar
 from ._descent import SearchProblem, Task
 from ._resume import Checkpoint
@@ -132,7 +132,7 @@ def _keep(state: dict[str, np.ndarray], row: np.ndarray, loss: float) -> None:
         state["best"], state["least"] = row, np.asarray([float(loss)])
 
 
-@eqx.filter_jit
+@compiled
 def _losses(task: Task, unravel: Any, rows: Array, starts: Array) -> tuple[Array, Array]:
     """The loss of each row of free numbers, and which starts' runs were fine."""
     rest = jax.tree.map(lambda x: x[0], task.rest)

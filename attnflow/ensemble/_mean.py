@@ -13,6 +13,7 @@ from jaxtyping import Array, ArrayLike, Key, Real
 
 from ..core.callables import as_module
 from ..core.checks import floating, whole
+from ..core.compiled import compiled
 from ..core.recognised import recognised
 from ..core.types import Functions, PyTree, Scalar
 from ..flow import (
@@ -91,7 +92,7 @@ def mean(
     def late(field):
         return af.ensemble.mean(lambda sol: sol.ys["E"][-1], field, starts, t1=20.0,
                                 observe={"E": af.misalignment})
-    value, gradient = eqx.filter_jit(eqx.filter_value_and_grad(late))(field)
+    value, gradient = compiled(eqx.filter_value_and_grad(late))(field)
     ```
     """
     # === check arguments
@@ -129,7 +130,7 @@ def _checked(
     return how, made.adjoint
 
 
-@eqx.filter_jit
+@compiled
 def _mean(
     objective: Any, recipe: Recipe, data: Any, numbers: Array, count: int, options: dict[str, Any]
 ) -> Any:

@@ -3,13 +3,13 @@
 from typing import Any
 
 import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Real
 
 from ..core.arrays import cast_floats
 from ..core.checks import boolean, check, is_concrete, real, room, whole
+from ..core.compiled import compiled
 from ..core.types import Functions
 from ..model import AttentionLayers
 from ..model.reductions import Identity
@@ -81,7 +81,7 @@ def _raise_failures(solution: Solution, lost: Array) -> Solution:
     return check(solution, failed, f"{where} k {remedy}", error=RuntimeError)
 
 
-@eqx.filter_jit
+@compiled
 def _run(
     layers: AttentionLayers, y0: Array, depth: int, observers: Any, args: Any
 ) -> tuple[Solution, Array]:

@@ -11,6 +11,7 @@ from jaxtyping import ArrayLike, Real
 
 from ..core.callables import adapt
 from ..core.checks import floating
+from ..core.compiled import compiled
 from ..core.types import Functions, PyTree
 from ..model.reductions import AbstractLift, Identity
 
@@ -147,7 +148,7 @@ def observed(
     return _of_each(as_observers(observe), times, tokens, args)
 
 
-@eqx.filter_jit
+@compiled
 def _of_each(observers: Any, ts: jax.Array, ys: jax.Array, args: Any) -> Any:
     save = Lifted(observers, Identity())
     values = jax.lax.map(lambda row: save.values(row[0], row[1], args), (ts, ys))

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import Any, Unpack
 
 import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +12,7 @@ from jaxtyping import Array, ArrayLike, Real
 
 from ..core.arrays import cast_floats
 from ..core.checks import boolean, check, is_concrete, nan_with, real
+from ..core.compiled import compiled
 from ..core.types import Functions, Scalar
 from ..model import AttentionField
 from ._integrator import Integrator, IntegratorOptions, merged, sort_options
@@ -117,7 +117,7 @@ def simulate(
     return _raise_failures(solution, o.max_steps) if throw else solution
 
 
-@eqx.filter_jit
+@compiled
 def _run(field: AttentionField, y0: Array, options: Options) -> Solution:
     problem = assemble(field, y0, options)
     return problem.solution(problem.integrate())

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..core.checks import real
+from ..core.compiled import compiled
 from ..core.lapack import qr, solve_upper
 
 
@@ -98,7 +99,7 @@ def hemisphere_certificate(y: Float[Array, "tokens dim"]) -> HemisphereCertifica
         return _certify(y)
 
 
-@jax.jit
+@compiled
 def _certify(y: Array) -> HemisphereCertificate:
     fixed = jax.lax.stop_gradient(y)
     size = jnp.max(jnp.abs(fixed))

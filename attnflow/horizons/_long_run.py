@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float
 
 from ..core.checks import instance, number
+from ..core.compiled import compiled
 from ..model import AttentionField, Softmax
 from ._fitting import distances, fitting, the_end
 from ._history import LongRun
@@ -169,7 +170,7 @@ def _system(tree: Tree, beta: float, rate: float, softmax: bool) -> System:
     return System(masses, alive, jnp.asarray(beta), jnp.asarray(rate), softmax)
 
 
-@jax.jit
+@compiled
 def _measured(system: System, x: jax.Array) -> tuple[jax.Array, jax.Array]:
     return system.velocity(x)[1], system.energy(x)
 

@@ -3,11 +3,11 @@
 from typing import Any, NamedTuple
 
 import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from ..core.compiled import compiled
 from ..flow.events import TimeBisection
 from ._system import BALANCED, System, chords
 
@@ -36,7 +36,7 @@ class Stage(NamedTuple):
     failed: Bool[Array, ""]
 
 
-@eqx.filter_jit
+@compiled
 def stage(
     system: System,
     x0: Array,

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Int
 
+from ..core.compiled import compiled
 from ..flow import iterate, simulate
 from ..model import AttentionField
 from ..observables import misalignment
@@ -119,7 +120,7 @@ def compare(
     )
 
 
-@eqx.filter_jit
+@compiled
 def _network(model: Transformer, h: Array, passes: int) -> dict[str, Array]:
     """What the residual stream does, by prompt: at the embedding and after every block; before every block."""
     arch = model.architecture

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ..core.compiled import compiled
 from ._architecture import Architecture
 from ._model import Transformer
 from ._modules import Attention, Norm, wide
@@ -178,7 +179,7 @@ def centred(x: Array) -> Array:
     return x - jnp.mean(x, axis=-1, keepdims=True)
 
 
-@eqx.filter_jit
+@compiled
 def _heads(
     arch: Architecture, attention: Attention, norm: Norm, radius: float
 ) -> tuple[Array, ...]:

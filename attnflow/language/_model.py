@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from ..core.checks import boolean, instance
+from ..core.compiled import compiled
 from ._architecture import Architecture
 from ._layer import by_layer, own_block, scanned, through
 from ._modules import Norm, TransformerBlock, times, wide, without_feed_forward
@@ -124,7 +125,7 @@ def entered(
     return h if projection is None else times(h, projection, bias)
 
 
-@eqx.filter_jit
+@compiled
 def _hidden(model: Transformer, ids: Array, feed_forward: bool) -> Array:
     blocks = model.blocks if feed_forward else without_feed_forward(model.blocks)
     arch = model.architecture

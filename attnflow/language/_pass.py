@@ -1,5 +1,6 @@
 """One pass of a looped model, compiled once: blocks, what is measured after each, the final norm."""
 
+import functools
 from typing import Any
 
 import equinox as eqx
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from ..core.compiled import compiled
 from ._architecture import Architecture
 from ._draw import draw_block
 from ._layer import by_layer, norms_alone, own_block, scanned, through
@@ -81,7 +83,7 @@ def _measured(unit: Array, size: Array, there: Array) -> dict[str, Array]:
     }
 
 
-@eqx.filter_jit(donate="all-except-first")
+@functools.partial(compiled, donate="all-except-first")
 def one_pass(
     fixed: tuple[PassPlan, WeightSource, Norm | None, Array, Array | None], h: Array
 ) -> tuple[Array, dict[str, Array], dict[str, Array]]:

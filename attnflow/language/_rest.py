@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Complex, Float
 
 from ..core.checks import floating, whole
+from ..core.compiled import compiled
 from ..observables import clusters as labels
 from ._layer import by_layer, own_block, scanned, through
 from ._model import Transformer, check_feed_forward, final
@@ -177,20 +178,20 @@ def _map(model: Transformer, h: Array, count: int) -> Array:
     return h
 
 
-@eqx.filter_jit
+@compiled
 def _pass(model: Transformer, h: Array, count: int) -> Array:
     with jax.default_matmul_precision("highest"):
         return _map(model, h, count)
 
 
-@eqx.filter_jit
+@compiled
 def _push(model: Transformer, h: Array, v: Array, count: int) -> Array:
     """The Jacobian of `count` passes times a vector."""
     with jax.default_matmul_precision("highest"):
         return jax.jvp(lambda x: _map(model, x, count), (h,), (v,))[1]
 
 
-@eqx.filter_jit
+@compiled
 def _correction(model: Transformer, h: Array) -> Array:
     with jax.default_matmul_precision("highest"):
         after, push = jax.linearize(lambda x: _map(model, x, 1), h)

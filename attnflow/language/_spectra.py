@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from ..core.compiled import compiled
 from ._architecture import Architecture
 from ._heads import as_radius, folded
 from ._model import Transformer
@@ -72,7 +72,7 @@ def spectra(model: Transformer, *, radius: float | None = None) -> Spectra:
     return Spectra(*columns, architecture=arch, radius=radius, eps=eps)
 
 
-_folded: Any = eqx.filter_jit(folded)
+_folded: Any = compiled(folded)
 
 
 def _bounded(arch: Architecture, attention: Attention, row: tuple[float, ...]) -> tuple[float, ...]:

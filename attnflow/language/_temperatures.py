@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
+from ..core.compiled import compiled
 from ._architecture import Architecture
 from ._layer import by_layer, own_block, read_by_attention, scanned, scored, through
 from ._model import Transformer, check_feed_forward
@@ -144,7 +144,7 @@ def temperatures(
     return Temperatures(**means, architecture=model.architecture)
 
 
-@eqx.filter_jit
+@compiled
 def _of_a_prompt(
     model: Transformer, ids: Array, length: Array | None, feed_forward: bool
 ) -> dict[str, Array]:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +12,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..core.arrays import cast_floats
 from ..core.checks import boolean, number, whole
+from ..core.compiled import compiled
 from ..model import AttentionField
 from ._family import family_directions, moving_complement
 from ._jacobian import Frame, chart, frame_of, tangent_basis, velocity_in
@@ -152,7 +152,7 @@ def newton_step(field: AttentionField, frame: Frame) -> np.ndarray:
     return free @ step
 
 
-@eqx.filter_jit
+@compiled
 def _descend(
     family: Callable[..., Any], parameter: Array, t: Array, x: Array, max_steps: int
 ) -> tuple[Array, Array]:

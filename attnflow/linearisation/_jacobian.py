@@ -15,6 +15,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..core.arrays import cast_floats
 from ..core.checks import finite, floating
+from ..core.compiled import compiled
 from ..model import AttentionField
 from ..model.demands import demand_curved
 
@@ -77,7 +78,7 @@ def jacobian_in(field: AttentionField, t: Array, x: Array, basis: Array, xi: Arr
     return jax.jacfwd(residual)(xi).reshape(xi.size, xi.size)
 
 
-@eqx.filter_jit
+@compiled
 def _local(family: Callable, parameter: Array, t: Array, x: Array, xi: Array) -> Local:
     with jax.default_matmul_precision("highest"):
         basis = tangent_basis(x)
@@ -263,7 +264,7 @@ def jacobian(
     return _jacobian(field, t, x)
 
 
-@eqx.filter_jit
+@compiled
 def _jacobian(field: AttentionField, t: Array, x: Array) -> Array:
     with jax.default_matmul_precision("highest"):
         basis = tangent_basis(x)

@@ -1,17 +1,17 @@
 """Tokens a period later, seen from where they began: what they miss themselves by, and its derivative."""
 
 import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ..core.compiled import compiled
 from ..flow import simulate
 from ..model import AttentionField
 from ._jacobian import chart, tangent_basis
 
 
-@eqx.filter_jit
+@compiled
 def after_period(
     field: AttentionField,
     x: Float[Array, "tokens dim"],

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
 from ..core.checks import check, check_now, floating, instance, shown
+from ..core.compiled import compiled
 from ..core.eager import one_program
 from ..geometry import AbstractManifold
 from .directions import as_tokens, directions
@@ -137,7 +138,7 @@ def _slack(threshold) -> Array:
     return check(slack, lambda s: ~((s >= 0) & (s <= 2)), message)
 
 
-@jax.jit
+@compiled
 def _labels(unit: Float[Array, "tokens dim"], slack: Array) -> Int[Array, " tokens"]:
     # Compiled as one program: by itself a loop would be compiled anew at each call.
     return _label(_neighbours(unit, slack))

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from ..core.arguments import numbers
+from ..core.compiled import compiled
 from ..core.lazy import renamed_argument
 from ._curves import curves
 from ._figure import BLUE, GREY, ORANGE, PALETTE, axes_or_new, dress, with_parts
@@ -360,10 +361,9 @@ def _matrices(optimised: Any, schedule: Any) -> tuple[np.ndarray, np.ndarray]:
 @functools.cache
 def _every() -> Any:
     # One program for all calls, made here because pictures import no JAX before they need it.
-    import equinox as eqx
     import jax
 
-    return eqx.filter_jit(lambda schedule, ts: jax.lax.map(schedule, ts))
+    return compiled(lambda schedule, ts: jax.lax.map(schedule, ts))
 
 
 def _spectra(matrices: np.ndarray) -> tuple[np.ndarray, str]:

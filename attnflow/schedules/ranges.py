@@ -3,11 +3,11 @@
 import math
 from fractions import Fraction
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..core.compiled import compiled
 from . import AbstractSchedule, Range
 
 
@@ -127,6 +127,6 @@ def values_at(schedule: AbstractSchedule, times: np.ndarray) -> np.ndarray:
     return np.asarray(_values(schedule, jnp.asarray(times)), np.float64)
 
 
-@eqx.filter_jit
+@compiled
 def _values(schedule: AbstractSchedule, times: jax.Array) -> jax.Array:
     return jax.vmap(schedule)(times)
