@@ -66,7 +66,7 @@ def test_the_seed_is_that_of_the_weights(capsys, tiny):
         (["--model", "gpt2", "--weights", "trained", "--passes", 1], "needs a model with weights"),
         (["--model", "gpt2", "--weights", "other"], "--weights"),
         (["--model", "gpt2", "--passes", 0], "--passes"),
-        (["--model", "gpt2", "--texts", "x"], "--texts needs the tokenizer"),
+        (["--model", "gpt2", "--text", "x"], "--text needs the tokenizer"),
         (["--model", "gpt2", "--length", 300], "at most 256 tokens a prompt"),
         ([], "model"),
     ],
@@ -102,7 +102,7 @@ def test_texts_by_the_folder_s_tokenizer(capsys, tmp_path):
     options = ["--model", tmp_path, "--weights", "fixed", "--passes", 1]
     status, out, _ = program(capsys, *options, "--texts", tmp_path / "texts.txt")
     assert status == 0
-    assert "2 prompts of 3 tokens" in out
+    assert "2 prompts of 3 to 4 tokens" in out
     (tmp_path / "none.txt").write_text("\n")
     assert "is empty" in refused(capsys, *options, "--texts", tmp_path / "none.txt")
 

@@ -134,6 +134,7 @@ _RENAMED = [
     ("spec", "Attention", "AttentionTable"),
     ("bench", "compare", "compare_solvers"),
     ("paper", "Claim", "PaperClaim"),
+    ("language", "Block", "TransformerBlock"),
 ]
 
 

@@ -9,7 +9,7 @@ from cyclopts.types import PositiveInt
 from ..core.words import printable, printable_lines
 
 if TYPE_CHECKING:
-    from ..language import Diagnosis
+    from ..language import Diagnosis, PhasePlace
 
 
 def diagnose(
@@ -40,8 +40,8 @@ def diagnose(
     model
         The folder of a Hugging Face model, a GGUF file, or the name of a size for random weights.
     text
-        A file (UTF-8) with a prompt in each line, for the folder's tokenizer; cut to the shortest, and
-        to --length.
+        A file (UTF-8) with a prompt in each line, for the folder's tokenizer; lines may differ in length,
+        and are cut to --length.
     prompts
         How many random prompts.
     length
@@ -49,8 +49,9 @@ def diagnose(
     passes
         How many times through the model.
     out
-        Folder for the page (diagnosis.txt, diagnosis.pdf), all numbers (diagnosis.json) and the table of
-        heads (heads.parquet, where pyarrow is installed).
+        Folder for the page (diagnosis.txt, diagnosis.pdf) and its numbers (diagnosis.json); for the model's
+        place on the phase diagram beside random weights of the same law (place.txt, place.json, place.png);
+        and the table of heads of both (heads.parquet, where pyarrow is installed).
     """
     from ._loop import _encoded
     from ._start import start_jax
@@ -78,18 +79,22 @@ def diagnose(
         ids = language.random_prompts(found.architecture, prompts, length)
     else:
         ids = _encoded(folder, text, length)
+        if min(map(len, ids)) < 2:
+            raise ValueError(
+                f"--text must have two tokens or more in each line; one of {text} has one."
+            )
     page = language.diagnose(found, ids, passes=passes)
     print(printable_lines(page))
     if out is not None:
-        for path in _write(out, page):
+        for path in _write(out, page, language.place(found, ids)):
             print(f"wrote {printable(path)}")
     return 0
 
 
-def _write(out: Path, page: "Diagnosis") -> list[Path]:
+def _write(out: Path, page: "Diagnosis", place: "PhasePlace") -> list[Path]:
     from importlib.util import find_spec
 
-    from ..plot import diagnosis
+    from ..plot import diagnosis, figure_of, phase_place
     from ..records import atomic_write, writable_folder
     from ._account import write_account, write_text
 
@@ -99,7 +104,12 @@ def _write(out: Path, page: "Diagnosis") -> list[Path]:
     write_account(written[1], page.record())
     with atomic_write(written[2]) as file:
         diagnosis(page).savefig(file, format="pdf")
+    written += [out / "place.txt", out / "place.json", out / "place.png"]
+    write_text(written[3], place)
+    write_account(written[4], place.record())
+    with atomic_write(written[5]) as file:
+        figure_of(phase_place(place)).savefig(file, format="png")
     if find_spec("pyarrow") is not None:
         written.append(out / "heads.parquet")
-        page.temperatures.to_parquet(written[-1])
+        place.to_parquet(written[-1])
     return written

@@ -21,7 +21,7 @@ def loop(
     passes: PositiveInt = 20,
     prompts: PositiveInt = 100,
     length: PositiveInt = 200,
-    texts: Annotated[Path | None, Parameter(negative="")] = None,
+    text: Annotated[Path | None, Parameter(("--text", "--texts"), negative="")] = None,
     seed: NonNegativeInt = 0,
     dtype: Literal["float32", "float64", "bfloat16", "float16"] = "float32",
     precision: Literal["highest", "high", "default"] = "highest",
@@ -68,9 +68,9 @@ def loop(
         How many of the paper's random prompts.
     length
         Tokens kept of each.
-    texts
-        A file (UTF-8) with a prompt in each line instead, for the folder's tokenizer; all are cut to
-        the shortest, and to --length. Empty lines count for nothing.
+    text
+        A file (UTF-8) with a prompt in each line instead, for the folder's tokenizer. Lines may differ in
+        length (padding is masked), and are cut to --length. Empty lines count for nothing.
     seed
         Of random weights.
     dtype
@@ -97,8 +97,8 @@ def loop(
         raise ValueError(
             f"--model must be a folder, a GGUF file or one of {', '.join(language.SIZES)}; got {model!r}."
         )
-    if texts is not None and not folder.is_dir():
-        raise ValueError("--texts needs the tokenizer of a model's folder: give one as --model.")
+    if text is not None and not folder.is_dir():
+        raise ValueError("--text needs the tokenizer of a model's folder: give one as --model.")
     trained = (folder.is_dir() or file) and weights in (None, "trained")
     try:
         if trained:
@@ -108,10 +108,10 @@ def loop(
             there = folder.is_dir() or file
             source = language.read_config(folder) if there else language.architecture(model)
             architecture = source
-        if texts is None:
+        if text is None:
             ids: Any = language.random_prompts(architecture, prompts, length)
         else:
-            ids = _encoded(folder, texts, length)
+            ids = _encoded(folder, text, length)
         run = language.looped(
             source,
             ids,
@@ -151,20 +151,19 @@ def _lines(path: Path) -> list[str]:
     return [line for line in lines if line.strip()]
 
 
-def _encoded(folder: Path, texts: Path, length: int) -> list[list[int]]:
+def _encoded(folder: Path, text: Path, length: int) -> list[list[int]]:
     from .. import language
 
     try:
-        lines = _lines(texts)
+        lines = _lines(text)
     except UnicodeDecodeError as error:
-        raise ValueError(f"--texts must be a text file; {texts} is not: {error.reason}.") from None
+        raise ValueError(f"--text must be a text file; {text} is not: {error.reason}.") from None
     if not lines:
-        raise ValueError(f"--texts must have a prompt in each line; {texts} is empty.")
+        raise ValueError(f"--text must have a prompt in each line; {text} is empty.")
     ids = language.encode(folder, lines)
-    shortest = min(length, *map(len, ids))
-    if shortest == 0:
-        raise ValueError(f"--texts must have tokens in each line; one of {texts} has none.")
-    return [row[:shortest] for row in ids]
+    if not all(ids):
+        raise ValueError(f"--text must have tokens in each line; one of {text} has none.")
+    return [row[:length] for row in ids]
 
 
 def _write(out: Path, run: "Looped") -> list[Path]:

@@ -16,6 +16,7 @@ def reproduce(
     passes: PositiveInt | None = None,
     gpt2: Annotated[Path | None, Parameter(negative="")] = None,
     gpt_neo: Annotated[Path | None, Parameter(negative="")] = None,
+    model: Annotated[list[Path] | None, Parameter(consume_multiple=True, negative="")] = None,
 ) -> int:
     """Draw the figures of "Consensus is all you get" (arXiv:2412.02682) and check what they claim.
 
@@ -30,6 +31,7 @@ def reproduce(
 
     - `attnflow reproduce --figure 2 3 --out figures`
     - `attnflow reproduce --figure 7 8 --gpt2 folder/of/gpt2-xl --gpt-neo folder/of/gpt-neo-2.7B`
+    - `attnflow reproduce --figure 7 8 --model folder/of/MiniLM SmolLM2-135M.gguf`
 
     Parameters
     ----------
@@ -48,6 +50,8 @@ def reproduce(
         Folder of GPT-2 XL, for Figures 7 and 8 (config.json, model.safetensors).
     gpt_neo
         Folder of GPT-Neo 2.7B, likewise.
+    model
+        Folders or GGUF files of other models for Figures 7 and 8, of any family that loop knows.
     """
     from ._start import start_jax
 
@@ -64,6 +68,7 @@ def reproduce(
             passes=passes,
             gpt2=gpt2,
             gpt_neo=gpt_neo,
+            models=model or (),
         )
     except ImportError as error:  # safetensors
         raise ValueError(str(error)) from error

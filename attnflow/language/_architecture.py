@@ -184,29 +184,29 @@ class Architecture:
         q, kv, names = self.heads * w, self.kv_heads * w, self.of.names
         widths = {"qkv": q + 2 * kv, "out": d, "up": m, "down": d}
         inputs = {"qkv": d, "out": q, "up": d, "down": m}
-        found: dict[str, tuple[int, ...]] = {"tokens": (self.vocabulary, e)}
-        found |= {"positions": (self.positions, e)} if "positions" in names else {}
-        found |= {"types": (self.types, e)} if self.types else {}
+        result: dict[str, tuple[int, ...]] = {"tokens": (self.vocabulary, e)}
+        result |= {"positions": (self.positions, e)} if "positions" in names else {}
+        result |= {"types": (self.types, e)} if self.types else {}
         if "projection" in names:
-            found |= {"projection": (e, d), "projection_bias": (d,)}
+            result |= {"projection": (e, d), "projection_bias": (d,)}
         for name in ("embedding_norm", "norm"):
             if name in names:
-                found |= self._norm(name, e if name == "embedding_norm" else d)
+                result |= self._norm(name, e if name == "embedding_norm" else d)
         n = self.own_layers
         for name in _BIASES:
-            found[name] = (n, inputs[name], widths[name])
+            result[name] = (n, inputs[name], widths[name])
             if self.biased(name):
-                found[f"{name}_bias"] = (n, widths[name])
+                result[f"{name}_bias"] = (n, widths[name])
         if self.of.gated:
-            found["gate"] = (n, d, m)
+            result["gate"] = (n, d, m)
             if self.biased("up"):
-                found["gate_bias"] = (n, m)
+                result["gate_bias"] = (n, m)
         for name in names:
             if name in ("query_norm", "key_norm"):
-                found |= self._norm(name, n, w)
-            elif name.endswith("_norm") and name not in found and name != "embedding_norm":
-                found |= self._norm(name, n, d)
-        return found
+                result |= self._norm(name, n, w)
+            elif name.endswith("_norm") and name not in result and name != "embedding_norm":
+                result |= self._norm(name, n, d)
+        return result
 
     def _norm(self, name: str, *shape: int) -> dict[str, tuple[int, ...]]:
         return {name: shape} if self.of.rms else {name: shape, f"{name}_bias": shape}

@@ -31,8 +31,8 @@ def clusters(looped: Looped, *, threshold: float = 0.999) -> list[list[int]]:
     instance("looped", looped, Looped, "what language.looped gives")
     if looped.last is None:
         raise ValueError('`looped` must have kept its last state: run looped(..., keep="last").')
-    found = []
-    for tokens in looped.last:
-        sizes = np.bincount(np.asarray(labels(jnp.asarray(tokens), threshold)))
-        found.append(sorted((int(n) for n in sizes), reverse=True))
-    return found
+    result = []
+    for tokens, length in zip(looped.last, looped.lengths, strict=True):
+        sizes = np.bincount(np.asarray(labels(jnp.asarray(tokens[:length]), threshold)))
+        result.append(sorted((int(n) for n in sizes), reverse=True))
+    return result

@@ -85,19 +85,19 @@ def _tensors(file: Path) -> dict[str, Any]:
     import torch
 
     try:
-        found = torch.load(file, map_location="cpu", weights_only=True)
+        result = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch names no class for files of something else
         line = printable(" ".join(str(error).split()))[:120]
         raise ValueError(f"{file} cannot be read as tensors of torch's alone: {line}.") from None
     for name in _WITHIN:
-        if isinstance(found, dict) and isinstance(found.get(name), dict):
-            found = found[name]
+        if isinstance(result, dict) and isinstance(result.get(name), dict):
+            result = result[name]
     tensors = {
         str(name): value.detach().clone().contiguous()
-        for name, value in (found.items() if isinstance(found, dict) else ())
+        for name, value in (result.items() if isinstance(result, dict) else ())
         if isinstance(value, torch.Tensor)
     }
     if not tensors:
-        kind = type(found).__name__
+        kind = type(result).__name__
         raise ValueError(f"{file} must hold tensors by name; got a {kind} without any.")
     return tensors

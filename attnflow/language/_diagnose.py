@@ -12,7 +12,7 @@ from ..core.arguments import instance
 from ._clusters import clusters
 from ._looped import looped
 from ._model import Transformer
-from ._prompts import as_ids
+from ._prompts import as_prompts
 from ._rest import Rest, rest
 from ._result import Looped
 from ._spectra import spectra
@@ -54,7 +54,7 @@ class Diagnosis:
             "architecture": self.temperatures.architecture.record(),
             "runs": {name: run.record() for name, run in self.runs.items()},
             "clusters": self.clusters,
-            "rests": {name: [r.record() for r in found] for name, found in self.rests.items()},
+            "rests": {name: [r.record() for r in result] for name, result in self.rests.items()},
             "heads": self.temperatures.record(),
             "spectra": self.spectra.record(),
             "hypotheses": [list(h) for h in self.hypotheses],
@@ -66,20 +66,20 @@ class Diagnosis:
         lines = [
             str(first.architecture),
             "",
-            f"Does it collapse? {prompts} prompts of {first.settings['length']} ids, {passes} passes",
+            f"Does it collapse? {prompts} prompts of {first.shown_length} ids, {passes} passes",
             f"{'run':24}{'E at first':>12}{'1 pass':>12}{f'{passes} passes':>12}  consensus  clusters (first prompt)",
         ]
         for name, run in self.runs.items():
             E = run.E[:, ::layers].mean(axis=0)
             groups = self.clusters[name][0]
-            shown = " + ".join(map(str, groups[:6])) + (" + ..." if len(groups) > 6 else "")
+            listed = " + ".join(map(str, groups[:6])) + (" + ..." if len(groups) > 6 else "")
             lines.append(
                 f"{name:24}{E[0]:12.3e}{E[1]:12.3e}{E[-1]:12.3e}  {self.collapsed(name):3d} of "
-                f"{prompts:3d}  {shown}"
+                f"{prompts:3d}  {listed}"
             )
         lines += ["", *self._verdict(), "", "Where prompts end"]
-        for name, found in self.rests.items():
-            lines += [f"  {name}, prompt {k + 1}: {r}" for k, r in enumerate(found)]
+        for name, result in self.rests.items():
+            lines += [f"  {name}, prompt {k + 1}: {r}" for k, r in enumerate(result)]
         beta, dim, time = self.temperatures.place
         lines += [
             "",
@@ -100,27 +100,27 @@ class Diagnosis:
 
     def _verdict(self) -> list[str]:
         """What the controls say of the cause."""
-        said = []
+        sentences = []
         prompts = len(self.runs["whole"].E)
         for name in ("whole", "no feed-forward"):
             count = self.collapsed(name)
             word = "all" if count == prompts else "none" if count == 0 else f"{count}"
-            said.append(f"{name}: {word} of {prompts} prompts come to consensus.")
+            sentences.append(f"{name}: {word} of {prompts} prompts come to consensus.")
         norms = self.collapsed("norms alone")
         if norms == prompts:
-            said.append("The norms alone do that too: it is no work of attention.")
+            sentences.append("The norms alone do that too: it is no work of attention.")
         elif "value weights zero" in self.runs and self.collapsed("value weights zero") == prompts:
-            said.append(
+            sentences.append(
                 "With value weights zero it does that too: norms, biases and feed-forward suffice."
             )
         else:
             run = self.runs["norms alone"]
             apart = int(np.sum(run.E[:, -1] > _APART))
             if apart and run.architecture.of.post_norm:
-                said.append(
+                sentences.append(
                     f"The norms alone keep tokens of {apart} prompts apart, E above {_APART}."
                 )
-        return said
+        return sentences
 
 
 def diagnose(
@@ -138,7 +138,8 @@ def diagnose(
     **Arguments:**
 
     - `model`: a [`Transformer`][] with its feed-forward.
-    - `token_ids`: prompts, `(prompts, length)` of two tokens or more; see [`random_prompts`][].
+    - `token_ids`: prompts, `(prompts, length)` of two tokens or more, or a list of lists; see
+      [`random_prompts`][].
     - `passes`, `chunk`: of [`looped`][].
     - `rests`: of how many prompts the end is looked at by [`rest`][].
     - `threshold`: the least cosine within a cluster.
@@ -159,7 +160,9 @@ def diagnose(
     arch = instance(
         "model", model, Transformer, "a Transformer, as language.load gives"
     ).architecture
-    ids = as_ids(arch, token_ids)
+    ids, lengths = as_prompts(arch, token_ids)
+    if lengths is not None:
+        ids = [row[:n].tolist() for row, n in zip(ids, lengths, strict=True)]
     runs: dict[str, Looped] = {}
     for name, feed_forward, control in _runs(model):
         runs[name] = looped(
@@ -178,33 +181,37 @@ def diagnose(
         assert last is not None
         ends[name] = [
             rest(
-                model, jnp.asarray(h), feed_forward=feed_forward, passes=passes, threshold=threshold
+                model,
+                jnp.asarray(h[:n]),
+                feed_forward=feed_forward,
+                passes=passes,
+                threshold=threshold,
             )
-            for h in last[:rests]
+            for h, n in zip(last[:rests], runs[name].lengths, strict=False)
         ]
     return Diagnosis(
         runs=runs,
         clusters={name: clusters(run, threshold=threshold) for name, run in runs.items()},
         rests=ends,
         temperatures=temperatures(model, ids),
-        spectra=(found := spectra(model)),
-        hypotheses=_hypotheses(model, found),
+        spectra=(result := spectra(model)),
+        hypotheses=_hypotheses(model, result),
     )
 
 
 def _runs(model: Transformer) -> list[tuple[str, bool, str]]:
-    found = [
+    result = [
         ("whole", True, "none"),
         ("no feed-forward", False, "none"),
         ("value weights zero", True, "no-values"),
     ]
     arch = model.architecture
     if not arch.of.rms or any(arch.biased(m) for m in ("qkv", "out", "up", "down")):
-        found.append(("biases zero", True, "no-biases"))
-    return [*found, ("norms alone", True, "normalisation")]
+        result.append(("biases zero", True, "no-biases"))
+    return [*result, ("norms alone", True, "normalisation")]
 
 
-def _hypotheses(model: Transformer, found: Spectra) -> list[tuple[str, bool, str]]:
+def _hypotheses(model: Transformer, result: Spectra) -> list[tuple[str, bool, str]]:
     """What the paper's theorems 3.2, 4.1 and 4.5 ask of the model, in its own numbers."""
     arch = model.architecture
     family, heads = arch.of, arch.heads
@@ -213,8 +220,8 @@ def _hypotheses(model: Transformer, found: Spectra) -> list[tuple[str, bool, str
     matrix = (
         "the rotation of positions changes it with distance" if arch.rotary else "normed queries"
     )
-    low, high = float(np.nanmin(found.asymmetry)), float(np.nanmax(found.asymmetry))
-    number = int(found.applies.sum())
+    low, high = float(np.nanmin(result.asymmetry)), float(np.nanmax(result.asymmetry))
+    number = int(result.applies.sum())
     return [
         (
             "full attention (3.2)",

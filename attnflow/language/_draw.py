@@ -1,5 +1,6 @@
 """Random weights by Hugging Face's law, layer by layer, so that no more than one need be held."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,9 +10,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Int, Key
 
 from ._architecture import Architecture, architecture as named
+from ._memory import check_fits
 from ._model import Transformer
-from ._modules import Attention, Block, FeedForward, Norm
+from ._modules import Attention, FeedForward, Norm, TransformerBlock
 
+_ROWS = 1024  # of an embedding, that are drawn together
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 
 
@@ -67,25 +70,31 @@ def random(
     - `key`: of the weights.
     - `dtype`: `"float32"`, `"float64"`, `"bfloat16"`, `"float16"`.
 
+    **Raises:**
+
+    `ValueError` on another name or dtype, or where the weights are more than the memory that is free.
+
     ```python
     model = af.language.random("gpt2", key=jax.random.key(0))
     ```
     """
     arch, dtype, key = as_architecture(model), as_dtype(dtype), as_key(key)
-    everything = jax.jit(_everything, static_argnums=(0, 2))
-    tokens, positions, blocks = everything(arch, key, dtype)
+    remedy = "Take a smaller dtype; a run that draws layer by layer is looped(..., hold=False)."
+    check_fits(arch, dtype, True, blocks_alone=False, remedy=remedy)
+    tokens, positions = jax.jit(_embeddings, static_argnums=(0, 2))(arch, key, dtype)
+    blocks = held_blocks(arch, key, True, dtype)
     types, norm, projection, bias = embedding_parts(arch, key, dtype)
     return Transformer(
         tokens, positions, blocks, final_norm(arch, dtype), arch, types, norm, projection, bias
     )
 
 
-def _everything(arch: Architecture, key: Array, dtype: Any) -> tuple[Array, Array | None, Block]:
+def _embeddings(arch: Architecture, key: Array, dtype: Any) -> tuple[Array, Array | None]:
     tokens = token_rows(arch, key, jnp.arange(arch.vocabulary)).astype(dtype)
     positions = None
     if arch.longest is not None:
         positions = position_rows(arch, key, jnp.arange(arch.longest)).astype(dtype)
-    return tokens, positions, draw_blocks(arch, key, 0, True, dtype)
+    return tokens, positions
 
 
 def embedding_parts(
@@ -104,15 +113,21 @@ def embedding_parts(
     return types, norm, projection, bias
 
 
-def draw_blocks(
-    arch: Architecture, key: Array, pass_: Int[ArrayLike, ""], feed_forward: bool, dtype: Any
-) -> Block:
-    """All layers of a pass, stacked."""
+def held_blocks(arch: Architecture, key: Array, feed_forward: bool, dtype: Any) -> TransformerBlock:
+    """Those of the first pass, layer after layer into one stack: in the memory of the stack and one layer."""
+    one = jax.eval_shape(lambda k: draw_block(arch, k, 0, 0, feed_forward, dtype), key)
+    stack = jax.tree.map(lambda x: jnp.zeros((arch.own_layers, *x.shape), x.dtype), one)
+    for layer in range(arch.own_layers):
+        stack = _filled(arch, feed_forward, jnp.dtype(dtype).name, stack, key, jnp.asarray(layer))
+    return stack
 
-    def one(layer):
-        return draw_block(arch, key, pass_, layer, feed_forward, dtype)
 
-    return jax.lax.map(one, jnp.arange(arch.own_layers))
+@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)
+def _filled(
+    arch: Architecture, feed_forward: bool, dtype: str, stack: Any, key: Array, layer: Array
+) -> TransformerBlock:
+    drawn = draw_block(arch, key, 0, layer, feed_forward, jnp.dtype(dtype))
+    return jax.tree.map(lambda held, x: held.at[layer].set(x), stack, drawn)
 
 
 def draw_block(
@@ -122,7 +137,7 @@ def draw_block(
     layer: Int[ArrayLike, ""],
     feed_forward: bool,
     dtype: Any,
-) -> Block:
+) -> TransformerBlock:
     """One layer's weights, which depend on the key, the pass and the layer alone."""
     shapes = {name: shape[1:] for name, shape in arch.shapes.items()}
     keys = jr.split(jr.fold_in(jr.fold_in(jr.fold_in(key, 0), pass_), layer), 4)
@@ -147,7 +162,7 @@ def draw_block(
     first = norm("attention_norm")
     assert first is not None
     if not feed_forward:
-        return Block(first, attention, None, None, norm("attention_out_norm"), None)
+        return TransformerBlock(first, attention, None, None, norm("attention_out_norm"), None)
     gated = "gate" in shapes
     forward = FeedForward(
         drawn(keys[2], "up", arch.deviation),
@@ -157,7 +172,7 @@ def draw_block(
         drawn(jr.fold_in(keys[2], 1), "gate", arch.deviation) if gated else None,
         bias("gate"),
     )
-    return Block(
+    return TransformerBlock(
         first,
         attention,
         norm("feed_forward_norm"),
@@ -186,7 +201,9 @@ def _rows(arch: Architecture, key: Array, numbers: Array) -> Array:
     def one(number):
         return arch.deviation * jr.normal(jr.fold_in(key, number), (size,), jnp.float32)
 
-    return jax.vmap(one)(numbers.ravel()).reshape(*numbers.shape, size)
+    # By thousands: the bits that numbers are made of take as much memory as the numbers.
+    rows = jax.lax.map(one, numbers.ravel(), batch_size=_ROWS)
+    return rows.reshape(*numbers.shape, size)
 
 
 def final_norm(arch: Architecture, dtype: Any) -> Norm | None:

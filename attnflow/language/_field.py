@@ -9,10 +9,11 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from ..core.checks import choose, is_concrete, whole
 from ..core.types import Scalar, Tokens
-from ..geometry import AbstractManifold, Sphere
+from ..geometry import AbstractManifold
 from ..model import AbstractNormalisation, AttentionField, AttentionLayers, LayerNorm
 from ..schedules import AbstractSchedule, Factored
 from ._architecture import Architecture
+from ._axes import axes, stretched, surface
 from ._depth import FeedForwardByLayer, KeyBiased, ValueBias, in_depth, repeated
 from ._heads import as_radius, heads, in_plane, is_plain, laid_out, read_by
 from ._model import Transformer, check_feed_forward
@@ -30,6 +31,7 @@ def as_field(
     biases: str = "account",
     radius: float | None = None,
     length: int | None = None,
+    manifold: str = "sphere",
 ) -> AttentionField:
     r"""The attention of a model as the flow of eq. (6), on the unit sphere in place of Remark 2.2's.
 
@@ -37,7 +39,7 @@ def as_field(
     $P$ and $U$ repeat with the period of all layers; with one, the last layer acts from its time on.
     No head is formed as a `(d, d)` matrix.
     Tokens are $y = \Pi h/|\Pi h|$ ([`start`][] gives those of a prompt), and rows of attention sum to
-    1 (`scale=1`). What eq. (6) leaves out, [`compare`][] tells with numbers.
+    1 (`scale=1`). What eq. (6) leaves out, [`compare`][] lists with numbers.
 
     **Arguments:**
 
@@ -49,6 +51,11 @@ def as_field(
     - `radius`: the length of a token in the residual stream, $\sqrt d$ unless given: see [`heads`][].
     - `length`: tokens of the prompts that it is for. Needed for a GPT-Neo, Mistral or Gemma, whose local
       layers are causal attention as long as this is no more than their window.
+    - `manifold`: `"ellipsoid"`, for RMS norms, takes the first layer's gains into $W$: tokens are
+      $a = \sqrt d\,\gamma \star h/|h|$, what attention of that layer reads, on
+      $\sum_i (a_i/\gamma_i)^2 = d$, $W = \mathrm{diag}(1/(d\gamma^2))$, and its $P$ is
+      $c\,W_q^\top W_k$ bare; of other layers the gains over the first's remain in $P$ and $U$. The flow
+      is that of `"sphere"` in other coordinates. Its conditioning is $(\max\gamma/\min\gamma)^2$.
 
     **Returns:**
 
@@ -69,27 +76,27 @@ def as_field(
     ```
     """
     radius = _check(model, passes, biases, radius, length, feed_forward=False)
-    found, layers = heads(model, radius=radius), model.architecture.layers
-    arch = model.architecture
-    P: AbstractSchedule = Factored(in_depth(found.Q), in_depth(found.K))
+    half, arch = axes(model, manifold), model.architecture
+    result, layers = stretched(heads(model, radius=radius), half), arch.layers
+    P: AbstractSchedule = Factored(in_depth(result.Q), in_depth(result.K))
     if not is_plain(arch):
-        P = scores(model, found, radius)
+        P = scores(model, result, radius)
         if biases == "drop":
             P = eqx.tree_at(lambda p: (p.query_bias, p.key_bias), P, replace_fn=_zeros)
-    U = Factored(in_depth(found.O), in_depth(found.V))
+    U = Factored(in_depth(result.O), in_depth(result.V))
     drift = None
     if biases == "account":
-        if _some(found.key_bias):
-            P = KeyBiased(P, in_depth(found.key_bias))
-        if _some(found.value_bias):
-            drift = ValueBias(repeated(in_depth(found.value_bias), layers, passes))
+        if _some(result.key_bias):
+            P = KeyBiased(P, in_depth(result.key_bias))
+        if _some(result.value_bias):
+            drift = ValueBias(repeated(in_depth(result.value_bias), layers, passes))
     return AttentionField(
-        Sphere(model.architecture.dim),
+        surface(arch.dim, half),
         repeated(P, layers, passes),
         repeated(U, layers, passes),
         mask="causal" if arch.of.causal else None,
         normalisation=_normalisation(model, radius, passes),
-        scale=jnp.ones((), found.Q.dtype),
+        scale=jnp.ones((), result.Q.dtype),
         drift=drift,
     )
 
@@ -102,6 +109,7 @@ def as_layers(
     biases: str = "account",
     radius: float | None = None,
     length: int | None = None,
+    manifold: str = "sphere",
 ) -> AttentionLayers:
     r"""A model as the discrete layers of eq. (1), $y_i \leftarrow N(y_i + \sum_\eta\sum_j \alpha_{ij} U_\eta y_j)$.
 
@@ -131,9 +139,13 @@ def as_layers(
     """
     radius = _check(model, passes, biases, radius, length, feed_forward)
     own = "account" if biases == "refuse" else biases
-    field = as_field(model, passes=passes, biases=own, radius=radius, length=length)
+    field = as_field(
+        model, passes=passes, biases=own, radius=radius, length=length, manifold=manifold
+    )
     d = model.architecture.dim
-    f = _feed_forward(model, passes, biases, radius) if feed_forward else None
+    f = None
+    if feed_forward:
+        f = _feed_forward(model, passes, biases, radius, axes(model, manifold))
     norm = None
     if not model.architecture.of.rms:
         norm = LayerNorm(jnp.full(d, d**-0.5, field.scale.dtype))
@@ -176,14 +188,19 @@ def _normalisation(model: Transformer, radius: float, passes: int) -> AbstractNo
 
 
 def start(
-    model: Transformer, ids: Int[ArrayLike, " length"] | Int[ArrayLike, "prompts length"]
+    model: Transformer,
+    ids: Int[ArrayLike, " length"] | Int[ArrayLike, "prompts length"],
+    *,
+    manifold: str = "sphere",
 ) -> Float[Array, "*prompts length dim"]:
     r"""Where prompts begin on the sphere: $\Pi h/|\Pi h|$ of token plus position embedding $h$.
 
-    Of one prompt, `(length, dim)`; of several, `(prompts, length, dim)`.
+    Of one prompt, `(length, dim)`; of several, `(prompts, length, dim)`. `manifold` as in [`as_field`][].
     """
+    half = axes(model, manifold)
     rows = as_ids(model.architecture, ids)
     y = directions(model.architecture, jnp.stack([model.embed(row) for row in rows]))
+    y = y if half is None else y * half[None, None]
     return y if jnp.ndim(ids) == 2 else y[0]
 
 
@@ -204,12 +221,12 @@ def nonzero_biases(model: Transformer, feed_forward: bool) -> dict[str, float]:
             is_leaf=lambda x: x is None,
         )
     leaves = jax.tree_util.tree_leaves_with_path(blocks)
-    found = {
+    result = {
         jax.tree_util.keystr(path).lstrip("."): float(jnp.max(jnp.abs(wide(x))))
         for path, x in leaves
         if "bias" in path[-1].name
     }
-    return {name: size for name, size in found.items() if size > 0}
+    return {name: size for name, size in result.items() if size > 0}
 
 
 def _check(
@@ -236,11 +253,11 @@ def _check(
                 f"is causal attention up to there; {given}."
             )
     if biases == "refuse":
-        found = nonzero_biases(model, feed_forward)
-        if found:
-            shown = ", ".join(f"{name} (up to {size:.3g})" for name, size in found.items())
+        result = nonzero_biases(model, feed_forward)
+        if result:
+            listed = ", ".join(f"{name} (up to {size:.3g})" for name, size in result.items())
             raise ValueError(
-                f"`biases`='refuse' needs a model without biases; got {shown}. Keep them with "
+                f"`biases`='refuse' needs a model without biases; got {listed}. Keep them with "
                 "biases='account', or leave them out with biases='drop'."
             )
     return radius
@@ -251,11 +268,12 @@ def _some(x: Array) -> bool:
 
 
 def _feed_forward(
-    model: Transformer, passes: int, biases: str, radius: float
+    model: Transformer, passes: int, biases: str, radius: float, half: Array | None
 ) -> FeedForwardByLayer:
     arch, d = model.architecture, model.architecture.dim
     f, norm = laid_out(arch, (model.blocks.feed_forward, model.blocks.feed_forward_norm))
     gain, bias = jax.vmap(lambda n: read_by(arch, n, radius))(norm)
+    half = jnp.ones(d, gain.dtype) if half is None else half
 
     def read(matrix: Array, own: Array | None) -> tuple[Array, Array]:
         matrix = wide(matrix)
@@ -263,13 +281,15 @@ def _feed_forward(
             shift = jnp.einsum("ld,ldm->lm", bias, matrix)
         shift = shift if own is None else shift + wide(own)
         shift = jnp.zeros_like(shift) if biases == "drop" else shift
-        return d**0.5 * gain[:, :, None] * matrix, shift
+        return d**0.5 * (gain / half[None])[:, :, None] * matrix, shift
 
     down_bias = jnp.zeros((arch.layers, d), gain.dtype)
     if f.down_bias is not None and biases != "drop":
         down_bias = wide(f.down_bias)
     arrays = [*read(f.up, f.up_bias)]
-    arrays += [in_plane(arch, wide(f.down)) / radius, in_plane(arch, down_bias) / radius]
+    out = half / radius
+    arrays += [in_plane(arch, wide(f.down)) * out[None, None]]
+    arrays += [in_plane(arch, down_bias) * out[None]]
     if f.gate is not None:
         arrays += read(f.gate, f.gate_bias)
     schedules = [repeated(in_depth(x), arch.layers, passes) for x in arrays]

@@ -68,8 +68,8 @@ class GGUFTensors:
 
     def _config(self) -> dict[str, Any]:
         kind = self.family.name.removesuffix("_text")
-        found = {name: self._entry(f"{kind}.{key}") for name, key in _ENTRIES.items()}
-        for name, value in found.items():
+        result = {name: self._entry(f"{kind}.{key}") for name, key in _ENTRIES.items()}
+        for name, value in result.items():
             if isinstance(value, list):
                 raise ValueError(
                     f"'{kind}.{_ENTRIES[name]}' must be one number for all layers; got a list."
@@ -83,19 +83,19 @@ class GGUFTensors:
         if "token_embd.weight" not in self._tensors:
             raise ValueError("there is no tensor 'token_embd.weight'.")
         width = self._entry(f"{kind}.attention.value_length")
-        if width is not None and found["head_dim"] is not None and width != found["head_dim"]:
+        if width is not None and result["head_dim"] is not None and width != result["head_dim"]:
             raise ValueError(f"'{kind}.attention.value_length' must be that of keys; got {width}.")
-        found["vocab_size"] = int(self._tensors["token_embd.weight"].shape[0])
+        result["vocab_size"] = int(self._tensors["token_embd.weight"].shape[0])
         if kind == "gemma3":
-            d, heads = found["hidden_size"], found["num_attention_heads"]
-            scalar = d // heads if found["num_hidden_layers"] == _GEMMA_27B else found["head_dim"]
-            found["query_pre_attn_scalar"] = scalar
-        found = {name: value for name, value in found.items() if value is not None}
-        return found | {"model_type": self.family.name}
+            d, heads = result["hidden_size"], result["num_attention_heads"]
+            scalar = d // heads if result["num_hidden_layers"] == _GEMMA_27B else result["head_dim"]
+            result["query_pre_attn_scalar"] = scalar
+        result = {name: value for name, value in result.items() if value is not None}
+        return result | {"model_type": self.family.name}
 
     def _names(self) -> dict[str, tuple[str, int | None, str]]:
         """From a family's name to the file's, heads whose rows are interleaved, and the slot."""
-        arch, found = self.architecture, {}
+        arch, result = self.architecture, {}
         permuted = (arch.heads, arch.kv_heads, None)
         for slot, ours in self.family.names.items():
             theirs = self.family.gguf[slot]
@@ -107,8 +107,8 @@ class GGUFTensors:
                 for ending in (".weight", ".bias"):
                     for layer in layers:
                         full = str(other).format(layer) + ending
-                        found[str(own).format(layer) + ending] = (full, count, slot)
-        return found
+                        result[str(own).format(layer) + ending] = (full, count, slot)
+        return result
 
     def _refuse_strangers(self) -> None:
         biased = {f"{slot}_bias" for slot in self.family.names} & set(self.architecture.shapes)

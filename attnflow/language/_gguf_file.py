@@ -61,18 +61,18 @@ class GGUFFile:
         for _ in range(entries):
             name = self._string()
             self.entries[name] = self._value(self._number(4))
-        found = {}
+        result = {}
         for _ in range(tensors):
             name, count = self._string(), self._number(4)
             if count > _MOST_DIMENSIONS:
                 raise ValueError(f"tensor {name!r} has {count} dimensions")
             shape = tuple(self._number(10) for _ in range(count))[::-1]
-            found[name] = Stored(shape, self._number(4), self._number(10))
+            result[name] = Stored(shape, self._number(4), self._number(10))
         align = self.entries.get("general.alignment", 32)
         if not isinstance(align, int) or align < 1:
             raise ValueError(f"alignment {align!r}")
         data = self._at + -self._at % align
-        for name, stored in found.items():
+        for name, stored in result.items():
             self.tensors[name] = stored._replace(start=data + stored.start)
 
     def _number(self, kind: int) -> Any:

@@ -78,8 +78,8 @@ def heads(model: Transformer, *, radius: float | None = None) -> Heads:
     `ValueError` where `model` is no [`Transformer`][], has tokens of one number, or `radius` is not positive.
 
     ```python
-    found = af.language.heads(model)
-    P = af.Factored(found.Q[0], found.K[0])                  # of layer 0, all heads
+    result = af.language.heads(model)
+    P = af.Factored(result.Q[0], result.K[0])                  # of layer 0, all heads
     ```
     """
     radius = as_radius(model, radius)

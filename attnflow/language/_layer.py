@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 from ._activations import ACTIVATIONS
 from ._architecture import Architecture
-from ._modules import Attention, Block, FeedForward, times
+from ._modules import Attention, FeedForward, TransformerBlock, times
 
 _ALL = 2**30
 
@@ -39,31 +39,46 @@ def bases(architecture: Architecture) -> list[float]:
     return sorted(set(architecture.rotary))
 
 
-def scanned(architecture: Architecture, blocks: Block | None) -> Block | None:
+def scanned(architecture: Architecture, blocks: TransformerBlock | None) -> TransformerBlock | None:
     """The blocks that a scan over layers takes apart: none where layers share theirs."""
     return None if architecture.groups is not None else blocks
 
 
 def own_block(
-    architecture: Architecture, blocks: Block | None, own: Block | None, place: Place
-) -> Block | None:
+    architecture: Architecture,
+    blocks: TransformerBlock | None,
+    own: TransformerBlock | None,
+    place: Place,
+) -> TransformerBlock | None:
     """The block of a layer: its own, or that of its group."""
     if own is not None or blocks is None:
         return own
     return jax.tree.map(lambda x: x[place.group], blocks)
 
 
-def through(architecture: Architecture, block: Block | None, place: Place, h: Array) -> Array:
-    """The residual stream `(prompts, length, dim)` after one layer, whose weights have no layer axis."""
+def through(
+    architecture: Architecture,
+    block: TransformerBlock | None,
+    place: Place,
+    h: Array,
+    keys: Array | None = None,
+) -> Array:
+    """The residual stream `(prompts, length, dim)` after one layer, whose weights have no layer axis.
+
+    `keys`, `(prompts, length)`, is false at padding, which no token attends to.
+    """
     assert block is not None
     epsilon, f = architecture.epsilon, block.feed_forward
     if architecture.of.post_norm:
-        h = block.attention_norm(h + _attend(architecture, block.attention, place, h), epsilon)
+        h = block.attention_norm(
+            h + _attend(architecture, block.attention, place, h, keys), epsilon
+        )
         if f is not None and block.feed_forward_norm is not None:
             h = block.feed_forward_norm(h + _forward(architecture, f, h), epsilon)
         return h
     before = h
-    added = _attend(architecture, block.attention, place, block.attention_norm(h, epsilon))
+    read = block.attention_norm(h, epsilon)
+    added = _attend(architecture, block.attention, place, read, keys)
     if block.attention_out_norm is not None:
         added = block.attention_out_norm(added, epsilon)
     h = h + added
@@ -76,7 +91,7 @@ def through(architecture: Architecture, block: Block | None, place: Place, h: Ar
     return h
 
 
-def norms_alone(architecture: Architecture, block: Block | None, h: Array) -> Array:
+def norms_alone(architecture: Architecture, block: TransformerBlock | None, h: Array) -> Array:
     """A layer whose sub-layers add nothing: the norms after them, in families that have those."""
     if not architecture.of.post_norm:
         return h
@@ -95,9 +110,15 @@ def _forward(architecture: Architecture, f: FeedForward, x: Array) -> Array:
     return times(act(times(x, f.gate, f.gate_bias)) * up, f.down, f.down_bias)
 
 
-def _attend(architecture: Architecture, attention: Attention, place: Place, x: Array) -> Array:
+def _attend(
+    architecture: Architecture,
+    attention: Attention,
+    place: Place,
+    x: Array,
+    keys: Array | None,
+) -> Array:
     arch, (prompts, length, _) = architecture, x.shape
-    scores, v = scored(arch, attention, place, x)
+    scores, v = scored(arch, attention, place, x, keys)
     weights = jax.nn.softmax(scores, axis=-1)
     weights = weights.reshape(prompts, arch.kv_heads, -1, length)
     mixed = (weights @ v).reshape(prompts, arch.heads, length, arch.width)
@@ -106,7 +127,11 @@ def _attend(architecture: Architecture, attention: Attention, place: Place, x: A
 
 
 def scored(
-    architecture: Architecture, attention: Attention, place: Place, x: Array
+    architecture: Architecture,
+    attention: Attention,
+    place: Place,
+    x: Array,
+    keys: Array | None = None,
 ) -> tuple[Array, Array]:
     """Scores `(prompts, heads, length, length)`, -inf where a key is not seen, and the values."""
     arch, (prompts, length, _) = architecture, x.shape
@@ -124,10 +149,15 @@ def scored(
     scores = scores.reshape(prompts, arch.heads, length, length)
     if arch.of.causal or any(w is not None for w in arch.windows):
         scores = jnp.where(_seen(arch, place.window, length)[None, None], scores, -jnp.inf)
+    if keys is not None:
+        # Padding sees itself: a window may leave it no other key, and a row without any is NaN.
+        allowed = keys[:, None, None, :] | jnp.eye(length, dtype=bool)[None, None]
+        scores = jnp.where(allowed, scores, -jnp.inf)
+        v = jnp.where(keys[:, None, :, None], v, 0)  # a weight of 0 does not undo an infinity
     return scores, v
 
 
-def read_by_attention(architecture: Architecture, block: Block, h: Array) -> Array:
+def read_by_attention(architecture: Architecture, block: TransformerBlock, h: Array) -> Array:
     """What a layer's attention reads: tokens after its norm, or as they are where norms come after."""
     if architecture.of.post_norm:
         return h

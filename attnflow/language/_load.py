@@ -13,8 +13,9 @@ from jaxtyping import Array
 from ._architecture import Architecture, config_of
 from ._draw import as_dtype
 from ._gguf import GGUFTensors, is_gguf
+from ._memory import check_fits
 from ._model import Transformer
-from ._modules import Attention, Block, FeedForward, Norm
+from ._modules import Attention, FeedForward, Norm, TransformerBlock
 from ._tensors import Tensors
 
 _OF_FEED_FORWARD = ("feed_forward_norm", "gate", "up", "down", "feed_forward_out_norm")
@@ -77,6 +78,8 @@ def load(
 def assembled(arch: Architecture, tensors: Reader, dtype: Any, feed_forward: bool) -> Transformer:
     """The model of tensors, read one at a time."""
     _refuse_strangers(arch, tensors)
+    remedy = "Take a smaller dtype, or leave the feed-forward on the disk."
+    check_fits(arch, dtype, feed_forward, blocks_alone=False, remedy=remedy)
     shapes = arch.shapes
 
     def whole(name: str) -> Array | None:
@@ -100,9 +103,9 @@ def assembled(arch: Architecture, tensors: Reader, dtype: Any, feed_forward: boo
         return None if gain is None else Norm(gain, read(f"{name}_bias"), not arch.of.rms)
 
     def needed(name: str) -> Array:
-        found = whole(name) if name == "tokens" else stacked(name)
-        assert found is not None
-        return found
+        result = whole(name) if name == "tokens" else stacked(name)
+        assert result is not None
+        return result
 
     attention = Attention(
         needed("qkv"),
@@ -124,7 +127,7 @@ def assembled(arch: Architecture, tensors: Reader, dtype: Any, feed_forward: boo
         )
     first = norm("attention_norm", stacked)
     assert first is not None
-    blocks = Block(
+    blocks = TransformerBlock(
         first,
         attention,
         norm("feed_forward_norm", stacked),
@@ -172,12 +175,12 @@ def _tensor(
             for stem, columns in zip(stored, (q, kv, kv), strict=True)
         ]
         return np.concatenate(parts, axis=-1)
-    found = one(stored, shape)
+    result = one(stored, shape)
     if slot == "qkv" and family.fused == "heads":
-        by_head = found.reshape(*shape[:-1], arch.heads, 3, arch.width)
+        by_head = result.reshape(*shape[:-1], arch.heads, 3, arch.width)
         return by_head.swapaxes(-2, -3).reshape(shape)
     gain = ending == ".weight" and slot.endswith("norm")
-    return found + np.asarray(family.gain_offset, dtype) if gain and family.gain_offset else found
+    return result + np.asarray(family.gain_offset, dtype) if gain and family.gain_offset else result
 
 
 def _refuse_strangers(arch: Architecture, tensors: Reader) -> None:
@@ -190,17 +193,17 @@ def _refuse_strangers(arch: Architecture, tensors: Reader) -> None:
     starts = {stem.partition("{}")[0] for stem in known if "{}" in stem}
     shapes = arch.shapes
     for name in tensors.names:
-        found = numbered.match(name)
-        if not found or found[1] not in starts or masks.search(name):
+        result = numbered.match(name)
+        if not result or result[1] not in starts or masks.search(name):
             continue
-        if int(found[2]) >= arch.own_layers:
+        if int(result[2]) >= arch.own_layers:
             raise ValueError(
                 f"{tensors.folder} has a tensor '{name}', but config.json says {arch.own_layers} layers."
             )
-        stem = f"{found[1]}{{}}{found[3]}"
+        stem = f"{result[1]}{{}}{result[3]}"
         slot = next((s for s, x in family.names.items() if stem == x or stem in x), None)
         biased = slot is not None and f"{slot}_bias" in shapes
-        if stem not in known or (found[4] == ".bias" and not biased):
+        if stem not in known or (result[4] == ".bias" and not biased):
             raise ValueError(
                 f"{tensors.folder} has a tensor '{name}', which a {family.name} by its config.json has not."
             )

@@ -24,18 +24,19 @@ from ._draw import (
     as_architecture,
     as_dtype,
     as_key,
-    draw_blocks,
     embedding_parts,
     final_norm,
+    held_blocks,
     position_rows,
     token_rows,
 )
+from ._memory import check_fits
 from ._model import Transformer, check_feed_forward, entered
 from ._modules import Norm, without_feed_forward
-from ._pass import CONTROLS, Plan, Source, measure, one_pass
-from ._prompts import as_ids
+from ._pass import CONTROLS, PassPlan, WeightSource, measure, one_pass
+from ._prompts import as_prompts
 from ._result import Looped
-from ._store import Store, together
+from ._store import LoopStore, together
 
 _WEIGHTS = ("trained", "fixed", "redrawn")
 _CHUNK = 10
@@ -69,7 +70,9 @@ def looped(
     **Arguments:**
 
     - `model`: a [`Transformer`][]; for random weights also an [`Architecture`][] or the name of a size.
-    - `token_ids`: `(prompts, length)`, such as [`paper_prompts`][].
+    - `token_ids`: `(prompts, length)`, such as [`paper_prompts`][]; or prompts of different lengths, a
+      list of lists. Shorter ones are filled up on the right; nothing attends to that, and nothing is
+      measured of it: each prompt does what it does alone.
     - `passes`: how many, one or more.
     - `feed_forward`: `False` leaves $h \leftarrow h + \text{attention}(N_1(h))$ of every block.
     - `weights`: `"trained"`, the model's own; `"fixed"`, random ones by the law of [`random`][]; or
@@ -98,8 +101,8 @@ def looped(
 
     **Raises:**
 
-    `ValueError` on bad arguments, ids outside the vocabulary, more tokens than positions, or a store
-    of another run.
+    `ValueError` on bad arguments, ids outside the vocabulary, more tokens than positions, random weights
+    that do not fit into the memory that is free, or a store of another run.
 
     ```python
     ids = af.language.paper_prompts(4)
@@ -110,7 +113,7 @@ def looped(
     # === check arguments
     weights = _weights(model, weights)
     arch = as_architecture(model)
-    ids = as_ids(arch, token_ids)
+    ids, lengths = as_prompts(arch, token_ids)
     passes, chunk = whole("passes", passes), whole("chunk", chunk)
     choose("control", control, CONTROLS)
     choose("keep", keep or "nothing", ("last", "nothing"))
@@ -126,6 +129,11 @@ def looped(
         default = model.dtype if isinstance(model, Transformer) else "float32"
         dtype = as_dtype(default if dtype is None else dtype)
         key = as_key(jr.key(0) if key is None else key)
+        if weights == "fixed" and hold:
+            remedy = (
+                "Draw them layer by layer with hold=False (--no-hold), or take a smaller dtype."
+            )
+            check_fits(arch, dtype, bool(feed_forward), blocks_alone=True, remedy=remedy)
     devices = list(jax.local_devices() if devices is None else devices)
     chunk = min(chunk, len(ids))
     chunk += -chunk % len(devices)
@@ -141,13 +149,15 @@ def looped(
         "chunk": chunk,
         "ids": _digest(ids),
     }
-    if store is not None:  # reads every weight, which a run that is not kept need not wait for
+    if lengths is not None:
+        settings["lengths"] = lengths.tolist()
+    if store is not None:  # reads every weight, which a run without a store need not wait for
         settings["source"] = _digest(model) if key is None else _digest(jr.key_data(key))
-    kept = None if store is None else Store(store, settings, arch)
+    folder = None if store is None else LoopStore(store, settings, arch)
 
     # === where it stands
-    done = [] if kept is None else kept.passes(passes)
-    at, tokens = (0, None) if kept is None else kept.tokens(len(done))
+    done = [] if folder is None else folder.passes(passes)
+    at, tokens = (0, None) if folder is None else folder.tokens(len(done))
     done = done[:passes] if len(done) >= passes else done[:at]
     if len(done) == passes and (keep is None or at == passes):
         return together(done, arch, settings, tokens if keep else None)
@@ -157,32 +167,35 @@ def looped(
     mesh = Mesh(np.asarray(devices), ("prompts",))
     everywhere = NamedSharding(mesh, PartitionSpec())
     shared = NamedSharding(mesh, PartitionSpec(None, "prompts"))
-    plan = Plan(arch, bool(feed_forward), control, jnp.dtype(dtype).name, precision)
+    plan = PassPlan(arch, bool(feed_forward), control, jnp.dtype(dtype).name, precision)
     source, norm = jax.device_put(
         _source(model, arch, weights, key, bool(feed_forward), dtype, hold), everywhere
     )
     if tokens is None:
         tokens = _embedded(model, arch, ids, key, dtype)
     h = jax.device_put(_in_chunks(tokens, chunk), shared)
+    own = None if lengths is None else jnp.asarray(lengths)
+    start = {name: np.asarray(x) for name, x in measure(jnp.asarray(tokens), own).items()}
+    if own is not None:
+        own = jax.device_put(_in_chunks(own, chunk), shared)
     finite = all(bool(np.isfinite(before["E"]).all()) for before in done)
-    start = {name: np.asarray(x) for name, x in measure(jnp.asarray(tokens)).items()}
     with bar(total=passes, initial=len(done), unit="pass", show=progress) as ticks:
         for number in range(len(done) + 1, passes + 1):
             began = time.perf_counter()
             draw = jnp.asarray(number - 1 if weights == "redrawn" else 0)
             fixed = jax.device_put(draw, everywhere)
-            h, measured, after = one_pass((plan, source, norm, fixed), h)
-            found = {name: _by_prompt(x, len(ids)) for name, x in measured.items()}
-            found |= {f"after_{name}": _by_prompt(x, len(ids)) for name, x in after.items()}
-            found["seconds"] = np.asarray(time.perf_counter() - began)
+            h, measured, after = one_pass((plan, source, norm, fixed, own), h)
+            result = {name: _by_prompt(x, len(ids)) for name, x in measured.items()}
+            result |= {f"after_{name}": _by_prompt(x, len(ids)) for name, x in after.items()}
+            result["seconds"] = np.asarray(time.perf_counter() - began)
             if number == 1:
-                found |= {f"start_{name}": x for name, x in start.items()}
-            if finite and not (finite := bool(np.isfinite(found["E"]).all())):
-                _warn(number, found["E"])
-            done.append(found)
-            if kept is not None:
-                kept.write(number, found, np.asarray(h).reshape(-1, *h.shape[2:])[: len(ids)])
-            ticks.set_postfix_str(f"E {found['E'][:, -1].mean():.2e}", refresh=False)
+                result |= {f"start_{name}": x for name, x in start.items()}
+            if finite and not (finite := bool(np.isfinite(result["E"]).all())):
+                _warn(number, result["E"])
+            done.append(result)
+            if folder is not None:
+                folder.write(number, result, np.asarray(h).reshape(-1, *h.shape[2:])[: len(ids)])
+            ticks.set_postfix_str(f"E {result['E'][:, -1].mean():.2e}", refresh=False)
             ticks.update()
     last = np.asarray(h).reshape(-1, *h.shape[2:])[: len(ids)] if keep else None
     return together(done, arch, settings, last)
@@ -217,15 +230,15 @@ def _source(
     feed_forward: bool,
     dtype: Any,
     hold: bool,
-) -> tuple[Source, Norm | None]:
+) -> tuple[WeightSource, Norm | None]:
     """The weights of the blocks, or what they are drawn from; and the final norm."""
     if key is None:
         blocks = model.blocks if feed_forward else without_feed_forward(model.blocks)
-        return Source(blocks, None), model.norm
+        return WeightSource(blocks, None), model.norm
     if weights == "fixed" and hold:
-        drawn = jax.jit(draw_blocks, static_argnums=(0, 3, 4))(arch, key, 0, feed_forward, dtype)
-        return Source(drawn, None), final_norm(arch, dtype)
-    return Source(None, key), final_norm(arch, dtype)
+        drawn = held_blocks(arch, key, feed_forward, dtype)
+        return WeightSource(drawn, None), final_norm(arch, dtype)
+    return WeightSource(None, key), final_norm(arch, dtype)
 
 
 def _embedded(model: Any, arch: Architecture, ids: Any, key: Array | None, dtype: Any) -> Array:
@@ -245,7 +258,7 @@ def _drawn_rows(arch: Architecture, key: Array, ids: Array, dtype: Any) -> Array
 
 
 def _in_chunks(tokens: Any, chunk: int) -> Array:
-    """`(chunks, chunk, length, dim)`: the last chunk is filled up with the last prompt."""
+    """`(chunks, chunk, ...)`: the last chunk is filled up with the last prompt."""
     missing = -len(tokens) % chunk
     tokens = jnp.asarray(tokens)
     tokens = jnp.concatenate([tokens, jnp.repeat(tokens[-1:], missing, axis=0)])

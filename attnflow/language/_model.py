@@ -10,7 +10,7 @@ from ..core.checks import boolean, instance
 from ..core.compiled import compiled
 from ._architecture import Architecture
 from ._layer import by_layer, own_block, scanned, through
-from ._modules import Block, Norm, times, wide, without_feed_forward
+from ._modules import Norm, TransformerBlock, times, wide, without_feed_forward
 from ._prompts import as_ids
 
 
@@ -25,7 +25,7 @@ class Transformer(eqx.Module):
     - `architecture`: sizes and options.
     - `tokens`: the token embedding, `(vocabulary, dim)`; `positions`: `(positions, dim)`, `None` where
       positions are rotations of queries and keys.
-    - `blocks`: a [`Block`][] whose arrays have a leading axis of layers (of groups of layers, where
+    - `blocks`: a [`TransformerBlock`][] whose arrays have a leading axis of layers (of groups of layers, where
       several have the same weights).
     - `norm`: the final normalisation, `None` in families that have none.
     - `types`: the embedding of token types; `embedding_norm`: of the sum of embeddings;
@@ -39,7 +39,7 @@ class Transformer(eqx.Module):
 
     tokens: Float[Array, "vocabulary embedding"]
     positions: Float[Array, "positions embedding"] | None
-    blocks: Block
+    blocks: TransformerBlock
     norm: Norm | None
     architecture: Architecture = eqx.field(static=True)
     types: Float[Array, "types embedding"] | None = None

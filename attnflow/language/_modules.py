@@ -55,7 +55,7 @@ class FeedForward(eqx.Module):
     gate_bias: Float[Array, "*layers inner"] | None = None
 
 
-class Block(eqx.Module):
+class TransformerBlock(eqx.Module):
     r"""A layer: $h \leftarrow h + \text{attention}(N_1(h))$, then $h \leftarrow h + f(N_2(h))$.
 
     In families with norms after the sum it is $h \leftarrow N_1(h + \text{attention}(h))$,
@@ -76,9 +76,9 @@ def wide(x: Array) -> Array:
     return x if x.dtype.itemsize >= 4 else x.astype(jnp.float32)
 
 
-def without_feed_forward(blocks: Block) -> Block:
+def without_feed_forward(blocks: TransformerBlock) -> TransformerBlock:
     """Blocks of attention alone."""
-    return Block(
+    return TransformerBlock(
         blocks.attention_norm, blocks.attention, None, None, blocks.attention_out_norm, None
     )
 

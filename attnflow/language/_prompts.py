@@ -99,6 +99,35 @@ def as_ids(architecture: Architecture, ids: Any) -> Int[np.ndarray, "prompts len
     return array.astype(np.int32)
 
 
+def as_prompts(
+    architecture: Architecture, ids: Any
+) -> tuple[Int[np.ndarray, "prompts longest"], Int[np.ndarray, " prompts"] | None]:
+    """[`as_ids`][], of prompts of several lengths too: filled up on the right, and how long each is.
+
+    The second is `None` where all are as long as the longest.
+    """
+    if not isinstance(ids, list | tuple) or not all(
+        np.ndim(row) == 1 for row in ids if _is_row(row)
+    ):
+        return as_ids(architecture, ids), None
+    lengths = [len(row) if _is_row(row) else 0 for row in ids]
+    if len(set(lengths)) < 2:
+        return as_ids(architecture, ids), None
+    if 0 in lengths:
+        raise ValueError(
+            f"`token_ids` must have at least one id a prompt; prompt {lengths.index(0) + 1} has none."
+        )
+    rows = [as_ids(architecture, row)[0] for row in ids]
+    filled = np.full((len(rows), max(lengths)), architecture.padding or 0, np.int32)
+    for k, row in enumerate(rows):
+        filled[k, : len(row)] = row
+    return filled, np.asarray(lengths)
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, list | tuple) or np.ndim(row) > 0
+
+
 _MOST_BYTES = 2**27  # of a tokenizer's file; those of large vocabularies have a sixth
 _MOST_GROWTH = 1000
 _STOPS = (KeyboardInterrupt, SystemExit, MemoryError)
@@ -108,8 +137,8 @@ def encode(folder: str | PathLike[str], texts: str | Sequence[str]) -> list[list
     """Token ids of texts by the tokenizer of a Hugging Face folder (its `tokenizer.json`).
 
     Every token of a text is there and no other: what the file says of truncation and padding is left out.
-    Prompts of a run need one length: cut the lists to the shortest. Needs the package `tokenizers`,
-    which `attnflow[language]` brings.
+    [`looped`][] takes prompts of different lengths as they are. Needs the package `tokenizers`, which
+    `attnflow[language]` brings.
 
     **Arguments:**
 

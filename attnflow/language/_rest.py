@@ -47,7 +47,7 @@ class Rest:
 
     @property
     def stable(self) -> bool | None:
-        """Whether every multiplier is inside the unit circle, by its error; `None` where it cannot be told."""
+        """Whether every multiplier is inside the unit circle, by its error; `None` where it is undecided."""
         if self.period == 0 or not len(self.multipliers):
             return None
         largest = float(np.abs(self.multipliers[0]))
@@ -99,7 +99,7 @@ def rest(
 
     - `model`: a [`Transformer`][]; in float64 the residual is a thousandth of float32's, or less.
     - `tokens`: where to begin, `(length, dim)`: a prompt's `model.embed(ids)`, or `run.last[k]` of a run
-      with `keep="last"`.
+      with `keep="last"` (of a shorter prompt its first `run.lengths[k]` tokens).
     - `feed_forward`: of the passes.
     - `passes`: the most that are made.
     - `threshold`: the least cosine within a cluster; see [`clusters`][].
@@ -115,8 +115,8 @@ def rest(
     `ValueError` where tokens are of another length than the model's or not finite.
 
     ```python
-    found = af.language.rest(model, run.last[0], feed_forward=False)
-    print(found)                                             # an equilibrium ..., clusters 9 + 7, stable
+    result = af.language.rest(model, run.last[0], feed_forward=False)
+    print(result)                                             # an equilibrium ..., clusters 9 + 7, stable
     ```
     """
     check_feed_forward(model, feed_forward)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ._architecture import Architecture
 
@@ -14,7 +14,7 @@ from ._architecture import Architecture
 class Looped:
     r"""Misalignment along the passes of a looped model, by prompt.
 
-    Columns are the embedding, then the residual stream after every block of every pass: `depth` tells
+    Columns are the embedding, then the residual stream after every block of every pass: `depth` is
     the passes done at each. The final norm stands between the last block of a pass and the first of
     the next; what it gives is in `after_norm`.
 
@@ -29,7 +29,7 @@ class Looped:
     - `settings`: what was run, plain values.
     - `seconds`: of each pass, `(passes,)`.
     - `last`: tokens that the last pass ends with, `(prompts, length, dim)`, which would enter the
-      next; `None` unless asked for by `keep="last"`.
+      next; `None` unless asked for by `keep="last"`. NaN where a shorter prompt has no token.
     """
 
     E: Float[np.ndarray, "prompts saves"]
@@ -48,9 +48,21 @@ class Looped:
         return len(self.seconds)
 
     @property
+    def lengths(self) -> Int[np.ndarray, " prompts"]:
+        """Tokens of each prompt."""
+        same = [self.settings["length"]] * len(self.E)
+        return np.asarray(self.settings.get("lengths", same))
+
+    @property
     def depth(self) -> Float[np.ndarray, " saves"]:
         """Passes done at each column: 0 at the embedding, a whole number after a last block."""
         return np.arange(self.E.shape[1]) / self.architecture.layers
+
+    @property
+    def shown_length(self) -> str:
+        """Of the prompts: a number, or the least and the most."""
+        least, most = self.lengths.min(), self.lengths.max()
+        return str(most) if least == most else f"{least} to {most}"
 
     def record(self) -> dict[str, Any]:
         """Settings and the mean and spread of E over prompts at the end of each pass, plain values."""
@@ -70,11 +82,11 @@ class Looped:
         lines = [
             f"{self.architecture}; {kind}; {'with' if s['feed_forward'] else 'without'} feed-forward"
             + ("" if s["control"] == "none" else f"; control: {s['control']}"),
-            f"{self.E.shape[0]} prompts of {s['length']} tokens, {s['dtype']}",
+            f"{self.E.shape[0]} prompts of {self.shown_length} tokens, {s['dtype']}",
             "passes        E (mean, least, most)",
         ]
-        shown = sorted({0, 1, 2, 5, 10, self.passes} | set(range(0, self.passes, 20)))
-        for p in (p for p in shown if p <= self.passes):
+        listed = sorted({0, 1, 2, 5, 10, self.passes} | set(range(0, self.passes, 20)))
+        for p in (p for p in listed if p <= self.passes):
             e = ends[:, p]
             lines.append(f"{p:6d}        {e.mean():.3e}  {e.min():.3e}  {e.max():.3e}")
         return "\n".join(lines)

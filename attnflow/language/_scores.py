@@ -97,13 +97,13 @@ class RotaryScores(AbstractSchedule):
         )
 
 
-def scores(model: Transformer, found: Heads, radius: float) -> RotaryScores:
+def scores(model: Transformer, result: Heads, radius: float) -> RotaryScores:
     """The scores of a model by depth, for tokens of the unit sphere."""
     arch, blocks = model.architecture, model.blocks
     attention, norm = laid_out(arch, (blocks.attention, blocks.attention_norm))
-    dtype, d = found.Q.dtype, arch.dim
+    dtype, d = result.Q.dtype, arch.dim
     scales = jnp.asarray(arch.scales, dtype)
-    inside = jnp.sqrt(scales * d)[:, None, None, None]  # what `heads` multiplies each factor by
+    folded = jnp.sqrt(scales * d)[:, None, None, None]  # what `heads` multiplies each factor by
     bias = jax.vmap(lambda n: read_by(arch, n, radius)[1])(norm)
     with jax.default_matmul_precision("highest"):
         shift = jnp.einsum("ld,ldm->lm", bias, wide(attention.qkv))
@@ -122,8 +122,8 @@ def scores(model: Transformer, found: Heads, radius: float) -> RotaryScores:
         key_gain = in_depth(wide(attention.key_norm.gain))
     factor = math.sqrt(d)
     return RotaryScores(
-        in_depth(found.Q / inside * factor),
-        in_depth(found.K / inside * factor),
+        in_depth(result.Q / folded * factor),
+        in_depth(result.K / folded * factor),
         in_depth(queries.astype(dtype)),
         in_depth(keys.astype(dtype)),
         in_depth(scales),

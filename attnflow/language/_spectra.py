@@ -44,10 +44,10 @@ def spectra(model: Transformer, *, radius: float | None = None) -> Spectra:
     `ValueError` where `model` is no [`Transformer`][] or `radius` is not positive.
 
     ```python
-    found = af.language.spectra(model)
-    print(found)
-    found.top                                                # (layers, heads)
-    print(found.verdict(0, 3))                               # Theorem 4.5 for layer 0, head 3
+    result = af.language.spectra(model)
+    print(result)
+    result.top                                                # (layers, heads)
+    print(result.verdict(0, 3))                               # Theorem 4.5 for layer 0, head 3
     ```
     """
     radius = as_radius(model, radius)
@@ -81,7 +81,7 @@ def _bounded(arch: Architecture, attention: Attention, row: tuple[float, ...]) -
         return row
     gains = np.abs(np.asarray(attention.query_norm.gain * attention.key_norm.gain, np.float64))
     bound = float(arch.scales[0] * arch.width * gains.max())
-    return (*row[:5], np.nan, bound, np.nan)
+    return (*row[:5], np.nan, bound, np.nan, np.nan)
 
 
 def of_head(
@@ -106,6 +106,7 @@ def of_head(
         float(np.sum(Q * K)) / (d - 1),
         float(np.linalg.norm(P, 2)),
         _asymmetry(P),
+        _from_identity(P, d - 1),
     )
 
 
@@ -121,6 +122,12 @@ def _on_the_hyperplane(values: np.ndarray, d: int) -> np.ndarray:
         return np.append(values, np.zeros(d - 1 - len(values)))
     # One of the zeros is that of the vector (1, ..., 1).
     return np.delete(values, np.argsort(np.abs(values))[: len(values) - (d - 1)])
+
+
+def _from_identity(M: np.ndarray, dim: int) -> float:
+    """$|M - \\beta I|_F/|M|_F$ in `dim` dimensions, of the nearest multiple of the identity."""
+    square = float(np.sum(M * M))
+    return float(np.sqrt(max(0.0, 1 - float(np.trace(M)) ** 2 / (dim * square)))) if square else 0.0
 
 
 def _asymmetry(M: np.ndarray) -> float:

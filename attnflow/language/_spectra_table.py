@@ -34,7 +34,8 @@ class Spectra:
       $1/\sqrt2$ for a random one.
     - `beta`: $\mathrm{tr}\,P/(d-1)$: the multiple of the identity nearest to $P$, in the Frobenius norm.
     - `logit`: $|P|_2$, the largest score of two unit tokens (without the bias of keys).
-    - `P_asymmetry`: that of $P$.
+    - `P_asymmetry`: that of $P$. `P_distance`: $|P - \beta I|_F/|P|_F$, 0 where $P$ is a multiple of the
+      identity and near 1 for a random one.
     - `architecture`: of the model; `radius`: the length of a token; `eps`: rounding of the weights.
     """
 
@@ -46,6 +47,7 @@ class Spectra:
     beta: Numbers
     logit: Numbers
     P_asymmetry: Numbers
+    P_distance: Numbers
     architecture: Architecture
     radius: float
     eps: float
@@ -61,7 +63,7 @@ class Spectra:
         off, size = 2 * float(self.asymmetry[k]), float(self.symmetric_size[k])
         symmetric = off <= slack
         says = f"|U - U'| is {off:.3g} |U| (Frobenius), and rounding explains {slack:.1g}"
-        found = given.Top(
+        result = given.Top(
             float(self.symmetric_top[k]),
             float(self.symmetric_second[k]),
             np.zeros(0),
@@ -70,7 +72,7 @@ class Spectra:
         says = given.Plain("U = U' to rounding") if symmetric else says
         hypotheses = [given.symmetric_values.answer(symmetric, says)]
         if symmetric:
-            hypotheses += [given.simple_top(found), given.positive_top(found)]
+            hypotheses += [given.simple_top(result), given.positive_top(result)]
 
         def predict() -> Prediction:
             return Prediction(
@@ -101,9 +103,10 @@ class Spectra:
             "symmetric_second",
             "symmetric_size",
             "P_asymmetry",
+            "P_distance",
         ]
-        found: dict[str, Any] = {name: getattr(self, name).tolist() for name in names}
-        return found | {"radius": self.radius, "applies": self.applies.tolist()}
+        result: dict[str, Any] = {name: getattr(self, name).tolist() for name in names}
+        return result | {"radius": self.radius, "applies": self.applies.tolist()}
 
     def __str__(self) -> str:
         layers, applies = self.top.shape[0], self.applies
@@ -115,9 +118,9 @@ class Spectra:
             name = "all" if isinstance(k, slice) else str(k)
             if name == "all" and layers == 1:
                 break
-            shown = (_range(getattr(self, column)[k]) for column, _ in _COLUMNS)
+            ranges = (_range(getattr(self, column)[k]) for column, _ in _COLUMNS)
             of = applies[k].size
-            lines.append(f"{name:>5}  " + "  ".join(shown) + f"  {applies[k].sum()} of {of}")
+            lines.append(f"{name:>5}  " + "  ".join(ranges) + f"  {applies[k].sum()} of {of}")
         if not applies.any():
             worst = np.unravel_index(np.argmin(self.asymmetry), self.asymmetry.shape)
             reason = self.verdict(int(worst[0]), int(worst[1])).reason

@@ -20,7 +20,7 @@ _NAMES = ("E", "pairs", "rest", "length")
 _PASS = re.compile(r"^pass-(\d+)\.npz$")
 
 
-class Store:
+class LoopStore:
     """A folder of `loop.json`, `pass-00001.npz`, ... and `tokens-00007.npz`, each written whole or not at all.
 
     **Arguments:**
@@ -37,7 +37,7 @@ class Store:
         path = self.folder / "loop.json"
         if path.exists():
             account = _account(path)
-            kept, asked = (
+            stored, asked = (
                 {"architecture": sizes, **others}
                 for sizes, others in (
                     (account["architecture"], account["settings"]),
@@ -45,10 +45,10 @@ class Store:
                 )
             )
             for name in asked:
-                if kept.get(name) != asked[name]:
+                if stored.get(name) != asked[name]:
                     raise ValueError(
                         f"`store` {self.folder} is of a run with another {name!r} "
-                        f"({_short(kept.get(name))}; asked for {_short(asked[name])}): ask for that "
+                        f"({_short(stored.get(name))}; asked for {_short(asked[name])}): ask for that "
                         "one, or choose another folder."
                     )
             return
@@ -134,6 +134,10 @@ def together(
     }
     after = {name: np.stack([p[f"after_{name}"] for p in passes], axis=1) for name in _NAMES}
     seconds = np.asarray([float(p["seconds"]) for p in passes])
+    if last is not None and "lengths" in settings:
+        last = last.copy()
+        for tokens, length in zip(last, settings["lengths"], strict=True):
+            tokens[length:] = np.nan
     return Looped(
         **traces,
         after_norm=after,

@@ -15,7 +15,8 @@ from ._architecture import Architecture
 from ._layer import by_layer, own_block, read_by_attention, scanned, scored, through
 from ._model import Transformer, check_feed_forward
 from ._modules import without_feed_forward
-from ._prompts import as_ids
+from ._pass import real
+from ._prompts import as_prompts
 
 Numbers = Float[np.ndarray, "layers heads"]
 COLUMNS = ("spread", "beta", "self_share", "first_share", "entropy")
@@ -70,19 +71,12 @@ class Temperatures:
     def record(self) -> dict[str, Any]:
         """All numbers as lists by layer, plain values."""
         beta, dim, time = self.place
-        found: dict[str, Any] = {name: getattr(self, name).tolist() for name in COLUMNS}
-        return found | {"time": self.time.tolist(), "place": {"beta": beta, "d": dim, "t": time}}
+        result: dict[str, Any] = {name: getattr(self, name).tolist() for name in COLUMNS}
+        return result | {"time": self.time.tolist(), "place": {"beta": beta, "d": dim, "t": time}}
 
     def to_parquet(self, path: str | PathLike[str]) -> None:
         """A Parquet file with a row for each head; `attnflow[parquet]` brings what is needed."""
-        try:
-            import pyarrow
-            from pyarrow import parquet
-        except ImportError:
-            raise ImportError(
-                "Parquet needs pyarrow, not installed here: pip install 'attnflow[parquet]'."
-            ) from None
-        parquet.write_table(pyarrow.Table.from_pylist(self.rows()), path)
+        write_parquet(self.rows(), path)
 
     def __str__(self) -> str:
         beta, dim, time = self.place
@@ -97,6 +91,18 @@ class Temperatures:
         return "\n".join(lines)
 
 
+def write_parquet(rows: list[dict[str, Any]], path: str | PathLike) -> None:
+    """Rows as a Parquet file; an `ImportError` that names the extra without pyarrow."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise ImportError(
+            "Parquet needs pyarrow, not installed here: pip install 'attnflow[parquet]'."
+        ) from None
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+
+
 def temperatures(
     model: Transformer,
     token_ids: Int[ArrayLike, "..."] | Sequence[Sequence[int]],
@@ -108,7 +114,7 @@ def temperatures(
     **Arguments:**
 
     - `model`: a [`Transformer`][].
-    - `token_ids`: prompts, `(prompts, length)` of two tokens or more.
+    - `token_ids`: prompts, `(prompts, length)` of two tokens or more, or a list of lists.
     - `feed_forward`: of the pass.
 
     **Returns:**
@@ -120,33 +126,43 @@ def temperatures(
     `ValueError` on ids outside the vocabulary, prompts of one token, or a model of one number a token.
 
     ```python
-    found = af.language.temperatures(model, ids)
-    found.rows(sort="first_share")[:5]                       # the sinks
+    result = af.language.temperatures(model, ids)
+    result.rows(sort="first_share")[:5]                       # the sinks
     ```
     """
     check_feed_forward(model, feed_forward)
-    ids = as_ids(model.architecture, token_ids)
-    if ids.shape[1] < 2:
+    ids, lengths = as_prompts(model.architecture, token_ids)
+    if ids.shape[1] < 2 or (lengths is not None and lengths.min() < 2):
         raise ValueError("`token_ids` must have prompts of two tokens or more; got one.")
+    own = [None] * len(ids) if lengths is None else [jnp.asarray(n) for n in lengths]
     with jax.default_matmul_precision("highest"):
-        rows = [_of_a_prompt(model, jnp.asarray(row), feed_forward) for row in ids]
+        rows = [
+            _of_a_prompt(model, jnp.asarray(row), n, feed_forward)
+            for row, n in zip(ids, own, strict=True)
+        ]
     means = {name: np.mean([np.asarray(row[name]) for row in rows], axis=0) for name in rows[0]}
     return Temperatures(**means, architecture=model.architecture)
 
 
 @compiled
-def _of_a_prompt(model: Transformer, ids: Array, feed_forward: bool) -> dict[str, Array]:
+def _of_a_prompt(
+    model: Transformer, ids: Array, length: Array | None, feed_forward: bool
+) -> dict[str, Array]:
     arch = model.architecture
+    there = None if length is None else real(length, ids.shape[0])
+    keys = None if there is None else there[None]
     blocks = model.blocks if feed_forward else without_feed_forward(model.blocks)
 
     def layer(h, x):
         place, own = x
         block = own_block(arch, blocks, own, place)
         assert block is not None
-        scores, _ = scored(arch, block.attention, place, read_by_attention(arch, block, h[None]))
-        alone = through(arch, without_feed_forward(block), place, h[None])[0]
-        seen = _measured(_unit(h), scores[0]) | {"time": jnp.mean(_angle(h, alone))}
-        return through(arch, block, place, h[None])[0], seen
+        read = read_by_attention(arch, block, h[None])
+        scores, _ = scored(arch, block.attention, place, read, keys)
+        alone = through(arch, without_feed_forward(block), place, h[None], keys)[0]
+        time = jnp.mean(_angle(h, alone), where=there)
+        seen = _measured(_unit(h), scores[0], there) | {"time": time}
+        return through(arch, block, place, h[None], keys)[0], seen
 
     h = model.embed(ids)
     return jax.lax.scan(layer, h, (by_layer(arch, h.dtype), scanned(arch, blocks)))[1]
@@ -161,11 +177,12 @@ def _angle(a: Array, b: Array) -> Array:
     return 2 * jnp.arcsin(jnp.minimum(jnp.linalg.norm(a - b, axis=-1) / 2, 1.0))
 
 
-def _measured(unit: Array, scores: Array) -> dict[str, Array]:
-    """Of directions `(length, dim)` and scores `(heads, length, length)`; by head."""
+def _measured(unit: Array, scores: Array, there: Array | None) -> dict[str, Array]:
+    """Of directions `(length, dim)` and scores `(heads, length, length)`; by head, of queries that are there."""
     seen = jnp.isfinite(scores)
     count = jnp.sum(seen, axis=-1)
-    rows = (count[0] > 1).astype(scores.dtype)  # a query with one key tells nothing
+    informative = count[0] > 1  # a query with one key has no spread
+    rows = (informative if there is None else informative & there).astype(scores.dtype)
     some = jnp.sum(rows)
     values = jnp.where(seen, scores, 0)
     number = count.astype(scores.dtype)
@@ -174,7 +191,7 @@ def _measured(unit: Array, scores: Array) -> dict[str, Array]:
         mean = jnp.sum(jnp.where(seen, x, 0), axis=-1, keepdims=True) / number[..., None]
         return jnp.where(seen, x - mean, 0)
 
-    s, cosines = centred(values), centred((unit @ unit.T)[None])
+    s, cosines = (rows[None, :, None] * centred(x) for x in (values, (unit @ unit.T)[None]))
     spread = jnp.sqrt(jnp.sum(s**2, axis=-1) / number)
     squares = jnp.sum(cosines**2, axis=(-2, -1))
     tiny = jnp.asarray(jnp.finfo(scores.dtype).tiny, scores.dtype)

@@ -1,6 +1,6 @@
 """Figures 7 to 10: looped GPT-2 XL and GPT-Neo 2.7B, with their own weights and with random ones."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -12,7 +12,7 @@ from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 
 from .. import language
-from ..language import SIZES, Architecture, Looped, paper_prompts
+from ..language import SIZES, Architecture, Looped, paper_prompts, random_prompts
 from ..plot import draw_looped
 from ._claims import FigureData, PaperClaim
 
@@ -71,9 +71,10 @@ def figure10(
 
 
 def figure7(
-    gpt2: str | PathLike[str],
-    gpt_neo: str | PathLike[str],
+    gpt2: str | PathLike[str] | None = None,
+    gpt_neo: str | PathLike[str] | None = None,
     *,
+    models: Sequence[str | PathLike[str]] = (),
     full: bool = False,
     passes: int | None = None,
     store: str | PathLike[str] | None = None,
@@ -87,27 +88,31 @@ def figure7(
     **Arguments:**
 
     - `gpt2`, `gpt_neo`: folders of the two models; see [`load`][attnflow.language.load].
+    - `models`: folders or GGUF files of others, of any family, beside them or in their place; their
+      prompts are random ids of their own vocabularies.
     - `full`: 100 prompts of 200 tokens; otherwise 4 of 100.
     - `passes`, `store`, `tick`: as in [`figure9`][].
 
     **Returns:**
 
-    As [`figure9`][]; names end with `paper` or the control's name.
+    As [`figure9`][]; names end with `paper` or the control's name. Those of `models` begin with
+    `model1`, `model2`, ..., whose titles are in `model1_title`, ...
     """
-    return _trained(7, {"gpt2": gpt2, "gpt_neo": gpt_neo}, full, passes, store, tick)
+    return _trained(7, gpt2, gpt_neo, models, full, passes, store, tick)
 
 
 def figure8(
-    gpt2: str | PathLike[str],
-    gpt_neo: str | PathLike[str],
+    gpt2: str | PathLike[str] | None = None,
+    gpt_neo: str | PathLike[str] | None = None,
     *,
+    models: Sequence[str | PathLike[str]] = (),
     full: bool = False,
     passes: int | None = None,
     store: str | PathLike[str] | None = None,
     tick: Callable[[], object] | None = None,
 ) -> FigureData:
     """Figure 8: as [`figure7`][], with feed-forward."""
-    return _trained(8, {"gpt2": gpt2, "gpt_neo": gpt_neo}, full, passes, store, tick)
+    return _trained(8, gpt2, gpt_neo, models, full, passes, store, tick)
 
 
 def _random(
@@ -149,7 +154,9 @@ def _of(kind: str, weights: str) -> str:
 
 def _trained(
     number: int,
-    folders: dict[str, Any],
+    gpt2: Any,
+    gpt_neo: Any,
+    models: Sequence[str | PathLike],
     full: bool,
     passes: int | None,
     store: Any,
@@ -157,13 +164,21 @@ def _trained(
 ) -> FigureData:
     arrays: dict[str, np.ndarray] = {}
     claims = []
+    given = {"gpt2": gpt2, "gpt_neo": gpt_neo}
+    folders = {family: folder for family, folder in given.items() if folder is not None}
+    folders |= {f"model{k}": folder for k, folder in enumerate(models, start=1)}
+    if not folders:
+        raise ValueError("`models` must name at least one trained model; got none.")
     for family, folder in folders.items():
         model = language.load(folder, feed_forward=number == 8)
-        if model.architecture.family != family:
+        arch = model.architecture
+        if family in NAMES and arch.family != family:
             raise ValueError(
                 f"`{family}` must be the folder of a {family} model; "
-                f"{folder} is of a {model.architecture.family}."
+                f"{folder} is of a {arch.family}."
             )
+        title = NAMES.get(family, f"{Path(folder).stem} ({arch.family})")
+        arrays[f"{family}_title"] = np.asarray(title)
         for kind, control in (("paper", "none"), *((c, c) for c in _CONTROLS)):
             name = f"{family}_{kind}"
             run = _run(
@@ -175,17 +190,23 @@ def _trained(
                 feed_forward=number == 8,
                 control=control,
             )
-            arrays |= _arrays(name, run) | {f"{family}_dim": np.asarray(model.architecture.dim)}
+            arrays |= _arrays(name, run) | {f"{family}_dim": np.asarray(arch.dim)}
             if kind == "paper":
                 what = "full model" if number == 8 else "feed-forward removed"
-                claims.append(_claim(number, f"{NAMES[family]}, {what}, trained weights", run))
+                own = family not in NAMES
+                claims.append(_claim(number, f"{title}, {what}, trained weights", run, own))
         if tick is not None:
             tick()
     return FigureData(arrays, tuple(claims))
 
 
 def _run(model: Any, full: bool, passes: int | None, store: Any, name: str, **options) -> Looped:
-    ids = paper_prompts(FULL_PROMPTS, LENGTH) if full else paper_prompts(PROMPTS, LENGTH)[:, :CUT]
+    prompts, length = (FULL_PROMPTS, LENGTH) if full else (PROMPTS, CUT)
+    if isinstance(model, Architecture):
+        ids = paper_prompts(prompts, LENGTH)[:, :length]
+    else:
+        arch = model.architecture
+        ids = random_prompts(arch, prompts, min(length, arch.longest or length))
     return language.looped(
         model,
         ids,
@@ -204,19 +225,24 @@ def _arrays(name: str, run: Looped) -> dict[str, np.ndarray]:
     return {f"{name}_depth": run.depth, f"{name}_E": run.E, f"{name}_rest": run.rest}
 
 
-def _claim(number: int, what: str, run: Looped) -> PaperClaim:
-    """That E falls: its mean over prompts is less at the end than after the first pass."""
+def _claim(number: int, what: str, run: Looped, stalls: bool = False) -> PaperClaim:
+    """That E falls: its mean over prompts is less at the end than after the first pass.
+
+    With `stalls` it must not have come to a halt above 0.01 either, by less than a hundredth in the last
+    pass.
+    """
     ends = run.E[:, :: run.architecture.layers]
     mean, last = ends.mean(axis=0), run.passes
     first = min(1, last - 1)
     rate = float(np.exp(np.log(mean[last] / mean[first]) / (last - first)))
+    halted = last > 1 and mean[last] > max(0.01, 0.99 * mean[last - 1])
     return PaperClaim(
         number,
         f"Fig. {number}: tokens of {what} approach consensus",
         f"mean E = {mean[0]:.3f} at the embedding, {mean[1]:.3f} after 1 pass, {mean[last]:.2e} after "
         f"{last} (times {rate:.3f} a pass); it falls for {np.sum(ends[:, last] < ends[:, first])} of "
         f"{len(ends)} prompts",
-        bool(mean[last] < mean[first]),
+        bool(mean[last] < mean[first]) and not (stalls and halted),
     )
 
 
@@ -257,10 +283,11 @@ def _titled(title: str, data: FigureData) -> str:
 
 
 def _draw_trained(data: FigureData, title: str) -> Figure:
-    figure = Figure(figsize=(12.0, 3.8), dpi=150, layout="constrained")
-    panels = figure.subplots(1, 3, sharey=True)
+    names = _titles(data)
+    figure = Figure(figsize=(4.0 * (1 + len(names)), 3.8), dpi=150, layout="constrained")
+    panels = figure.subplots(1, 1 + len(names), sharey=True)
     draw_looped(dict(_curves(data, "paper")), panels[0], title="as in the paper")
-    for ax, (family, name) in zip(panels[1:], NAMES.items(), strict=True):
+    for ax, (family, name) in zip(panels[1:], names.items(), strict=True):
         kinds = {"paper": "trained", **_CONTROLS}
         shown = {w: _pair(data, f"{family}_{kind}") for kind, w in kinds.items()}
         draw_looped(shown, ax, title=f"{name} and controls")
@@ -269,8 +296,14 @@ def _draw_trained(data: FigureData, title: str) -> Figure:
 
 
 def _curves(data: FigureData, kind: str) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
-    for family, name in NAMES.items():
+    for family, name in _titles(data).items():
         yield f"{name} (d = {data[f'{family}_dim']})", _pair(data, f"{family}_{kind}")
+
+
+def _titles(data: FigureData) -> dict[str, str]:
+    """Of the models by the names of their arrays."""
+    own = {n.removesuffix("_title"): str(x) for n, x in data.arrays.items() if n.endswith("_title")}
+    return own or NAMES
 
 
 def _pair(data: FigureData, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -70,6 +70,7 @@ def reproduce(
     passes: int | None = None,
     gpt2: str | PathLike[str] | None = None,
     gpt_neo: str | PathLike[str] | None = None,
+    models: Sequence[str | PathLike[str]] = (),
 ) -> PaperReport:
     """The paper's figures, drawn and measured.
 
@@ -87,6 +88,8 @@ def reproduce(
       `out`, and the same call goes on after the last. See [`figure9`][].
     - `passes`: through the looped models of Figures 7 to 10.
     - `gpt2`, `gpt_neo`: folders of GPT-2 XL and GPT-Neo 2.7B, for Figures 7 and 8.
+    - `models`: folders or GGUF files of other models for these, of any family; the two may then be
+      left out.
 
     **Returns:**
 
@@ -108,7 +111,7 @@ def reproduce(
     """
     # === check arguments
     folders = {"gpt2": gpt2, "gpt_neo": gpt_neo}
-    chosen = _chosen(figures, folders)
+    chosen = _chosen(figures, folders, bool(models))
     seed = whole("seed", seed, least=0)
     if jnp.zeros(()).dtype != jnp.float64:
         raise RuntimeError(
@@ -118,7 +121,8 @@ def reproduce(
     folder = writable_folder(out)
 
     # === run
-    given = {"full": full, "passes": passes, "store": folder if full else None, **folders}
+    given = {"full": full, "passes": passes, "store": folder if full else None}
+    given |= {"models": tuple(models), **folders}
     parts = [part for part in _PARTS if part.figure in chosen]
     claims: list[PaperClaim] = []
     files: list[Path] = []
@@ -138,8 +142,8 @@ def reproduce(
     return report
 
 
-def _chosen(figures: Sequence | None, folders: dict) -> tuple[int, ...]:
-    missing = [name for name, folder in folders.items() if folder is None]
+def _chosen(figures: Sequence | None, folders: dict, others: bool = False) -> tuple[int, ...]:
+    missing = [name for name, folder in folders.items() if folder is None and not others]
     if figures is None:
         return tuple(f for f in FIGURES if f not in _TRAINED or not missing)
     for figure in figures:
@@ -154,7 +158,7 @@ def _chosen(figures: Sequence | None, folders: dict) -> tuple[int, ...]:
         raise ValueError(
             f"figure {trained[0]} is of trained models: give the folder of each as `gpt2` and "
             f"`gpt_neo`; {' and '.join(f'`{name}`' for name in missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} missing."
+            f"{'is' if len(missing) == 1 else 'are'} missing. Others can be given as `models` (--model)."
         )
     return tuple(figures)
 

@@ -17,6 +17,7 @@ from ._figure import figure_of as figure_of, save as save
 from ._gram import gram as gram
 from ._language import comparison as comparison, heads as heads
 from ._looped import draw_looped as draw_looped, looped as looped
+from ._phase_place import phase_place as phase_place
 from ._schedules import (
     attention_at as attention_at,
     misalignment_of as misalignment_of,

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from ..language import Diagnosis
 
 
-def diagnosis(found: "Diagnosis") -> Figure:
+def diagnosis(page: "Diagnosis") -> Figure:
     r"""A page: $E$ along the passes of each run, $\beta$ of heads by layer, their sinks, and the text.
 
     **Arguments:**
 
-    - `found`: what [`attnflow.language.diagnose`][] returns.
+    - `page`: what [`attnflow.language.diagnose`][] returns.
 
     **Returns:**
 
@@ -28,7 +28,7 @@ def diagnosis(found: "Diagnosis") -> Figure:
     af.plot.diagnosis(af.language.diagnose(model, ids)).savefig("page.pdf")
     ```
     """
-    with_parts("found", found, "what attnflow.language.diagnose gives", "runs", "temperatures")
+    with_parts("page", page, "what attnflow.language.diagnose gives", "runs", "temperatures")
     figure = Figure(figsize=(8.27, 11.69), dpi=150)
     curves, heads, sinks = (
         figure.add_axes((0.1, 0.76, 0.85, 0.2)),
@@ -36,12 +36,12 @@ def diagnosis(found: "Diagnosis") -> Figure:
         figure.add_axes((0.58, 0.56, 0.37, 0.14)),
     )
     draw_looped(
-        {name: (run.depth, np.maximum(run.E, 1e-16)) for name, run in found.runs.items()},
+        {name: (run.depth, np.maximum(run.E, 1e-16)) for name, run in page.runs.items()},
         curves,
-        title=str(found.temperatures.architecture),
+        title=str(page.temperatures.architecture),
     )
     curves.legend(frameon=False, fontsize=7, ncols=2)
-    t = found.temperatures
+    t = page.temperatures
     layers, count = t.beta.shape
     x = np.repeat(np.arange(layers), count)
     for ax, columns, label in (
@@ -58,5 +58,5 @@ def diagnosis(found: "Diagnosis") -> Figure:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     heads.axhline(0.0, color=GREY, linewidth=0.8)
     sinks.legend(frameon=False, fontsize=7)
-    figure.text(0.06, 0.5, str(found), family="monospace", fontsize=5.6, va="top")
+    figure.text(0.06, 0.5, str(page), family="monospace", fontsize=5.6, va="top")
     return figure

@@ -170,7 +170,7 @@ def test_a_prompt_s_curve_does_not_depend_on_the_prompts_beside_it():
 
 def test_all_passes_are_one_compiled_program():
     def compiled():
-        return one_pass._cached._cache_size()
+        return one_pass._outermost._cached._cache_size()
 
     arch = Architecture("gpt2", 97, 24, 32, 5, 4, 48)
     before = compiled()

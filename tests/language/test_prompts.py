@@ -45,7 +45,6 @@ BAD_IDS = {
     "fractions": ([[1.0, 2.0]], "whole numbers; got dtype float64"),
     "truths": ([[True, False]], "whole numbers; got dtype bool"),
     "texts": (["a text"], "whole numbers; got dtype <U6"),
-    "ragged": ([[1, 2], [1, 2, 3]], "one length for all prompts"),
     "empty": ([], r"shape \(prompts, length\)"),
     "prompts of nothing": ([[], []], r"shape \(prompts, length\)"),
     "one number": (3, r"shape \(prompts, length\)"),
@@ -69,6 +68,15 @@ def test_ids_that_the_model_cannot_take_are_refused(model, kind, as_user):
     ):
         with pytest.raises(ValueError, match=f"`token_ids` must .*{message}"):
             call()
+
+
+def test_prompts_of_several_lengths_are_for_loops_alone(model, as_user):
+    ragged = [[1, 2], [1, 2, 3]]
+    for call in (model.hidden, lambda ids: af.language.compare(model, ids)):
+        with pytest.raises(ValueError, match="`token_ids` must have one length for all prompts"):
+            call(ragged)
+    with pytest.raises(ValueError, match="at least one id a prompt; prompt 1 has none"):
+        af.language.looped(model, [[], [1]], passes=1, progress=False)
 
 
 def test_hidden_states_are_of_one_prompt(model, as_user):

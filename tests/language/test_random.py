@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +12,9 @@ import pytest
 from scipy import stats
 
 import attnflow as af
-from attnflow.language import Architecture
-from attnflow.language._draw import draw_block, draw_blocks, token_rows
+from attnflow.core.machine import free_memory
+from attnflow.language import Architecture, _memory
+from attnflow.language._draw import draw_block, token_rows
 from tests.systems import gpt_prompts
 
 LAYERS, SIGMA = 3, 0.2
@@ -105,11 +107,12 @@ def test_layers_kinds_and_rows_are_independent_of_each_other(model):
 
 def test_passes_and_keys_are_independent_of_each_other():
     arrays = {}
-    draw = jax.jit(draw_blocks, static_argnums=(0, 3, 4))
+    draw = jax.jit(draw_block, static_argnums=(0, 4, 5))
     for seed, number in itertools.product(range(2), range(3)):
-        blocks = draw(GPT2, jr.key(seed), jnp.asarray(number), False, jnp.dtype("float32"))
         for layer in range(LAYERS):
-            arrays[f"key {seed} pass {number} layer {layer}"] = _flat(blocks.attention.qkv[layer])
+            places = (jnp.asarray(number), jnp.asarray(layer))
+            block = draw(GPT2, jr.key(seed), *places, False, jnp.dtype("float32"))
+            arrays[f"key {seed} pass {number} layer {layer}"] = _flat(block.attention.qkv)
     for pair, errors in _correlations(arrays):
         assert errors < FIVE, pair
 
@@ -214,3 +217,23 @@ def test_whole_number_weights_are_refused(as_user):
 def test_float64_weights_need_64_bits(x64_off):
     with pytest.raises(ValueError, match="`dtype` 'float64' needs 64-bit numbers"):
         af.language.random(GPT2, key=KEY, dtype="float64")
+
+
+def test_what_does_not_fit_into_memory_is_refused_before_it_is_drawn(monkeypatch):
+    monkeypatch.setattr(_memory, "free_memory", lambda: 10**9)
+    with pytest.raises(ValueError, match=r"25\.9 GB in float32, and 1\.0 GB of memory are free"):
+        af.language.looped("llama-2-7b", [[1, 2]], passes=1, progress=False)
+    with pytest.raises(ValueError, match=r"does not fit: its weights are 26\.4 GB in float32"):
+        af.language.random("llama-2-7b", key=jr.key(0))
+    small = af.language.architecture("bert-base")
+    every = sum(math.prod(shape) for shape in small.shapes.values())
+    assert _memory.weight_bytes(small, "float16", True, blocks_alone=False) == 2 * every
+    model = af.language.random(GPT2, key=jr.key(0))
+    leaves = jax.tree.leaves(model.blocks.attention) + jax.tree.leaves(model.blocks.attention_norm)
+    held = sum(x.size for x in leaves)
+    assert _memory.weight_bytes(GPT2, "float32", False, blocks_alone=True) == 4 * held
+
+
+def test_the_memory_that_is_free_is_known_on_linux():
+    free = free_memory()
+    assert free is None or 0 <= free < 2**50

@@ -121,6 +121,8 @@ def test_the_page_has_the_runs_the_rests_and_the_hypotheses(bert, capsys, tmp_pa
     account = json.loads((tmp_path / "diagnosis.json").read_text())
     assert len(account["runs"]["whole"]["E_mean"]) == 5
     assert (tmp_path / "diagnosis.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / "place.png").read_bytes().startswith(b"\x89PNG")
+    assert "random, same law" in (tmp_path / "place.txt").read_text()
     assert main(["diagnose", "nothing"]) == 2
     assert "must be a folder, a GGUF file or one of gpt2" in capsys.readouterr().err
 

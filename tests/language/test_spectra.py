@@ -70,6 +70,8 @@ def test_spectra_are_those_of_the_dense_matrices_on_the_hyperplane(count):
                 "beta": np.trace(P) / (D - 1),
                 "logit": np.linalg.norm(P, 2),
                 "P_asymmetry": np.linalg.norm(P - P.T) / 2 / np.linalg.norm(P),
+                "P_distance": np.linalg.norm(P - np.trace(P) / (D - 1) * np.eye(len(P)))
+                / np.linalg.norm(P),
             }
             for name, value in expected.items():
                 assert getattr(found, name)[layer, head] == pytest.approx(value, abs=1e-9), name

@@ -10,6 +10,7 @@ import pytest
 from attnflow import language, paper
 from attnflow.language import Architecture, looped, paper_prompts
 from attnflow.paper import _looped
+from tests.systems import family_checkpoint, write_folder
 
 GPT2 = Architecture("gpt2", 50257, 256, 32, 3, 4, 96, deviation=0.3)
 NEO = Architecture(
@@ -152,3 +153,19 @@ def test_trained_models_from_their_folders_with_controls(tmp_path):
         np.testing.assert_array_equal(saved["gpt2_paper_E"], saved["gpt2_no-biases_E"])
     with pytest.raises(ValueError, match="`gpt2` must be the folder of a gpt2 model"):
         paper.figure7(folders["gpt_neo"], folders["gpt2"])
+
+
+@pytest.mark.slow
+def test_figures_7_and_8_take_models_of_any_family(tmp_path):
+    config, tensors = family_checkpoint("bert", "figures")
+    folder = write_folder(tmp_path / "encoder", config, tensors)
+    report = paper.reproduce([7], out=tmp_path / "out", passes=2, models=[folder])
+    with np.load(tmp_path / "out" / "figure7.npz") as saved:
+        assert str(saved["model1_title"]) == "encoder (bert)"
+        model = language.load(folder, feed_forward=False)
+        ids = language.random_prompts(model.architecture, 4, 16)
+        run = language.looped(model, ids, passes=2, feed_forward=False, progress=False)
+        np.testing.assert_array_equal(saved["model1_paper_E"], run.E)
+    assert "tokens of encoder (bert)" in report.claims[0].claim
+    with pytest.raises(ValueError, match="at least one trained model"):
+        paper.figure7()

@@ -10,14 +10,14 @@ from ._config import Config
 def _entries(config: Config) -> dict[str, Any]:
     config.refuse("inner_group_num", 1, "groups of several layers are not built")
     defaults = {"dim": 4096, "heads": 64, "inner": 16384, "vocabulary": 30000}
-    found = encoder(config, activation="gelu_new", **defaults)
+    result = encoder(config, activation="gelu_new", **defaults)
     groups = config.size(1, "num_hidden_groups")
-    if found["layers"] % groups:
+    if result["layers"] % groups:
         raise ValueError(
             "'num_hidden_groups' must divide 'num_hidden_layers'; "
-            f"got {groups} and {found['layers']}."
+            f"got {groups} and {result['layers']}."
         )
-    return {**found, "embedding": config.size(128, "embedding_size"), "groups": groups}
+    return {**result, "embedding": config.size(128, "embedding_size"), "groups": groups}
 
 
 def _size(layers: int, dim: int, heads: int, activation: str = "gelu_new") -> dict[str, Any]:

@@ -54,8 +54,8 @@ class Config:
     def padding(self, default: int | None, vocabulary: int) -> int | None:
         """The token whose random embedding is zero; one outside the vocabulary is none."""
         value = self.entries.get("pad_token_id", default)
-        inside = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < vocabulary
-        return value if inside else None
+        valid = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < vocabulary
+        return value if valid else None
 
 
 def _json(value: Any) -> str:
@@ -68,7 +68,7 @@ def rotary_base(config: Config, default: float = 10000.0, kind: str | None = Non
     **Arguments:**
 
     - `config`: of a model.
-    - `default`: where nothing is said.
+    - `default`: where the configuration has no such entry.
     - `kind`: of layers, where the entries differ by kind: `"full_attention"`.
     """
     parameters = rotary_parameters(config, kind)
@@ -80,7 +80,7 @@ def rotary_base(config: Config, default: float = 10000.0, kind: str | None = Non
 
 def rotary_parameters(config: Config, kind: str | None = None) -> Mapping[str, Any]:
     """`rope_parameters`, of one kind of layers if they differ by kind; `rope_scaling` is refused beside it."""
-    found: Mapping[str, Any] = {}
+    result: Mapping[str, Any] = {}
     for name in ("rope_parameters", "rope_scaling"):
         entry = config.entries.get(name)
         if entry is None:
@@ -95,8 +95,8 @@ def rotary_parameters(config: Config, kind: str | None = None) -> Mapping[str, A
                 f"'{name}' must be of type 'default': scalings of rotary positions are not built; "
                 f"got {scaling!r}."
             )
-        found = {**found, **entry}
-    return found
+        result = {**result, **entry}
+    return result
 
 
 def windows_of(config: Config, layers: int, window: Any, sliding: Any) -> tuple[int | None, ...]:

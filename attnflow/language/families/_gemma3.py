@@ -11,7 +11,7 @@ def _entries(config: Config) -> dict[str, Any]:
     for name in ("attn_logit_softcapping", "final_logit_softcapping"):
         config.refuse(name, None, "capped scores are not built")
     config.refuse("use_bidirectional_attention", False, "this model is read as a decoder")
-    found = decoder(
+    result = decoder(
         config,
         key_heads=4,
         head_width=256,
@@ -26,19 +26,19 @@ def _entries(config: Config) -> dict[str, Any]:
     )
     pattern = config.size(6, "sliding_window_pattern", "_sliding_window_pattern")
     window = config.entries.get("sliding_window", 4096)
-    windows = windows_of(config, found["layers"], window, lambda k: (k + 1) % pattern)
+    windows = windows_of(config, result["layers"], window, lambda k: (k + 1) % pattern)
     # The kinds of layers have entries of their own, in files of any age.
     full = rotary_base(config, 1e6, "full_attention")
     local = rotary_parameters(config, "sliding_attention").get("rope_theta")
     if local is None or not config.entries.get("rope_parameters"):
         local = config.number(1e4, "rope_local_base_freq")
     return {
-        **found,
+        **result,
         "windows": windows,
         "rotary": tuple(full if w is None else float(local) for w in windows),
         "score_scale": config.number(256, "query_pre_attn_scalar") ** -0.5,
         "biases": biases(config) or None,
-        "padding": config.padding(0, found["vocabulary"]),
+        "padding": config.padding(0, result["vocabulary"]),
     }
 
 

@@ -73,18 +73,18 @@ def decoder(config: Config, *, key_heads: int | None, head_width: int | None, **
 
 def biases(config: Config) -> tuple[str, ...]:
     """`attention_bias` and `mlp_bias`, false unless given."""
-    found = ("qkv", "out") if config.flag(False, "attention_bias") else ()
-    return found + (("up", "down") if config.flag(False, "mlp_bias") else ())
+    result = ("qkv", "out") if config.flag(False, "attention_bias") else ()
+    return result + (("up", "down") if config.flag(False, "mlp_bias") else ())
 
 
 def _entries(config: Config) -> dict[str, Any]:
-    found = decoder(config, key_heads=None, head_width=None)
+    result = decoder(config, key_heads=None, head_width=None)
     own = biases(config)
     return {
-        **found,
-        "rotary": (rotary_base(config),) * found["layers"],
+        **result,
+        "rotary": (rotary_base(config),) * result["layers"],
         "biases": own or None,
-        "padding": config.padding(None, found["vocabulary"]),
+        "padding": config.padding(None, result["vocabulary"]),
     }
 
 

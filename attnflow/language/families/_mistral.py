@@ -8,13 +8,13 @@ from ._llama import LLAMA, decoder, rotary_size
 
 
 def _entries(config: Config) -> dict[str, Any]:
-    found = decoder(config, key_heads=8, head_width=None, inner=14336, positions=131072)
-    layers, window = found["layers"], config.entries.get("sliding_window", 4096)
+    result = decoder(config, key_heads=8, head_width=None, inner=14336, positions=131072)
+    layers, window = result["layers"], config.entries.get("sliding_window", 4096)
     return {
-        **found,
+        **result,
         "rotary": (rotary_base(config),) * layers,
         "windows": windows_of(config, layers, window, lambda _: window is not None),
-        "padding": config.padding(None, found["vocabulary"]),
+        "padding": config.padding(None, result["vocabulary"]),
     }
 
 

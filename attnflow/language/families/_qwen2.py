@@ -7,17 +7,17 @@ from ._config import Config, rotary_base, windows_of
 from ._llama import LLAMA, decoder, rotary_size
 
 
-def qwen(config: Config, found: dict[str, Any]) -> dict[str, Any]:
+def qwen(config: Config, result: dict[str, Any]) -> dict[str, Any]:
     """Positions and windows of Qwen2 and Qwen3."""
-    layers = found["layers"]
+    layers = result["layers"]
     slides = config.flag(False, "use_sliding_window")
     window = config.entries.get("sliding_window", 4096) if slides else None
     first = config.get(28, "max_window_layers")
     return {
-        **found,
+        **result,
         "rotary": (rotary_base(config),) * layers,
         "windows": windows_of(config, layers, window, lambda k: window is not None and k >= first),
-        "padding": config.padding(None, found["vocabulary"]),
+        "padding": config.padding(None, result["vocabulary"]),
     }
 
 

@@ -10,8 +10,8 @@ from ._qwen2 import qwen
 
 def _entries(config: Config) -> dict[str, Any]:
     defaults = {"inner": 22016, "vocabulary": 151936, "positions": 32768}
-    found = decoder(config, key_heads=32, head_width=128, **defaults)
-    return {**qwen(config, found), "biases": biases(config) or None}
+    result = decoder(config, key_heads=32, head_width=128, **defaults)
+    return {**qwen(config, result), "biases": biases(config) or None}
 
 
 QWEN3 = replace(

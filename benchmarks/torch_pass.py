@@ -1,0 +1,158 @@
+"""A pass of an encoder and of a Llama beside torch's `transformers`: seconds in turn, and peak memory.
+
+    python benchmarks/torch_pass.py [--quick] [--only minilm|llama] [--memory]
+
+Random weights of the same shapes on both sides, float32, all cores. In one process the two take turns, so that
+what else the machine does meets both; the least of all turns counts, and the median is kept beside it. A pass of
+attnflow also measures E after every block. Compilation is apart. Memory is the largest resident size of a process
+that draws the weights and makes three passes, over that of a process that has made a pass of a tiny model: in units
+of the weights. Numbers go to benchmarks/results/torch-pass-cpu.json.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.random as jr
+import numpy as np
+
+import attnflow as af
+from attnflow.core.machine import cores
+from attnflow.language import Architecture
+from attnflow.language._memory import weight_bytes
+from attnflow.records import atomic_write, provenance
+
+FILE = Path(__file__).parent / "results" / "torch-pass-cpu.json"
+CASES = {
+    "minilm": (
+        Architecture(
+            "bert", 30522, 512, 384, 6, 12, 1536, activation="gelu", epsilon=1e-12, types=2
+        ),
+        32,
+        128,
+    ),
+    "llama": (
+        Architecture(
+            "llama", 32000, 2048, 1024, 16, 16, 2816, activation="silu", rotary=(1e4,) * 16
+        ),
+        2,
+        200,
+    ),
+}
+TINY = Architecture("llama", 97, 64, 32, 2, 4, 64, activation="silu", rotary=(1e4,) * 2)
+
+
+def theirs(arch: Architecture):
+    """The same architecture of transformers, with weights of its own law."""
+    import torch
+    import transformers
+
+    torch.set_num_threads(cores())
+    shared = {
+        "vocab_size": arch.vocabulary,
+        "hidden_size": arch.dim,
+        "num_hidden_layers": arch.layers,
+        "num_attention_heads": arch.heads,
+        "intermediate_size": arch.inner,
+        "max_position_embeddings": arch.positions,
+    }
+    if arch.family == "bert":
+        config = transformers.BertConfig(**shared)
+        return transformers.BertModel(config, add_pooling_layer=False).eval()
+    return transformers.LlamaModel(transformers.LlamaConfig(**shared)).eval()
+
+
+def seconds(name: str, turns: int) -> dict:
+    """Of a pass of each, in turn."""
+    import torch
+
+    arch, prompts, length = CASES[name]
+    model, peer = af.language.random(arch, key=jr.key(0)), theirs(arch)
+    ids = af.language.random_prompts(arch, prompts, length)
+    rows = torch.from_numpy(np.asarray(ids, np.int64))
+
+    def ours(passes: int) -> list[float]:
+        run = af.language.looped(model, ids, passes=passes, chunk=prompts, progress=False)
+        return run.seconds.tolist()
+
+    def torch_pass() -> float:
+        with torch.no_grad():
+            h = peer.get_input_embeddings()(rows)
+            began = time.perf_counter()
+            peer(inputs_embeds=h, use_cache=False) if arch.family != "bert" else peer(
+                inputs_embeds=h
+            )
+            return time.perf_counter() - began
+
+    first = ours(1)[0]
+    torch_pass()
+    own, other = [], []
+    for _ in range(turns):
+        own += ours(2)
+        other += [torch_pass(), torch_pass()]
+    return {
+        "prompts": prompts,
+        "length": length,
+        "parameters": arch.parameters,
+        "first_pass": first,
+        "attnflow": {"least": min(own), "median": float(np.median(own))},
+        "torch": {"least": min(other), "median": float(np.median(other))},
+        "ratio_of_least": min(own) / min(other),
+        "ratio_of_medians": float(np.median(own) / np.median(other)),
+        "versions": {"torch": torch.__version__, "threads": cores()},
+    }
+
+
+def peak(name: str) -> int:
+    """The largest resident size of this process, in bytes, after drawing a model and three passes."""
+    arch, prompts, length = CASES.get(name, (TINY, 2, 8))
+    model = jax.block_until_ready(af.language.random(arch, key=jr.key(0)))
+    ids = af.language.random_prompts(arch, prompts, length)
+    af.language.looped(model, ids, passes=3, chunk=1, progress=False)
+    # Not getrusage, whose peak a child has from its parent.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def memory(name: str) -> dict:
+    """The peak of a process of its own over that of a tiny model, beside the weights."""
+    sizes = {}
+    for case in ("tiny", name):
+        command = [sys.executable, __file__, "--peak", case]
+        sizes[case] = int(
+            subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        )
+    weights = weight_bytes(CASES[name][0], "float32", True, blocks_alone=False)
+    over = sizes[name] - sizes["tiny"]
+    return {"weights": weights, "peak_over_tiny": over, "in_weights": over / weights}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one turn; nothing is written")
+    parser.add_argument("--only", choices=CASES)
+    parser.add_argument("--memory", action="store_true", help="that alone, beside the times there")
+    parser.add_argument("--peak", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    af.programs.cache()
+    if options.peak:
+        print(peak(options.peak))
+        sys.exit()
+    results = json.loads(FILE.read_text()) if FILE.exists() else {"cases": {}}
+    for name in [options.only] if options.only else CASES:
+        record = (
+            results["cases"][name] if options.memory else seconds(name, 1 if options.quick else 5)
+        )
+        record["memory"] = memory(name)
+        record.setdefault("load", os.getloadavg()[0])
+        results["cases"][name] = record
+        print(json.dumps({name: record}, indent=1), flush=True)
+        if not options.quick:
+            results["provenance"] = provenance()
+            with atomic_write(FILE) as file:
+                file.write(json.dumps(results, indent=1).encode())
