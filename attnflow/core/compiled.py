@@ -74,13 +74,17 @@ class Compiled:
         self._inside = eqx.filter_jit(function, **settings)
 
     @functools.cached_property
-    def _outermost(self) -> Callable[..., Any]:
+    def _outermost(self) -> Any:
         jit: Any = eqx.filter_jit  # its types know no `compiler_options`
         return jit(self._function, compiler_options=options(), **self._settings)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         program = self._outermost if outermost() else self._inside
         return program(*args, **kwargs)
+
+    def cache_size(self) -> int:
+        """How many programs are compiled for calls from outside a trace."""
+        return self._outermost._cached._cache_size()
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
+from ..core.compiled import compiled
 from ..flow import Problem
 from ._lanes import (
     BAD_START,
@@ -216,7 +217,7 @@ class Crew(eqx.Module):
         return lanes, outbox, taken + jnp.sum(given).astype(jnp.int32)
 
 
-class Compiled(NamedTuple):
+class CrewPrograms(NamedTuple):
     """`Crew.empty` and `Crew.advance`, compiled."""
 
     empty: Callable[..., Lanes]
@@ -224,28 +225,9 @@ class Compiled(NamedTuple):
 
 
 @functools.cache
-def wide_vectors() -> dict[str, Any]:
-    """Options of the compiler for the widest vectors the CPU has.
-
-    XLA takes vectors of 256 bits where it may choose; where 512 exist they made the field of ten
-    tokens on S^2 1.4 times as fast. An option that a later compiler no longer knows is left out.
-    """
-    options = {"xla_cpu_prefer_vector_width": 512}
-    try:
-        jax.jit(lambda: jnp.zeros(()), compiler_options=options).lower().compile()
-    except Exception:
-        options = {}
-    return options
-
-
-@functools.cache
-def compiled() -> Compiled:
-    """The two programs of a crew, for the widest vectors the CPU has."""
-
-    def program(method: Any) -> Any:
-        return eqx.filter_jit(method, compiler_options=wide_vectors())  # pyright: ignore[reportCallIssue]
-
-    return Compiled(program(Crew.empty), program(Crew.advance))
+def crew_programs() -> CrewPrograms:
+    """The two programs of a crew."""
+    return CrewPrograms(compiled(Crew.empty), compiled(Crew.advance))
 
 
 def join(shared: Any, own: Any, rest: Any) -> Problem:

@@ -15,8 +15,8 @@ from jaxtyping import Array
 from threadpoolctl import threadpool_limits
 
 from ..core.checks import is_concrete
+from ..core.compiled import compiled
 from ..core.machine import cores
-from ._advance import wide_vectors
 from ._backwards import Plan, Work, backwards, forwards
 from ._tape import Tape
 from ._workers import in_thread
@@ -155,7 +155,6 @@ def _threaded(
     work: Work, plan: Plan, number: int, cotangent: Any, asked: Any, like: Any
 ) -> Iterator[Any]:
     """What each group gives, in their order; as many are under way as there are cores."""
-    program = _compiled()
     run_here: Callable[[Callable[[], Any]], Any] = in_thread()
 
     tapes: list[Tape] = []  # those that no group writes on
@@ -165,7 +164,7 @@ def _threaded(
         if asked is not None:
             tape = tapes.pop() if tapes else _blank(like)
         rest = (work, plan, _int(first), count, cotangent, asked)
-        part, tape = jax.block_until_ready(program(rest, tape))
+        part, tape = jax.block_until_ready(_group(rest, tape))
         if tape is not None:
             tapes.append(tape)
         return part
@@ -184,15 +183,11 @@ def _threaded(
             yield part
 
 
-@functools.cache
-def _compiled() -> Any:
-    @functools.partial(eqx.filter_jit, donate="all-except-first", compiler_options=wide_vectors())  # pyright: ignore
-    def group(rest, tape):
-        work, plan, first, count, cotangent, asked = rest
-        rows = _rows(work, plan, first)
-        return _of_group(rows, plan, first, count, cotangent, asked, tape)
-
-    return group
+@functools.partial(compiled, donate="all-except-first")
+def _group(rest: Any, tape: Any) -> Any:
+    work, plan, first, count, cotangent, asked = rest
+    rows = _rows(work, plan, first)
+    return _of_group(rows, plan, first, count, cotangent, asked, tape)
 
 
 def _int(value: int) -> Array:

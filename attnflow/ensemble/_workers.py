@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array
 from threadpoolctl import threadpool_limits
 
-from ._advance import Crew, Inbox, compiled
+from ._advance import Crew, Inbox, crew_programs
 from ._lanes import RUNNING, Lanes
 from ._order import Order
 from ._starts import Starts
@@ -95,11 +95,13 @@ class Workers:
             crew = _to(device, self.crew)
             inbox = self._inbox(device, self._some, 0)
             lanes = self._empty(crew, inbox, device, usable)
-            jax.block_until_ready(compiled().advance(crew, lanes, inbox, jnp.array(False), _int(1)))
+            jax.block_until_ready(
+                crew_programs().advance(crew, lanes, inbox, jnp.array(False), _int(1))
+            )
 
     def _empty(self, crew: Crew, inbox: Inbox, device: Any, usable: int) -> Lanes:
         # Committed to its device, as what `advance` returns is: else it would be compiled twice.
-        return jax.device_put(compiled().empty(crew, inbox, jnp.asarray(usable)), device)
+        return jax.device_put(crew_programs().empty(crew, inbox, jnp.asarray(usable)), device)
 
     def _guarded(self, device: Any, usable: int) -> None:
         try:
@@ -143,7 +145,7 @@ class Workers:
                     return
                 lanes = self._empty(crew, inbox, device, usable)
             began = time.perf_counter()
-            lanes, outbox, taken, work = compiled().advance(
+            lanes, outbox, taken, work = crew_programs().advance(
                 crew, lanes, inbox, jnp.array(not more), _int(rounds)
             )
             ended, taken, done = int(outbox.count), int(taken), int(work.rounds)

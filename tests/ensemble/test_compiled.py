@@ -1,6 +1,5 @@
 """What surrounds the compiled programs: options of the compiler, threads of other libraries."""
 
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -21,24 +20,3 @@ def test_a_run_leaves_the_threads_of_blas_as_they_were():
     af.ensemble.run(field, starts, t1=0.1, rtol=1e-3, atol=0.0)
     after = threads()
     assert {path: after[path] for path in before} == before
-
-
-def test_a_compiler_without_wide_vectors_is_given_no_such_option(monkeypatch):
-    from attnflow.ensemble import _advance
-
-    def refuse(*args, compiler_options=None, **kwargs):
-        if compiler_options:
-            raise RuntimeError("No such compile option")
-        return jit(*args, **kwargs)
-
-    jit = jax.jit
-    monkeypatch.setattr(_advance.jax, "jit", refuse)
-    _advance.wide_vectors.cache_clear()
-    _advance.compiled.cache_clear()
-    try:
-        assert _advance.wide_vectors() == {}
-        assert callable(_advance.compiled().advance)
-    finally:
-        monkeypatch.undo()
-        _advance.wide_vectors.cache_clear()
-        _advance.compiled.cache_clear()

@@ -149,13 +149,13 @@ def test_threads_change_no_bit(fields, starts, reference, monkeypatch):
 
 
 def test_other_numbers_do_not_compile_again(fields, starts, reference):
-    from attnflow.ensemble._advance import compiled
+    from attnflow.ensemble._advance import crew_programs
 
-    before = compiled().advance._cached._cache_size()
+    before = crew_programs().advance.cache_size()
     warmer = eqx.tree_at(lambda f: f.P.value, fields, 1.1 * fields.P.value)
     go(warmer, np.roll(starts, 1, axis=0))
     go(fields, starts, np.arange(7), slots=3)
-    assert compiled().advance._cached._cache_size() == before
+    assert crew_programs().advance.cache_size() == before
 
 
 @pytest.mark.slow

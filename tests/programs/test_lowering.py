@@ -155,13 +155,13 @@ def recorded(monkeypatch, module: Any, name: str) -> tuple[Callable[..., Any], l
 
 def test_the_programs_of_an_ensemble_are_lowered(monkeypatch):
     field, _ = sphere_field()
-    compiled, calls = _advance.compiled(), []
+    programs, calls = _advance.crew_programs(), []
 
     def advance(*arguments):
         calls.append(arguments)
-        return compiled.advance(*arguments)
+        return programs.advance(*arguments)
 
-    monkeypatch.setattr(_workers, "compiled", lambda: compiled._replace(advance=advance))
+    monkeypatch.setattr(_workers, "crew_programs", lambda: programs._replace(advance=advance))
     af.ensemble.run(
         field,
         lambda key: field.manifold.random(key, (5,)),

@@ -125,9 +125,9 @@ def test_shapes_are_compiled_once(tmp_path, monkeypatch):
         return before(self, *args)
 
     monkeypatch.setattr(_advance.Crew, "advance", advance)
-    _advance.compiled.cache_clear()
+    _advance.crew_programs.cache_clear()
     af.sweep.run(study(grid={"beta": [0.3, 0.6, 0.9]}, tokens={"count": 5}), tmp_path / "once")
-    _advance.compiled.cache_clear()
+    _advance.crew_programs.cache_clear()
     assert len(files(tmp_path / "once")) == 9
     assert len(counted) == 1
 
