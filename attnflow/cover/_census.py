@@ -67,7 +67,7 @@ class Census:
         """How many."""
         return self.angles.shape[1]
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the certificate, once the independent checker has gone through all of it.
 
         `attnflow certify --check` checks it again; so does `python attnflow/cover/_count_checker.py FILE`.

@@ -63,7 +63,7 @@ class PhasePlace:
         # NaN, of matrices that are none, last.
         return sorted(result, key=lambda row: np.nan_to_num(-row[sort], nan=np.inf))
 
-    def to_parquet(self, path: str | PathLike) -> None:
+    def to_parquet(self, path: str | PathLike[str]) -> None:
         """A Parquet file with a row for each head and kind of weights; needs `attnflow[parquet]`."""
         write_parquet(
             [{"weights": kind} | row for kind in _KINDS for row in self.rows(weights=kind)], path

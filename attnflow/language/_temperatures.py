@@ -91,7 +91,7 @@ class Temperatures:
         return "\n".join(lines)
 
 
-def write_parquet(rows: list[dict[str, Any]], path: str | PathLike) -> None:
+def write_parquet(rows: list[dict[str, Any]], path: str | PathLike[str]) -> None:
     """Rows as a Parquet file; an `ImportError` that names the extra without pyarrow."""
     try:
         import pyarrow

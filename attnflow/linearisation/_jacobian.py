@@ -137,11 +137,13 @@ class Frame:
     One compiled program serves every parameter, time and configuration of one shape.
     """
 
-    def __init__(self, family: Callable, parameter: Any, t: Array, x: Array):
-        self.family, self.t, self.x = family, t, x
-        self.parameter = jnp.asarray(parameter, x.dtype)
-        self.eps = float(jnp.finfo(x.dtype).eps)
-        self.local = self.at(jnp.zeros((x.shape[0], x.shape[1] - 1), x.dtype))
+    def __init__(self, family: Callable[..., Any], parameter: Any, t: Array, x: Array):
+        self.family: Callable[..., Any] = family
+        self.t: Array = t
+        self.x: Array = x
+        self.parameter: Array = jnp.asarray(parameter, x.dtype)
+        self.eps: float = float(jnp.finfo(x.dtype).eps)
+        self.local: Local = self.at(jnp.zeros((x.shape[0], x.shape[1] - 1), x.dtype))
 
     def at(self, xi: Any) -> Local:
         """The field at `chart(ξ)`, in the bases of the tokens themselves."""

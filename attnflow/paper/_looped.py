@@ -156,7 +156,7 @@ def _trained(
     number: int,
     gpt2: Any,
     gpt_neo: Any,
-    models: Sequence[str | PathLike],
+    models: Sequence[str | PathLike[str]],
     full: bool,
     passes: int | None,
     store: Any,

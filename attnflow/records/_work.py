@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core.words import loads
 from ._provenance import provenance
-from .folders import Address, open_folder
+from .folders import Address, Folder, open_folder
 
 
 class WorkFolder:
@@ -31,10 +31,10 @@ class WorkFolder:
         address: Address,
         account: str,
         format: str,
-        asked: Mapping[str, Mapping[str, Any]],
+        asked: Mapping[str, Mapping[str, object]],
         work: str,
     ):
-        self.folder = open_folder(address)
+        self.folder: Folder = open_folder(address)
         self.address: str = self.folder.address
         contents = read_account(address, account, format, work)
         if contents is None:

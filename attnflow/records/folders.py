@@ -107,7 +107,8 @@ class Local:
     _guard = threading.Lock()
 
     def __init__(self, path: Path):
-        self.path, self.address = path, os.fspath(path)
+        self.path: Path = path
+        self.address: str = os.fspath(path)
 
     def names(self, below: str) -> list[str]:
         try:
@@ -206,7 +207,9 @@ class Remote:
     """Objects at an fsspec address; the lock is an object that its holder renews."""
 
     def __init__(self, address: str, system: Any, path: str):
-        self.address, self.system, self.path = address, system, path.rstrip("/")
+        self.address: str = address
+        self.system: Any = system
+        self.path: str = path.rstrip("/")
 
     def names(self, below: str) -> list[str]:
         self.system.invalidate_cache()

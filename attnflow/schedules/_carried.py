@@ -42,8 +42,8 @@ class Carried(AbstractSchedule):
     schedule: AbstractSchedule
     generator: Float[Array, "..."]
 
-    never_trained: ClassVar = ("generator",)
-    in_file: ClassVar = InFile("carried", schedule="schedule", generator="numbers")
+    never_trained: ClassVar[tuple[str, ...]] = ("generator",)
+    in_file: ClassVar[InFile | None] = InFile("carried", schedule="schedule", generator="numbers")
 
     def __init__(self, schedule: GivenSchedule, generator: Numbers):
         self.schedule = as_schedule("schedule", schedule)

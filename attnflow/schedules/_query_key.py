@@ -54,8 +54,8 @@ class QueryKey(AbstractSchedule):
 
     adds_to_scores: ClassVar[bool] = True
     time_through_parts: ClassVar[bool] = True
-    never_trained: ClassVar = ()
-    in_file: ClassVar = InFile(
+    never_trained: ClassVar[tuple[str, ...]] = ()
+    in_file: ClassVar[InFile | None] = InFile(
         "query-key",
         Q="schedule",
         K="schedule",

@@ -126,7 +126,7 @@ class ALiBiTable(Table, frozen=True, tag_field="type", tag="alibi"):
     """`mask = {type = "alibi", tokens = 8, slopes = [0.5, 0.25]}`: a bias -slope |i - j|, a slope for each head."""
 
     tokens: Annotated[int, Meta(ge=1)]
-    slopes: float | list
+    slopes: float | list[object]
     causal: bool = True
 
 

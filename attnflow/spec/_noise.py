@@ -19,7 +19,7 @@ class NoiseTable(Table, frozen=True):
     calculus: Literal["stratonovich", "ito"] = "stratonovich"
     tol: Positive | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.independent is None and self.common is None and self.values is None:
             raise ValueError("give `independent`, `common` or `values`, the strength of a noise")

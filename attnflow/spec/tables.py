@@ -141,7 +141,7 @@ class Gaussian(Table, frozen=True, tag_field="type", tag="gaussian"):
     std: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] | Literal["trial"] = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_most("shape", math.prod(self.shape), 10**8, "numbers in all")
 
@@ -157,7 +157,7 @@ class Gaussian(Table, frozen=True, tag_field="type", tag="gaussian"):
 
 
 # Arrays that are drawn, by their word in a file.
-DRAWN = {"uniform": Uniform, "gaussian": Gaussian}
+DRAWN: dict[str, type[Uniform] | type[Gaussian]] = {"uniform": Uniform, "gaussian": Gaussian}
 Entries = list[object] | Uniform | Gaussian
 Numbers = float | Entries
 # A table in place of a schedule is read as a dictionary, and `Table` makes its own kind of table of it.
