@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..records import atomic_write, progress as bar, writable_folder
+from ..records import WorkFolder, progress as bar
 from ._tree import OPEN, AbstractProblem, Boxes, Grown, grow, root_boxes
 from ._types import Codes
 
@@ -194,20 +194,13 @@ class _Store:
     """A folder of units: one file each, whole or not at all, with a sum that shows damage."""
 
     def __init__(self, folder: str | Path, problem: AbstractProblem, unit: int):
-        self.folder = writable_folder(folder)
-        about = {"format": "attnflow cover, begun", "problem": problem.name, "unit": unit}
-        path = self.folder / "problem.json"
-        if path.exists():
-            if json.loads(path.read_text()) != about:
-                raise ValueError(
-                    f"`folder` must be new or of this problem and budget; {self.folder} holds other work."
-                )
-            return
-        with atomic_write(path) as file:
-            file.write((json.dumps(about, indent=1) + "\n").encode())
+        asked = {"asked": {"problem": problem.name, "unit": unit}}
+        self.work = WorkFolder(
+            folder, "problem.json", "attnflow cover 1", asked, "a proof", "folder"
+        )
 
-    def _path(self, name: tuple[int, ...]) -> Path:
-        return self.folder / f"{hashlib.sha256(repr(name).encode()).hexdigest()[:24]}.unit"
+    def _name(self, name: tuple[int, ...]) -> str:
+        return f"{hashlib.sha256(repr(name).encode()).hexdigest()[:24]}.unit"
 
     def write(self, name: tuple[int, ...], unit: Grown) -> None:
         parts: list[Any] = [unit.symbols.astype("<u2"), unit.starts.astype("<i8")]
@@ -216,16 +209,12 @@ class _Store:
         head = {"shapes": [p.shape for p in parts], "nodes": unit.nodes, "volume": unit.volume}
         body = json.dumps(head).encode() + b"\n" + b"".join(p.tobytes() for p in parts)
         packed = zlib.compress(body, 1)
-        with atomic_write(self._path(name)) as file:
-            file.write(hashlib.sha256(packed).digest() + packed)
+        self.work.write(self._name(name), hashlib.sha256(packed).digest() + packed)
 
     def read(self, name: tuple[int, ...]) -> Grown | None:
         """A unit that was written, or `None`: it is done again where its file is damaged."""
-        path = self._path(name)
-        if not path.exists():
-            return None
-        raw = path.read_bytes()
-        if hashlib.sha256(raw[32:]).digest() != raw[:32]:
+        raw = self.work.read(self._name(name))
+        if raw is None or hashlib.sha256(raw[32:]).digest() != raw[:32]:
             return None
         line, _, rest = zlib.decompress(raw[32:]).partition(b"\n")
         head = json.loads(line)

@@ -1,23 +1,24 @@
 """A run on disk: a file for each pass, the tokens after the last, and what was asked for."""
 
-import json
+import io
 import re
 import zipfile
 from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..core.words import loads
-from ..records import atomic_write, provenance, writable_folder
+from ..records import WorkFolder, read_account
+from ..records.folders import open_folder
 from ._architecture import Architecture
 from ._result import Looped
 
 _FORMAT = "attnflow looped transformer 1"
 _NAMES = ("E", "pairs", "rest", "length")
 _PASS = re.compile(r"^pass-(\d+)\.npz$")
+_TOKENS = re.compile(r"^tokens-\d+\.npz$")
+_ACCOUNT, _WORK = "loop.json", "a looped run"
 
 
 class LoopStore:
@@ -33,39 +34,14 @@ class LoopStore:
     def __init__(
         self, folder: str | PathLike[str], settings: Mapping[str, Any], arch: Architecture
     ):
-        self.folder = writable_folder(folder)
-        path = self.folder / "loop.json"
-        if path.exists():
-            account = _account(path)
-            stored, asked = (
-                {"architecture": sizes, **others}
-                for sizes, others in (
-                    (account["architecture"], account["settings"]),
-                    (_sizes(arch), settings),
-                )
-            )
-            for name in asked:
-                if stored.get(name) != asked[name]:
-                    raise ValueError(
-                        f"`store` {self.folder} is of a run with another {name!r} "
-                        f"({_short(stored.get(name))}; asked for {_short(asked[name])}): ask for that "
-                        "one, or choose another folder."
-                    )
-            return
-        account = {
-            "format": _FORMAT,
-            "settings": dict(settings),
-            "architecture": _sizes(arch),
-            "provenance": provenance(),
-        }
-        with atomic_write(path) as file:
-            file.write(json.dumps(account, indent=1).encode())
+        asked = {"settings": settings, "architecture": _sizes(arch)}
+        self.work = WorkFolder(folder, _ACCOUNT, _FORMAT, asked, _WORK)
 
     def passes(self, wanted: int) -> list[dict[str, np.ndarray]]:
         """The passes that are done, from the first on, whole files only; no more than wanted."""
         done = []
         while len(done) < wanted:
-            arrays = _arrays(self._pass(len(done) + 1))
+            arrays = _arrays(self.work.read(_pass(len(done) + 1)))
             if arrays is None:
                 break
             done.append(arrays)
@@ -74,24 +50,19 @@ class LoopStore:
     def tokens(self, most: int) -> tuple[int, np.ndarray | None]:
         """The latest pass up to `most` whose tokens are kept, and those; 0 and `None` where none are."""
         for number in range(most, 0, -1):
-            arrays = _arrays(self._tokens(number))
+            arrays = _arrays(self.work.read(_tokens(number)))
             if arrays is not None and arrays.get("tokens") is not None:
                 return number, arrays["tokens"]
         return 0, None
 
     def write(self, number: int, arrays: Mapping[str, np.ndarray], tokens: np.ndarray) -> None:
         """A pass that was done. Its tokens come first: a pass that is there can be gone on from."""
-        _write(self._tokens(number), {"tokens": tokens})
-        _write(self._pass(number), arrays)
-        for path in self.folder.glob("tokens-*.npz"):
-            if path != self._tokens(number) and path != self._tokens(number - 1):
-                path.unlink(missing_ok=True)
-
-    def _pass(self, number: int) -> Path:
-        return self.folder / f"pass-{number:05d}.npz"
-
-    def _tokens(self, number: int) -> Path:
-        return self.folder / f"tokens-{number:05d}.npz"
+        self.work.write(_tokens(number), _packed({"tokens": tokens}))
+        self.work.write(_pass(number), _packed(arrays))
+        wanted = {_tokens(number), _tokens(number - 1)}
+        for name in self.work.names():
+            if _TOKENS.match(name) and name not in wanted:
+                self.work.remove(name)
 
 
 def read_run(folder: str | PathLike[str]) -> Looped:
@@ -101,16 +72,15 @@ def read_run(folder: str | PathLike[str]) -> Looped:
 
     `ValueError` where the folder holds no run, or none of its passes.
     """
-    folder = Path(folder)
-    path = folder / "loop.json"
-    if not path.exists():
-        raise ValueError(f"{folder} holds no looped run: there is no loop.json.")
-    account = _account(path)
+    account = read_account(folder, _ACCOUNT, _FORMAT, _WORK)
+    if account is None:
+        raise ValueError(f"{folder} holds no looped run: there is no {_ACCOUNT}.")
     arch = Architecture.of_record(account["architecture"])
-    last = max((int(m[1]) for p in folder.iterdir() if (m := _PASS.match(p.name))), default=0)
-    done = []
+    files = open_folder(folder)
+    last = max((int(m[1]) for name in files.names("") if (m := _PASS.match(name))), default=0)
+    done, there = [], set(files.names(""))
     for number in range(1, last + 1):
-        arrays = _arrays(folder / f"pass-{number:05d}.npz")
+        arrays = _arrays(files.read(_pass(number)) if _pass(number) in there else None)
         if arrays is None:
             break
         done.append(arrays)
@@ -152,31 +122,26 @@ def _sizes(arch: Architecture) -> dict[str, Any]:
     return arch.record()
 
 
-def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    with atomic_write(path) as file:
-        np.savez(file, allow_pickle=False, **arrays)
+def _pass(number: int) -> str:
+    return f"pass-{number:05d}.npz"
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray] | None:
+def _tokens(number: int) -> str:
+    return f"tokens-{number:05d}.npz"
+
+
+def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **arrays)
+    return file.getvalue()
+
+
+def _arrays(content: bytes | None) -> dict[str, np.ndarray] | None:
     """What a file holds, its checksums read; `None` where it is not there or not whole."""
-    try:
-        # Opened here: NumPy leaves a file that is no archive to the garbage collector.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (FileNotFoundError, ValueError, EOFError, zipfile.BadZipFile):
+    if content is None:
         return None
-
-
-def _account(path: Path) -> dict[str, Any]:
     try:
-        account = loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read: {error}.") from None
-    if not isinstance(account, dict) or account.get("format") != _FORMAT:
-        raise ValueError(f"{path} is no account of a looped run; choose another folder.")
-    return account
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 40 else f"{text[:36]}..."
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (ValueError, EOFError, zipfile.BadZipFile):
+        return None

@@ -18,7 +18,7 @@ class WorkFolder:
     - `account`: the name of the account's file, such as `loop.json`.
     - `format`: words that say which kind of work it is, and which version of the files.
     - `asked`: what was asked for, plain JSON values in sections by name: a folder with others is refused.
-    - `work`: what the work is called in errors, such as `"a run"`.
+    - `work`: what the work is called in errors, such as `"a run"`; `argument`, what the address is.
 
     **Raises:**
 
@@ -33,6 +33,7 @@ class WorkFolder:
         format: str,
         asked: Mapping[str, Mapping[str, object]],
         work: str,
+        argument: str = "store",
     ):
         self.folder: Folder = open_folder(address)
         self.address: str = self.folder.address
@@ -48,7 +49,7 @@ class WorkFolder:
             for key, value in section.items():
                 if stored.get(key) != value:
                     raise ValueError(
-                        f"`store` {self.address} is of {work} with another {key!r} "
+                        f"`{argument}` {self.address} is of {work} with another {key!r} "
                         f"({_short(stored.get(key))}; asked for {_short(value)}): ask for that "
                         "one, or choose another folder."
                     )

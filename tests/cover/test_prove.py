@@ -100,7 +100,7 @@ def test_a_proof_that_was_killed_goes_on_to_the_same_tree(small, tmp_path, monke
 
 def test_a_folder_of_another_problem_is_refused(tmp_path):
     prove(FOUR, folder=tmp_path, progress=False)
-    with pytest.raises(ValueError, match="holds other work"):
+    with pytest.raises(ValueError, match="is of a proof with another"):
         prove(Disc(), folder=tmp_path, progress=False)
 
 

@@ -104,7 +104,7 @@ def test_only_the_tokens_of_the_last_passes_are_kept(tmp_path):
 )
 def test_a_folder_of_another_run_is_refused(tmp_path, changed, name):
     looped(SMALL, IDS, passes=1, store=tmp_path, progress=False)
-    with pytest.raises(ValueError, match=f"of a run with another '{name}'"):
+    with pytest.raises(ValueError, match=f"of a looped run with another '{name}'"):
         looped(SMALL, IDS, passes=1, store=tmp_path, progress=False, **changed)
 
 
@@ -119,7 +119,7 @@ def test_other_prompts_are_refused(tmp_path):
 def test_another_architecture_is_refused(tmp_path):
     looped(SMALL, IDS, passes=1, store=tmp_path, progress=False)
     other = Architecture("gpt2", 97, 24, 32, 4, 4, 64, deviation=0.2)
-    with pytest.raises(ValueError, match="another 'architecture'"):
+    with pytest.raises(ValueError, match="of a looped run with another 'layers'"):
         looped(other, IDS, passes=1, store=tmp_path, progress=False)
 
 
