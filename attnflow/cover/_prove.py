@@ -85,7 +85,7 @@ def prove(
             f"{type(executor).__name__}."
         )
     unit = min(UNIT, int(boxes))
-    store = None if folder is None else _Store(folder, problem, unit)
+    store = None if folder is None else _Units(folder, problem, unit)
 
     # === run
     nodes, covered = 0, 0.0
@@ -146,7 +146,7 @@ def _whole(done: dict[tuple[int, ...], Grown]) -> Codes:
 
 @contextmanager
 def _units(
-    problem: AbstractProblem, most: int, store: "_Store | None", executor: Executor | None
+    problem: AbstractProblem, most: int, store: "_Units | None", executor: Executor | None
 ) -> Iterator[
     tuple[
         Callable[[tuple[int, ...], Boxes], bool], Callable[[], tuple[tuple[int, ...], Grown] | None]
@@ -184,13 +184,13 @@ def _units(
             future.cancel()
 
 
-def _stored(store: "_Store | None", name: tuple[int, ...], unit: Grown) -> Grown:
+def _stored(store: "_Units | None", name: tuple[int, ...], unit: Grown) -> Grown:
     if store is not None:
         store.write(name, unit)
     return unit
 
 
-class _Store:
+class _Units:
     """A folder of units: one file each, whole or not at all, with a sum that shows damage."""
 
     def __init__(self, folder: str | Path, problem: AbstractProblem, unit: int):

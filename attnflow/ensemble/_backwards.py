@@ -42,7 +42,7 @@ class Objective(eqx.Module):
         return jax.tree.map(lambda v: jnp.sum(jnp.where(_wide(counts, v), v, 0), axis=0), values)
 
 
-class Work(eqx.Module):
+class MeanWork(eqx.Module):
     """An objective of trajectories: what is differentiated is in its arrays."""
 
     objective: Objective
@@ -89,7 +89,7 @@ def solution_of(options: Any, row: dict[str, Any]) -> Solution:
     )
 
 
-class Plan(eqx.Module):
+class TapePlan(eqx.Module):
     """How many trajectories are worked together, by how many lanes, and how long the tape is."""
 
     block: int = eqx.field(static=True)
@@ -103,7 +103,7 @@ class Plan(eqx.Module):
         return Group(crew, self.ticks, max(16, self.ticks // 4))
 
 
-def forwards(work: Work, plan: Plan, first: Int[Array, ""], count: Int[Array, ""]) -> Any:
+def forwards(work: MeanWork, plan: TapePlan, first: Int[Array, ""], count: Int[Array, ""]) -> Any:
     """The sum of the objective over one group."""
     group, inbox = plan.group(work.maker), _inbox(work, plan, first, count)
     at, store, parts = group.begin(inbox)
@@ -112,7 +112,7 @@ def forwards(work: Work, plan: Plan, first: Int[Array, ""], count: Int[Array, ""
     return work.objective.values(work.maker.options, store, counts)
 
 
-def _inbox(work: Work, plan: Plan, first: Array, count: Array) -> Inbox:
+def _inbox(work: MeanWork, plan: TapePlan, first: Array, count: Array) -> Inbox:
     return Inbox(work.data, first + jnp.arange(plan.block, dtype=jnp.int32), count)
 
 
@@ -124,8 +124,8 @@ class _States(eqx.Module):
 
 
 def backwards(
-    work: Work,
-    plan: Plan,
+    work: MeanWork,
+    plan: TapePlan,
     first: Int[Array, ""],
     count: Int[Array, ""],
     cotangent: Any,
@@ -233,21 +233,21 @@ class _Leaves(eqx.Module):
             lambda x, axis: x if (axis is None) == shared else None, arrays, self.axes
         )
 
-    def _each(self, work: Work, of: Any) -> Any:
+    def _each(self, work: MeanWork, of: Any) -> Any:
         at = jnp.minimum(jnp.arange(self.block, dtype=jnp.int32), jnp.maximum(self.count - 1, 0))
         each = lambda number, own: of(work.maker(number, own))  # noqa: E731
         return jax.vmap(each)(self.first + at, work.data)
 
-    def shared(self, work: Work) -> Any:
+    def shared(self, work: MeanWork) -> Any:
         """Those that all share."""
         own = jax.tree.map(lambda x: x[0], work.data)
         return self._split(work.maker(self.first, own), True)
 
-    def own(self, work: Work) -> Any:
+    def own(self, work: MeanWork) -> Any:
         """Those of each trajectory."""
         return self._each(work, lambda problem: self._split(problem, False))
 
-    def held(self, work: Work) -> dict[str, Any]:
+    def held(self, work: MeanWork) -> dict[str, Any]:
         """The results of trajectories that are over where they begin."""
 
         def of(problem):

@@ -16,7 +16,7 @@ from ..flow import Options, Problem
 from ..flow.events import FirstOf
 from ..model.many import fits_columns
 from ._advance import Inbox
-from ._backwards import Objective, Plan, Work, solution_of
+from ._backwards import MeanWork, Objective, TapePlan, solution_of
 from ._lanes import Maker, OfField
 from ._stages import inner_solver, is_explicit
 from ._starts import Starts
@@ -27,7 +27,7 @@ _TICKS = 32, 8192  # the shortest tape and the longest
 
 def prepared(
     objective: Any, many: Starts, options: Options, chunk: int | None, given: bool
-) -> tuple[Work, Plan, Any] | None:
+) -> tuple[MeanWork, TapePlan, Any] | None:
     """What is to be worked by lanes, or `None` where runs have to be worked side by side.
 
     By lanes go explicit solvers, and events whose time is found by bisection. `given` says that an adjoint was asked
@@ -48,12 +48,14 @@ def prepared(
     fine = jnp.array(True)
     for x in times:
         fine &= True if x is None else jnp.all(jnp.isfinite(x))
-    work = Work(Objective(objective), maker, data, fine)
+    work = MeanWork(Objective(objective), maker, data, fine)
     like = _remembered((work, chunk, many.number), lambda: _sums_like(work, plan, row))
     return work, plan, (like, tape)
 
 
-def _look(maker: Maker, data: Any, many: Starts, chunk: int | None) -> tuple[Plan, Any, Any] | None:
+def _look(
+    maker: Maker, data: Any, many: Starts, chunk: int | None
+) -> tuple[TapePlan, Any, Any] | None:
     own = jax.tree.map(lambda a: a[0], data)
     heads = []
 
@@ -72,7 +74,7 @@ def _look(maker: Maker, data: Any, many: Starts, chunk: int | None) -> tuple[Pla
     return plan, row, tape
 
 
-def _sums_like(work: Work, plan: Plan, row: Any) -> Any:
+def _sums_like(work: MeanWork, plan: TapePlan, row: Any) -> Any:
     """Shapes of what the objective gives."""
 
     def sums(work, row):
@@ -111,7 +113,7 @@ def _remembered(of: Any, find: Callable[[], Any]) -> Any:
     return _looked[key]
 
 
-def _plan(problem: Problem, heads: int, number: int, chunk: int | None) -> Plan:
+def _plan(problem: Problem, heads: int, number: int, chunk: int | None) -> TapePlan:
     tokens, dim = problem.y0.shape
     products = heads * tokens * dim * (tokens + dim)
     most = 64 if fits_columns(problem.field, tokens) else 16 if products < 100_000 else 1
@@ -125,10 +127,10 @@ def _plan(problem: Problem, heads: int, number: int, chunk: int | None) -> Plan:
     size = problem.y0.dtype.itemsize * lanes * (stages * problem.y0.size + 4)
     useful = problem.options.max_steps * -(-block // lanes) + 16
     ticks = max(_TICKS[0], min(_TICKS[1], _TAPE_BYTES // size))
-    return Plan(block, lanes, min(ticks, useful))
+    return TapePlan(block, lanes, min(ticks, useful))
 
 
-def _row(maker: Maker, plan: Plan, data: Any) -> tuple[Any, Any]:
+def _row(maker: Maker, plan: TapePlan, data: Any) -> tuple[Any, Any]:
     """Results of one trajectory, and a group's tape."""
     rows = jax.tree.map(lambda x: x[jnp.zeros(plan.block, jnp.int32)], data)
     zero = jnp.zeros((), jnp.int32)

@@ -17,12 +17,12 @@ from threadpoolctl import threadpool_limits
 from ..core.checks import is_concrete
 from ..core.compiled import compiled
 from ..core.machine import cores
-from ._backwards import Plan, Work, backwards, forwards
+from ._backwards import MeanWork, TapePlan, backwards, forwards
 from ._tape import Tape
 from ._workers import in_thread
 
 
-def total(work: Work, plan: Plan, like: tuple[Any, Any], number: int) -> Any:
+def total(work: MeanWork, plan: TapePlan, like: tuple[Any, Any], number: int) -> Any:
     """The sum of an objective over `number` trajectories, with its gradient in reverse mode.
 
     The sum is linear: where it is one number, its gradient is worked together with it, each group
@@ -88,7 +88,7 @@ def _instance(x: Any) -> Array:
 # === groups
 
 
-def _all(work: Work, plan: Plan, number: int, gradient: tuple[Any, Any, Any] | None) -> Any:
+def _all(work: MeanWork, plan: TapePlan, number: int, gradient: tuple[Any, Any, Any] | None) -> Any:
     """All groups, added up in their order: the sum, and its derivative too where a gradient is asked for.
 
     `gradient` is the cotangent, which leaves are asked for, and the shape of a tape.
@@ -118,8 +118,8 @@ def _all(work: Work, plan: Plan, number: int, gradient: tuple[Any, Any, Any] | N
 
 
 def _of_group(
-    work: Work,
-    plan: Plan,
+    work: MeanWork,
+    plan: TapePlan,
     first: Array,
     count: Array,
     cotangent: Any,
@@ -141,18 +141,18 @@ def _blank(like: Any) -> Any:
     return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), like)
 
 
-def _rows(work: Work, plan: Plan, first: Any) -> Work:
+def _rows(work: MeanWork, plan: TapePlan, first: Any) -> MeanWork:
     """The data of a group, filled up by the last trajectory's."""
 
     def cut(x):
         at = jnp.minimum(first + jnp.arange(plan.block, dtype=jnp.int32), x.shape[0] - 1)
         return x[at]
 
-    return Work(work.objective, work.maker, jax.tree.map(cut, work.data), work.fine)
+    return MeanWork(work.objective, work.maker, jax.tree.map(cut, work.data), work.fine)
 
 
 def _threaded(
-    work: Work, plan: Plan, number: int, cotangent: Any, asked: Any, like: Any
+    work: MeanWork, plan: TapePlan, number: int, cotangent: Any, asked: Any, like: Any
 ) -> Iterator[Any]:
     """What each group gives, in their order; as many are under way as there are cores."""
     run_here: Callable[[Callable[[], Any]], Any] = in_thread()
