@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 @dataclass(frozen=True)
 class Merges:
-    """The merges of clusters, in order.
+    r"""The merges of clusters, in order.
 
     **Attributes:**
 
@@ -18,12 +18,18 @@ class Merges:
     - `pairs`: which two merged, `(merges, 2)`, numbered as by SciPy's `linkage`: below the number of tokens
       a token, `tokens + k` what came of merge `k`.
     - `sizes`: tokens in the new cluster.
+    - `by_start`, `by_beta`: with `gradients=True` the derivatives of `log_t`, by the start along the sphere,
+      `(merges, tokens, dim)`, and by the $\beta$ of $P$, `(merges,)`, with `near`, `merge` and the bias held; else
+      `None`. NaN where tokens start at one place. A bias with the exponential kernel only multiplies the speed:
+      the derivative by it is -1.
     """
 
     log_t: Float[np.ndarray, " merges"]
     clusters: Int[np.ndarray, " merges"]
     pairs: Int[np.ndarray, "merges 2"]
     sizes: Int[np.ndarray, " merges"]
+    by_start: Float[np.ndarray, "merges tokens dim"] | None = None
+    by_beta: Float[np.ndarray, " merges"] | None = None
 
 
 @dataclass(frozen=True)

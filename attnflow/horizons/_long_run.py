@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
-from ..core.checks import instance, number
+from ..core.checks import boolean, instance, number
 from ..core.compiled import compiled
 from ..model import AttentionField, Softmax
 from ._fitting import distances, fitting, the_end
 from ._history import LongRun
-from ._stage import STEPS, Limits, stage
+from ._stage import STEPS, Limits, Slopes, slopes, stage
 from ._system import BALANCED, System
 from ._tree import Tree
 
@@ -32,6 +32,7 @@ def long_run(
     solver: diffrax.AbstractSolver[Any] | None = None,
     rtol: float = 1e-10,
     atol: float = 1e-13,
+    gradients: bool = False,
 ) -> LongRun:
     r"""Attention to exponentially long times: until clusters that barely feel one another have merged.
 
@@ -59,6 +60,8 @@ def long_run(
     - `near`: distance at which two clusters count as merged, in `run.merges`; by default the range of the kernel,
       $\beta^{-1/2}$, or half the smallest distance at the start if that is less. Tokens of one cluster come closer
       for ever, so that "merged" needs a distance; at this one its time does not depend on `merge`.
+    - `gradients`: also the derivatives of the merges' ln t by start and $\beta$, in `run.merges`, by forward
+      mode: about as many times the work as there are numbers in the start.
     - `solver`, `rtol`, `atol`: of diffrax; default `Tsit5`. Off the circle neither tolerance is above `merge`.
 
     **Returns:**
@@ -97,6 +100,8 @@ def long_run(
     if (weights <= 0).any():
         raise ValueError("`field` must have positive weights here; leave tokens of mass zero out.")
     tree = Tree(np.arctan2(y[:, 1], y[:, 0]) if circle else y, weights / weights.sum())
+    if boolean("gradients", gradients):
+        tree.slopes = _first_slopes(tree.x, 0.0 if isinstance(field.kernel, Softmax) else 1.0)
     _join_same(tree)
     merge, near = distances(tree, beta, merge, near)
     if not circle:  # errors of steps must not hold two tokens apart that are to merge
@@ -139,6 +144,10 @@ def long_run(
                 f"`long_run` stopped at ln t = {float(s.log_t1):.6g} after {int(s.steps)} steps "
                 f"of at most {STEPS} between two events; loosen rtol, or take another solver."
             )
+        if tree.slopes is not None:
+            tree.slopes = slopes(
+                system, x, jnp.asarray(log_t), limits, solver, *tolerances, before=tree.slopes
+            )
         log_t, length = float(s.log_t1), length + float(s.length)
         tree.x = np.array(s.x1)
         _events(tree, near, merge, log_t, _look(system, s.x1)[1])
@@ -149,7 +158,7 @@ def long_run(
     tree.plateau(energy)
     logs, energies, ys = (np.concatenate(part) for part in zip(*parts, strict=True))
     return LongRun(
-        merges=tree.merges(),
+        merges=tree.merges(y if gradients else None),
         energy=np.array(tree.energy),
         levels=np.array(tree.levels),
         log_t=logs,
@@ -190,6 +199,18 @@ def _events(tree: Tree, near: float, merge: float, log_t: float, energy: float) 
     while (least := (chords := tree.chords()).min()) <= merge * (1 + 1e-7):
         i, j = sorted(np.argwhere(chords == least)[0].tolist())
         tree.join(i, j)
+
+
+def _first_slopes(x: np.ndarray, rate: float) -> Slopes:
+    """Of the start by itself along the sphere, and by beta, which is last: the exponential kernel's rate has it too."""
+    count = x.size
+    along = np.eye(count).reshape(count, *x.shape)
+    if x.ndim == 2:  # along the sphere alone
+        along = along - np.einsum("kid,id->ki", along, x)[..., None] * x
+    last = np.eye(count + 1)[-1]
+    zero = np.zeros((1, *x.shape))
+    parts = (np.concatenate([along, zero]), 0 * last, last, rate * last)
+    return Slopes(*map(jnp.asarray, parts))
 
 
 def _join_same(tree: Tree) -> None:

@@ -52,6 +52,70 @@ def stage(
     come closer as $e^{-\tau}$ does, smoothly, whatever solver takes them there. Time is $dt/d\tau = g/|v|$, of which
     the state holds the multiple $u$ that begins with slope one, and the length of the path is $\int g\, d\tau$.
     """
+    solution, log_t, on_sphere = _solved(
+        system, x0, log_t0, limits, solver, rtol, atol, diffrax.RecursiveCheckpointAdjoint(), True
+    )
+    ys: Any = solution.ys
+    (logs, energies, xs), (x1, u1, length) = ys
+    ended = solution.result == diffrax.RESULTS.event_occurred
+    return Stage(
+        logs,
+        energies,
+        jax.vmap(on_sphere)(xs),
+        on_sphere(x1[0]),
+        log_t(u1[0]),
+        length[0],
+        solution.stats["num_steps"],
+        ~ended,
+    )
+
+
+class Slopes(NamedTuple):
+    """Derivatives along directions, which come first: of tokens, of ln t, of beta, of the logarithm of the rate."""
+
+    x: Float[Array, "directions ..."]
+    log_t: Float[Array, " directions"]
+    beta: Float[Array, " directions"]
+    log_rate: Float[Array, " directions"]
+
+
+@compiled
+def slopes(
+    system: System,
+    x0: Array,
+    log_t0: Array,
+    limits: Limits,
+    solver: diffrax.AbstractSolver[Any],
+    rtol: Array,
+    atol: Array,
+    before: Slopes,
+) -> Slopes:
+    """The derivatives after a stage, of those `before` it: its end moves with them."""
+
+    def end(x0: Array, log_t0: Array, beta: Array, log_rate: Array) -> tuple[Array, Array]:
+        moved = System(system.masses, system.alive, beta, log_rate, system.softmax)
+        how = (limits, solver, rtol, atol, diffrax.ForwardMode(), False)
+        solution, log_t, on_sphere = _solved(moved, x0, log_t0, *how)
+        x1, u1, _ = solution.ys
+        return on_sphere(x1[0]), log_t(u1[0])
+
+    at = (x0, log_t0, system.beta, system.log_rate)
+    x, log_t = jax.vmap(lambda *along: jax.jvp(end, at, along)[1])(*before)
+    return Slopes(x, log_t, before.beta, before.log_rate)
+
+
+def _solved(
+    system: System,
+    x0: Array,
+    log_t0: Array,
+    limits: Limits,
+    solver: diffrax.AbstractSolver[Any],
+    rtol: Array,
+    atol: Array,
+    adjoint: diffrax.AbstractAdjoint,
+    every: bool,
+) -> tuple[Any, Any, Any]:
+    """The solution to the next event, `every` step or its end; ln t of its clock; tokens put on the sphere."""
     start = system.velocity(x0)[2] - jnp.log(system.gap(x0))
 
     def field(tau, state, args):
@@ -91,22 +155,13 @@ def stage(
         y0=(x0, jnp.zeros_like(log_t0), jnp.zeros_like(log_t0)),
         saveat=diffrax.SaveAt(
             subs=[diffrax.SubSaveAt(steps=True, fn=looked_at), diffrax.SubSaveAt(t1=True)]
-        ),
+        )
+        if every
+        else diffrax.SaveAt(t1=True),
         stepsize_controller=diffrax.PIDController(rtol, atol),
         event=diffrax.Event(first_of, TimeBisection(rtol=0.0, atol=1e-18, flip=True)),
         max_steps=STEPS,
+        adjoint=adjoint,
         throw=False,
     )
-    ys: Any = solution.ys
-    (logs, energies, xs), (x1, u1, length) = ys
-    ended = solution.result == diffrax.RESULTS.event_occurred
-    return Stage(
-        logs,
-        energies,
-        jax.vmap(on_sphere)(xs),
-        on_sphere(x1[0]),
-        log_t(u1[0]),
-        length[0],
-        solution.stats["num_steps"],
-        ~ended,
-    )
+    return solution, log_t, on_sphere

@@ -1,8 +1,10 @@
 """Who is one with whom: tokens replaced by a weighted one, clusters that count as one, and the levels of energy."""
 
+import jax.numpy as jnp
 import numpy as np
 
 from ._history import Merges
+from ._stage import Slopes
 
 
 class Tree:
@@ -20,6 +22,8 @@ class Tree:
         self._log_t: list[float] = []
         self._pairs: list[tuple[int, int]] = []
         self._sizes: list[int] = []
+        self.slopes: Slopes | None = None  # where derivatives are asked for
+        self._slopes: list[np.ndarray] = []
         self.levels = [float(np.sum(self.masses**2))]
         self.energy: list[float] = []
 
@@ -48,6 +52,11 @@ class Tree:
         self._log_t.append(log_t)
         self._pairs.append((pair[0], pair[1]))
         self._sizes.append(int(np.sum(self.cluster == new)))
+        if self.slopes is not None:
+            known = np.isfinite(log_t)
+            self._slopes.append(
+                np.asarray(self.slopes.log_t) if known else np.full(len(self.slopes.log_t), np.nan)
+            )
         ids = np.unique(self.cluster)
         self.levels.append(float(sum(self._shares[self.cluster == k].sum() ** 2 for k in ids)))
 
@@ -55,11 +64,21 @@ class Tree:
         """Plateaus that have no energy yet have this one."""
         self.energy += [energy] * (len(self._log_t) + 1 - len(self.energy))
 
-    def merges(self) -> Merges:
-        """The merges so far."""
+    def merges(self, y0: np.ndarray | None = None) -> Merges:
+        """The merges so far; with their derivatives by the start `y0`, where it is given."""
         pairs = np.array(self._pairs, np.int64).reshape(-1, 2)
         count = len(self.cluster) - 1 - np.arange(len(self._log_t))
-        return Merges(np.array(self._log_t, np.float64), count, pairs, np.array(self._sizes, int))
+        of_start = of_beta = None
+        if y0 is not None:
+            slopes = np.array(self._slopes).reshape(len(self._log_t), -1)
+            of_beta, of_start = slopes[:, -1], slopes[:, :-1]
+            if self.x.ndim == 1:  # by angles
+                turned = np.stack([-y0[:, 1], y0[:, 0]], axis=1)
+                of_start = of_start[:, :, None] * turned
+            else:
+                of_start = of_start.reshape(-1, *y0.shape)
+        sizes = np.array(self._sizes, int)
+        return Merges(np.array(self._log_t, np.float64), count, pairs, sizes, of_start, of_beta)
 
     # === tokens
 
@@ -84,6 +103,13 @@ class Tree:
         else:
             centre = self.x[i] + part * (self.x[j] - self.x[i])
             self.x[i] = centre / np.linalg.norm(centre)
+        if self.slopes is not None:
+            x = np.array(self.slopes.x)
+            x[:, i] += part * (x[:, j] - x[:, i])
+            if x.ndim == 3:
+                x[:, i] -= (x[:, i] @ self.x[i])[:, None] * self.x[i]
+            x[:, j] = 0.0
+            self.slopes = self.slopes._replace(x=jnp.asarray(x))
         self.masses[i] += self.masses[j]
         self.masses[j] = 0.0
         self.alive[j] = False

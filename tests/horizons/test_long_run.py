@@ -20,8 +20,9 @@ def on_circle(angles):
 
 
 def staircase(beta, tokens=5, dim=2, **options):
-    options = {"mask": jnp.full((tokens, tokens), -beta), "kernel": "exp", "scale": 1.0, **options}
-    return af.AttentionField(af.Sphere(dim), P=beta * jnp.eye(dim), **options)
+    mask = jnp.full((tokens, tokens), -beta)
+    options = {"P": beta * jnp.eye(dim), "mask": mask, "kernel": "exp", "scale": 1.0, **options}
+    return af.AttentionField(af.Sphere(dim), **options)
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +145,59 @@ def test_plain_log_time_fails_near_forty_and_this_does_not(runs):
     assert 30 < reached < 50
     run = af.long_run(staircase(beta), on_circle(CLOSE))
     assert run.merges.log_t[-1] == pytest.approx(62.22, abs=0.01)
+
+
+def differences(log_t, step):
+    """Central differences of merges' ln t, `log_t(±step)`."""
+    return (log_t(step) - log_t(-step)) / (2 * step)
+
+
+def test_gradients_of_merge_times_are_those_of_differences():
+    beta, near = 500.0, 0.02
+
+    def log_t(angles=ANGLES, more=0.0):
+        field = staircase(beta, P=(beta + more) * jnp.eye(2))
+        return af.long_run(field, on_circle(angles), near=near).merges.log_t
+
+    merges = af.long_run(staircase(beta), on_circle(ANGLES), near=near, gradients=True).merges
+    assert merges.by_start is not None
+    np.testing.assert_allclose(
+        merges.by_beta, differences(lambda h: log_t(more=h), 1e-3), rtol=1e-6
+    )
+    along = np.stack([-np.sin(ANGLES), np.cos(ANGLES)], axis=1)
+    by_angle = np.einsum("mid,id->mi", merges.by_start, along)
+    np.testing.assert_allclose(merges.by_start, by_angle[:, :, None] * along, atol=1e-12)
+    third = np.eye(5)[2]
+    measured = differences(lambda h: log_t(ANGLES + h * third), 1e-6)
+    np.testing.assert_allclose(by_angle[:, 2], measured, rtol=1e-6, atol=1e-6)
+    # All angles moved by one change nothing.
+    assert np.abs(by_angle.sum(axis=1)).max() < 1e-6 * np.abs(by_angle).max()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel", ["exp", "softmax"])
+def test_gradients_on_the_sphere_are_those_of_differences(kernel):
+    beta, near = 60.0, 0.05
+    y0 = np.asarray(af.Sphere(3).random(jr.key(3), (4,)))
+
+    def field(more=0.0):
+        bias = {} if kernel == "exp" else {"mask": None}
+        return staircase(beta, 4, 3, kernel=kernel, P=(beta + more) * jnp.eye(3), **bias)
+
+    run = af.long_run(field(), y0, near=near, gradients=True)
+    assert run.merges.by_start is not None
+    measured = differences(lambda h: af.long_run(field(h), y0, near=near).merges.log_t, 1e-4)
+    np.testing.assert_allclose(run.merges.by_beta, measured, rtol=1e-4, atol=1e-6)
+    move = np.asarray(af.Sphere(3).to_tangent(y0, jr.normal(jr.key(4), y0.shape)))
+
+    def moved(h):
+        y = y0 + h * move
+        y = y / np.linalg.norm(y, axis=1, keepdims=True)
+        return af.long_run(field(), y, near=near).merges.log_t
+
+    predicted = np.einsum("mid,id->m", run.merges.by_start, move)
+    np.testing.assert_allclose(predicted, differences(moved, 1e-5), rtol=1e-4, atol=1e-4)
+    assert np.abs(np.einsum("mid,id->mi", run.merges.by_start, y0)).max() < 1e-9
 
 
 def test_labels_follow_the_tree(runs):
