@@ -367,7 +367,7 @@ def test_reproduce_prints_its_table_and_fails_when_a_claim_does(
     status, out, _ = in_process(capsys, *words)
     assert status == expected
     assert out.startswith("claim | measured\n")
-    none = {"full": False, "passes": None, "gpt2": None, "gpt_neo": None}
+    none = {"full": False, "passes": None, "gpt2": None, "gpt_neo": None, "models": ()}
     assert calls == {"figures": [2, 3, 5], "out": tmp_path / "o", "seed": 4, **none}
 
 

@@ -12,7 +12,6 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from ..core.arguments import numbers
-from ..core.compiled import compiled
 from ..core.lazy import renamed_argument
 from ._curves import curves
 from ._figure import BLUE, GREY, ORANGE, PALETTE, axes_or_new, dress, with_parts
@@ -362,6 +361,8 @@ def _matrices(optimised: Any, schedule: Any) -> tuple[np.ndarray, np.ndarray]:
 def _every() -> Any:
     # One program for all calls, made here because pictures import no JAX before they need it.
     import jax
+
+    from ..core.compiled import compiled
 
     return compiled(lambda schedule, ts: jax.lax.map(schedule, ts))
 
