@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Key, Real
 
 from ..core.arrays import cast_floats
-from ..core.checks import floating, random_key, shown, whole
+from ..core.checks import floating, random_key, shaped, whole
 from ..core.compiled import compiled
 from ..core.recognised import recognised
 from ..core.types import Scalar, Tokens
@@ -100,11 +100,7 @@ class Source:
                     "`key` is for a sampler; starts given as an array need none. Drop it."
                 )
             rows = starts if isinstance(starts, np.ndarray) else floating("starts", starts)
-            if rows.ndim != 3 or 0 in rows.shape or rows.shape[2] != field.dim:
-                raise ValueError(
-                    f"`starts` must have shape (starts, tokens, {field.dim}), or be a sampler; "
-                    f"got {shown(starts)}."
-                )
+            shaped("starts", rows.shape, ("starts", "tokens", field.dim), also=", or be a sampler")
             if number is not None and whole("number", number) != len(rows):
                 raise ValueError(
                     f"`number` is for a sampler; got {number} and {len(rows)} starts. Drop it."

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..core.arrays import cast_floats
-from ..core.checks import instance, number, real, whole
+from ..core.checks import instance, number, real, shaped, whole
 from ..core.compiled import compiled
 from ..core.types import Numbers, Scalar
 from ..flow import simulate
@@ -131,10 +131,7 @@ def exponents(
     atol = (1e-12 if double else 1e-7) if atol is None else number("atol", atol, least=0.0)
     tolerances = jnp.asarray(rtol, starts.dtype), jnp.asarray(atol, starts.dtype)
     single = starts.ndim == 2
-    if starts.ndim not in (2, 3) or 0 in starts.shape or starts.shape[-1] != field.dim:
-        raise ValueError(
-            f"`y0` must have shape (tokens, {field.dim}) or (runs, tokens, {field.dim}); got {starts.shape}."
-        )
+    shaped("y0", starts.shape, ("tokens", field.dim), ("runs", "tokens", field.dim))
     starts = starts[None] if single else starts
     check_state(check_field("field", field), begin, starts[0])
     freedom = starts.shape[1] * (starts.shape[2] - 1)

@@ -72,3 +72,36 @@ def shown(value: Any) -> str:
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"an array of {value.dtype}, shape {value.shape}"
     return type(value).__name__
+
+
+def shaped(
+    name: str,
+    shape: tuple[int, ...],
+    *patterns: tuple[int | str, ...],
+    also: str = "",
+    remedy: str = "",
+) -> None:
+    """Refuse a shape that is none of the `patterns`.
+
+    **Arguments:**
+
+    - `patterns`: for each axis a number, or a word for any size but zero; the same word is the same size.
+    - `also`: what is allowed besides, such as `", or be a sampler"`; `remedy`: a sentence for the end.
+    """
+    if any(_fits(shape, pattern) for pattern in patterns):
+        return
+    allowed = " or ".join(_written(pattern) for pattern in patterns)
+    raise ValueError(f"`{name}` must have shape {allowed}{also}; got {shape}. {remedy}".rstrip())
+
+
+def _fits(shape: tuple[int, ...], pattern: tuple[int | str, ...]) -> bool:
+    sizes: dict[str, int] = {}
+    return len(shape) == len(pattern) and all(
+        size == wanted if isinstance(wanted, int) else 0 != size == sizes.setdefault(wanted, size)
+        for size, wanted in zip(shape, pattern, strict=True)
+    )
+
+
+def _written(pattern: tuple[int | str, ...]) -> str:
+    axes = ", ".join(map(str, pattern))
+    return f"({axes},)" if len(pattern) == 1 else f"({axes})"

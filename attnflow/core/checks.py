@@ -22,6 +22,7 @@ from .arguments import (
     instance as instance,
     number as number,
     numbers as numbers,
+    shaped as shaped,
     shown as shown,
     whole as whole,
 )

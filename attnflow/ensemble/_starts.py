@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from ..core.arrays import cast_floats
-from ..core.checks import floating, random_key, shown, whole
+from ..core.checks import floating, random_key, shaped, shown, whole
 from ..core.recognised import recognised
 from ..flow import Noise
 from ..model import AttentionField
@@ -144,11 +144,7 @@ def gather_starts(
         key = random_key("key", key)
     if not isinstance(starts, np.ndarray):
         starts = floating("starts", starts)
-    if starts.ndim != 3 or 0 in starts.shape or starts.shape[-1] != field.dim:
-        raise ValueError(
-            f"`starts` must have shape (trajectories, tokens, {field.dim}), or be a sampler; "
-            f"got shape {starts.shape}."
-        )
+    shaped("starts", starts.shape, ("trajectories", "tokens", field.dim), also=", or be a sampler")
     dtype = _dtype("starts", starts.dtype)
     count = starts.shape[0]
     if number is not None and whole("number", number) != count:

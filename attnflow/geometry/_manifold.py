@@ -11,7 +11,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float, Key, Real
 
-from ..core.checks import check, floating, is_concrete, random_key, real, sizes
+from ..core.checks import check, floating, is_concrete, random_key, real, shaped, sizes
 from ..core.eager import one_program
 from ..core.types import Numbers
 
@@ -179,8 +179,7 @@ class AbstractManifold(eqx.Module):
         if v is None:
             v = np.eye(1, self.dim, dtype=tokens.dtype)[0]
         v = floating("v", v)
-        if v.shape != (self.dim,):
-            raise ValueError(f"`v` must have shape ({self.dim},); got {v.shape}.")
+        shaped("v", v.shape, (self.dim,))
         v = check(v, lambda v: ~(v != 0).any(), "`v` must not be zero; got a zero vector.")
         v = check(
             v, lambda v: ~(abs(v) < jnp.inf), "`v` must be finite; got NaN or an infinite entry."
@@ -249,13 +248,8 @@ class AbstractManifold(eqx.Module):
 def check_array(manifold: AbstractManifold, name: str, y: Numbers) -> Float[Array, "tokens dim"]:
     """`y` as an array of one row or more of the manifold's dimension; else a `ValueError`."""
     y = real(name, y)
-    if y.ndim != 2:
-        raise ValueError(
-            f"`{name}` must have shape (tokens, {manifold.dim}); got {y.shape}. "
-            "Many starts at once are a vmap over simulate."
-        )
-    if y.shape[1] != manifold.dim or y.shape[0] == 0:
-        raise ValueError(f"`{name}` must have shape (tokens, {manifold.dim}); got {y.shape}.")
+    many = "" if y.ndim == 2 else "Many starts at once are a vmap over simulate."
+    shaped(name, y.shape, ("tokens", manifold.dim), remedy=many)
     return y
 
 

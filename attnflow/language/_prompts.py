@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from ..core.checks import shown, whole
+from ..core.checks import shaped, shown, whole
 from ..core.words import loads, printable, read_bytes
 from ._architecture import Architecture
 
@@ -78,10 +78,7 @@ def as_ids(architecture: Architecture, ids: Any) -> Int[np.ndarray, "prompts len
             "`token_ids` must have one length for all prompts; got prompts of several lengths."
         ) from None
     array = array[None] if array.ndim == 1 else array
-    if array.ndim != 2 or 0 in array.shape:
-        raise ValueError(
-            f"`token_ids` must have shape (prompts, length) or (length,); got {np.shape(ids)}."
-        )
+    shaped("token_ids", array.shape, ("prompts", "length"), also=" or (length,)")
     if not np.issubdtype(array.dtype, np.integer):
         raise ValueError(f"`token_ids` must be whole numbers; got dtype {array.dtype}.")
     if architecture.longest is not None and array.shape[1] > architecture.longest:

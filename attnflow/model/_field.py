@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from ..core.callables import adapt
-from ..core.checks import check, choose, finite, floating, room, scalar_time
+from ..core.checks import check, choose, finite, floating, room, scalar_time, shaped
 from ..core.eager import one_program
 from ..core.types import Numbers, Scalar
 from ..geometry import AbstractManifold
@@ -263,10 +263,7 @@ class AttentionField(AbstractField):
 
     def _tokens(self, y: Any) -> Array:
         y = floating("y", y)
-        if y.ndim != 2 or y.shape[1] != self.dim or y.shape[0] == 0:
-            raise ValueError(
-                f"`y` must have shape (tokens, {self.dim}); got {y.shape}. Use jax.vmap for more axes."
-            )
+        shaped("y", y.shape, ("tokens", self.dim), remedy="Use jax.vmap for more axes.")
         return y
 
     def _directions(self, y: Array) -> Array:
@@ -338,18 +335,13 @@ def _heads(schedule: AbstractSchedule | None) -> int | None:
 def _matrices(name: str, value: Any, dim: int) -> AbstractSchedule:
     schedule = as_schedule(name, value)
     shape = schedule.shape
-    if len(shape) not in (2, 3) or shape[-2:] != (dim, dim) or 0 in shape:
-        raise ValueError(
-            f"`{name}` must have shape ({dim}, {dim}) or (heads, {dim}, {dim}) on this manifold; "
-            f"got {shape}."
-        )
+    shaped(name, shape, (dim, dim), ("heads", dim, dim), also=" on this manifold")
     return schedule
 
 
 def _masses(weights: Any) -> Array:
     weights = floating("weights", weights)
-    if weights.ndim != 1:
-        raise ValueError(f"`weights` must have shape (tokens,); got {weights.shape}.")
+    shaped("weights", weights.shape, ("tokens",))
     return check(
         weights,
         lambda w: ~((w >= 0) & (w < jnp.inf) & (w > 0).any()),

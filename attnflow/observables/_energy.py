@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from ..core.checks import floating, instance
+from ..core.checks import floating, instance, shaped
 from ..model import AttentionField
 from .directions import as_tokens, as_weights
 
@@ -77,8 +77,7 @@ def energy(
 
 
 def _of_this(field: AttentionField, y: Array) -> Array:
-    if y.shape[1] != field.dim:
-        raise ValueError(f"`y` must have shape (tokens, {field.dim}), as the field; got {y.shape}.")
+    shaped("y", y.shape, ("tokens", field.dim), also=", as the field")
     return y
 
 

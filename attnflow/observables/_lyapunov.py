@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from ..core.checks import finite, floating, instance
+from ..core.checks import finite, floating, instance, shaped
 from ..geometry import AbstractManifold
 from .directions import as_tokens, directions
 
@@ -53,10 +53,7 @@ def lyapunov_each(
     """
     y = as_tokens(y)
     v = floating("v", v).astype(y.dtype)
-    if v.shape != y.shape[1:]:
-        raise ValueError(
-            f"`v` must have shape {y.shape[1:]}, the tokens' dimension; got {v.shape}."
-        )
+    shaped("v", v.shape, y.shape[1:], also=", the tokens' dimension")
     if manifold is not None:
         y, v = directions(y, manifold), directions(v[None], manifold)[0]
     off_v = (1 - jnp.sum(v**2)) / 2

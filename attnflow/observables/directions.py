@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..core.checks import check, floating, instance
+from ..core.checks import check, floating, instance, shaped
 from ..core.eager import one_program
 from ..geometry import AbstractManifold, moderate
 
@@ -13,11 +13,8 @@ from ..geometry import AbstractManifold, moderate
 def as_tokens(y: Any) -> Float[Array, "tokens dim"]:
     """`y` as a (tokens, dim) array; else a `ValueError`."""
     y = floating("y", y)
-    if y.ndim != 2 or 0 in y.shape:
-        raise ValueError(
-            "`y` must have shape (tokens, dim), both at least 1; "
-            f"got {y.shape}. Map over other axes with jax.vmap."
-        )
+    remedy = "Map over other axes with jax.vmap."
+    shaped("y", y.shape, ("tokens", "dim"), also=", both at least 1", remedy=remedy)
     return y
 
 
@@ -32,10 +29,7 @@ def directions(
     x = as_tokens(y)
     if manifold is not None:
         manifold = instance("manifold", manifold, AbstractManifold, "None or a manifold")
-        if x.shape[1] != manifold.dim:
-            raise ValueError(
-                f"`y` must have shape (tokens, {manifold.dim}) on this manifold; got {x.shape}."
-            )
+        shaped("y", x.shape, ("tokens", manifold.dim), also=" on this manifold")
     return _unit(x, manifold)
 
 
@@ -50,8 +44,7 @@ def _unit(x: Array, manifold: AbstractManifold | None) -> Array:
 def as_weights(weights: Any, y: Array) -> Float[Array, " tokens"]:
     """Token masses as non-negative numbers that sum to one."""
     weights = floating("weights", weights).astype(y.dtype)
-    if weights.shape != y.shape[:1]:
-        raise ValueError(f"`weights` must have shape ({y.shape[0]},); got {weights.shape}.")
+    shaped("weights", weights.shape, y.shape[:1])
     message = "`weights` must be zero or more with a positive sum; got others."
     weights = check(weights, _no_masses, message)
     return weights / jnp.sum(weights)

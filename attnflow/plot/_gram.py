@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
+from ..core.checks import shaped
 from ._figure import axes_or_new
 
 
@@ -25,8 +26,7 @@ def gram(cosines: ArrayLike, ax: Axes | None = None, *, title: str | None = None
     - `ValueError`: not a square matrix.
     """
     matrix = np.asarray(cosines)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise ValueError(f"`cosines` must have shape (tokens, tokens); got {matrix.shape}.")
+    shaped("cosines", matrix.shape, ("tokens", "tokens"))
     ax = axes_or_new(ax, (4.6, 3.8))
     image = ax.imshow(matrix, vmin=-1, vmax=1, cmap="RdBu_r", interpolation="nearest")
     ax.figure.colorbar(image, ax=ax, label="cosine")

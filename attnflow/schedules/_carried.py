@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from ..core.checks import finite
+from ..core.checks import finite, shaped
 from ..core.types import Numbers, Scalar
 from ._base import AbstractSchedule, GivenSchedule, as_schedule
 from ._in_file import InFile
@@ -49,8 +49,7 @@ class Carried(AbstractSchedule):
         self.schedule = as_schedule("schedule", schedule)
         self.generator = finite("generator", generator)
         shape = self.schedule.shape
-        if len(shape) not in (2, 3) or shape[-1] != shape[-2]:
-            raise ValueError(f"`schedule` must have shape (d, d) or (heads, d, d); got {shape}.")
+        shaped("schedule", shape, ("d", "d"), ("heads", "d", "d"))
         if self.generator.shape not in ((), shape[-2:]):
             raise ValueError(
                 f"`generator` must be a number or have shape {shape[-2:]}; got {self.generator.shape}."

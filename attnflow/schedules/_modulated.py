@@ -5,7 +5,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from ..core.checks import finite
+from ..core.checks import finite, shaped
 from ._base import AbstractSchedule, GivenSchedule, as_schedule
 from ._in_file import InFile
 from ._products import materialise, pair, rows_times, times
@@ -42,10 +42,9 @@ class Modulated(AbstractSchedule):
         self.matrix = finite("matrix", matrix)
         self.left = None if left is None else finite("left", left)
         D, P = self.diagonal.shape, self.matrix.shape
-        if P == () or len(P) not in (2, 3):
-            raise ValueError(f"`matrix` must have shape (d, d) or (heads, d, d); got {P}.")
-        if self.left is not None and (self.left.ndim != 2 or self.left.shape[1] != P[-2]):
-            raise ValueError(f"`left` must have shape (rows, {P[-2]}); got {self.left.shape}.")
+        shaped("matrix", P, ("rows", "columns"), ("heads", "rows", "columns"))
+        if self.left is not None:
+            shaped("left", self.left.shape, ("rows", P[-2]))
         if len(D) not in (1, 2) or D[-1] != P[-2] or (len(D) == 2 and len(P) == 3 and D[0] != P[0]):
             heads = "" if len(P) == 2 else f" or ({P[0]}, {P[-2]})"
             raise ValueError(
