@@ -241,12 +241,12 @@ def renyi_counts(key: Key[Array, ""], size: str) -> Measured:
         ),
         GalleryClaim(
             f"{PAPER}, count of strong centres",
-            "on the sphere S^2 a cap has the mass sin^2(delta/2), a third of the printed 3 sin^2(delta/2)",
+            "on the sphere S^2 a cap has the mass sin^2(delta/2), a third of the quoted 3 sin^2(delta/2)",
             ", ".join(f"{c:.2f} ({e:.2f})" for c, e in zip(counts[1, 1], exact[1], strict=True))
             + f"; at most {sigmas[1].max():.1f} standard errors from one over sin^2(delta/2), and "
-            f"{times_three.mean():.2f} times what the printed mass gives",
+            f"{times_three.mean():.2f} times what the quoted mass gives",
             bool(sigmas[1].max() < 4 and np.all(np.abs(times_three - 3) < 0.6)),
-            contradicts="the factor 3 of the cap's mass in dimension three (a mass of 3 at delta = pi)",
+            contradicts="the factor 3 of the cap's mass in dimension three (3 at delta = pi), as a formalisation quotes it",
         ),
         GalleryClaim(
             f"{PAPER}, count of Rényi centres",
@@ -297,7 +297,7 @@ def draw_renyi_counts(data: Measured) -> Figure:
                 1 / (3 * masses[d]),
                 color=GREY,
                 linestyle=":",
-                label=r"$1/(3\sin^2(\delta/2))$, printed",
+                label=r"$1/(3\sin^2(\delta/2))$, quoted",
             )
         ax.set_yscale("log")
         label(ax, r"$\delta$", "centres", name)

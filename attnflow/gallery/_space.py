@@ -242,7 +242,7 @@ def boolean_attention(key: Key[Array, ""], size: str) -> Measured:
             f"eps = {PAIR:g}: attention does become the identity (own weight {pair.own:.9f}), and the rescaled "
             f"tokens stop {settled:.4f} from (1, 0) (change in the last quarter {moved:.0e}): two clusters, rank two",
             bool(settled > 1e-3 and moved < 1e-6 and pair.own > 1 - 1e-6),
-            contradicts="that both go to (1, 0); with one cluster attention would be 1/2 throughout",
+            contradicts="that both go to (1, 0), as a formalisation quotes it; with one cluster attention would be 1/2",
         ),
     )  # fmt: skip
     arrays = {
