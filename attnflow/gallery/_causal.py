@@ -246,7 +246,7 @@ def renyi_counts(key: Key[Array, ""], size: str) -> Measured:
             + f"; at most {sigmas[1].max():.1f} standard errors from one over sin^2(delta/2), and "
             f"{times_three.mean():.2f} times what the quoted mass gives",
             bool(sigmas[1].max() < 4 and np.all(np.abs(times_three - 3) < 0.6)),
-            contradicts="the factor 3 of the cap's mass in dimension three (3 at delta = pi), as a formalisation quotes it",
+            contradicts="the factor 3 of a cap's mass on S^2 (3 at delta = pi), as a formalisation quotes it",
         ),
         GalleryClaim(
             f"{PAPER}, count of Rényi centres",
