@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from ..core.checks import shaped
+from ..core.arguments import shaped
 from ._figure import axes_or_new
 
 
