@@ -3,6 +3,7 @@
 import math
 from typing import Any, NoReturn
 
+import jax
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -71,7 +72,9 @@ def demand_identity(field: AttentionField, claim: str, t0: float = 0.0) -> None:
     """Refuse a field whose values are not the identity from `t0` on."""
     if field.U is None:
         return
-    bounds, slack = range_of(field.U, t0), _facts.rounding(field.dim, _facts.unit(field.U))
+    with jax.ensure_compile_time_eval():  # inside another's program too
+        bounds = range_of(field.U, t0)
+    slack = _facts.rounding(field.dim, _facts.unit(field.U))
     if _facts.is_identity(bounds, slack):
         return
     demand_constant(field, "U", claim, t0)

@@ -37,8 +37,9 @@ def is_constant(schedule: AbstractSchedule | None, t0: float) -> bool:
         return True
     if not is_concrete(schedule):
         return False
-    bounds = range_of(schedule, t0)
-    now = np.asarray(schedule(jnp.asarray(max(t0, 0.0))), np.float64)
+    with jax.ensure_compile_time_eval():  # inside another's program too
+        bounds = range_of(schedule, t0)
+        now = np.asarray(schedule(jnp.asarray(max(t0, 0.0))), np.float64)
     return stays(bounds, now, rounding(bounds.centre.shape[-1], unit(schedule)))
 
 

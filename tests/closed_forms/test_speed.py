@@ -213,3 +213,18 @@ def test_arguments_that_bounds_do_not_hold_for_are_refused(as_user):
         angle_bound(make(mask=np.ones((3, 3), bool)), Y0, 1.0)
     with pytest.raises(ValueError, match="`field` must be an AttentionField; got int"):
         speed_limit(3)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_field_that_is_refused_is_refused_inside_a_program_in_the_same_words():
+    sphere = af.Sphere(3)
+    wave = jnp.full((2, 3, 3), 0.1)
+    U = af.Bounded(af.schedules.Symmetric(af.Fourier(jnp.eye(3), wave, wave, 1.0)), 1.0)
+    field = af.AttentionField(sphere, P=jnp.eye(3), U=U)
+    y0 = sphere.random_hemisphere(jax.random.key(0), (6,))
+
+    def bound(t):
+        return af.theory.misalignment_bound(field, y0, t, 0.0)
+
+    for call in (bound, jax.jit(bound)):
+        with pytest.raises(ValueError, match="must have a U that time does not change"):
+            call(jnp.linspace(0.0, 1.0, 3))

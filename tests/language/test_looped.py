@@ -113,7 +113,7 @@ def test_controls_are_models_with_those_weights_zero(arch, feed_forward):
         lambda m: m.blocks.feed_forward.down_bias,
         lambda m: m.norm.bias,
     ]
-    if arch.biased:
+    if arch.biased("qkv"):
         biases.append(lambda m: m.blocks.attention.qkv_bias)
     no_biases = model
     for where in biases:
