@@ -1,5 +1,7 @@
 """Schedules by gradient: what is reached against what is known, what holds by construction, what is left out."""
 
+import functools
+
 import diffrax
 import equinox as eqx
 import jax
@@ -189,6 +191,7 @@ class Breaks:
         return jnp.where(y[0, 0] > 0.9, jnp.nan, 0.0) * y
 
 
+@functools.cache
 def broken_field():
     breaks = Breaks()
     return af.AttentionField(
