@@ -109,9 +109,8 @@ def _local(family: Callable, parameter: Array, t: Array, x: Array, xi: Array) ->
         total = manifold.norm(A)
         layer = field.normalisation.layer(manifold, t, y, A)
         gain = jnp.max(manifold.norm(layer) / jnp.where(total > 0, total, 1))
-        gain = jnp.where(
-            jnp.any(total > 0), gain, 1
-        )  # where all of it cancels, terms are not small
+        # Where all of it cancels, terms are not small.
+        gain = jnp.where(jnp.any(total > 0), gain, 1)
         lengths = jnp.ones(()) if U is None else jnp.sqrt(jnp.sum(U * U, axis=(1, 2)))
         steep = 1 + jnp.max(jnp.sqrt(jnp.sum(P * P, axis=(1, 2))))
         condition = jnp.linalg.norm(out) * jnp.linalg.norm(back) / dim

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import time
 import zlib
 from fractions import Fraction
 from pathlib import Path
@@ -376,6 +377,15 @@ def test_where_a_token_turns_or_rests_anywhere_nothing_is_said(tmp_path):
     assert double.equilibria is None  # one double zero: it attracts on one side
     with pytest.raises(ValueError, match="no certificate to save"):
         turns.save(tmp_path / "c.json")
+
+
+def test_a_zero_of_high_order_ends_the_count_undecided():
+    # Token 2 beside token 1 at the second axis is pulled as the fifth power of their angle.
+    began = time.process_time()
+    made = census(np.eye(2), np.diag([2.0, 1.0]), 2, mask="causal")
+    assert made.equilibria is None
+    assert "a derivative that is not zero" in str(made)
+    assert time.process_time() - began < 20
 
 
 def test_a_causal_certificate_altered_is_refused(tmp_path):
