@@ -24,7 +24,7 @@ import numpy as np
 
 import attnflow as af
 from attnflow import certify, records, search
-from attnflow.certify import _checker
+from attnflow.checker import equilibria
 
 RESULTS = Path(__file__).parent / "results"
 KEPT = sorted((RESULTS / "counterexamples").glob("*.json"))
@@ -44,7 +44,7 @@ def kept() -> dict:
         if made.contents is not None:
             made.write(folder / path.name)
             begun = time.perf_counter()
-            _checker.check((folder / path.name).read_text())
+            equilibria.check((folder / path.name).read_text())
             row["seconds to check"] = round(time.perf_counter() - begun, 3)
             proof = made.contents["proof"]
             row |= {
@@ -175,14 +175,14 @@ def altered() -> dict:
             )
             as_was = json.dumps(other)
             try:
-                _checker.check(as_was)
+                equilibria.check(as_was)
             except ValueError:
                 refused += 1
             other.pop("digest")
             other["digest"] = certify._certificate._digest(other)
             total += 1
             try:
-                _checker.check(json.dumps(other))
+                equilibria.check(json.dumps(other))
                 unchanged += 1
             except (ValueError, KeyError, ZeroDivisionError):
                 pass

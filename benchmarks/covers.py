@@ -18,7 +18,8 @@ import flint
 import numpy as np
 
 from attnflow import __version__
-from attnflow.cover import Census, Synchronisation, _checker, census, census_range, synchronisation
+from attnflow.checker import cover as checker
+from attnflow.cover import Census, Synchronisation, census, census_range, synchronisation
 
 RESULTS = Path(__file__).parent / "results"
 FOLDER = RESULTS / "certificates" / "covers"
@@ -51,7 +52,7 @@ def _row(result: Synchronisation, name: str) -> dict:
         result.save(path)
         row["seconds to check and write"] = round(time.perf_counter() - begun, 2)
         row["bytes"] = path.stat().st_size
-        row["statement"] = _checker.read(path.read_bytes())["statement"]
+        row["statement"] = checker.read(path.read_bytes())["statement"]
         if row["bytes"] > MOST_BYTES:
             path.unlink()
     print(name, json.dumps(row), flush=True)

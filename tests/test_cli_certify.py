@@ -71,7 +71,7 @@ def test_a_counterexample_is_proved_and_its_certificate_written_beside_it(capsys
 
 
 def test_the_checker_needs_python_flint_alone(certificate, proved):
-    checker = ROOT / "attnflow" / "certify" / "_checker.py"
+    checker = ROOT / "attnflow" / "checker"
     code = (
         f"import runpy, sys; runpy.run_path({str(checker)!r}, run_name='__main__');"
         "print([m for m in ('attnflow', 'jax', 'numpy') if m in sys.modules])"

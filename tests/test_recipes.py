@@ -47,16 +47,16 @@ def test_a_recipe_runs_as_printed(title, names):
 
 def test_a_claim_that_can_be_certified_stands_in_two_files():
     """Whole, with its words, in a file of claims; and in the checker's own table."""
-    from attnflow.certify._checker import CLAIMS
+    from attnflow.checker.equilibria import CLAIMS
 
     sources = {p: p.read_text() for p in (ROOT / "attnflow").rglob("*.py")}
     for name in CLAIMS:
         made = re.compile(
-            rf'name="{re.escape(name)}"|words\["{re.escape(name)}"\]|"{re.escape(name)}": Claim\('
+            rf'name="{re.escape(name)}"|words\["{re.escape(name)}"\]|"{re.escape(name)}": Refutable\('
         )
         files = {p.name for p, text in sources.items() if made.search(text)}
         assert len(files) == 2
-        assert files - {"_checker.py"} <= {"_theorems.py", "_extensions.py"}
+        assert files - {"claims.py"} <= {"_theorems.py", "_extensions.py"}
 
 
 def test_there_is_a_recipe_for_each_kind_of_thing():

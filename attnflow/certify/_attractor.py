@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from flint import arb, arb_mat, ctx
 
-from . import _checker
+from ..checker import equilibria as checker
 from ._family import KNOWN, candidates
 from ._plain import Rows, decimal, digits, rows_of
 
@@ -24,7 +24,7 @@ class Refuted(Exception):
 def reason(error: Exception) -> str:
     """Why nothing was shown: the checker's words, or that balls became too wide to divide by."""
     words = str(error)
-    ours = isinstance(error, Undecided | _checker.Refused)
+    ours = isinstance(error, Undecided | checker.Refused)
     return words if ours else f"the enclosures are too wide ({words.split(' (')[0]})"
 
 
@@ -40,9 +40,9 @@ class Attractor:
 def attractor(case: dict[str, Any], y: np.ndarray, within: float, bits: int) -> Attractor:
     """An equilibrium no farther than `within` from y, in each coordinate, with the signs of its eigenvalues."""
     ctx.prec = bits
-    flow = _checker.Flow(case)
+    flow = checker.Flow(case)
     _empty(case, flow, y, within)
-    J = _floats(_checker.derivative(flow.field, flow.on(rows_of(y))))
+    J = _floats(checker.derivative(flow.field, flow.on(rows_of(y))))
     sizes = np.abs(np.linalg.eigvals(J))
     zeros = int(np.sum(sizes < _ZERO * max(1.0, float(sizes.max()))))
     families = [(kind, R) for kind, R in candidates(case, y) if R or kind in (*KNOWN, "none")]
@@ -72,7 +72,7 @@ def _empty(case: dict[str, Any], flow: Any, y: np.ndarray, within: float) -> Non
 
 def _proved(flow: Any, y: np.ndarray, within: float, bits: int, kind: str, R: list[Rows]):
     known = kind in KNOWN
-    rotations = [arb_mat(_checker.exact(M)).tolist() for M in R]
+    rotations = [arb_mat(checker.exact(M)).tolist() for M in R]
     start = flow.on(rows_of(y))
     if known:
         tokens, mu, slices = rows_of(y), [], []
@@ -93,7 +93,7 @@ def _proved(flow: Any, y: np.ndarray, within: float, bits: int, kind: str, R: li
         raise Undecided(
             f"the equilibrium near these tokens is {moved:.3g} away, and not within {within:g}"
         )
-    D = _floats(_checker.derivative(flow.field, end))
+    D = _floats(checker.derivative(flow.field, end))
     for M, speed in zip(rotations, mu, strict=True):
         D = D + float(speed) * np.kron(np.eye(len(y)), _floats(M))
     proof = {
@@ -108,10 +108,10 @@ def _proved(flow: Any, y: np.ndarray, within: float, bits: int, kind: str, R: li
         "basin": None,
     }
     try:
-        _checker.show_equilibrium(flow, proof)
+        checker.show_equilibrium(flow, proof)
     except ValueError:  # a real part near zero in float64
         proof["stable"] = not proof["stable"]
-        _checker.show_equilibrium(flow, proof)
+        checker.show_equilibrium(flow, proof)
     return Attractor(proof, np.array([float(a.mid()) for a in end]).reshape(y.shape), D)
 
 
@@ -123,7 +123,7 @@ def _slices(flow: Any, y: np.ndarray, kind: str, rotations: list) -> list[list[s
     if kind == "turns":
         along = _floats([flow.turned(M, x) for M in rotations])
     else:
-        J = _floats(_checker.derivative(flow.field, x))
+        J = _floats(checker.derivative(flow.field, x))
         along = np.linalg.svd(J)[2][-len(rotations) :]
     return [[decimal(round(a, 6)) for a in row] for row in along]
 
@@ -131,20 +131,20 @@ def _slices(flow: Any, y: np.ndarray, kind: str, rotations: list) -> list[list[s
 def _polished(flow: Any, start: list, rotations: list, slices: list, bits: int) -> list:
     """Newton's method, at midpoints."""
     n = len(start)
-    across = arb_mat(_checker.exact(slices)).tolist() if slices else []
+    across = arb_mat(checker.exact(slices)).tolist() if slices else []
 
     def H(z: list) -> list:
         G = flow.field(z[:n])
         for a, M in zip(z[n:], rotations, strict=True):
             G = [g + a * b for g, b in zip(G, flow.turned(M, z[:n]), strict=True)]
         return G + [
-            _checker.dot([a - b for a, b in zip(z[:n], start, strict=True)], s) for s in across
+            checker.dot([a - b for a, b in zip(z[:n], start, strict=True)], s) for s in across
         ]
 
     z = [a.mid() for a in start] + [arb(0)] * len(rotations)
     small, last = arb(2) ** (-bits // 2), 2  # quadratic: two steps more are as good as it gets
     for _ in range(60):
-        J = _checker.derivative(H, z)
+        J = checker.derivative(H, z)
         step = (arb_mat(J).mid().solve(arb_mat([[h.mid()] for h in H(z)]))).mid().entries()
         z = [(a - b).mid() for a, b in zip(z, step, strict=True)]
         last -= all(abs(a) < small for a in step)

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from flint import arb, arb_mat, ctx
 
+from ..checker import equilibria as checker
 from ..flow import simulate
 from ..model import AttentionField
 from ..search import Claim
-from . import _checker
 from ._attractor import Attractor, Undecided
 from ._plain import decimal, rows_of
 
@@ -31,7 +31,7 @@ def with_start(
     if there.proof["family"] != "none" or not there.proof["stable"]:
         raise Undecided("the equilibrium is not in the claim's domain, and is one of a family")
     ctx.prec = bits
-    flow = _checker.Flow(case)
+    flow = checker.Flow(case)
     start = _last_inside(claim, field, jnp.asarray(y0), there.tokens)
     ways = []
     for axes in _axes(there.jacobian):
@@ -80,7 +80,7 @@ def _axes(J: np.ndarray) -> list[np.ndarray]:
 
 def _reach(flow: Any, there: Attractor, axes: np.ndarray) -> tuple[float, np.ndarray]:
     """The largest of some radii about the equilibrium in which distances |T^-1 (y - y*)| decline; 0 if none."""
-    T = arb_mat(_checker.exact(rows_of(axes)))
+    T = arb_mat(checker.exact(rows_of(axes)))
     inverse = T.inv()
     centre = [arb(a, arb(10) ** -12) for a in flow.on(there.proof["tokens"])]
     widths = np.linalg.norm(axes, axis=1)
@@ -88,11 +88,11 @@ def _reach(flow: Any, there: Attractor, axes: np.ndarray) -> tuple[float, np.nda
         reach = float(f"{2.0 ** (-k / 2) / float(widths.max()):.3g}")
         box = [a + arb(0, 1.0001 * reach * w) for a, w in zip(centre, widths, strict=True)]
         try:
-            J = inverse * arb_mat(_checker.derivative(flow.field, box)) * T
+            J = inverse * arb_mat(checker.derivative(flow.field, box)) * T
         except (ValueError, ZeroDivisionError):
             continue  # too large a box
         weights = _weights((J + J.transpose()) / 2)
-        if _checker.growth(J.tolist(), [arb(w) for w in weights]) < 0:
+        if checker.growth(J.tolist(), [arb(w) for w in weights]) < 0:
             return reach, weights
     return 0.0, np.ones(len(axes))
 

@@ -9,10 +9,10 @@ import numpy as np
 from flint import arb, arb_mat, ctx
 from jaxtyping import Float
 
+from ..checker import equilibria as checker
 from ..core.checks import floating, number
 from ..core.types import Numbers
 from ..model import AttentionField
-from . import _checker
 from ._attractor import Refuted, Undecided, attractor, reason
 from ._basin import _axes, _reach
 from ._plain import plain_case, rows_of
@@ -129,8 +129,8 @@ def _proved(case: dict[str, Any], y: np.ndarray, within: float, bits: int) -> Ba
     if found.proof["family"] != "none":
         raise Undecided("the equilibrium is one of a family, and starts near it go to others of it")
     ctx.prec = bits
-    flow = _checker.Flow(case)
-    _, box = _checker.show_equilibrium(flow, found.proof)
+    flow = checker.Flow(case)
+    _, box = checker.show_equilibrium(flow, found.proof)
     best = arb(0)
     for axes in _axes(found.jacobian):
         reach, weights = _reach(flow, found, axes)
@@ -154,12 +154,12 @@ def _proved(case: dict[str, Any], y: np.ndarray, within: float, bits: int) -> Ba
 
 def _ball(flow: Any, box: list, axes: np.ndarray, reach: float, weights: np.ndarray) -> Any:
     """The radius of a ball about y* in {|T^-1 (y - y*)| <= reach}, on which the norm is shown to decline."""
-    T, r = arb_mat(_checker.exact(rows_of(axes))), arb(_checker.exact([[repr(float(reach))]])[0, 0])
+    T, r = arb_mat(checker.exact(rows_of(axes))), arb(checker.exact([[repr(float(reach))]])[0, 0])
     inverse = T.inv()
-    wide = [arb(0, r.upper()) * _checker.dot(row, row).sqrt() for row in T.tolist()]
+    wide = [arb(0, r.upper()) * checker.dot(row, row).sqrt() for row in T.tolist()]
     around = [a + b for a, b in zip(box, wide, strict=True)]
-    J = inverse * arb_mat(_checker.derivative(flow.field, around)) * T
-    if not _checker.growth(J.tolist(), [arb(float(w)) for w in weights]) < 0:
+    J = inverse * arb_mat(checker.derivative(flow.field, around)) * T
+    if not checker.growth(J.tolist(), [arb(float(w)) for w in weights]) < 0:
         return arb(0)
     A = inverse.transpose() * inverse
     size = A.trace()

@@ -13,12 +13,11 @@ import numpy as np
 from jaxtyping import Array, Real
 
 from .. import __version__
+from ..checker import equilibria as checker, program
 from ..core.checks import floating
-from ..cover import check_census, check_cover, is_census, is_cover, most_bytes
 from ..model import AttentionField
 from ..records import atomic_write
 from ..search import CLAIMS, AbstractRate, Claim, Counterexample
-from . import _checker
 from ._attractor import Attractor, Refuted, Undecided, attractor, reason
 from ._basin import with_start
 from ._domain import facts
@@ -253,31 +252,31 @@ def _contents(
     if claim is not None:
         named = {"name": claim.name, "says": claim.statement, "source": claim.source}
     contents: dict[str, Any] = {
-        "format": _checker.FORMAT,
+        "format": checker.FORMAT,
         "bits": bits,
         "case": case,
         "proof": proof,
         "claim": {
             **wanted,
             **named,
-            "facts": [_checker._OLD.get(n, n) for n in wanted["facts"]],
+            "facts": [checker.AS_WRITTEN.get(n, n) for n in wanted["facts"]],
         },
         "made by": {"attnflow": __version__, "python-flint": flint.__version__},
     }
     refuted = None if claim is None else _as_checked(claim, wanted)
-    contents["statement"] = _checker.statement(contents, refuted)
-    contents["digest"] = _checker.digest(contents)
-    _checker.check(json.dumps(contents), _known(claim, wanted))
+    contents["statement"] = checker.statement(contents, refuted)
+    contents["digest"] = checker.digest(contents)
+    checker.check(json.dumps(contents), _known(claim, wanted))
     return contents
 
 
-def _as_checked(claim: Claim, wanted: dict[str, Any]) -> _checker.Claim:
+def _as_checked(claim: Claim, wanted: dict[str, Any]) -> checker.Refutable:
     """A claim as the checker has it: its own entry, or for one's own claim one that is made here."""
-    if CLAIMS.get(claim.name) is claim and claim.name in _checker.CLAIMS:
-        return _checker.CLAIMS[claim.name]
+    if CLAIMS.get(claim.name) is claim and claim.name in checker.CLAIMS:
+        return checker.CLAIMS[claim.name]
     *supposes, broken = wanted["facts"]
-    return _checker.Claim(
-        starts=_checker.ALMOST if claim.almost else _checker.EVERY,
+    return checker.Refutable(
+        starts=checker.ALMOST if claim.almost else checker.EVERY,
         supposes=tuple(supposes),
         broken=broken,
         says=claim.statement,
@@ -286,22 +285,20 @@ def _as_checked(claim: Claim, wanted: dict[str, Any]) -> _checker.Claim:
     )
 
 
-def _known(claim: Claim | None, wanted: dict[str, Any]) -> dict[str, _checker.Claim]:
+def _known(claim: Claim | None, wanted: dict[str, Any]) -> dict[str, checker.Refutable]:
     """The claims that may be refuted: the checker's own, and one's own."""
     own = {} if claim is None else {claim.name: _as_checked(claim, wanted)}
-    return {**_checker.CLAIMS, **own}
+    return {**checker.CLAIMS, **own}
 
 
 def check(path: str | os.PathLike[str], *, claim: Claim | None = None) -> Certificate:
     """Check a certificate's file: all of it again, from its numbers.
 
-    Of a proof over all states (see [`synchronisation`][attnflow.certify.synchronisation]) each leaf is gone through,
-    by a program of the same kind, `python attnflow/cover/_checker.py FILE`; of a count of equilibria
-    ([`census`][attnflow.certify.census]) by `python attnflow/cover/_count_checker.py FILE`.
-
-    The work is done by one program that needs python-flint alone, and may be read and run by itself:
-    `python attnflow/certify/_checker.py FILE`. It has a table of claims of its own and takes no
-    word from the file; `PROOFS.md` beside it says what it proves, and who is trusted for what.
+    The work is done by a program that needs python-flint alone, and may be read and run by itself:
+    `python attnflow/checker FILE`. It takes no word from the file, and has a table of claims of its own;
+    `PROOFS.md` in its folder says what it proves, and who is trusted for what. Of a proof over all states (see
+    [`synchronisation`][attnflow.certify.synchronisation]) it goes through every leaf; of a count of equilibria
+    ([`census`][attnflow.certify.census]) it counts again.
 
     **Arguments:**
 
@@ -314,15 +311,23 @@ def check(path: str | os.PathLike[str], *, claim: Claim | None = None) -> Certif
     - `ValueError`: a file that is no certificate, was altered, or whose numbers do not prove what it says; a
       claim that is not known (give it as `claim`).
     """
+    with open(path, "rb") as file:
+        data = file.read(program.MOST_BYTES + 1)
+    kind = program.kind_of(data)
+    about_states = kind is not checker
+    if about_states and claim is not None:
+        raise ValueError(
+            f"`claim` must be left out: {path} is a proof over all states, and refutes none."
+        )
     try:
-        with open(path, "rb") as file:
-            data = file.read(_checker.MOST_BYTES + 1)
-            if is_cover(data) or is_census(data):
-                return _checked_cover(path, data + file.read(most_bytes()), claim)
-        known = _checker.CLAIMS if claim is None else _with_own(_checker.read(data), claim)
-        contents, _ = _checker.check(data, known)
-    except _checker.Refused as error:
+        if about_states or claim is None:
+            contents, _ = kind.check(data)
+        else:
+            contents, _ = checker.check(data, _with_own(checker.read(data), claim))
+    except checker.Refused as error:
         raise ValueError(f"{path} proves nothing: {str(error).rstrip('.')}.") from error
+    if about_states:
+        return Certificate("proved", "every box of a cover has a reason", contents=contents)
     proof = contents["proof"]
     if proof["kind"] == "exceptional":
         return Certificate("proved", _NULL, contents=contents)
@@ -330,29 +335,14 @@ def check(path: str | os.PathLike[str], *, claim: Claim | None = None) -> Certif
     return _about(Attractor(proof, tokens, np.zeros((0, 0))), contents)
 
 
-def _checked_cover(path: str | os.PathLike[str], data: bytes, claim: Claim | None) -> Certificate:
-    """A proof over all states, which is about no claim of a search."""
-    if claim is not None:
-        raise ValueError(
-            f"`claim` must be left out: {path} is a proof over all states, and refutes none."
-        )
-    check_states = check_census if is_census(data) else check_cover
-    try:
-        return Certificate(
-            "proved", "every box of a cover has a reason", contents=check_states(data)
-        )
-    except ValueError as error:
-        raise ValueError(f"{path} proves nothing: {str(error).rstrip('.')}.") from error
-
-
-def _with_own(contents: dict[str, Any], claim: Claim) -> dict[str, _checker.Claim]:
+def _with_own(contents: dict[str, Any], claim: Claim) -> dict[str, checker.Refutable]:
     """The checker's claims and one's own, if that is what the file is about."""
     given, proof = contents["claim"], contents["proof"]
     if given.get("name") != claim.name:
         about = f"the claim {given['name']!r}" if "name" in given else "no claim"
-        raise _checker.Refused(f"not shown: anything of {claim.name!r}: it is about {about}")
+        raise checker.Refused(f"not shown: anything of {claim.name!r}: it is about {about}")
     if (given["says"], given["source"]) != (claim.statement, claim.source):
-        raise _checker.Refused(f"not shown: anything of {claim.name!r}, which says something else")
+        raise checker.Refused(f"not shown: anything of {claim.name!r}, which says something else")
     rows = proof["tokens"] + proof.get("thirds", [])[:1]
     if proof.get("basin"):
         rows = proof["basin"]["start"]
@@ -361,7 +351,7 @@ def _with_own(contents: dict[str, Any], claim: Claim) -> dict[str, _checker.Clai
         y = field.manifold.project(jnp.asarray(np.array(rows, float)))
         wanted = facts(claim, field, y)
     except (Refuted, Undecided, ValueError) as error:
-        raise _checker.Refused(f"not shown: a start in the claim's domain ({error})") from error
+        raise checker.Refused(f"not shown: a start in the claim's domain ({error})") from error
     return _known(claim, wanted)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from flint import fmpq_mat
 
-from . import _checker
+from ..checker import equilibria as checker
 from ._plain import Rows
 
 KNOWN = ("still", "balanced", "consensus")  # equilibria without solving for one
@@ -26,7 +26,7 @@ _ROTATIONS = 8  # dimensions up to which rotations that keep P and U are solved 
 
 def candidates(case: dict[str, Any], y: np.ndarray) -> Iterator[tuple[str, list[Rows]]]:
     """Families that may go through y, with independent rotations: the ones that are known exactly first."""
-    flow = _checker.Flow(case)
+    flow = checker.Flow(case)
     W = flow.W
     turns = [W.inv() * K for K in _skew(flow.dim)]
     for kind in KNOWN:

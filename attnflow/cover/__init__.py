@@ -5,10 +5,8 @@ from ._census import (
     Piece as Piece,
     census as census,
 )
-from ._census_file import check_census as check_census, is_census as is_census
 from ._census_range import census_range as census_range
 from ._circle import Circle as Circle
-from ._file import check_cover as check_cover, is_cover as is_cover, most_bytes as most_bytes
 from ._interval import Interval as Interval
 from ._prove import Cover as Cover, prove as prove
 from ._synchronisation import (

@@ -70,7 +70,7 @@ class Census:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the certificate, once the independent checker has gone through all of it.
 
-        `attnflow certify --check` checks it again; so does `python attnflow/cover/_count_checker.py FILE`.
+        `attnflow certify --check` checks it again; so does `python attnflow/checker FILE`.
 
         **Raises:**
 

@@ -5,16 +5,15 @@ import json
 import zlib
 from collections.abc import Sequence
 from fractions import Fraction
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from .. import __version__
+from ._checker import checker_of
 from ._file import plain
 from ._types import Codes, Floats
 
-FORMAT = "attnflow census 1"
 Row = tuple[Fraction, Fraction, Fraction, Fraction, Codes]
 
 
@@ -40,9 +39,9 @@ def causal_contents(P: list[list[str]], U: list[list[str]], tokens: int) -> dict
 
 
 def _accepted(parts: dict[str, Any]) -> dict[str, Any]:
-    checker = _checker()
+    checker = checker_of("census")
     made = {
-        "format": FORMAT,
+        "format": checker.FORMAT,
         **parts,
         "made by": {"attnflow": __version__, "numpy": np.__version__},
         "statement": [],
@@ -60,7 +59,7 @@ def causal_counts(
     P: list[list[str]], U: list[list[str]], tokens: int
 ) -> tuple[tuple[int | None, int | None], str, Floats, tuple[bool, ...]]:
     """Equilibria and stable ones of causal attention, why not, their angles, and which are stable."""
-    checker = _checker()
+    checker = checker_of("census")
     try:
         branches = checker.causal({"P": P, "U": U, "tokens": tokens})
     except checker.Refused as error:
@@ -69,32 +68,3 @@ def causal_counts(
     stable = tuple(attracts for _, attracts in branches)
     counts = (len(branches), sum(stable))
     return counts, "all zeros are simple", np.array(angles).reshape(-1, tokens), stable
-
-
-def is_census(data: bytes) -> bool:
-    """Whether a file says that it is a census's certificate; all else is for the check to find."""
-    return b'"format": "' + FORMAT.encode() + b'"' in data[:200]
-
-
-def check_census(data: bytes) -> dict[str, object]:
-    """A certificate's parts, `"statement"` among them, once all of it is shown again in ball arithmetic.
-
-    **Raises:**
-
-    - `ValueError`: a file that is no certificate of a census, was altered, or does not prove what it says.
-    """
-    checker = _checker()
-    try:
-        return checker.check(data)[0]
-    except checker.Refused as error:
-        raise ValueError(str(error)) from error
-
-
-def _checker() -> ModuleType:
-    try:
-        from . import _count_checker as checker
-    except ImportError as error:
-        raise ImportError(
-            "certificates need python-flint, not installed here: pip install 'attnflow[certify]'."
-        ) from error
-    return checker

@@ -6,26 +6,24 @@ import os
 import zlib
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from .. import __version__
 from ..records import atomic_write
+from ._checker import checker_of
 from ._types import Codes
-
-FORMAT = "attnflow cover 1"
 
 
 def contents(
     weights: tuple[Fraction, ...], beta: tuple[Fraction, Fraction], symbols: Codes
 ) -> dict[str, Any]:
     """A certificate's data, which the checker has accepted."""
-    checker = _checker()
+    checker = checker_of("cover")
     packed = zlib.compress(symbols.astype("<u2").tobytes(), 9)
     made: dict[str, Any] = {
-        "format": FORMAT,
+        "format": checker.FORMAT,
         "weights": [plain(w) for w in weights],
         "beta": [plain(b) for b in beta],
         "tree": {"symbols": len(symbols), "packed": base64.b64encode(packed).decode()},
@@ -52,38 +50,3 @@ def write(made: dict[str, Any], path: str | os.PathLike[str]) -> None:
     """As JSON, whole or not at all."""
     with atomic_write(Path(path)) as file:
         file.write((json.dumps(made, indent=1) + "\n").encode())
-
-
-def is_cover(data: bytes) -> bool:
-    """Whether a file says that it is a cover's certificate; all else is for the check to find."""
-    return b'"format": "' + FORMAT.encode() + b'"' in data[:200]
-
-
-def check_cover(data: bytes) -> dict[str, object]:
-    """A certificate's parts, `"statement"` among them, once every leaf is gone through again in ball arithmetic.
-
-    **Raises:**
-
-    - `ValueError`: a file that is no certificate of a cover, was altered, or whose tree does not prove what it
-      says.
-    """
-    checker = _checker()
-    try:
-        return checker.check(data)[0]
-    except checker.Refused as error:
-        raise ValueError(str(error)) from error
-
-
-def most_bytes() -> int:
-    """How large a file may be."""
-    return _checker().MOST_BYTES
-
-
-def _checker() -> ModuleType:
-    try:
-        from . import _checker as checker
-    except ImportError as error:
-        raise ImportError(
-            "certificates need python-flint, not installed here: pip install 'attnflow[certify]'."
-        ) from error
-    return checker

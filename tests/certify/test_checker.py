@@ -19,11 +19,12 @@ from flint import arb, ctx
 
 import attnflow as af
 from attnflow import certify
-from attnflow.certify import _checker
-from attnflow.certify._checker import Refused, statement
 from attnflow.certify._plain import plain_case, rows_of
+from attnflow.checker import balls, equilibria, program
+from attnflow.checker.equilibria.rest import show_equilibrium
+from attnflow.checker.file import Refused
 
-PROGRAM = Path(_checker.__file__)
+PROGRAM = Path(program.__file__).parent
 
 
 @pytest.fixture(autouse=True)
@@ -32,15 +33,23 @@ def precision():
 
 
 def flow(field, tokens):
-    return _checker.Flow(plain_case(field, tokens))
+    return equilibria.Flow(plain_case(field, tokens))
 
 
 def test_it_needs_flint_alone():
-    text = PROGRAM.read_text()
-    tree = ast.parse(text)
-    roots = {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
-    roots |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert {root.partition(".")[0] for root in roots} - set(sys.stdlib_module_names) == {"flint"}
+    """Its own files by their place beside one another, Python's, and flint: no other import in any of them."""
+    files = sorted(PROGRAM.rglob("*.py"))
+    assert len(files) > 15
+    for path in files:
+        depth = len(path.relative_to(PROGRAM).parts)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                assert node.level <= depth, path
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                named = isinstance(node, ast.ImportFrom)
+                roots = {node.module} if named else {a.name for a in node.names}
+                tops = {str(root).partition(".")[0] for root in roots}
+                assert tops <= {"flint", *sys.stdlib_module_names}, path
 
 
 @pytest.mark.parametrize("kernel", ["softmax", "exp"])
@@ -59,7 +68,7 @@ def test_field_and_jacobian_are_those_of_jax(kernel, mask, ellipsoid, getkey):
     mine = np.array([float(g.mid()) for g in own.field(x)]).reshape(3, 3)
     np.testing.assert_allclose(mine, field(0.0, y), atol=1e-14)
     # Along the ellipsoid; across it the two go on differently.
-    D = np.array([[float(a.mid()) for a in row] for row in _checker.derivative(own.field, x)])
+    D = np.array([[float(a.mid()) for a in row] for row in balls.derivative(own.field, x)])
     v = place.to_tangent(y, jax.random.normal(getkey(), (3, 3)))
     _, along = jax.jvp(lambda y: field(0.0, y), (y,), (v,))
     np.testing.assert_allclose(D @ np.asarray(v).ravel(), np.asarray(along).ravel(), atol=1e-12)
@@ -73,7 +82,7 @@ def test_trajectories_are_enclosed():
     end = own.after(start, Fraction(2))
     a, b = own.rows(end)
     exact = (arb(1) + (arb("-0.6").atanh())).tanh()
-    assert _checker.dot(a, b).contains(exact.mid())
+    assert balls.dot(a, b).contains(exact.mid())
     assert float(a[0].rad()) < 1e-14
     # A box that starts wider ends no narrower than the solutions in it part.
     wide = own.after([x + arb(0, 1e-6) for x in start], Fraction(2))
@@ -86,9 +95,9 @@ def test_the_logarithmic_norm_is_bounded(getkey):
     largest = np.linalg.eigvalsh((J + J.T) / 2)[-1]
     rows = [[arb(x) for x in row] for row in J.tolist()]
     for w in ([1, 1, 1, 1], [1, 2, 3, 4]):
-        assert float(_checker.growth(rows, [arb(a) for a in w])) >= largest
+        assert float(balls.growth(rows, [arb(a) for a in w])) >= largest
     rows[1][2] = arb("nan")
-    assert not _checker.growth(rows, [1] * 4) < 1e300
+    assert not balls.growth(rows, [1] * 4) < 1e300
 
 
 @pytest.fixture(scope="module")
@@ -121,12 +130,12 @@ def forged(contents, digest=True):
 def test_a_digit_anywhere_is_refused(contents):
     """Every digit of every number, one at a time, with the digest as it was."""
     text = json.dumps(contents)
-    assert _checker.check(text)
+    assert equilibria.check(text)
     places = [m.start() for m in re.finditer(r"\d", text)]
     for k in places[:: max(1, len(places) // 400)]:
         altered = text[:k] + str((int(text[k]) + 1) % 10) + text[k + 1 :]
         with pytest.raises(Refused):
-            _checker.check(altered)
+            equilibria.check(altered)
 
 
 ALTERATIONS = {
@@ -159,10 +168,10 @@ ALTERATIONS = {
 @pytest.mark.parametrize("name", ALTERATIONS)
 def test_numbers_that_prove_nothing_are_refused_with_a_digest_that_fits(name, contents):
     other = copy.deepcopy(contents)
-    assert _checker.check(forged(other))
+    assert equilibria.check(forged(other))
     ALTERATIONS[name](other)
     with pytest.raises(Refused):
-        _checker.check(forged(other))
+        equilibria.check(forged(other))
 
 
 TURNS = {
@@ -179,10 +188,10 @@ TURNS = {
 @pytest.mark.parametrize("name", TURNS)
 def test_families_need_their_rules(name, turning):
     other = copy.deepcopy(turning)
-    assert _checker.check(forged(other))
+    assert equilibria.check(forged(other))
     TURNS[name](other)
     with pytest.raises(Refused):
-        _checker.check(forged(other))
+        equilibria.check(forged(other))
 
 
 def test_a_statement_that_says_more_is_refused(contents, tmp_path):
@@ -203,7 +212,7 @@ def test_a_claim_of_ones_own_has_to_be_given(contents, tmp_path):
     other = copy.deepcopy(contents)
     other["claim"] |= {"name": "mine", "says": "All is well."}
     of_mine = certify._certificate._as_checked(mine, other["claim"])
-    other["statement"] = statement(other, of_mine)
+    other["statement"] = equilibria.statement(other, of_mine)
     path.write_text(forged(other))
     with pytest.raises(ValueError, match="a claim that is known here"):
         certify.check(path)
@@ -219,11 +228,11 @@ def test_a_claim_of_ones_own_has_to_be_given(contents, tmp_path):
 
 def test_the_checkers_claims_are_the_librarys():
     """Its table is its own; that the two say the same is seen to here."""
-    for name, claim in _checker.CLAIMS.items():
+    for name, claim in equilibria.CLAIMS.items():
         known = af.search.CLAIMS[name]
         assert (claim.says, claim.source) == (known.statement, known.source)
-        assert claim.starts == (_checker.ALMOST if known.almost else _checker.EVERY)
-    left_out = {name for name, claim in af.search.CLAIMS.items() if name not in _checker.CLAIMS}
+        assert claim.starts == (equilibria.ALMOST if known.almost else equilibria.EVERY)
+    left_out = {name for name, claim in af.search.CLAIMS.items() if name not in equilibria.CLAIMS}
     assert left_out == {
         "3.2, V falls",  # rates
         "4.5, V falls",
@@ -243,7 +252,7 @@ def test_pairs_are_balanced_only_with_as_many_on_either_side():
         "family": "balanced", "generators": [], "turning": [], "slices": [], "stable": True, "basin": None,
     }  # fmt: skip
     with pytest.raises(ValueError, match="tokens in opposite pairs"):
-        _checker.show_equilibrium(_checker.Flow(case), proof)
+        show_equilibrium(equilibria.Flow(case), proof)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "attnflow certificate 9"}'])

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 import attnflow as af
 from attnflow import certify, search
-from attnflow.certify._checker import CLAIMS as CHECKED, statement
+from attnflow.checker.equilibria import CLAIMS as CHECKED, statement
 from attnflow.search import CLAIMS, Counterexample
 
 KEPT = {

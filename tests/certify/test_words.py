@@ -9,8 +9,8 @@ import pytest
 
 import attnflow as af
 from attnflow import certify, search
-from attnflow.certify import _checker
 from attnflow.certify._plain import plain_case
+from attnflow.checker import equilibria
 from attnflow.theory import Condition, Hypothesis, conditions as given
 
 RESULTS = Path(__file__).parents[2] / "benchmarks/results"
@@ -91,21 +91,21 @@ def test_a_claim_of_ones_own_on_an_open_hemisphere_is_broken(found, tmp_path):
 
 def test_every_exact_check_that_is_named_is_the_checkers():
     case = plain_case(af.AttentionField(af.Sphere(2), jnp.eye(2)), 2)
-    table = set(_checker.facts(_checker.Flow(case), [1, 0, 0, 1], [1, 0, 0, 1], [1, 0], None))
+    table = set(equilibria.facts(equilibria.Flow(case), [1, 0, 0, 1], [1, 0, 0, 1], [1, 0], None))
     named = {c.exact.fact for c in given.CONDITIONS.values() if c.exact is not None} - {None}
     assert named == table - OPEN
 
 
-@pytest.mark.parametrize("name", list(_checker.CLAIMS))
+@pytest.mark.parametrize("name", list(equilibria.CLAIMS))
 def test_the_checker_supposes_what_the_library_does(name):
     """The two tables are apart, so that the checker trusts nobody; they are the same."""
-    claim, kept = search.CLAIMS[name], _checker.CLAIMS[name]
+    claim, kept = search.CLAIMS[name], equilibria.CLAIMS[name]
     field = af.AttentionField(af.Sphere(2), jnp.eye(2))
     y = jnp.asarray([[1.0, 0.0], [0.8, 0.6]])
     supposed = [h.exact for h in claim.domain(field, y)]
     wanted = [e.fact for e in supposed if e is not None and e.fact is not None]
     assert set(wanted) == set(kept.supposes)
-    order = [[n for n in names if n not in _checker._UNSAID] for names in (wanted, kept.supposes)]
+    order = [[n for n in names if n not in equilibria.UNSAID] for names in (wanted, kept.supposes)]
     assert list(dict.fromkeys(order[0])) == order[1]  # as files list them
     assert kept.top is (
         any(e.top for e in supposed if e) or kept.broken in ("not v", "not around v")

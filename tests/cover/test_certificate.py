@@ -15,9 +15,13 @@ import numpy as np
 import pytest
 
 from attnflow import certify
-from attnflow.cover import Circle, _checker, _circle, _pairs, leaves, prove, synchronisation
-from attnflow.cover._checker import Refused
+from attnflow.checker import cover as checker, program
+from attnflow.checker.cover import leaves as checked_leaves
+from attnflow.checker.cover.question import Meaning, Question
+from attnflow.checker.file import Refused
+from attnflow.cover import Circle, _circle, _pairs, leaves, prove, synchronisation
 from attnflow.cover._file import contents
+from tests.systems._mutants import CHECKER, checker_with
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "benchmarks" / "results" / "certificates" / "covers").glob("*.json"))
@@ -33,7 +37,7 @@ def three():
 
 
 def symbols_of(made):
-    return _checker.unpack(made["tree"]).tolist()
+    return checker.unpack(made["tree"]).tolist()
 
 
 def forged(made, symbols=None, **parts):
@@ -43,7 +47,7 @@ def forged(made, symbols=None, **parts):
         raw = np.array(symbols, "<u2").tobytes()
         packed = base64.b64encode(zlib.compress(raw)).decode()
         other["tree"] = {"symbols": len(symbols), "packed": packed}
-    other["digest"] = _checker.digest(other)
+    other["digest"] = checker.digest(other)
     return json.dumps(other)
 
 
@@ -54,7 +58,7 @@ def test_a_certificate_says_the_theorem_and_is_written_whole(tmp_path):
     words = certify.check(path).statement
     assert words.startswith("For every beta with -2/3 <= beta <= -0.16 and 4 tokens on the circle")
     assert "almost every start converges to consensus" in words.replace("\n", " ")
-    assert _checker.main([str(path)]) == 0
+    assert program.main([str(path)]) == 0
 
 
 def test_near_the_degenerate_triangle_the_end_is_left_out(three):
@@ -66,13 +70,13 @@ def test_weights_are_in_the_words():
     made = contents(result.weights, result.beta, result.symbols)
     assert "3 tokens of the weights 1, 2, 0.5" in " ".join(made["statement"])
     with pytest.raises(Refused):
-        _checker.check(forged(made, weights=["1", "2", "1"]))
+        checker.check(forged(made, weights=["1", "2", "1"]))
 
 
 def test_the_checker_needs_python_flint_alone(three, tmp_path):
     path = tmp_path / "c.json"
     path.write_text(json.dumps(three))
-    program = ROOT / "attnflow" / "cover" / "_checker.py"
+    program = ROOT / "attnflow" / "checker"
     code = (
         f"import runpy, sys; runpy.run_path({str(program)!r}, run_name='__main__');"
         "print([m for m in ('attnflow', 'jax', 'numpy') if m in sys.modules])"
@@ -99,7 +103,7 @@ def test_large_kept_certificates_hold(path):
 
 def holds_at_the_middle(s, gaps, beta, n=3):
     """A reason's own statement, in floats, at one point: what is true of a box is true there."""
-    says = _checker.Meaning(n)
+    says = Meaning(n)
     last = 2 * np.pi - gaps.sum()
     x = np.concatenate([[0], np.cumsum(gaps)])
     d = x[None, :] - x[:, None]
@@ -123,8 +127,8 @@ def holds_at_the_middle(s, gaps, beta, n=3):
 
 
 def test_every_leaf_s_reason_altered_is_refused_unless_it_is_true_too(three):
-    problem, question = Circle((Fraction(1),) * 3, GAP), _checker.Question(three)
-    says, made, refused = _checker.Meaning(3), _checker.Boxes(question), 0
+    problem, question = Circle((Fraction(1),) * 3, GAP), Question(three)
+    says, made, refused = Meaning(3), checked_leaves.Boxes(question), 0
     boxes, reasons = leaves(problem, np.array(symbols_of(three), np.uint16))
     (g_lo, g_hi), (b_lo, b_hi) = problem.gaps(boxes), problem.betas(boxes)
     for k, own in enumerate(reasons):
@@ -133,7 +137,7 @@ def test_every_leaf_s_reason_altered_is_refused_unless_it_is_true_too(three):
         for s in range(3, says.end):
             if s in (own, says.direction):
                 continue
-            if _checker.kind_of(box, s, [], says, GAP[0]) is None:
+            if checked_leaves.kind_of(box, s, [], says, GAP[0]) is None:
                 seen += 1
                 continue
             middle = (g_lo[k] + g_hi[k]) / 2
@@ -144,7 +148,7 @@ def test_every_leaf_s_reason_altered_is_refused_unless_it_is_true_too(three):
 
 
 def test_a_reason_altered_in_the_file_is_refused(three):
-    says, symbols = _checker.Meaning(3), symbols_of(three)
+    says, symbols = Meaning(3), symbols_of(three)
     flags = list(_is_leaf(symbols, says, 3))
     pulled = [k for k, s in enumerate(symbols) if flags[k] and says.arc <= s < says.subset]
     assert pulled
@@ -152,7 +156,7 @@ def test_a_reason_altered_in_the_file_is_refused(three):
         other = symbols.copy()
         other[k] = ((other[k] - says.arc) ^ 1) + says.arc  # a pull the other way
         with pytest.raises(Refused, match="reason of leaf"):
-            _checker.check(forged(three, other))
+            checker.check(forged(three, other))
 
 
 def _is_leaf(symbols, says, n):
@@ -167,7 +171,7 @@ def _is_leaf(symbols, says, n):
 
 
 def test_a_direction_altered_is_refused(three):
-    says, symbols = _checker.Meaning(3), symbols_of(three)
+    says, symbols = Meaning(3), symbols_of(three)
     flags = list(_is_leaf(symbols, says, 3))
     places = [k for k, s in enumerate(symbols) if flags[k] and s == says.direction]
     assert places
@@ -175,7 +179,7 @@ def test_a_direction_altered_is_refused(three):
         other = symbols.copy()
         other[k + 1 : k + 4] = [64, 64, 64]  # v = 0: nothing grows
         with pytest.raises(Refused, match="reason of leaf"):
-            _checker.check(forged(three, other))
+            checker.check(forged(three, other))
 
 
 # === files made to be believed
@@ -213,7 +217,7 @@ FORGED: dict[str, Callable] = {
     "an unknown reason": lambda t: forged(t, [*symbols_of(t)[:-1], 60_000]),
     "not decided": lambda t: forged(t, [*symbols_of(t)[:-1], 65_535]),
     "halved for ever": lambda t: forged(t, [0] * 100_000),
-    "one leaf": lambda t: forged(t, [_checker.Meaning(3).half]),
+    "one leaf": lambda t: forged(t, [Meaning(3).half]),
     "no tree": lambda t: forged(t, tree={"symbols": 0, "packed": ""}),
     "a bomb": lambda t: forged(
         t, tree={"symbols": 10, "packed": base64.b64encode(zlib.compress(bytes(10**7))).decode()}
@@ -233,11 +237,11 @@ FORGED: dict[str, Callable] = {
 def test_forged_files_are_refused_in_one_line(kind, three, tmp_path):
     data = FORGED[kind](three)
     with pytest.raises(Refused) as error:
-        _checker.check(data)
+        checker.check(data)
     assert "\n" not in str(error.value)
     path = tmp_path / "forged.json"
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
-    assert _checker.main([str(path)]) == 1
+    assert program.main([str(path)]) == 1
 
 
 def test_every_symbol_altered_is_seen(three):
@@ -250,7 +254,7 @@ def test_every_symbol_altered_is_seen(three):
         raw = base64.b64encode(zlib.compress(np.array(other, "<u2").tobytes())).decode()
         altered = {**three, "tree": {"symbols": len(other), "packed": raw}}
         with pytest.raises(Refused, match="unaltered"):
-            _checker.check(json.dumps(altered))
+            checker.check(json.dumps(altered))
 
 
 # === a search that is wrong on purpose
@@ -361,7 +365,7 @@ def test_a_search_that_is_wrong_on_purpose_is_found_out(kind):
 
 # === a checker with one of its rules taken out
 
-SAYS = _checker.Meaning(3)
+SAYS = Meaning(3)
 RULES = {
     "larger": ("return bool(self.gap(m)[0] > self.last()[1])", [SAYS.larger]),
     "half": ("return bool(self.last()[0] > arb.pi())", [SAYS.half]),
@@ -387,11 +391,11 @@ RULES = {
 @pytest.mark.parametrize("rule", RULES)
 def test_without_a_rule_a_forged_file_gets_through(rule, three):
     old, symbols = RULES[rule]
-    text = Path(_checker.__file__).read_text()
+    file = "cover/__init__.py" if rule == "the words" else "cover/leaves.py"
+    text = (CHECKER / file).read_text()
     assert text.count(old) == 1
     new = "return True" if old.startswith("return") else "pass"
-    other = types.ModuleType("checker without a rule")
-    exec(compile(text.replace(old, new), "checker", "exec"), other.__dict__)
+    other = checker_with(file, text.replace(old, new), "cover")
     parts = {}
     if symbols == "more":
         symbols = [*symbols_of(three), 5]
@@ -402,7 +406,7 @@ def test_without_a_rule_a_forged_file_gets_through(rule, three):
         symbols, parts = None, {"statement": ["All is proved."]}
     data = json.loads(forged(three, symbols, **parts))
     with pytest.raises(Refused):
-        _checker.check(json.dumps(data))
+        checker.check(json.dumps(data))
     if "statement" not in parts:
         data["statement"] = other.prove(data)
         data["digest"] = other.digest(data)

@@ -18,19 +18,21 @@ from flint import arb, fmpq
 
 import attnflow as af
 from attnflow import certify
+from attnflow.checker import census as checker, program
+from attnflow.checker.census import causal, zeros
+from attnflow.checker.census.plane import Plane
+from attnflow.checker.file import Refused
 from attnflow.cover import (
     Interval,
     _classes,
-    _count_checker as checker,
     _planar,
     census,
     census_range,
     prove,
 )
 from attnflow.cover._census_file import full_contents
-from attnflow.cover._count_checker import Refused
 
-PROGRAM = Path(checker.__file__)
+PROGRAM = Path(program.__file__).parent
 P = np.diag([3.0, -4.5])
 
 
@@ -155,7 +157,7 @@ def test_forged_files_are_refused_in_one_line(kind, two, tmp_path):
     path = tmp_path / "c.json"
     data = FORGED[kind](two)
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
-    assert checker.main([str(path)]) == 1
+    assert program.main([str(path)]) == 1
     with pytest.raises(Refused) as error:
         checker.check(path.read_bytes())
     assert "\n" not in str(error.value)
@@ -163,19 +165,19 @@ def test_forged_files_are_refused_in_one_line(kind, two, tmp_path):
 
 def test_what_is_not_a_number_shows_nothing():
     nan, box = arb("nan"), [arb(1, 0.1), arb(2, 0.1)]
-    plane = checker.Plane(2, nan, arb(1))
-    assert not checker._without(plane, box, box, 3)
+    field = Plane(2, nan, arb(1))
+    assert not zeros._without(field, box, box, 3)
     with pytest.raises(Refused):
-        checker._alone(plane, box)
+        zeros._alone(field, box)
     with pytest.raises(Refused):
-        checker.is_stable(plane, box, 1)
+        zeros.is_stable(field, box, 1)
     with pytest.raises(Refused):
-        checker._same([nan, nan], (box, box))
-    causal = checker.Causal([["1", "0"], ["0", "1"]], [["1", "0"], ["0", "1"]])
+        zeros._same([nan, nan], (box, box))
+    token = causal.Causal([["1", "0"], ["0", "1"]], [["1", "0"], ["0", "1"]])
     with pytest.raises(Refused):
-        causal.rests([(nan, nan)])
+        token.rests([(nan, nan)])
     with pytest.raises(Refused):
-        causal.rests([])  # U = I: a token by itself rests anywhere
+        token.rests([])  # U = I: a token by itself rests anywhere
 
 
 # === a search that is wrong on purpose
@@ -257,7 +259,7 @@ RULES = {
 def test_without_a_rule_a_forged_file_gets_further(rule, two, monkeypatch):
     """So that the refusals above are those of the rules."""
     name, off, kind = RULES[rule]
-    monkeypatch.setattr(checker, name, off)
+    monkeypatch.setattr(zeros, name, off)
     data = json.loads(FORGED[kind](two))
     assert checker.prove(data) != two["statement"]
 
@@ -435,7 +437,7 @@ def test_the_enclosure_of_the_field_holds_it():
             exact = Fraction(float(a)).limit_denominator(10**15)
             return arb(fmpq(exact.numerator, exact.denominator)) + arb(0, r)
 
-        plane = checker.Plane(3, ball(p, 1e-9), ball(q, 1e-9))
+        plane = Plane(3, ball(p, 1e-9), ball(q, 1e-9))
         values, slopes = plane.slopes([ball(a, 1e-2) for a in x])
         inside = x + rng.uniform(-9e-3, 9e-3, 3)
         assert all(a.contains(float(b)) for a, b in zip(values, F(inside, p, q), strict=True))
