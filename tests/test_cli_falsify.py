@@ -287,7 +287,7 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_end(capsys, monkeypatch, 
     assert account(two / "search.json") == account(one / "search.json")
     assert account(one / "search.json")["units"] == 3
     assert [path.name for path in two.iterdir()] == ["search.json"]
-    assert "is of another search (seed" in refused(capsys, *RESISTS, "--out", two)
+    assert "is of a search with another 'seed'" in refused(capsys, *RESISTS, "--out", two)
 
 
 @pytest.mark.parametrize("out", [[], ["--out", "x"]])

@@ -2,7 +2,6 @@
 
 import os
 import time as clock
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -91,9 +90,7 @@ def falsify(
             "a counterexample needs float64: call jax.config.update('jax_enable_x64', True) first."
         )
     seed = seed_of(key)
-    path = None if store is None else Path(store)
-    known = path is not None and path.exists()
-    findings = Findings.load(path, claim, seed) if path and known else Findings(claim, seed)
+    findings = Findings(claim, seed) if store is None else Findings.load(store, claim, seed)
 
     # === run
     began, before = clock.monotonic(), findings.seconds
@@ -103,8 +100,8 @@ def falsify(
             _unit(findings, jr.fold_in(key, findings.units), tokens, dim)
             findings.units += 1
             findings.seconds = before + clock.monotonic() - began
-            if path is not None:
-                findings.save(path)
+            if store is not None:
+                findings.save(store)
             line.set_postfix_str(f"{findings.tries} tries, best margin {findings.best:.2g}", False)
             line.update(min(clock.monotonic() - began, budget) - line.n)
     return findings

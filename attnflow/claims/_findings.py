@@ -1,6 +1,5 @@
 """What a search came to: the counterexample, or how hard it was tried."""
 
-import json
 import os
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.checks import shown
-from ..records import atomic_write, provenance
+from ..records import WorkStore
 from ._claim import Claim
 from ._counterexample import Counterexample
 from ._evidence import LEAST, STATUSES
@@ -18,7 +16,6 @@ from ._findings_file import (
     check_counterexample_part,
     check_counts,
     check_refused,
-    contents as account_of,
 )
 from ._provable import Provable, provable
 
@@ -82,56 +79,35 @@ class Findings:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """The account so far as JSON, whole or not at all."""
-        contents = {
-            "format": _FORMAT,
-            "claim": self.claim.name,
-            "statement": self.claim.statement,
-            "sizes": [list(size) for size in self.claim.sizes],
-            "seed": self.seed,
-            "counterexample": None if self.counterexample is None else self.counterexample.plain(),
-            "tries": self.tries,
-            "failed": self.failed,
-            "best": self.best if np.isfinite(self.best) else None,
-            "edges": _PLAIN_EDGES,
-            "distribution": self.distribution.tolist(),
-            "refused": dict(self.refused),
-            "reasons": self.reasons,
-            "units": self.units,
-            "seconds": self.seconds,
-            "provenance": provenance(),
-        }
-        with atomic_write(Path(path)) as file:
-            file.write((json.dumps(contents, indent=1) + "\n").encode())
+        _store(path, self.claim, self.seed).record(
+            {
+                "counterexample": None
+                if self.counterexample is None
+                else self.counterexample.plain(),
+                "tries": self.tries,
+                "failed": self.failed,
+                "best": self.best if np.isfinite(self.best) else None,
+                "edges": _PLAIN_EDGES,
+                "distribution": self.distribution.tolist(),
+                "refused": dict(self.refused),
+                "reasons": self.reasons,
+                "units": self.units,
+                "seconds": self.seconds,
+            }
+        )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], claim: Claim, seed: list[int]) -> "Findings":
-        """An account to go on from.
+        """An account to go on from; findings of nothing yet where there is no file.
 
         **Raises:**
 
         - `ValueError`: a file of another search: another claim, other sizes, another seed; or none, or one
           that holds a value of another kind.
         """
-        try:
-            was = account_of(path)
-            same = was["format"] == _FORMAT
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is not the account of a search: {error!r}.") from error
-        expected = {
-            "claim": claim.name,
-            "statement": claim.statement,
-            "sizes": [list(size) for size in claim.sizes],
-            "seed": seed,
-        }
-        differs = [name for name, value in expected.items() if was.get(name) != value]
-        if not same or differs:
-            what = ", ".join(f"{n} {_short(was.get(n))}" for n in differs) or (
-                f"format {_short(was['format'])}"
-            )
-            raise ValueError(
-                f"{path} is of another search ({what}); give its own claim, sizes and seed, or "
-                "another folder."
-            )
+        was = _store(path, claim, seed).read()
+        if was is None:
+            return cls(claim, seed)
         try:
             check_counts(was, _PLAIN_EDGES)
             check_refused(was)
@@ -186,10 +162,15 @@ class Findings:
         return lines
 
 
-def _short(value: Any) -> str:
-    """A file's value in a short line: lists of numbers as they are."""
-    short = isinstance(value, list) and len(text := repr(value)) <= 60
-    return text if short else shown(value)
+def _store(path: str | os.PathLike[str], claim: Claim, seed: list[int]) -> WorkStore:
+    path = Path(path)
+    asked = {
+        "claim": claim.name,
+        "statement": claim.statement,
+        "sizes": [list(size) for size in claim.sizes],
+        "seed": seed,
+    }
+    return WorkStore(path.parent, path.name, _FORMAT, asked, "a search")
 
 
 def seed_of(key: Any) -> list[int]:

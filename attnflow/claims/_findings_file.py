@@ -1,26 +1,15 @@
 """The file of a search that goes on, as it comes from anybody: every value of its kind before it is used."""
 
 import math
-import os
-from pathlib import Path
 from typing import Any
 
 from ..core.checks import shown
-from ..core.words import loads, printable, read_bytes
-from ._counterexample_file import MOST_DEPTH, case_of_file, check_evidence
+from ..core.words import printable
+from ._counterexample_file import case_of_file, check_evidence
 from ._evidence import STATUSES, Evidence
 
-_MOST_BYTES = 2**22
 _MOST = 2**53  # of a count
 _PARTS = {"format", "claim", "case", "evidence", "stage"}
-
-
-def contents(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The file's parts as JSON has them; a `ValueError` where it is no table, too large or too deep."""
-    was = loads(read_bytes(Path(path), _MOST_BYTES), most=MOST_DEPTH + 1, finite=True)
-    if not isinstance(was, dict):
-        raise ValueError("it must be a table")
-    return was
 
 
 def check_counts(was: dict[str, Any], edges: list[float | None]) -> None:

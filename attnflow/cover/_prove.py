@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..records import WorkFolder, progress as bar
+from ..records import WorkStore, progress as bar
 from ._tree import OPEN, AbstractProblem, Boxes, Grown, grow, root_boxes
 from ._types import Codes
 
@@ -195,9 +195,11 @@ class _Units:
 
     def __init__(self, folder: str | Path, problem: AbstractProblem, unit: int):
         asked = {"asked": {"problem": problem.name, "unit": unit}}
-        self.work = WorkFolder(
+        self.work = WorkStore(
             folder, "problem.json", "attnflow cover 1", asked, "a proof", "folder"
         )
+        if self.work.read() is None:
+            self.work.record()
 
     def _name(self, name: tuple[int, ...]) -> str:
         return f"{hashlib.sha256(repr(name).encode()).hexdigest()[:24]}.unit"
@@ -213,7 +215,7 @@ class _Units:
 
     def read(self, name: tuple[int, ...]) -> Grown | None:
         """A unit that was written, or `None`: it is done again where its file is damaged."""
-        raw = self.work.read(self._name(name))
+        raw = self.work.unit(self._name(name))
         if raw is None or hashlib.sha256(raw[32:]).digest() != raw[:32]:
             return None
         line, _, rest = zlib.decompress(raw[32:]).partition(b"\n")

@@ -2,12 +2,13 @@
 
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
 
-from ..records import Resumable
+from ..records import WorkStore
 from ._optimised import History
 
 _FORMAT = "attnflow schedule search 1"
@@ -24,14 +25,17 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None, digest: str, history: History):
-        self.file = Resumable(path, _FORMAT, digest, "a search")
+        self.store: WorkStore | None = None
+        if path is not None:
+            path = Path(path)
+            self.store = WorkStore(path.parent, path.name, _FORMAT, digest, "a search")
         self.history = history
         self.began = time.monotonic()
         self.latest: tuple[int, Any] | None = None
 
     def resume(self, state: Any) -> tuple[int, Any]:
         """The steps done and the state after them; none and `state` itself where there is no file."""
-        before = self.file.read()
+        before = None if self.store is None else self.store.read()
         if before is None:
             return 0, state
         self.history.restore(before["history"])
@@ -46,16 +50,16 @@ class Checkpoint:
     def save(self, step: int, state: Any) -> None:
         """Remember it, and write it unless something was written a moment ago."""
         self.latest = (step, state)
-        if self.file.due:
+        if self.store is not None and self.store.due:
             self.flush()
 
     def flush(self) -> None:
         """Write the latest state, with as much of the history as belongs to it."""
-        if self.latest is None:
+        if self.latest is None or self.store is None:
             return
         step, state = self.latest
         self.history.seconds, self.began = self.seconds(), time.monotonic()
-        self.file.write(
+        self.store.record(
             {
                 "step": step,
                 "state": jax.tree.leaves(eqx.filter(state, eqx.is_array)),

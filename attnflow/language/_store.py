@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..records import WorkFolder, read_account
-from ..records.folders import open_folder
+from ..records import WorkStore
 from ._architecture import Architecture
 from ._result import Looped
 
@@ -35,13 +34,15 @@ class LoopStore:
         self, folder: str | PathLike[str], settings: Mapping[str, Any], arch: Architecture
     ):
         asked = {"settings": settings, "architecture": _sizes(arch)}
-        self.work = WorkFolder(folder, _ACCOUNT, _FORMAT, asked, _WORK)
+        self.work = WorkStore(folder, _ACCOUNT, _FORMAT, asked, _WORK)
+        if self.work.read() is None:
+            self.work.record()
 
     def passes(self, wanted: int) -> list[dict[str, np.ndarray]]:
         """The passes that are done, from the first on, whole files only; no more than wanted."""
         done = []
         while len(done) < wanted:
-            arrays = _arrays(self.work.read(_pass(len(done) + 1)))
+            arrays = _arrays(self.work.unit(_pass(len(done) + 1)))
             if arrays is None:
                 break
             done.append(arrays)
@@ -50,7 +51,7 @@ class LoopStore:
     def tokens(self, most: int) -> tuple[int, np.ndarray | None]:
         """The latest pass up to `most` whose tokens are kept, and those; 0 and `None` where none are."""
         for number in range(most, 0, -1):
-            arrays = _arrays(self.work.read(_tokens(number)))
+            arrays = _arrays(self.work.unit(_tokens(number)))
             if arrays is not None and arrays.get("tokens") is not None:
                 return number, arrays["tokens"]
         return 0, None
@@ -72,15 +73,15 @@ def read_run(folder: str | PathLike[str]) -> Looped:
 
     `ValueError` where the folder holds no run, or none of its passes.
     """
-    account = read_account(folder, _ACCOUNT, _FORMAT, _WORK)
+    work = WorkStore(folder, _ACCOUNT, _FORMAT, None, _WORK)
+    account = work.read()
     if account is None:
         raise ValueError(f"{folder} holds no looped run: there is no {_ACCOUNT}.")
     arch = Architecture.of_record(account["architecture"])
-    files = open_folder(folder)
-    last = max((int(m[1]) for name in files.names("") if (m := _PASS.match(name))), default=0)
-    done, there = [], set(files.names(""))
+    last = max((int(m[1]) for name in work.names() if (m := _PASS.match(name))), default=0)
+    done = []
     for number in range(1, last + 1):
-        arrays = _arrays(files.read(_pass(number)) if _pass(number) in there else None)
+        arrays = _arrays(work.unit(_pass(number)))
         if arrays is None:
             break
         done.append(arrays)

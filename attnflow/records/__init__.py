@@ -9,5 +9,4 @@ from ._provenance import (
     provenance as provenance,
     versions as versions,
 )
-from ._resumable import Resumable as Resumable, digest_of as digest_of
-from ._work import WorkFolder as WorkFolder, read_account as read_account
+from ._work import WorkStore as WorkStore, digest_of as digest_of

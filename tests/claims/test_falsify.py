@@ -1,6 +1,7 @@
 """The search: it breaks what is false and not what is true, is the same each time, and goes on where it stopped."""
 
 import dataclasses
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -183,11 +184,22 @@ def test_an_account_of_another_search_is_refused(clock, monkeypatch, tmp_path):
         (dataclasses.replace(RESISTS, name="other"), jr.key(1)),
         (dataclasses.replace(RESISTS, sizes=((3, 2),)), jr.key(1)),
     ]:
-        with pytest.raises(ValueError, match="is of another search"):
+        with pytest.raises(ValueError, match="is of a search with another"):
             search.falsify(claim, key, 3.0, store=path, progress=False)
     path.write_text("nothing")
     with pytest.raises(ValueError, match="is not the account of a search"):
         search.falsify(RESISTS, jr.key(1), 3.0, store=path, progress=False)
+
+
+def test_an_account_of_version_0_9_is_gone_on_from(tmp_path):
+    path = tmp_path / "search.json"
+    path.write_text((Path(__file__).parent / "search-0.9.json").read_text())
+    findings = search.Findings.load(path, search.CLAIMS["no hemisphere"], [0, 5])
+    assert (findings.tries, findings.failed, findings.units, findings.best) == (9, 2, 3, 0.5)
+    assert findings.refused == {"transient": 2}
+    findings.save(path)
+    again = search.Findings.load(path, search.CLAIMS["no hemisphere"], [0, 5])
+    assert str(again) == str(findings)
 
 
 def test_bad_arguments_are_refused(x64_off):

@@ -13,7 +13,7 @@ import pytest
 
 import attnflow as af
 from attnflow.design import _objectives
-from attnflow.records import _resumable
+from attnflow.records import _work
 
 SPHERE = af.Sphere(3)
 FIELD = af.AttentionField(SPHERE, P=jnp.zeros((3, 3)), mask="causal")
@@ -456,14 +456,15 @@ def test_evolution_goes_on_to_the_same_bits(tmp_path):
 
 
 def test_a_store_of_another_search_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(_resumable, "_EVERY", 0.0)
+    monkeypatch.setattr(_work, "_EVERY", 0.0)
     store = tmp_path / "search.af"
     search(store=store, steps=2)
+    assert set(af.load(store)) == {"format", "digest", "step", "state", "history"}  # as in 0.9
     for other in ({"bounds": 7.0}, {"key": jr.key(9)}, {"goal": "maximise"}, {"starts": -FOUR}):
         with pytest.raises(ValueError, match="of a search with other arguments"):
             search(store=store, steps=2, **other)
     af.save(store, {"format": "something"})
-    with pytest.raises(ValueError, match="holds something else"):
+    with pytest.raises(ValueError, match="not the account of a search"):
         search(store=store, steps=2)
 
 

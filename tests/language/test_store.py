@@ -18,15 +18,15 @@ IDS = np.random.default_rng(0).integers(0, 97, (3, 12))
 # Every write takes a while and is announced, so that a kill finds the store in any of its states.
 RUN = """
 import sys, time, numpy as np, attnflow as af
-from attnflow.language import _store
+from attnflow.records import WorkStore
 
-def slowly(path, arrays, write=_store._write):
-    print(path.name, flush=True)
+def slowly(self, name, content, write=WorkStore.write):
+    print(name, flush=True)
     time.sleep(0.1)
-    write(path, arrays)
+    write(self, name, content)
     time.sleep(0.1)
 
-_store._write = slowly
+WorkStore.write = slowly
 arch = af.language.Architecture("gpt2", 97, 24, 32, 3, 4, 64, deviation=0.2)
 ids = np.random.default_rng(0).integers(0, 97, (3, 12))
 af.language.looped(arch, ids, passes=5, weights="redrawn", store=sys.argv[1], progress=False)
@@ -127,10 +127,10 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no looped run"):
         read_run(tmp_path)
     (tmp_path / "loop.json").write_text("{}")
-    with pytest.raises(ValueError, match="no account of a looped run"):
+    with pytest.raises(ValueError, match="not the account of a looped run"):
         read_run(tmp_path)
     (tmp_path / "loop.json").write_text("[")
-    with pytest.raises(ValueError, match=r"loop\.json cannot be read"):
+    with pytest.raises(ValueError, match=r"loop\.json is not the account"):
         looped(SMALL, IDS, passes=1, store=tmp_path)
 
 
