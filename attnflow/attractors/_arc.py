@@ -29,7 +29,7 @@ _MISSED = 1e-9  # by how much a condition may be missed
 Condition = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 
-class Point(NamedTuple):
+class CurvePoint(NamedTuple):
     """An equilibrium on the curve: its spectrum, and the unit tangent as a place."""
 
     frame: Frame
@@ -126,13 +126,13 @@ class Curve:
             frame = frame.moved(free @ step[:-1], float(frame.parameter) + self.unit * step[-1])
         return None if best is None else best[1]
 
-    def point(self, frame: Frame, like: np.ndarray) -> Point:
-        return Point(frame, analyse(self.field, frame), self.tangent(frame, like))
+    def point(self, frame: Frame, like: np.ndarray) -> CurvePoint:
+        return CurvePoint(frame, analyse(self.field, frame), self.tangent(frame, like))
 
-    def on(self, near: Point, place: np.ndarray) -> Point:
+    def on(self, near: CurvePoint, place: np.ndarray) -> CurvePoint:
         """The point at a place that is known to be on the curve."""
         frame = self.frame(near.frame, place)
-        return Point(frame, analyse(self.field, frame, margin=0.0), near.way)
+        return CurvePoint(frame, analyse(self.field, frame, margin=0.0), near.way)
 
     def numbers(self, frame: Frame) -> np.ndarray:
         """What symmetries of the field at this value leave of the tokens."""
@@ -142,7 +142,7 @@ class Curve:
         example = np.asarray(self.field.manifold.project(jnp.asarray(aside)))
         return Invariants(self.family(frame.parameter), float(frame.t), example)(y[None])[0]
 
-    def step(self, point: Point, length: float) -> Point | None:
+    def step(self, point: CurvePoint, length: float) -> CurvePoint | None:
         """The next point at a distance of `length` along the tangent; `None` where the step is too long."""
         here = self.place(point.frame)
         ahead = here + length * point.way
@@ -154,7 +154,7 @@ class Curve:
         way = self.tangent(frame, point.way)
         if float(way @ point.way) < 0.95:
             return None
-        return Point(frame, analyse(self.field, frame), way)
+        return CurvePoint(frame, analyse(self.field, frame), way)
 
 
 def plane(origin: np.ndarray, way: np.ndarray, distance: float) -> Condition:

@@ -11,7 +11,7 @@ from ..core.types import Numbers, Scalar
 from ..linearisation import check_field, check_state
 from ..linearisation.frames import Frame, analyse, find
 from ..model import AttentionField
-from ._arc import Curve, Point, at_value
+from ._arc import Curve, CurvePoint, at_value
 from ._branches import Branches, SpecialPoint, Trace
 from ._events import Event, events_on
 from ._orbits import orbits_from
@@ -156,7 +156,7 @@ class _Walk:
 
     def __init__(self, curve: Curve, low: float, high: float, steps: int, longest: float):
         self.curve, self.low, self.high, self.steps, self.longest = curve, low, high, steps, longest
-        self.curves: list[list[Point]] = []
+        self.curves: list[list[CurvePoint]] = []
         self.ends: list[tuple[str, str]] = []
         self.origins: list[int | None] = []
 
@@ -166,7 +166,7 @@ class _Walk:
         like = np.zeros_like(here)
         like[-1] = 1.0
         spectrum = analyse(self.curve.field, frame)
-        first = Point(frame, spectrum, self.curve.tangent(frame, like))
+        first = CurvePoint(frame, spectrum, self.curve.tangent(frame, like))
         ahead, why, closed = self._followed(first)
         behind, other = [first], "the curve closes"
         if not closed:
@@ -214,7 +214,7 @@ class _Walk:
             leaves.append(len(self.curves) - 1)
         return tuple(leaves)
 
-    def _walked(self, point: Point) -> bool:
+    def _walked(self, point: CurvePoint) -> bool:
         """Whether a point is on a curve already: reached from its nearest point in one step."""
         here = self.curve.place(point.frame)
         for points in self.curves:
@@ -233,7 +233,7 @@ class _Walk:
                 return True
         return False
 
-    def _followed(self, first: Point) -> tuple[list[Point], str, bool]:
+    def _followed(self, first: CurvePoint) -> tuple[list[CurvePoint], str, bool]:
         """Points from `first` on, why they end, and whether they have come back."""
         points, length = [first], self.longest / 4
         begin = self.curve.place(first.frame)
@@ -254,7 +254,7 @@ class _Walk:
             length = min(self.longest, 1.6 * length)
         return points, "`steps` was not enough", False
 
-    def _at_end(self, point: Point, beyond: Point) -> Point | None:
+    def _at_end(self, point: CurvePoint, beyond: CurvePoint) -> CurvePoint | None:
         """The point of the curve on the bound that the step has passed."""
         bound = self.low if beyond.value < self.low else self.high
         a, b = self.curve.place(point.frame), self.curve.place(beyond.frame)

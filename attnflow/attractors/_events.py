@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..linearisation.frames import Frame
-from ._arc import Curve, Point, plane
+from ._arc import Curve, CurvePoint, plane
 
 _NODES = np.cos(np.pi * (np.arange(12) + 0.5) / 12)[::-1]  # Chebyshev's, which leave out the middle
 _PUSHED = 1e-4  # how much the parameter pushes where the Jacobian does not answer, at a fold
@@ -28,7 +28,7 @@ class Event(NamedTuple):
     at: int  # index of the point of the curve before it
 
 
-def events_on(curve: Curve, points: list[Point]) -> list[Event]:
+def events_on(curve: Curve, points: list[CurvePoint]) -> list[Event]:
     """All events on a curve, in order."""
     met: list[Event] = []
     sure = [k for k, point in enumerate(points) if point.sure]
@@ -37,7 +37,7 @@ def events_on(curve: Curve, points: list[Point]) -> list[Event]:
     return met
 
 
-def _between(curve: Curve, points: list[Point], at: int) -> list[Event]:
+def _between(curve: Curve, points: list[CurvePoint], at: int) -> list[Event]:
     first, last = points[0], points[-1]
     before, after = first.spectrum.unstable, last.spectrum.unstable
     ranks = list(range(min(before, after), max(before, after)))
@@ -66,7 +66,7 @@ def _between(curve: Curve, points: list[Point], at: int) -> list[Event]:
 def _turn(piece: "_Piece", at: int) -> tuple[float, Event, int] | None:
     """Where the curve turns back: a fold, or a pitchfork that is come to along its arms; and the rank that vanishes."""
 
-    def slope(point: Point) -> float:
+    def slope(point: CurvePoint) -> float:
         return float(point.way[-1])
 
     s = piece.root(slope)
@@ -90,7 +90,7 @@ def _turn(piece: "_Piece", at: int) -> tuple[float, Event, int] | None:
 def _crossing(piece: "_Piece", rank: int, at: int) -> tuple[float, Event, list[int]] | None:
     """The event at which the eigenvalue of this rank crosses, and which ranks cross with it."""
 
-    def real(point: Point) -> float:
+    def real(point: CurvePoint) -> float:
         outside = point.spectrum.outside
         return float(outside[min(rank, len(outside) - 1)].real)
 
@@ -156,7 +156,7 @@ def _kind(curve: Curve, frame: Frame, number: int) -> str:
 class _Piece:
     """A piece of a curve, by the distance along its chord: smooth where the curve is."""
 
-    def __init__(self, curve: Curve, points: list[Point]):
+    def __init__(self, curve: Curve, points: list[CurvePoint]):
         self.curve = curve
         self.origin = curve.place(points[0].frame)
         way = curve.place(points[-1].frame) - self.origin
@@ -165,7 +165,7 @@ class _Piece:
         self.points = list(points)
         self.marks = [float(self.way @ (curve.place(p.frame) - self.origin)) for p in points]
 
-    def at(self, s: float) -> Point | None:
+    def at(self, s: float) -> CurvePoint | None:
         """The point at `s`, from the line through the two known points next to it."""
         k = int(np.clip(np.searchsorted(self.marks, s), 1, len(self.marks) - 1))
         a, b = self.curve.place(self.points[k - 1].frame), self.curve.place(self.points[k].frame)
@@ -182,7 +182,7 @@ class _Piece:
             return None
         return self.curve.point(frame, near.way)
 
-    def root(self, of: Callable[[Point], float]) -> float | None:
+    def root(self, of: Callable[[CurvePoint], float]) -> float | None:
         """Where a number that has different signs at the ends is zero: secants (Illinois) and bisection."""
         low, high = 0, len(self.points) - 1
         a, b = self.marks[low], self.marks[high]
@@ -212,7 +212,7 @@ class _Piece:
         return a if abs(fa) < abs(fb) else b
 
     def through(
-        self, centre: float, of: Callable[[Point], float]
+        self, centre: float, of: Callable[[CurvePoint], float]
     ) -> tuple[float, np.ndarray, float] | None:
         """Where it is zero, from polynomials through points at a distance on both sides.
 
@@ -228,7 +228,7 @@ class _Piece:
         return best
 
     def _polynomial(
-        self, centre: float, radius: float, of: Callable[[Point], float]
+        self, centre: float, radius: float, of: Callable[[CurvePoint], float]
     ) -> tuple[float, np.ndarray, float] | None:
         points = [self.at(centre + radius * node) for node in _NODES]
         if any(point is None for point in points):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..linearisation.frames import Frame
-from ._arc import Condition, Curve, Point
+from ._arc import Condition, Curve, CurvePoint
 from ._events import Event
 
 _ASIDE = (0.03, 0.01, 0.003)  # how far from the meeting the first point of another branch is sought
@@ -16,7 +16,7 @@ _RANDOM = 8
 _SPLITS = 6
 
 
-def leaving(curve: Curve, event: Event, low: float, high: float) -> list[Point]:
+def leaving(curve: Curve, event: Event, low: float, high: float) -> list[CurvePoint]:
     """A first point on each other branch through the event, up to the symmetries of the field."""
     frame = event.frame
     free, N = _null_directions(curve, frame, event.multiplicity)
@@ -31,9 +31,9 @@ def leaving(curve: Curve, event: Event, low: float, high: float) -> list[Point]:
     # Differences of places, one in a row: the directions in which another branch may leave.
     K = np.stack([curve.lifted(frame, free, v) for v in others.T])
     origin = curve.place(frame)
-    best: list[Point] = []
+    best: list[CurvePoint] = []
     for aside in _ASIDE:
-        found: list[tuple[np.ndarray, float, Point]] = []
+        found: list[tuple[np.ndarray, float, CurvePoint]] = []
         beyond = False
         for way in _candidates(K, frame):
             got = curve.corrected(

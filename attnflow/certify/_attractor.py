@@ -13,7 +13,7 @@ from ._plain import Rows, decimal, digits, rows_of
 _ZERO = 1e-7  # eigenvalues below it, relative to the largest, may be those of a family
 
 
-class Undecided(Exception):
+class NotDecided(Exception):
     """Nothing could be shown, one way or the other."""
 
 
@@ -24,12 +24,12 @@ class Refuted(Exception):
 def reason(error: Exception) -> str:
     """Why nothing was shown: the checker's words, or that balls became too wide to divide by."""
     words = str(error)
-    ours = isinstance(error, Undecided | checker.Refused)
+    ours = isinstance(error, NotDecided | checker.Refused)
     return words if ours else f"the enclosures are too wide ({words.split(' (')[0]})"
 
 
 @dataclass(frozen=True)
-class Attractor:
+class EquilibriumProof:
     """A proof by the checker's rules: of a stable equilibrium, or of an unstable one."""
 
     proof: dict[str, Any]
@@ -37,7 +37,7 @@ class Attractor:
     jacobian: np.ndarray
 
 
-def attractor(case: dict[str, Any], y: np.ndarray, within: float, bits: int) -> Attractor:
+def attractor(case: dict[str, Any], y: np.ndarray, within: float, bits: int) -> EquilibriumProof:
     """An equilibrium no farther than `within` from y, in each coordinate, with the signs of its eigenvalues."""
     ctx.prec = bits
     flow = checker.Flow(case)
@@ -52,9 +52,9 @@ def attractor(case: dict[str, Any], y: np.ndarray, within: float, bits: int) -> 
     for kind, R in families:
         try:
             return _proved(flow, y, within, bits, kind, R)
-        except (ValueError, ZeroDivisionError, Undecided) as error:
+        except (ValueError, ZeroDivisionError, NotDecided) as error:
             tried.append((kind in KNOWN, reason(error)))
-    raise Undecided(min(tried, key=lambda failure: failure[0])[1])
+    raise NotDecided(min(tried, key=lambda failure: failure[0])[1])
 
 
 def _empty(case: dict[str, Any], flow: Any, y: np.ndarray, within: float) -> None:
@@ -90,7 +90,7 @@ def _proved(flow: Any, y: np.ndarray, within: float, bits: int, kind: str, R: li
     end = flow.on(tokens)
     moved = max(abs(float((a - b).mid())) for a, b in zip(end, start, strict=True))
     if not moved <= within:
-        raise Undecided(
+        raise NotDecided(
             f"the equilibrium near these tokens is {moved:.3g} away, and not within {within:g}"
         )
     D = _floats(checker.derivative(flow.field, end))
@@ -112,7 +112,7 @@ def _proved(flow: Any, y: np.ndarray, within: float, bits: int, kind: str, R: li
     except ValueError:  # a real part near zero in float64
         proof["stable"] = not proof["stable"]
         checker.show_equilibrium(flow, proof)
-    return Attractor(proof, np.array([float(a.mid()) for a in end]).reshape(y.shape), D)
+    return EquilibriumProof(proof, np.array([float(a.mid()) for a in end]).reshape(y.shape), D)
 
 
 def _slices(flow: Any, y: np.ndarray, kind: str, rotations: list) -> list[list[str]]:
@@ -150,7 +150,7 @@ def _polished(flow: Any, start: list, rotations: list, slices: list, bits: int) 
         last -= all(abs(a) < small for a in step)
         if not last:
             return z
-    raise Undecided("Newton's method came to no equilibrium from these tokens")
+    raise NotDecided("Newton's method came to no equilibrium from these tokens")
 
 
 def _paired(tokens: Rows) -> Rows:

@@ -11,7 +11,7 @@ from ..checker import equilibria as checker
 from ..flow import simulate
 from ..model import AttentionField
 from ..search import Claim
-from ._attractor import Attractor, Undecided
+from ._attractor import EquilibriumProof, NotDecided
 from ._plain import decimal, rows_of
 
 _POINTS = 257
@@ -20,16 +20,21 @@ _NEAR = 1 / 2  # of the reach, at which the run is taken to be there
 
 
 def with_start(
-    there: Attractor, case: dict[str, Any], claim: Claim, field: AttentionField, y0: Any, bits: int
-) -> Attractor:
+    there: EquilibriumProof,
+    case: dict[str, Any],
+    claim: Claim,
+    field: AttentionField,
+    y0: Any,
+    bits: int,
+) -> EquilibriumProof:
     """The proof with a start from which the equilibrium is reached, as near to it as the domain goes.
 
     **Raises:**
 
-    - `Undecided`: no basin, or no way into it, was there.
+    - `NotDecided`: no basin, or no way into it, was there.
     """
     if there.proof["family"] != "none" or not there.proof["stable"]:
-        raise Undecided("the equilibrium is not in the claim's domain, and is one of a family")
+        raise NotDecided("the equilibrium is not in the claim's domain, and is one of a family")
     ctx.prec = bits
     flow = checker.Flow(case)
     start = _last_inside(claim, field, jnp.asarray(y0), there.tokens)
@@ -40,7 +45,7 @@ def with_start(
             time = _arrival(field, start, there.tokens, axes, reach)
             ways.append((time, axes, reach, weights))
     if not ways or not np.isfinite(min(way[0] for way in ways)):
-        raise Undecided("no basin of attraction is known that the start comes to")
+        raise NotDecided("no basin of attraction is known that the start comes to")
     time, axes, reach, weights = min(ways, key=lambda way: way[0])
     basin = {
         "axes": rows_of(axes),
@@ -78,7 +83,7 @@ def _axes(J: np.ndarray) -> list[np.ndarray]:
     return [np.round(T / np.abs(T).max(), 8) + 0.0 for T in out]
 
 
-def _reach(flow: Any, there: Attractor, axes: np.ndarray) -> tuple[float, np.ndarray]:
+def _reach(flow: Any, there: EquilibriumProof, axes: np.ndarray) -> tuple[float, np.ndarray]:
     """The largest of some radii about the equilibrium in which distances |T^-1 (y - y*)| decline; 0 if none."""
     T = arb_mat(checker.exact(rows_of(axes)))
     inverse = T.inv()
@@ -117,7 +122,7 @@ def _last_inside(claim: Claim, field: AttentionField, y0: Any, end: np.ndarray) 
     run = simulate(field, y0, t1=time, ts=ts, rtol=1e-9, atol=1e-12, throw=False)
     ys = np.asarray(run.ys)
     if not np.abs(ys[-1] - end).max() < 1e-4:
-        raise Undecided("the start does not come to this equilibrium")
+        raise NotDecided("the start does not come to this equilibrium")
 
     def inside(k: int) -> bool:
         y = field.manifold.project(jnp.asarray(np.round(ys[k], 4)))

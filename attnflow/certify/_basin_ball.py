@@ -13,7 +13,7 @@ from ..checker import equilibria as checker
 from ..core.checks import floating, number
 from ..core.types import Numbers
 from ..model import AttentionField
-from ._attractor import Refuted, Undecided, attractor, reason
+from ._attractor import NotDecided, Refuted, attractor, reason
 from ._basin import _axes, _reach
 from ._plain import plain_case, rows_of
 
@@ -117,7 +117,7 @@ def basin(
             return _proved(case, tokens, within, many)
         except Refuted as error:
             return BasinBall("refuted", str(error))
-        except (ValueError, ZeroDivisionError, Undecided) as error:
+        except (ValueError, ZeroDivisionError, NotDecided) as error:
             why = f"{reason(error)}, at {many} bits"
     return BasinBall("not decided", why)
 
@@ -127,7 +127,9 @@ def _proved(case: dict[str, Any], y: np.ndarray, within: float, bits: int) -> Ba
     if not found.proof["stable"]:
         return BasinBall("refuted", "the equilibrium is unstable")
     if found.proof["family"] != "none":
-        raise Undecided("the equilibrium is one of a family, and starts near it go to others of it")
+        raise NotDecided(
+            "the equilibrium is one of a family, and starts near it go to others of it"
+        )
     ctx.prec = bits
     flow = checker.Flow(case)
     _, box = checker.show_equilibrium(flow, found.proof)
@@ -138,7 +140,7 @@ def _proved(case: dict[str, Any], y: np.ndarray, within: float, bits: int) -> Ba
             radius = _ball(flow, box, axes, reach, weights)
             best = radius if radius > best else best
     if not best > 0:
-        raise Undecided("no ball was found in which distances to the equilibrium decline")
+        raise NotDecided("no ball was found in which distances to the equilibrium decline")
     # Rounded down, and about the float64 tokens, which are not y* itself.
     off = max(
         float(abs(a - arb(b)).upper()) for a, b in zip(box, found.tokens.ravel(), strict=True)

@@ -18,7 +18,7 @@ from ..core.checks import floating
 from ..model import AttentionField
 from ..records import atomic_write
 from ..search import CLAIMS, AbstractRate, Claim, Counterexample
-from ._attractor import Attractor, Refuted, Undecided, attractor, reason
+from ._attractor import EquilibriumProof, NotDecided, Refuted, attractor, reason
 from ._basin import with_start
 from ._domain import facts
 from ._exceptional import exceptional
@@ -227,12 +227,12 @@ def _tried(prove: Callable[[int], Certificate], bits: Sequence[int]) -> Certific
             return prove(many)
         except Refuted as error:
             return Certificate("refuted", str(error))
-        except (Undecided, ValueError, ZeroDivisionError) as error:
+        except (NotDecided, ValueError, ZeroDivisionError) as error:
             why = f"{reason(error)}, at {many} bits"
     return Certificate("not decided", why)
 
 
-def _about(there: Attractor, contents: dict[str, Any]) -> Certificate:
+def _about(there: EquilibriumProof, contents: dict[str, Any]) -> Certificate:
     stable = there.proof["stable"]
     why = "a stable equilibrium" if stable else "the equilibrium there is unstable"
     if stable and there.proof["family"] != "none":
@@ -332,7 +332,7 @@ def check(path: str | os.PathLike[str], *, claim: Claim | None = None) -> Certif
     if proof["kind"] == "exceptional":
         return Certificate("proved", _NULL, contents=contents)
     tokens = np.array(proof["tokens"], float)
-    return _about(Attractor(proof, tokens, np.zeros((0, 0))), contents)
+    return _about(EquilibriumProof(proof, tokens, np.zeros((0, 0))), contents)
 
 
 def _with_own(contents: dict[str, Any], claim: Claim) -> dict[str, checker.Refutable]:
@@ -350,7 +350,7 @@ def _with_own(contents: dict[str, Any], claim: Claim) -> dict[str, checker.Refut
         field = built_field(contents["case"])
         y = field.manifold.project(jnp.asarray(np.array(rows, float)))
         wanted = facts(claim, field, y)
-    except (Refuted, Undecided, ValueError) as error:
+    except (Refuted, NotDecided, ValueError) as error:
         raise checker.Refused(f"not shown: a start in the claim's domain ({error})") from error
     return _known(claim, wanted)
 

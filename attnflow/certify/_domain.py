@@ -7,7 +7,7 @@ import numpy as np
 from ..geometry import hemisphere_margin
 from ..model import AttentionField
 from ..search import Claim
-from ._attractor import Refuted, Undecided
+from ._attractor import NotDecided, Refuted
 from ._plain import decimal
 
 
@@ -19,7 +19,7 @@ def facts(claim: Claim, field: AttentionField, y: Any) -> dict[str, Any]:
     **Raises:**
 
     - `Refuted`: a hypothesis does not hold.
-    - `Undecided`: the checker does not know one, or the conclusion.
+    - `NotDecided`: the checker does not know one, or the conclusion.
     """
     hypotheses = claim.domain(field, y)
     for h in hypotheses:
@@ -27,17 +27,17 @@ def facts(claim: Claim, field: AttentionField, y: Any) -> dict[str, Any]:
             raise Refuted(f"outside the domain of the claim: {h}")
     unknown = [h for h in hypotheses if h.exact is None]
     if unknown:
-        raise Undecided(f"no exact check is known of the hypothesis {unknown[0].name!r}")
+        raise NotDecided(f"no exact check is known of the hypothesis {unknown[0].name!r}")
     exact = [h.exact for h in hypotheses if h.exact is not None and h.exact.fact is not None]
     wanted = list(dict.fromkeys(e.fact for e in exact))
     broken = claim.conclusion.broken_by
     if broken is None or broken.fact is None:
-        raise Undecided(f"no certificate is known against the conclusion: {claim.conclusion.says}")
+        raise NotDecided(f"no certificate is known against the conclusion: {claim.conclusion.says}")
     top = any(e.top for e in (*exact, broken))
     v = np.zeros(field.dim)
     if "hemisphere" in wanted:
         if top:
-            raise Undecided(
+            raise NotDecided(
                 "a hemisphere of its own, and one of the top eigenvector of U, are not both checked"
             )
         v = np.round(np.asarray(hemisphere_margin(y)[1], float), 4)

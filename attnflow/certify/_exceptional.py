@@ -8,7 +8,7 @@ import numpy as np
 
 from ..flow import simulate
 from ..model import AttentionField
-from ._attractor import Undecided
+from ._attractor import NotDecided
 from ._plain import decimal, rows_of
 
 _APART = 1e-5  # half the angle between the neighbours, radians
@@ -33,7 +33,7 @@ def exceptional(field: AttentionField, y: np.ndarray) -> dict[str, Any]:
     others draw it back.
     """
     if y.shape != (3, 2):
-        raise Undecided(f"null sets are certified of 3 tokens in 2 dimensions; got {y.shape}")
+        raise NotDecided(f"null sets are certified of 3 tokens in 2 dimensions; got {y.shape}")
     angles = np.arctan2(y[:, 1], y[:, 0])
     side = math.copysign(1.0, math.sin(angles[1] - angles[0]))
     thirds = [
@@ -62,7 +62,7 @@ def _leaves(field: AttentionField, y: np.ndarray, third: np.ndarray, above: int)
     else:
         left = (side * _cross(a, c) > _CLEAR) & (side * _cross(b[:1], c) > _CLEAR)
     if not left.any():
-        raise Undecided("a third token beside the start was not seen to leave the arc on its side")
+        raise NotDecided("a third token beside the start was not seen to leave the arc on its side")
     return float(f"{float(ts[int(np.argmax(left))]) * scale:.4g}")
 
 

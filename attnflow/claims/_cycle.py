@@ -16,24 +16,24 @@ _STEPS = 8
 _CLOSE = 1e-10  # radians by which a cycle may miss itself
 
 
-class Rest(NamedTuple):
+class Recurrence(NamedTuple):
     """Since when a field does not change, or repeats: `period` is 0, positive, or `None` for never."""
 
     since: float
     period: float | None
 
 
-def rest_of(field: AttentionField) -> Rest:
-    """[`Rest`][] by the types of P and U."""
+def rest_of(field: AttentionField) -> Recurrence:
+    """[`Recurrence`][] by the types of P and U."""
     schedules = [s for s in (field.P, field.U) if s is not None]
     since = max([0.0, *(float(k) for s in schedules for k in knots(s, 0.0))])
     moving = [s for s in schedules if range_of(s, since).radius.max() > 0]
     if not moving:
-        return Rest(since, 0.0)
+        return Recurrence(since, 0.0)
     ends = {recurrence(s, since) for s in moving}
     end = ends.pop()
     # Two periods that differ are taken for none, common or not.
-    return Rest(since, None if ends or end is None else end - since)
+    return Recurrence(since, None if ends or end is None else end - since)
 
 
 def largest(schedule: AbstractSchedule) -> float:
@@ -42,7 +42,7 @@ def largest(schedule: AbstractSchedule) -> float:
     return float(size.max()) if np.all(np.isfinite(size)) else math.inf
 
 
-class Cycle(NamedTuple):
+class PeriodicOrbit(NamedTuple):
     """Tokens that come back after a period: where, by how much they miss, and the multipliers.
 
     `drift` is by how much the tokens it was sought from come back elsewhere.
@@ -54,7 +54,7 @@ class Cycle(NamedTuple):
     multipliers: np.ndarray  # complex, the largest first
 
 
-def cycle(field: AttentionField, y: Float[Array, "tokens dim"], rest: Rest) -> Cycle:
+def cycle(field: AttentionField, y: Float[Array, "tokens dim"], rest: Recurrence) -> PeriodicOrbit:
     """The cycle near tokens `y`, taken at a time when the field's period begins: Newton's method."""
     assert rest.period
     manifold = field.manifold
@@ -83,4 +83,4 @@ def cycle(field: AttentionField, y: Float[Array, "tokens dim"], rest: Rest) -> C
         x, miss, M = moved, returned, other
     multipliers = np.linalg.eigvals(M) if np.all(np.isfinite(M)) else np.full(1, np.inf + 0j)
     order = np.argsort(-np.abs(multipliers))
-    return Cycle(manifold.unwhiten(x), drift, float(np.abs(miss).max()), multipliers[order])
+    return PeriodicOrbit(manifold.unwhiten(x), drift, float(np.abs(miss).max()), multipliers[order])

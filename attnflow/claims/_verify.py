@@ -18,7 +18,7 @@ from ..model import AttentionField
 from ..theory import equilibrium, spectrum
 from ._claim import Claim, check_candidate
 from ._conclusions import AbstractRate, Margin
-from ._cycle import Cycle, Rest, cycle, rest_of
+from ._cycle import PeriodicOrbit, Recurrence, cycle, rest_of
 from ._evidence import LEAST, Evidence
 from ._families import family_through
 
@@ -128,7 +128,9 @@ def _with_basin(claim, field, y0, time, key, seen, status: str, why: str) -> Evi
     return Evidence(status, why, basin=basin, **seen)
 
 
-def _at_rest(field, y, rest: Rest, measured: Margin) -> tuple[tuple[str, str], dict[str, Any]]:
+def _at_rest(
+    field, y, rest: Recurrence, measured: Margin
+) -> tuple[tuple[str, str], dict[str, Any]]:
     """What an equilibrium says."""
     margin = float(measured(jnp.asarray(rest.since), y))
     local = spectrum(field, rest.since, y)
@@ -159,7 +161,7 @@ def _at_rest(field, y, rest: Rest, measured: Margin) -> tuple[tuple[str, str], d
     return ("open", why), seen
 
 
-def _on_a_cycle(field, near: Cycle, rest: Rest, measured: Margin, time: float):
+def _on_a_cycle(field, near: PeriodicOrbit, rest: Recurrence, measured: Margin, time: float):
     """What a cycle says."""
     assert rest.period
     error = 1e-6
@@ -197,7 +199,7 @@ def _moving(claim, field, y0, y1, since, time: float, key, seen: dict[str, Any])
         return Evidence("metastable", why, **seen)
     measured = Margin(field, claim.conclusion)
     ts = since + jnp.linspace(0.0, 16 * time, _WINDOWS * _POINTS)
-    observe = {"m": measured, "v": Speed(field)}
+    observe = {"m": measured, "v": FastestToken(field)}
     far = simulate(field, y1, t0=since, t1=ts[-1], ts=ts, observe=observe, throw=False)
     margins = np.asarray(far.ys["m"]).reshape(_WINDOWS, _POINTS)
     slowest = float(np.median(np.asarray(far.ys["v"])[-_POINTS:]))
@@ -257,7 +259,7 @@ def _tokens(t, y):
     return y
 
 
-class Speed(eqx.Module):
+class FastestToken(eqx.Module):
     """The speed of the fastest token, as an observer."""
 
     field: AttentionField

@@ -16,7 +16,7 @@ from ..core.types import Functions, PyTree
 from ..model.reductions import AbstractLift, Identity
 
 
-class Tokens(eqx.Module):
+class AllTokens(eqx.Module):
     """The tokens themselves."""
 
     def __call__(self, t, y, args=None):
@@ -26,7 +26,7 @@ class Tokens(eqx.Module):
 def as_observers(observe: Any) -> Any:
     """`observe` as a pytree of modules called with `(t, y, args)`; `None` observes the tokens."""
     if observe is None:
-        return Tokens()
+        return AllTokens()
     adapted = jax.tree.map(lambda f: adapt("observe", f), observe, is_leaf=_is_function)
     if not jax.tree.leaves(observe, is_leaf=_is_function):
         raise ValueError("`observe` must hold at least one function; got none.")

@@ -12,7 +12,7 @@ from ..model import AttentionField
 from ..model.reductions import AbstractLift
 from ._control import adaptive, with_breaks
 from ._driven import noisy_solver
-from ._observe import Lifted, Tokens, mark_missing
+from ._observe import AllTokens, Lifted, mark_missing
 from ._options import Options
 from ._projected import ProjectedSolver
 from ._quiet import without_callbacks
@@ -168,7 +168,7 @@ def assemble(field: AttentionField, y0: Float[Array, "tokens dim"], options: Opt
         solver=solver,
         controller=controller,
         saves=Lifted(o.observers, lift),
-        end=Lifted(Tokens(), lift),
+        end=Lifted(AllTokens(), lift),
         event=event,
         options=o,
     )

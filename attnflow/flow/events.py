@@ -82,7 +82,7 @@ class TimeBisection(optx.Bisection[Any]):
         return state.upper, aux, {}
 
 
-class Condition(eqx.Module):
+class EventCondition(eqx.Module):
     """An event function of tokens as diffrax wants it: of the reduced state, real, by keyword."""
 
     function: Any
@@ -105,7 +105,7 @@ class FirstOf(eqx.Module):
     One that is NaN falls too, so that the run ends there: `lost` tells it from one that happened.
     """
 
-    conditions: tuple[Condition, ...]
+    conditions: tuple[EventCondition, ...]
     signs: tuple[Float[Array, ""], ...]
     holds: tuple[Bool[Array, ""], ...]
     nan: tuple[Bool[Array, ""], ...]
@@ -132,7 +132,7 @@ class FirstOf(eqx.Module):
 
     def on_tokens(self) -> "FirstOf":
         """The same conditions as functions of tokens, without the lift."""
-        conditions = tuple(Condition(c.function, Identity()) for c in self.conditions)
+        conditions = tuple(EventCondition(c.function, Identity()) for c in self.conditions)
         return FirstOf(conditions, self.signs, self.holds, self.nan, self.t0, self.structure)
 
     def which(self, t: Any, y: Any, args: Any, ended: Bool[Array, ""]) -> tuple[Any, Any]:
@@ -192,7 +192,7 @@ def build_event(events: Events, lift: AbstractLift, t0: Any, y0: Any, args: Any)
         return diffrax.Event(
             (AnyNaN(tuple(raw)), functions), events.root_finder, (None, events.direction)
         )
-    conditions = tuple(Condition(function, lift) for function in events.functions)
+    conditions = tuple(EventCondition(function, lift) for function in events.functions)
     signs, holds, nan = [], [], []
     for condition, shape in zip(conditions, shapes, strict=True):
         start = jax.lax.stop_gradient(condition(t0, y0, args))

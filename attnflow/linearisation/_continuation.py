@@ -163,10 +163,10 @@ def continuation(
             f"No equilibrium of family({numbers[0]:g}) was found near `y`: after {steps} steps the "
             f"tokens move at speed {frame.speed:.2g}. Start closer."
         )
-    return _Walk(field, frame, numbers, max_steps).run()
+    return _BranchWalk(field, frame, numbers, max_steps).run()
 
 
-class _Walk:
+class _BranchWalk:
     """A walk along the branch: where it is, the last step, and what has been met."""
 
     def __init__(self, field: AttentionField, frame: Frame, values: np.ndarray, max_steps: int):

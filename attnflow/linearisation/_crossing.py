@@ -16,7 +16,7 @@ _LONGEST = 0.3  # radians that a token may move in one step
 _NODES = np.cos(np.pi * (np.arange(12) + 0.5) / 12)[::-1]  # Chebyshev's, which leave out the middle
 
 
-class Point(NamedTuple):
+class PlacedFrame(NamedTuple):
     """A polished frame, at the place `s` along the piece of the branch that is searched."""
 
     s: float
@@ -109,7 +109,7 @@ def locate(field: AttentionField, frames: list[Frame], rank: int) -> tuple[Frame
     - `frames`: consecutive points of the branch, at the first and the last of which the eigenvalue
       is on different sides of zero.
     """
-    points = [Point(float(k), frame) for k, frame in enumerate(frames)]
+    points = [PlacedFrame(float(k), frame) for k, frame in enumerate(frames)]
     low, high = _bracket(field, points, rank)
     middle = min((low, high), key=lambda point: abs(_value(field, point.frame, rank)))
     width = abs(high.parameter - low.parameter)
@@ -135,7 +135,9 @@ def _value(field: AttentionField, frame: Frame, rank: int) -> float:
     return float(outside[min(rank, len(outside) - 1)].real)
 
 
-def _bracket(field: AttentionField, points: list[Point], rank: int) -> tuple[Point, Point]:
+def _bracket(
+    field: AttentionField, points: list[PlacedFrame], rank: int
+) -> tuple[PlacedFrame, PlacedFrame]:
     """The two points next to the crossing, by secants (Illinois) and bisection."""
     low, high = points[0], points[-1]
     fa, fb = _value(field, low.frame, rank), _value(field, high.frame, rank)
@@ -164,7 +166,7 @@ def _bracket(field: AttentionField, points: list[Point], rank: int) -> tuple[Poi
     return low, high
 
 
-def _between(field: AttentionField, points: list[Point], s: float) -> Point | None:
+def _between(field: AttentionField, points: list[PlacedFrame], s: float) -> PlacedFrame | None:
     """The point at `s`, predicted on the chord between its neighbours: close to them, close to it."""
     k = next(k for k, point in enumerate(points) if point.s >= s)
     before, after = points[k - 1], points[k]
@@ -179,7 +181,7 @@ def _between(field: AttentionField, points: list[Point], s: float) -> Point | No
         result = _corrected(field, frame, chord / 2 + 1e3 * frame.eps)
     if result is None and is_at_rest(frame, 64 * frame.eps):
         result = frame
-    return None if result is None else Point(s, result)
+    return None if result is None else PlacedFrame(s, result)
 
 
 def _at(frame: Frame, x: np.ndarray, parameter: float) -> Frame:

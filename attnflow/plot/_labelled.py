@@ -15,7 +15,7 @@ from ..core.arguments import shown as text_of
 _LETTERS = {"time": "t", "beta": "β"}
 
 
-class Along(NamedTuple):
+class DrawnPlaces(NamedTuple):
     """The coordinate of one dimension, in the order in which it is drawn.
 
     - `order`: where in the array each place is found.
@@ -51,20 +51,20 @@ class Along(NamedTuple):
             axis.set_minor_locator(NullLocator())
 
 
-def along(array: Any, dim: str) -> Along:
+def along(array: Any, dim: str) -> DrawnPlaces:
     """The coordinate of `dim`: its numbers in increasing order, or places 0, 1, ... for others."""
     size = array.sizes[dim]
     values = np.asarray(array.coords[dim].values) if dim in array.coords else np.arange(size)
     number = values.dtype.kind in "iuf" and bool(np.isfinite(values).all())
     if not number or len(np.unique(values)) < size:
-        return Along(np.arange(size), values, np.arange(float(size)), log=False, ticks=True)
+        return DrawnPlaces(np.arange(size), values, np.arange(float(size)), log=False, ticks=True)
     order = np.argsort(values)
     places = values[order].astype(np.float64)
     log = size > 2 and places[0] > 0 and _spread(np.log(places)) < min(0.25, _spread(places) / 2)
     even = size < 3 or _spread(np.log(places) if log else places) < 0.25
     # A tick each where they fit side by side.
     fit = size <= 10 and sum(len(text(value)) + 1 for value in values) <= 40
-    return Along(order, values[order], places, log=log, ticks=fit and even)
+    return DrawnPlaces(order, values[order], places, log=log, ticks=fit and even)
 
 
 def _spread(places: np.ndarray) -> float:
@@ -149,7 +149,7 @@ def mean_over_trials(array: Any, *dims: str) -> np.ndarray:
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
-def finish(ax: Axes, x: Along) -> None:
+def finish(ax: Axes, x: DrawnPlaces) -> None:
     """The horizontal axis of curves against `x`."""
     x.dress(ax, "x")
     if len(x.places) > 1:

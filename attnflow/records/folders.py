@@ -62,7 +62,7 @@ def open_folder(address: Address) -> Folder:
     """A folder on this machine, or an address with `://`, such as `s3://bucket/sweep`."""
     address = os.fspath(address)
     if "://" not in address:
-        return Local(Path(address))
+        return LocalFolder(Path(address))
     try:
         import fsspec
     except ImportError as error:
@@ -71,12 +71,12 @@ def open_folder(address: Address) -> Folder:
             "pip install 'attnflow[sweep]'."
         ) from error
     if address.startswith("file://"):
-        return Local(Path(address.removeprefix("file://")))
+        return LocalFolder(Path(address.removeprefix("file://")))
     try:
         system, path = fsspec.core.url_to_fs(address)
     except (ImportError, ValueError) as error:
         raise ValueError(f"`store` {address!r} cannot be opened: {error}") from error
-    return Remote(address, system, path)
+    return RemoteFolder(address, system, path)
 
 
 def _me() -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _refuse(address: str, other: dict[str, Any]) -> ValueError:
 # === on this machine
 
 
-class Local:
+class LocalFolder:
     """A folder of the file system; its lock ends with the process that holds it.
 
     The lock is `lockf` of POSIX and not the package filelock, which takes `flock`. That one is handed to every
@@ -203,7 +203,7 @@ def _try_lock(file: Any) -> bool:
 # === elsewhere
 
 
-class Remote:
+class RemoteFolder:
     """Objects at an fsspec address; the lock is an object that its holder renews."""
 
     def __init__(self, address: str, system: Any, path: str):

@@ -28,7 +28,7 @@ class Labelled(Table, frozen=True):
     value: Any
 
 
-class Range(Table, frozen=True):
+class AxisRange(Table, frozen=True):
     """`count` numbers from `start` to `stop`, or every `step`; `spacing = "log"` for ratios.
 
     `integer = true` rounds them; those that coincide count once.
@@ -96,8 +96,8 @@ def read_axis(name: str, raw: Any) -> Axis:
             f"{place}: an axis is named by a word of letters, digits and _, other than "
             f"{', '.join(TAKEN)}"
         )
-    if isinstance(raw, dict | Range):
-        numbers = _converted(raw, Range, place).numbers()
+    if isinstance(raw, dict | AxisRange):
+        numbers = _converted(raw, AxisRange, place).numbers()
         return _distinct(Axis(name, list(numbers), list(numbers), False), place)
     if not isinstance(raw, list | tuple):
         kind = type(raw).__name__

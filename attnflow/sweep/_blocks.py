@@ -19,7 +19,7 @@ import numpy as np
 from ._axes import canonical, number_of
 from ._draw import Mould, halves, mould
 from ._index import AbstractPoints, Box, Listed
-from ._study import LISTED_POINTS, Point, Study, build_point, has_dependent_axes
+from ._study import LISTED_POINTS, Study, StudyPoint, build_point, has_dependent_axes
 
 _MOST_BLOCKS = 100_000  # each is timed and compiled by itself, and named in the store
 _KEPT_IDS = 2**17  # points of a block whose numbers are computed once and kept
@@ -53,7 +53,7 @@ class Block:
         self,
         study: Study,
         generation: int,
-        point: Point,
+        point: StudyPoint,
         shape: Mould,
         first: int,
         where: AbstractPoints,
@@ -62,7 +62,7 @@ class Block:
     ):
         self.study: Study = study
         self.generation: int = generation
-        self.point: Point = point
+        self.point: StudyPoint = point
         self.mould: Mould = shape
         self.first: int = first
         self.trials: int = study.trials - first
@@ -238,7 +238,7 @@ def _listed(study: Study, known: list[np.ndarray] | None, trials: int) -> Iterat
         yield first, Listed(indices), columns
 
 
-def _options(point: Point) -> str:
+def _options(point: StudyPoint) -> str:
     return msgspec.json.encode([point.time, point.solver, point.output]).decode()
 
 

@@ -13,7 +13,7 @@ import xarray as xr
 
 from ..core.words import loads
 from ..records import atomic_write
-from ..records.folders import SCRATCH, Address, Local
+from ..records.folders import SCRATCH, Address, LocalFolder
 from ._dataset import from_shards
 from ._pack import COMPRESSED, add_entry
 from ._plan import Plan
@@ -90,7 +90,7 @@ def read_compact(home: Store, plan: Plan) -> xr.Dataset | None:
     record = _record(home)
     if (
         record is None
-        or not isinstance(home.folder, Local)
+        or not isinstance(home.folder, LocalFolder)
         or record["shards"] != _state(home, plan)
     ):
         return None
@@ -117,7 +117,7 @@ def damaged_dataset(home: Store) -> list[str]:
 def is_whole(home: Store, file: str) -> bool | None:
     """Whether a compacted dataset has the checksum in its name; `None` where there is none."""
     try:
-        if isinstance(home.folder, Local):
+        if isinstance(home.folder, LocalFolder):
             digest = _digest(home.folder.path / file)
         else:
             digest = hashlib.sha256(home.folder.read(file)).hexdigest()
@@ -148,11 +148,11 @@ def _digest(path: Path) -> str:
 
 
 def _scratch(home: Store) -> Path | None:
-    return home.folder.path if isinstance(home.folder, Local) else None
+    return home.folder.path if isinstance(home.folder, LocalFolder) else None
 
 
 def _put(home: Store, name: str, path: Path) -> None:
-    if isinstance(home.folder, Local):
+    if isinstance(home.folder, LocalFolder):
         with atomic_write(home.folder.path / name) as file, open(path, "rb") as source:
             shutil.copyfileobj(source, file)
     else:

@@ -15,7 +15,7 @@ from ..flow import Noise
 from ..model import AttentionField
 from ..spec import AttentionTable, Manifold, NoiseTable, Tokens
 from ..spec.tables import DRAWN, Table, check_rectangular
-from ._study import Point, show_path
+from ._study import StudyPoint, show_path
 
 # Lists that choose shapes or structure, and are no numbers of the field.
 _STRUCTURAL = ("type", "shape", "mask", "frozen")
@@ -46,7 +46,7 @@ class Mould(NamedTuple):
     slots: tuple[tuple[str | int, ...], ...]
 
 
-def mould(point: Point, references: list[tuple[tuple, str]]) -> tuple[Mould, list[np.ndarray]]:
+def mould(point: StudyPoint, references: list[tuple[tuple, str]]) -> tuple[Mould, list[np.ndarray]]:
     """The mould of a point, and its own numbers at the slots."""
     names = _Model.__struct_fields__
     model = _Model(**{name: getattr(point, name) for name in names})

@@ -32,7 +32,7 @@ class Horizon(Time, frozen=True):
     until: Annotated[float, Meta(gt=0)] | None = None
 
 
-class Point(Table, frozen=True, kw_only=True):
+class StudyPoint(Table, frozen=True, kw_only=True):
     """The tables of a study with every axis put in: one point of the grid."""
 
     manifold: Manifold
@@ -199,11 +199,13 @@ def has_dependent_axes(template: Any) -> bool:
     return any(map(has_dependent_axes, template.values()))
 
 
-def build_point(template: dict[str, Any], axes: dict[str, Axis], index: dict[str, int]) -> Point:
+def build_point(
+    template: dict[str, Any], axes: dict[str, Axis], index: dict[str, int]
+) -> StudyPoint:
     """The tables with axes put in; an error about a value says which value of which axis it is."""
     tables = _filled(template, {name: axes[name].values[k] for name, k in index.items()})
     try:
-        return msgspec.convert(tables, Point)
+        return msgspec.convert(tables, StudyPoint)
     except msgspec.ValidationError as error:
         where, _, what = placed(str(error)).partition(": ")
         for path, name in _references(template, ()):

@@ -128,7 +128,7 @@ def holds_at_the_middle(s, gaps, beta, n=3):
 
 def test_every_leaf_s_reason_altered_is_refused_unless_it_is_true_too(three):
     problem, question = Circle((Fraction(1),) * 3, GAP), Question(three)
-    says, made, refused = Meaning(3), checked_leaves.Boxes(question), 0
+    says, made, refused = Meaning(3), checked_leaves.LeafBoxes(question), 0
     boxes, reasons = leaves(problem, np.array(symbols_of(three), np.uint16))
     (g_lo, g_hi), (b_lo, b_hi) = problem.gaps(boxes), problem.betas(boxes)
     for k, own in enumerate(reasons):

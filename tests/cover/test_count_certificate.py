@@ -19,7 +19,8 @@ from flint import arb, fmpq
 import attnflow as af
 from attnflow import certify
 from attnflow.checker import census as checker, program
-from attnflow.checker.census import causal, zeros
+from attnflow.checker.census import zeros
+from attnflow.checker.census.causal import CausalPull
 from attnflow.checker.census.plane import Plane
 from attnflow.checker.file import Refused
 from attnflow.cover import (
@@ -173,7 +174,7 @@ def test_what_is_not_a_number_shows_nothing():
         zeros.is_stable(field, box, 1)
     with pytest.raises(Refused):
         zeros._same([nan, nan], (box, box))
-    token = causal.Causal([["1", "0"], ["0", "1"]], [["1", "0"], ["0", "1"]])
+    token = CausalPull([["1", "0"], ["0", "1"]], [["1", "0"], ["0", "1"]])
     with pytest.raises(Refused):
         token.rests([(nan, nan)])
     with pytest.raises(Refused):

@@ -263,9 +263,9 @@ def test_several_devices_work_a_shard_to_the_same_bytes(whole, tmp_path):
 def test_two_drivers_in_two_processes_exclude_each_other(tmp_path):
     code = (
         "import sys\n"
-        "from attnflow.records.folders import Local\n"
+        "from attnflow.records.folders import LocalFolder\n"
         "from pathlib import Path\n"
-        "with Local(Path(sys.argv[1])).lock():\n"
+        "with LocalFolder(Path(sys.argv[1])).lock():\n"
         "    print('held', flush=True); sys.stdin.read()\n"
     )
     store = tmp_path / "busy"

@@ -13,7 +13,7 @@ MOST_ARCS = 20_000  # of one token
 MOST_BRANCHES = 4_096
 
 
-class Causal:
+class CausalPull:
     """The pull on token k, but for a positive factor, with the tokens before it at rest."""
 
     def __init__(self, P: list, U: list):
@@ -92,7 +92,7 @@ def _times(M: list, z: Any) -> tuple[Any, Any]:
 def causal(c: dict[str, Any]) -> list[tuple[list, bool]]:
     """All equilibria, as angles, and whether each is stable."""
     ctx.prec = BITS
-    field = Causal(c["P"], c["U"])
+    field = CausalPull(c["P"], c["U"])
     branches: list[tuple[list, bool]] = [([], True)]
     for k in range(c["tokens"]):
         longer = []

@@ -16,7 +16,7 @@ from .question import Meaning, Question
 MOST_HALVINGS = 48
 
 
-class Leaf:
+class LeafBox:
     """A box: the gaps' ends but for the last gap, in multiples of 2^-50, and beta."""
 
     def __init__(
@@ -127,7 +127,7 @@ class Leaf:
         )
 
 
-class Boxes:
+class LeafBoxes:
     """From whole numbers to boxes of a question, and what they share."""
 
     def __init__(self, question: Question):
@@ -136,7 +136,7 @@ class Boxes:
         self._angles: dict[int, Angle] = {}
         self._weights: dict[tuple, list] = {}
 
-    def leaf(self, order: tuple, at: list[int], depth: list[int]) -> Leaf:
+    def leaf(self, order: tuple, at: list[int], depth: list[int]) -> LeafBox:
         """On axis a the box is [at, at + 1] / 2^depth of the side: 13/4 for gaps, all of beta for the last."""
         lo, hi = self.question.beta
         beta = self._betas.get((at[-1], depth[-1]))
@@ -152,10 +152,10 @@ class Boxes:
         weights = self._weights.get(order)
         if weights is None:
             weights = self._weights[order] = [[ball(a * b) for a in order] for b in order]
-        return Leaf(g_lo, g_hi, order, weights, beta, self._angles)
+        return LeafBox(g_lo, g_hi, order, weights, beta, self._angles)
 
 
-def kind_of(box: Leaf, s: int, v: list[int], says: Meaning, from_: Fraction) -> str | None:
+def kind_of(box: LeafBox, s: int, v: list[int], says: Meaning, from_: Fraction) -> str | None:
     """What kind of reason a symbol (with a direction v) is for a box, if it holds; `None` if it is not shown.
 
     `from_` is the lower end of all of beta: three groups need beta > -2/3.
@@ -180,7 +180,7 @@ def kind_of(box: Leaf, s: int, v: list[int], says: Meaning, from_: Fraction) -> 
 
 def show(question: Question, symbols: array) -> Counter:
     """Every leaf's reason. How many leaves there are of each kind."""
-    n, says, boxes = question.n, Meaning(question.n), Boxes(question)
+    n, says, boxes = question.n, Meaning(question.n), LeafBoxes(question)
     kinds: Counter = Counter()
     k, size = 0, len(symbols)
     for order in question.orders:
