@@ -14,7 +14,7 @@ BY_THEIR_ROOM = {
     "clusters": "language.clusters of a loop's end; observables.clusters, af.clusters, of tokens",
     "counterexample": "plot.counterexample draws what certify.counterexample proves",
     "equilibrium": "certify.equilibrium proves what theory.equilibrium solves for",
-    "heads": "plot.heads draws what language.heads compares",
+    "heads": "plot.heads draws the heads of language.heads",
     "load": "language.load a transformer; records.load, af.load, what af.save wrote",
     "looped": "plot.looped draws what language.looped ran",
     "run": "ensemble.run of many starts; sweep.run of a study",
