@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Real
 
-from ..core.checks import check, floating, instance, room, shown
+from ..core.checks import check, floating, instance, room, shaped, shown
 from ..geometry import AbstractManifold
 
 
@@ -139,8 +139,7 @@ def split(
     v = check(v, bad, "`v` must be finite and not zero; got another vector.")
     if manifold is not None:
         instance("manifold", manifold, AbstractManifold, "a manifold, such as Sphere(3)")
-    if manifold is not None and manifold.dim != v.shape[0]:
-        raise ValueError(f"`v` must have shape ({manifold.dim},) there; got {v.shape}.")
+        shaped("v", v.shape, (manifold.dim,))
     v = v / jnp.linalg.norm(v) if manifold is None else manifold.project(v)
     signs = np.repeat([1.0, -1.0], [plus, minus])
     return jnp.asarray(signs, v.dtype)[:, None] * v[None, :]

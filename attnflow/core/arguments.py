@@ -85,13 +85,17 @@ def shaped(
 
     **Arguments:**
 
-    - `patterns`: for each axis a number, or a word for any size but zero; the same word is the same size.
+    - `patterns`: for each axis a number, or a word for any size but zero; the same word is the same size. `()` is
+      one number.
     - `also`: what is allowed besides, such as `", or be a sampler"`; `remedy`: a sentence for the end.
     """
     if any(_fits(shape, pattern) for pattern in patterns):
         return
-    allowed = " or ".join(_written(pattern) for pattern in patterns)
-    raise ValueError(f"`{name}` must have shape {allowed}{also}; got {shape}. {remedy}".rstrip())
+    shapes = " or ".join(_written(pattern) for pattern in patterns if pattern)
+    number = () in patterns
+    allowed = " or ".join(["be a number"] * number + [f"have shape {shapes}"] * bool(shapes))
+    got = f"shape {shape}" if number else f"{shape}"
+    raise ValueError(f"`{name}` must {allowed}{also}; got {got}. {remedy}".rstrip())
 
 
 def _fits(shape: tuple[int, ...], pattern: tuple[int | str, ...]) -> bool:

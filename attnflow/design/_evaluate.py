@@ -14,7 +14,7 @@ from jaxtyping import Array, Key
 
 from .. import theory
 from ..core.arrays import cast_floats
-from ..core.checks import floating
+from ..core.checks import floating, shaped
 from ..core.compiled import compiled
 from ..core.lazy import renamed_argument, renamed_attribute
 from ..core.types import Scalar
@@ -216,12 +216,9 @@ def _starts(optimised: Optimised, starts: Any, key: Any, number: Any) -> Array:
             raise ValueError("`key` and `number` must be given with a sampler; got none of one.")
         return jnp.asarray(jax.vmap(starts)(jr.split(jr.fold_in(key, 0), number)), dtype)
     starts = floating("starts", starts).astype(dtype)
+    allowed = ("tokens", optimised.field.dim), ("n", "tokens", optimised.field.dim)
+    shaped("starts", starts.shape, *allowed, also=", or be a sampler")
     starts = starts[None] if starts.ndim == 2 else starts
-    if starts.ndim != 3 or 0 in starts.shape or starts.shape[-1] != optimised.field.dim:
-        raise ValueError(
-            f"`starts` must have shape (n, tokens, {optimised.field.dim}), or be a sampler; "
-            f"got {starts.shape}."
-        )
     return optimised.field.check_start("starts", starts.reshape(-1, starts.shape[-1])).reshape(
         starts.shape
     )

@@ -14,7 +14,7 @@ import optax
 from jaxtyping import Array, Key
 
 from ..core.arrays import cast_floats
-from ..core.checks import boolean, check, choose, floating, instance, random_key, whole
+from ..core.checks import boolean, check, choose, floating, instance, random_key, shaped, whole
 from ..core.recognised import recognised
 from ..core.types import Scalar
 from ..flow import Integrator, IntegratorOptions, Solution, merged
@@ -305,13 +305,10 @@ def _starts(starts: Any, number: Any, field: AttentionField) -> tuple[Any, Any, 
     if number is not None:
         raise ValueError("`number` is for a sampler; starts given as an array need none. Drop it.")
     starts = floating("starts", starts)
+    allowed = ("tokens", field.dim), ("n", "tokens", field.dim)
+    shaped("starts", starts.shape, *allowed, also=", or be a sampler")
     if starts.ndim == 2:
         starts = starts[None]
-    if starts.ndim != 3 or 0 in starts.shape or starts.shape[-1] != field.dim:
-        raise ValueError(
-            f"`starts` must have shape (tokens, {field.dim}) or (n, tokens, {field.dim}), or be a "
-            f"sampler; got shape {starts.shape}."
-        )
     checked = field.check_start("starts", starts.reshape(-1, field.dim))
     return checked.reshape(starts.shape), None, starts.shape[0]
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
-from ..core.checks import check, choose, floating, instance, is_concrete, shown, whole
+from ..core.checks import check, choose, floating, instance, is_concrete, shaped, shown, whole
 from ..core.types import Scalar
 
 _SUCH_AS = {
@@ -206,8 +206,7 @@ def _number(name: str, value: Any) -> Any:
     if type(value) is float:
         return np.asarray(value)
     array = floating(name, value)
-    if array.ndim:
-        raise ValueError(f"`{name}` must be a scalar; got shape {array.shape}.")
+    shaped(name, array.shape, ())
     if not is_concrete(array):
         return array
     return np.asarray(array if isinstance(value, jax.Array) else value, np.float64)

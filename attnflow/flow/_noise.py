@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key, UInt
 
-from ..core.checks import check, choose, finite, random_key
+from ..core.checks import check, choose, finite, random_key, shaped
 from ..core.types import Scalar
 
 PARTS = ("independent", "common", "values")
@@ -140,6 +140,5 @@ def _strength(name: str, value: Any) -> Array | None:
     if value is None:
         return None
     array = finite(name, value)
-    if array.ndim:
-        raise ValueError(f"`{name}` must be a scalar; got shape {array.shape}.")
+    shaped(name, array.shape, ())
     return check(array, lambda x: ~(x >= 0), f"`{name}` must be zero or more; got less.")

@@ -14,7 +14,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from ..core.checks import boolean, check, floating, instance, is_concrete
+from ..core.checks import boolean, check, floating, instance, is_concrete, shaped
 from ..core.types import Functions, PyTree, Scalar
 from ..model import AttentionField
 from ._control import default_solver, default_tolerances
@@ -76,10 +76,7 @@ def make_options(
     times = None
     if ts is not None:
         times = floating("ts", ts).astype(dtype)
-        if times.ndim != 1 or times.shape[0] == 0:
-            raise ValueError(
-                f"`ts` must be a vector of at least one time; got shape {times.shape}."
-            )
+        shaped("ts", times.shape, ("times",))
     end, times = check_times(begin, end, times)
     solver = default_solver(field) if how.solver is None else how.solver
     adjoint = _default_adjoint(shape) if how.adjoint is None else how.adjoint
@@ -197,8 +194,7 @@ def _show(t: Array) -> str:
 
 def _scalar(name: str, value: Any, dtype) -> Array:
     value = floating(name, value)
-    if value.ndim:
-        raise ValueError(f"`{name}` must be a scalar; got shape {value.shape}.")
+    shaped(name, value.shape, ())
     if value.dtype == dtype and is_concrete(value):
         return jnp.asarray(np.asarray(value))  # a Python number's type gives way; no program is run
     return value.astype(dtype)

@@ -10,7 +10,7 @@ import optimistix as optx
 from jaxtyping import Array, Bool, Float
 
 from ..core.callables import adapt
-from ..core.checks import check, floating, instance
+from ..core.checks import check, floating, instance, shaped
 from ..core.types import PyTree, Scalar, Tokens
 from ..geometry import AbstractManifold
 from ..model.reductions import AbstractLift, Identity
@@ -45,8 +45,7 @@ def consensus(threshold: Scalar, manifold: AbstractManifold | None = None) -> Co
     ```
     """
     threshold = floating("threshold", threshold)
-    if threshold.ndim:
-        raise ValueError(f"`threshold` must be a scalar; got shape {threshold.shape}.")
+    shaped("threshold", threshold.shape, ())
     what = "None, attnflow.Sphere(dim) or attnflow.Ellipsoid(W)"
     manifold = instance("manifold", manifold, AbstractManifold | None, what)
     threshold = check(

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from ..core.checks import check, is_concrete, real
+from ..core.checks import check, is_concrete, real, shaped
 from ..core.lapack import cholesky, eigh, solve_lower
 from ._manifold import AbstractManifold, rows_of_length
 
@@ -35,8 +35,7 @@ class Ellipsoid(AbstractManifold):
 
     def __init__(self, W: Real[ArrayLike, "dim dim"]):
         W = real("W", W)
-        if W.ndim != 2 or W.shape[0] != W.shape[1] or W.shape[0] == 0:
-            raise ValueError(f"`W` must be a square matrix, shape (dim, dim); got shape {W.shape}.")
+        shaped("W", W.shape, ("dim", "dim"))
         W = check(
             W, lambda W: ~(abs(W) < jnp.inf), "`W` must be finite; got an infinite or NaN entry."
         )

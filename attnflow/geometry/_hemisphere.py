@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..core.checks import real
+from ..core.checks import real, shaped
 from ..core.compiled import compiled
 from ..core.lapack import qr, solve_upper
 
@@ -91,10 +91,7 @@ def hemisphere_certificate(y: Float[Array, "tokens dim"]) -> HemisphereCertifica
     - `ValueError`: `y` is not a (tokens, dim) array of real numbers.
     """
     y = real("y", y)
-    if y.ndim != 2 or 0 in y.shape:
-        raise ValueError(
-            f"`y` must be tokens of shape (tokens, dim), both at least 1; got shape {y.shape}."
-        )
+    shaped("y", y.shape, ("tokens", "dim"))
     with jax.default_matmul_precision("highest"):  # float32 products are not rounded to TF32
         return _certify(y)
 

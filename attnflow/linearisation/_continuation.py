@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Complex, Float, Int, Real
 
-from ..core.checks import floating, numbers as numbers_of, whole
+from ..core.checks import floating, numbers as numbers_of, shaped, whole
 from ..core.recognised import recognised
 from ..model import AttentionField
 from ._crossing import is_singular, locate, step
@@ -133,11 +133,9 @@ def continuation(
     """
     # === check arguments
     numbers = numbers_of("values", values)
-    if numbers.ndim != 1 or not len(numbers) or not np.all(np.isfinite(numbers)):
-        raise ValueError(
-            f"`values` must be finite numbers, shape (n,), n at least 1; got shape {numbers.shape}"
-            + ("." if np.all(np.isfinite(numbers)) else " with numbers that are not finite.")
-        )
+    shaped("values", numbers.shape, ("n",))
+    if not np.all(np.isfinite(numbers)):
+        raise ValueError("`values` must be finite numbers; got an infinite or NaN one.")
     max_steps = whole("max_steps", max_steps)
     if not callable(family) or isinstance(family, AttentionField):
         raise ValueError(

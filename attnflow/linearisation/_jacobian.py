@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..core.arrays import cast_floats
-from ..core.checks import finite, floating
+from ..core.checks import finite, floating, shaped
 from ..core.compiled import compiled
 from ..model import AttentionField
 from ..model.demands import demand_curved
@@ -208,8 +208,7 @@ def check_state(field: AttentionField, t: Any, y: Any) -> tuple[Array, Array]:
             f"got {y.shape[0]}."
         )
     t = floating("t", t)
-    if t.ndim:
-        raise ValueError(f"`t` must be a number; got shape {t.shape}.")
+    shaped("t", t.shape, ())
     t = finite("t", t)
     x = field.manifold.whiten(y)
     return t.astype(y.dtype), x / jnp.linalg.norm(x, axis=1, keepdims=True)

@@ -115,8 +115,7 @@ class AttentionField(AbstractField):
         self.frozen = None if frozen is None else _flags(frozen)
         self.drift = None if drift is None else adapt("drift", drift)
         self.precision = choose("precision", precision, ("default", "high", "highest"))
-        if self.scale.ndim:
-            raise ValueError(f"`scale` must be a scalar; got shape {self.scale.shape}.")
+        shaped("scale", self.scale.shape, ())
         self._check_agreement()
 
     def _check_agreement(self) -> None:

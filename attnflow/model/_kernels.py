@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ..core.checks import check, choose, finite
+from ..core.checks import check, choose, finite, shaped
 
 Logits: TypeAlias = Float[Array, "heads tokens tokens"]
 Allowed: TypeAlias = Bool[Array, "some tokens tokens"]
@@ -91,8 +91,7 @@ class Hardmax(AbstractKernel):
             self.tolerance = None
         else:
             value = finite("tolerance", tolerance)
-            if value.ndim:
-                raise ValueError(f"`tolerance` must be a scalar; got shape {value.shape}.")
+            shaped("tolerance", value.shape, ())
             self.tolerance = check(
                 value, lambda v: ~(v >= 0), "`tolerance` must be zero or more; got less."
             )

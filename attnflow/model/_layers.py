@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from ..core.callables import OfTimeAndTokens, as_module
-from ..core.checks import boolean, check, finite
+from ..core.checks import boolean, check, finite, shaped
 from ..core.types import Numbers, Scalar
 from ._field import AttentionField
 
@@ -39,20 +39,13 @@ class LayerNorm(eqx.Module):
         self.gain = finite("gain", gain)
         self.bias = None if bias is None else finite("bias", bias)
         added = finite("epsilon", epsilon)
-        if added.ndim:
-            raise ValueError(f"`epsilon` must be a scalar; got shape {added.shape}.")
+        shaped("epsilon", added.shape, ())
         self.epsilon = check(
             added, lambda e: ~(e >= 0), "`epsilon` must be zero or more; got less."
         )
-        if (
-            self.gain.ndim != 1
-            or self.gain.size == 0
-            or (self.bias is not None and self.bias.shape != self.gain.shape)
-        ):
-            shape = None if self.bias is None else self.bias.shape
-            raise ValueError(
-                f"`gain` and `bias` must have shape (dim,); got {self.gain.shape} and {shape}."
-            )
+        shaped("gain", self.gain.shape, ("dim",))
+        if self.bias is not None:
+            shaped("bias", self.bias.shape, self.gain.shape)
 
     def __call__(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
         centred = x - jnp.mean(x, axis=-1, keepdims=True)
@@ -107,8 +100,7 @@ class AttentionLayers(eqx.Module):
             raise ValueError(f"`field` must be an AttentionField; got {type(field).__name__}.")
         self.field = field
         self.step = finite("step", step)
-        if self.step.ndim:
-            raise ValueError(f"`step` must be a scalar; got shape {self.step.shape}.")
+        shaped("step", self.step.shape, ())
         self.norm = None if norm is None else as_module("norm", norm)
         self.feed_forward = None if feed_forward is None else _feed_forward(feed_forward)
         self.skip = boolean("skip", skip)

@@ -12,7 +12,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..core.checks import choose, finite
+from ..core.checks import choose, finite, shaped
 from ..core.types import Scalar, Tokens
 from ..geometry import AbstractManifold
 from ..schedules import AbstractSchedule, GivenSchedule, as_schedule
@@ -115,8 +115,7 @@ class Mix(AbstractNormalisation):
 
     def __init__(self, switch: Scalar):
         self.switch = finite("switch", switch)
-        if self.switch.ndim:
-            raise ValueError(f"`switch` must be a scalar time; got shape {self.switch.shape}.")
+        shaped("switch", self.switch.shape, ())
 
     def keeps(self, t: Scalar) -> bool | Array:
         return jnp.asarray(t) < self.switch.astype(jnp.result_type(t))
@@ -148,8 +147,7 @@ class NGPT(AbstractNormalisation):
 
     def __init__(self, alpha: GivenSchedule = 1.0):
         self.alpha = as_schedule("alpha", alpha)
-        if self.alpha.shape != ():
-            raise ValueError(f"`alpha` must be a scalar; got shape {self.alpha.shape}.")
+        shaped("alpha", self.alpha.shape, ())
 
     def velocity(self, manifold: AbstractManifold, t: Scalar, y: Tokens, A: Tokens) -> Tokens:
         return manifold.to_tangent(y, self.layer(manifold, t, y, A))

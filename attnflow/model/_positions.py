@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ..core.checks import boolean, finite, whole
+from ..core.checks import boolean, finite, shaped, whole
 from ..core.types import Numbers
 from ._masks import AbstractMask
 
@@ -67,10 +67,7 @@ class ALiBi(AbstractMask):
         self.length = whole("tokens", tokens)
         self.slopes = finite("slopes", slopes)
         self.causal = boolean("causal", causal)
-        if self.slopes.ndim > 1 or self.slopes.size == 0:
-            raise ValueError(
-                f"`slopes` must be a number or have shape (heads,); got shape {self.slopes.shape}."
-            )
+        shaped("slopes", self.slopes.shape, (), ("heads",))
 
     def allowed(self, tokens: int) -> Bool[Array, "tokens tokens"] | None:
         return jnp.asarray(_behind(tokens) >= 0) if self.causal else None

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
-from ..core.checks import check, check_now, floating, instance, shown
+from ..core.checks import check, check_now, floating, instance, shaped, shown
 from ..core.compiled import compiled
 from ..core.eager import one_program
 from ..geometry import AbstractManifold
@@ -132,8 +132,7 @@ def _slack(threshold) -> Array:
         slack = jnp.asarray(1.0 - float(threshold) if abs(threshold) <= 1 else jnp.nan)
     else:
         slack = 1 - floating("threshold", threshold)
-    if slack.ndim:
-        raise ValueError(f"`threshold` must be a scalar; got shape {slack.shape}.")
+    shaped("threshold", slack.shape, ())
     message = f"`threshold` is a cosine and must be in [-1, 1]; got {shown(threshold)}."
     return check(slack, lambda s: ~((s >= 0) & (s <= 2)), message)
 
@@ -204,8 +203,7 @@ class ClustersWithin(eqx.Module):
 
     def __init__(self, radius: float | Float[Array, ""], manifold: AbstractManifold):
         value = floating("radius", radius)
-        if value.ndim:
-            raise ValueError(f"`radius` must be a scalar; got shape {value.shape}.")
+        shaped("radius", value.shape, ())
         message = f"`radius` must be zero or more; got {shown(radius)}."
         self.radius = check(value, lambda r: ~(r >= 0), message)
         what = "a Sphere, an Ellipsoid or Euclidean"

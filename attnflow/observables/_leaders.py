@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
-from ..core.checks import check, floating, instance, shown
+from ..core.checks import check, floating, instance, shaped, shown
 from ..model import AttentionField
 from .directions import as_tokens
 
@@ -63,8 +63,7 @@ def leaders(
 
 def _tolerance(tolerance: float | Array) -> Array:
     value = floating("tolerance", tolerance)
-    if value.ndim:
-        raise ValueError(f"`tolerance` must be a number; got shape {value.shape}.")
+    shaped("tolerance", value.shape, ())
     message = f"`tolerance` must be zero or more; got {shown(tolerance)}."
     return check(value, lambda v: ~(v >= 0), message)
 

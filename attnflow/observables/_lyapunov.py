@@ -78,8 +78,7 @@ class Lyapunov(eqx.Module):
 
     def __init__(self, v: Float[Array, " dim"], manifold: AbstractManifold | None = None):
         self.v = finite("v", v)
-        if self.v.ndim != 1:
-            raise ValueError(f"`v` must be a vector; got shape {self.v.shape}.")
+        shaped("v", self.v.shape, ("dim",))
         what = "None, attnflow.Sphere(dim) or attnflow.Ellipsoid(W)"
         self.manifold = instance("manifold", manifold, AbstractManifold | None, what)
 

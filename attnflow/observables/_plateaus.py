@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
-from ..core.checks import check_now, choose, floating, shown, whole
+from ..core.checks import check_now, choose, floating, shaped, shown, whole
 from ..core.eager import one_program
 
 
@@ -78,8 +78,7 @@ def plateaus(
     limits: list[Array] = []
     for name, value in (("slope", slope), ("least", least)):
         number = floating(name, value)
-        if number.ndim:
-            raise ValueError(f"`{name}` must be a number; got shape {number.shape}.")
+        shaped(name, number.shape, ())
         message = f"`{name}` must be zero or more; got {shown(value)}."
         limits.append(check_now(number, lambda v: ~(v >= 0), message).astype(values.dtype))
     ts = ts.astype(values.dtype)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from ..core.checks import check, choose, finite
+from ..core.checks import check, choose, finite, shaped
 from ..core.lapack import eigh
 from ..core.types import Scalar
 from ._base import AbstractPointwise, AbstractSchedule, Constant, GivenSchedule, Scaled, as_schedule
@@ -50,8 +50,7 @@ class Bounded(AbstractPointwise):
         if len(self.schedule.shape) < 2:
             raise ValueError(f"`schedule` must give matrices; got shape {self.schedule.shape}.")
         bound = finite("bound", bound)
-        if bound.ndim:
-            raise ValueError(f"`bound` must be a scalar; got shape {bound.shape}.")
+        shaped("bound", bound.shape, ())
         self.bound = check(bound, lambda b: ~(b > 0), "`bound` must be positive; got zero or less.")
         self.norm = choose("norm", norm, ("frobenius", "spectral"))
 

@@ -50,10 +50,7 @@ class Carried(AbstractSchedule):
         self.generator = finite("generator", generator)
         shape = self.schedule.shape
         shaped("schedule", shape, ("d", "d"), ("heads", "d", "d"))
-        if self.generator.shape not in ((), shape[-2:]):
-            raise ValueError(
-                f"`generator` must be a number or have shape {shape[-2:]}; got {self.generator.shape}."
-            )
+        shaped("generator", self.generator.shape, (), shape[-2:])
 
     def carry(
         self, t: Real[ArrayLike, ""], z: Float[Array, "tokens dim"]

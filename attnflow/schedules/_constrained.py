@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from ..core.checks import finite
+from ..core.checks import finite, shaped
 from ..core.lapack import inverse
 from ._base import AbstractPointwise, AbstractSchedule, GivenSchedule, as_schedule
 from ._factored import Factored, on_the_right
@@ -17,11 +17,7 @@ from ._range import Range, float64, frobenius, times as times_bounds
 
 def _square(value) -> AbstractSchedule:
     schedule = as_schedule("schedule", value)
-    shape = schedule.shape
-    if len(shape) not in (2, 3) or shape[-1] != shape[-2]:
-        raise ValueError(
-            f"`schedule` must give matrices of shape (d, d) or (heads, d, d); got shape {shape}."
-        )
+    shaped("schedule", schedule.shape, ("d", "d"), ("heads", "d", "d"))
     return schedule
 
 
@@ -103,11 +99,7 @@ class PositiveSemidefinite(AbstractSchedule):
 
     def __init__(self, schedule: GivenSchedule):
         self.schedule = as_schedule("schedule", schedule)
-        if len(self.schedule.shape) not in (2, 3):
-            raise ValueError(
-                "`schedule` must give matrices of shape (width, d) or (heads, width, d); "
-                f"got shape {self.schedule.shape}."
-            )
+        shaped("schedule", self.schedule.shape, ("width", "d"), ("heads", "width", "d"))
 
     def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "*heads d d"]:
         S = self.schedule(t)

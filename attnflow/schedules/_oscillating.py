@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from ..core.checks import boolean, finite, is_concrete, scalar_time
+from ..core.checks import boolean, finite, is_concrete, scalar_time, shaped
 from ..core.types import Numbers
 from ._base import AbstractSchedule
 from ._in_file import InFile
@@ -151,8 +151,7 @@ class Fourier(AbstractSchedule):
                 "`cosine` and `sine` must have shape (modes, *constant.shape); got "
                 f"{self.cosine.shape} and {self.sine.shape} for a constant of {self.constant.shape}."
             )
-        if self.omega.ndim:
-            raise ValueError(f"`omega` must be a scalar; got shape {self.omega.shape}.")
+        shaped("omega", self.omega.shape, ())
 
     def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "..."]:
         dtype = self.constant.dtype

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from ..core.checks import check, finite, scalar_time, whole
+from ..core.checks import check, finite, scalar_time, shaped, whole
 from ..core.types import Scalar
 from ._base import AbstractSchedule, Constant, GivenSchedule, as_schedule
 from ._in_file import InFile
@@ -57,8 +57,7 @@ class Periodic(AbstractSchedule):
     def __init__(self, schedule: GivenSchedule, period: Scalar, periods: int):
         self.schedule = as_schedule("schedule", schedule)
         period = finite("period", period)
-        if period.ndim:
-            raise ValueError(f"`period` must be a scalar; got shape {period.shape}.")
+        shaped("period", period.shape, ())
         self.period = check(
             period, lambda p: ~(p > 0), "`period` must be positive; got zero or less."
         )

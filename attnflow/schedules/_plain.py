@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..core.callables import as_module
-from ..core.checks import boolean, check_now, finite, is_concrete, room, whole
+from ..core.checks import boolean, check_now, finite, is_concrete, room, shaped, whole
 from ..core.types import Numbers, Scalar
 from ._base import AbstractSchedule, Constant, GivenSchedule, as_schedule
 from ._in_file import InFile
@@ -38,11 +38,7 @@ class ScaledIdentity(AbstractSchedule):
 
     def __init__(self, coefficient: GivenSchedule, dim: int):
         self.coefficient = as_schedule("coefficient", coefficient)
-        if len(self.coefficient.shape) > 1:
-            raise ValueError(
-                "`coefficient` must be a scalar or have shape (heads,); "
-                f"got shape {self.coefficient.shape}."
-            )
+        shaped("coefficient", self.coefficient.shape, (), ("heads",))
         self.dim = whole("dim", dim)
 
     def __call__(self, t: Real[ArrayLike, ""]) -> Float[Array, "*heads dim dim"]:
@@ -133,6 +129,5 @@ class Function(AbstractSchedule):
 
 def _frequency(value) -> Array:
     value = finite("frequency", value)
-    if value.ndim:
-        raise ValueError(f"`frequency` must be a scalar; got shape {value.shape}.")
+    shaped("frequency", value.shape, ())
     return check_now(value, lambda f: f < 0, "`frequency` must be zero or more; got less.")

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from ..core.checks import boolean, choose, finite, whole
+from ..core.checks import boolean, choose, finite, shaped, whole
 from ..core.types import Numbers, Scalar
 from ._base import AbstractSchedule, GivenSchedule, Scaled, as_schedule
 from ._factored import Factored, on_the_right
@@ -79,10 +79,10 @@ class QueryKey(AbstractSchedule):
         self.rates = None if rates is None else finite("rates", rates)
         self.temperatures = None if temperatures is None else finite("temperatures", temperatures)
         width = self.Q.shape[-2]
-        for name in ("rates", "temperatures"):
+        for name, each in (("rates", "pairs"), ("temperatures", "heads")):
             value = getattr(self, name)
-            if value is not None and (value.ndim != 1 or value.size == 0):
-                raise ValueError(f"`{name}` must be a vector; got shape {value.shape}.")
+            if value is not None:
+                shaped(name, value.shape, (each,))
         if self.rates is not None and 2 * self.rates.shape[0] > width:
             raise ValueError(
                 f"`rates` must be at most {width // 2} for queries of width {width}, one for each pair of "
@@ -194,8 +194,7 @@ def length_temperature(
     """
     tokens = whole("tokens", tokens)
     factor_ = finite("factor", factor)
-    if factor_.ndim:
-        raise ValueError(f"`factor` must be a number; got shape {factor_.shape}.")
+    shaped("factor", factor_.shape, ())
     choose("rows", rows, ("all", "seen"))
     schedule = as_schedule("P", P)
     if rows == "all":

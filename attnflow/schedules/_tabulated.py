@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
 
-from ..core.checks import check, choose, finite, scalar_time
+from ..core.checks import check, choose, finite, scalar_time, shaped
 from ..core.types import Numbers
 from ._base import AbstractSchedule, Constant
 from ._in_file import InFile
@@ -23,10 +23,7 @@ def _disordered(times: Any) -> Any:
 
 def _times(name: str, times) -> Array:
     times = finite(name, times)
-    if times.ndim != 1 or times.shape[0] == 0:
-        raise ValueError(
-            f"`{name}` must be a vector of at least one time; got shape {times.shape}."
-        )
+    shaped(name, times.shape, ("times",))
     return check(times, _disordered, f"`{name}` must increase strictly; got times out of order.")
 
 

@@ -74,7 +74,7 @@ def test_split_tokens_sit_at_both_ends_of_one_direction(place):
         ),
         (
             lambda: theory.split(1, 1, jnp.ones(2), manifold=Place("sphere", 3).manifold),
-            r"`v` must have shape \(3,\) there; got \(2,\)",
+            r"`v` must have shape \(3,\); got \(2,\)",
         ),
     ],
 )

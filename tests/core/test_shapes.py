@@ -14,6 +14,7 @@ from attnflow.core.arguments import shaped
         ((4, 4), [("n", "n")]),
         ((0, 3), [(0, 3)]),
         ((), [()]),
+        ((), [(), ("n",)]),
     ],
 )
 def test_shapes_that_fit_one_of_the_patterns_pass(shape, patterns):
@@ -32,6 +33,8 @@ def test_shapes_that_fit_one_of_the_patterns_pass(shape, patterns):
             "`x` must have shape (tokens, 3) or (runs, tokens, 3); got (7,).",
         ),
         ((), [("n",)], "`x` must have shape (n,); got ()."),
+        ((2,), [()], "`x` must be a number; got shape (2,)."),
+        ((2, 2), [(), ("n",)], "`x` must be a number or have shape (n,); got shape (2, 2)."),
     ],
 )
 def test_others_are_refused_in_one_line(shape, patterns, says):

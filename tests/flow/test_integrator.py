@@ -124,7 +124,7 @@ def test_another_with_one_part_replaced_is_checked_again(as_user):
         ({"atol": float("nan")}, "`rtol` and `atol` must be finite, zero or more"),
         ({"rtol": 0.0, "atol": 0.0}, "not both zero"),
         ({"rtol": "small"}, "`rtol` must be an array of real numbers"),
-        ({"atol": jnp.ones(2)}, r"`atol` must be a scalar; got shape \(2,\)"),
+        ({"atol": jnp.ones(2)}, r"`atol` must be a number; got shape \(2,\)"),
         ({"dt0": 0.0}, "`dt0` must be positive and finite; got 0"),
         ({"solver": "Tsit5"}, "`solver` must be a diffrax solver, an object such as"),
         ({"solver": diffrax.Tsit5}, "`solver` must be a diffrax solver, an object such as"),

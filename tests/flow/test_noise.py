@@ -267,7 +267,7 @@ def test_states_that_leave_their_manifold_have_no_noise():
         ({}, "`Noise` must be given `independent`, `common` or `values`"),
         ({"independent": -0.1}, "`independent` must be zero or more; got less"),
         ({"common": jnp.nan}, "`common` must be finite; got NaN"),
-        ({"values": jnp.ones(2)}, r"`values` must be a scalar; got shape \(2,\)"),
+        ({"values": jnp.ones(2)}, r"`values` must be a number; got shape \(2,\)"),
         (
             {"independent": 0.1, "calculus": "heun"},
             "`calculus` must be one of 'stratonovich', 'ito'",

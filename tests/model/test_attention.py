@@ -224,7 +224,7 @@ EYE = jnp.eye(3)
             "`normalisation` must be one of 'post'",
         ),
         (lambda: af.AttentionField(SPHERE, EYE, normalisation="mix"), r"Mix\(switch=...\)"),
-        (lambda: af.AttentionField(SPHERE, EYE, scale=jnp.ones(2)), "`scale` must be a scalar"),
+        (lambda: af.AttentionField(SPHERE, EYE, scale=jnp.ones(2)), "`scale` must be a number"),
         (
             lambda: af.AttentionField(SPHERE, EYE, weights=jnp.array([1.0, -1.0])),
             "`weights` must be",
@@ -246,7 +246,7 @@ EYE = jnp.eye(3)
             r"`y` must have shape \(tokens, 3",
         ),
         (lambda: af.Hardmax(tolerance=-1.0), "`tolerance` must be zero or more"),
-        (lambda: af.NGPT(alpha=jnp.ones(2)), "`alpha` must be a scalar"),
+        (lambda: af.NGPT(alpha=jnp.ones(2)), "`alpha` must be a number"),
         (lambda: af.model.pad([]), "`configurations` must hold at least one"),
         (lambda: af.model.pad([jnp.ones((2, 3)), jnp.ones((2, 4))]), "with one dim"),
         (lambda: af.model.pad([jnp.ones((4, 3))], tokens=2), "`tokens` must be at least 4"),

@@ -137,9 +137,12 @@ def test_bad_layers_are_refused(as_user):
     y0 = sphere.random(jr.key(0), (4,))
     for build, message in [
         (lambda: af.AttentionLayers(sphere), "`field` must be an AttentionField"),
-        (lambda: af.AttentionLayers(field, step=jnp.ones(2)), "`step` must be a scalar"),
+        (lambda: af.AttentionLayers(field, step=jnp.ones(2)), "`step` must be a number"),
         (lambda: af.AttentionLayers(field, norm=3), "`norm` must be callable"),
-        (lambda: af.LayerNorm(jnp.ones(3), jnp.ones(2)), "`gain` and `bias` must have shape"),
+        (
+            lambda: af.LayerNorm(jnp.ones(3), jnp.ones(2)),
+            r"`bias` must have shape \(3,\); got \(2,\)",
+        ),
         (lambda: af.LayerNorm(jnp.ones(3), epsilon=-1.0), "`epsilon` must be zero or more"),
         (lambda: af.iterate(field, y0, depth=2), "`layers` must be AttentionLayers"),
         (lambda: af.iterate(af.AttentionLayers(field), y0, depth=-1), "`depth` must be an integer"),

@@ -290,7 +290,7 @@ def test_masks_of_positions_are_stated_in_files(stated, mask):
         (lambda: field(ALiBi(4, 0.5))(0.0, Y), "`y` must have 4 tokens"),
         (lambda: af.QueryKey(Q2, K2), "`rates`, `normalise` or `temperatures` must be given"),
         (lambda: af.QueryKey(Q2, K2, rates=jnp.ones(3)), "`rates` must be at most 2"),
-        (lambda: af.QueryKey(Q2, K2, rates=1.0), "`rates` must be a vector"),
+        (lambda: af.QueryKey(Q2, K2, rates=1.0), r"`rates` must have shape \(pairs,\)"),
         (lambda: af.QueryKey(Q2, K2[0], rates=RATES), "`Q` and `K` must have shapes"),
         (lambda: af.QueryKey(Q2, K2, normalise="yes"), "`normalise` must be True or False"),
         (

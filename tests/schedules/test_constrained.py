@@ -229,13 +229,13 @@ def test_square_norms_that_are_known_otherwise_are_the_same(M):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: af.Symmetric(_M[:2]), r"`schedule` must give matrices of shape \(d, d\)"),
-        (lambda: af.Symmetric(_VALUES), r"`schedule` must give matrices .* got shape \(3,\)"),
+        (lambda: af.Symmetric(_M[:2]), r"`schedule` must have shape \(d, d\)"),
+        (lambda: af.Symmetric(_VALUES), r"`schedule` must have shape .* got \(3,\)"),
         (lambda: af.PositiveSemidefinite(_VALUES), r"`schedule` must give matrices"),
         (lambda: af.FixedSpectrum(_VALUES[:2], _M), r"`eigenvalues` .* \(3,\) or \(heads, 3\)"),
         (lambda: af.FixedSpectrum(jnp.ones((3, 3)), _H), r"`eigenvalues` .* \(3,\) or \(2, 3\)"),
         (lambda: af.Periodic(_M, 0.0, 1), "`period` must be positive"),
-        (lambda: af.Periodic(_M, _VALUES, 1), "`period` must be a scalar"),
+        (lambda: af.Periodic(_M, _VALUES, 1), "`period` must be a number"),
         (
             lambda: af.Periodic(_M, 1.0, 0),
             "`periods` must be a positive integer and at most 10000000; got 0",

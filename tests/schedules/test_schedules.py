@@ -270,7 +270,7 @@ def test_materialise_changes_no_bit(getkey):
         (lambda: af.Constant(_M) + jnp.ones(2), "`terms` must have one shape"),
         (lambda: af.Sinusoid(jnp.ones(2), jnp.ones(3)), "`amplitude`, `omega` and `phase` must"),
         (lambda: af.Fourier(1.0, jnp.ones(2), jnp.ones(3), 1.0), "`cosine` and `sine` must have"),
-        (lambda: af.ScaledIdentity(_M, 3), "`coefficient` must be a scalar"),
+        (lambda: af.ScaledIdentity(_M, 3), "`coefficient` must be a number"),
         (lambda: af.AttentionField(af.Sphere(3), P=lambda t: _M), "`P` must be .* got a function"),
     ],
 )

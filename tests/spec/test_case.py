@@ -296,11 +296,11 @@ def test_float64_is_refused_while_jax_has_it_off(x64_off):
         ({"attention": {"P": 1.0, "mask": [[True], [True]]}}, "attention: `mask`"),
         (
             {"attention": {"P": {"type": "symmetric", "schedule": A[:2]}}},
-            "attention: `schedule` must give matrices of shape",
+            "attention: `schedule` must have shape",
         ),
         (
             {"attention": {"P": {"type": "positive-semidefinite", "schedule": 1.0}}},
-            "attention: `schedule` must give matrices of shape",
+            "attention: `schedule` must have shape",
         ),
         (
             {"attention": {"P": {"type": "fixed-spectrum", "eigenvalues": [1.0], "schedule": A}}},
