@@ -27,7 +27,11 @@ def test_options_that_the_compiler_does_not_know_are_left_out_one_by_one(fresh, 
         return before(function, compiler_options=compiler_options, **settings)
 
     monkeypatch.setattr(room.jax, "jit", refuse)
-    assert room.options() == {"xla_cpu_prefer_vector_width": 512}
+    assert room.options() == {
+        "xla_cpu_prefer_vector_width": 512,
+        "xla_backend_optimization_level": 3,
+        "xla_cpu_parallel_codegen_split_count": 32,
+    }
 
 
 def test_other_processors_are_given_no_option_of_a_cpu(fresh, monkeypatch):
