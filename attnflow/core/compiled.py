@@ -24,14 +24,17 @@ _WANTED = {
 @functools.cache
 def options() -> dict[str, Any]:
     """The options for XLA: none elsewhere than on CPUs, and none that this version does not know."""
-    if jax.default_backend() != "cpu":
-        return {}
-    if _known(_WANTED):
-        return dict(_WANTED)
-    return {name: value for name, value in _WANTED.items() if _known({name: value})}
+    return known(_WANTED) if jax.default_backend() == "cpu" else {}
 
 
-def _known(some: dict[str, Any]) -> bool:
+def known(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options `wanted` that this version of XLA knows."""
+    if _compiles(wanted):
+        return dict(wanted)
+    return {name: value for name, value in wanted.items() if _compiles({name: value})}
+
+
+def _compiles(some: dict[str, Any]) -> bool:
     try:
         jax.jit(_nothing, compiler_options=some).lower().compile()
     except Exception:  # XLA's own kinds, one for each version
