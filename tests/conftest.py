@@ -27,7 +27,6 @@ import pytest  # noqa: E402
 
 import attnflow.programs  # noqa: E402
 
-attnflow.programs.cache()
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -41,6 +40,36 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--turn", default="", help="a word that says which files come first; with --minutes"
     )
+
+
+# What a test compiles itself, thousands of operations one by one, takes half as long with these. Programs of the
+# library name the options that they are compiled with, and so are compiled here as they are for users.
+_LIGHT = (
+    "--xla_backend_optimization_level=0",
+    "--xla_cpu_parallel_codegen_split_count=1",
+    "--xla_cpu_use_fusion_emitters=false",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The compiler and its cache. Runs with long tests (`-m slow`, `-m ""`) compile all as users do."""
+    if config.getoption("markexpr") == "not slow":
+        os.environ["XLA_FLAGS"] = " ".join([*_LIGHT, os.environ.get("XLA_FLAGS", "")]).strip()
+    attnflow.programs.cache()
+    # All of it is kept: most programs here are small, and another worker or the next run needs the same.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+# Tracing makes objects by the million that live: to look for garbage at each seven hundred of them is a tenth of
+# the time of tracing.
+gc.set_threshold(20_000, 20, 20)
+
+
+def pytest_collection_finish() -> None:
+    """Modules and collected tests are no garbage: from now on they are not looked at."""
+    gc.collect()
+    gc.freeze()
 
 
 _BEGUN = time.monotonic()

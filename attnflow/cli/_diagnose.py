@@ -71,6 +71,8 @@ def diagnose(
         raise ValueError("--text needs the tokenizer of a model's folder: give one as MODEL.")
     if length < 2:
         raise ValueError(f"--length must be two or more: E is about pairs of tokens; got {length}.")
+    if text is None and not there:  # refused, if too many, before the weights are drawn
+        language.random_prompts(language.SIZES[model], prompts, length)
     try:
         found = language.load(folder) if there else language.random(model, key=jr.key(0))
     except ImportError as error:  # an extra that is not installed

@@ -11,21 +11,30 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 # XLA's newer emitter of fused loops takes a third to a half of the time that these programs need to compile, and what
 # it makes of them is no faster. Vectors of 512 bits, where a processor has them, are taken only where asked for:
-# with them the field of ten tokens on S^2 is 1.4 times as fast.
-_WANTED = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_prefer_vector_width": 512}
+# with them the field of ten tokens on S^2 is 1.4 times as fast. The last two are XLA's own: named, so that flags for
+# other programs of a process (XLA_FLAGS) leave the bits of ours as they are.
+_WANTED = {
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_prefer_vector_width": 512,
+    "xla_backend_optimization_level": 3,
+    "xla_cpu_parallel_codegen_split_count": 32,
+}
 
 
 @functools.cache
 def options() -> dict[str, Any]:
     """The options for XLA: none elsewhere than on CPUs, and none that this version does not know."""
-    if jax.default_backend() != "cpu":
-        return {}
-    if _known(_WANTED):
-        return dict(_WANTED)
-    return {name: value for name, value in _WANTED.items() if _known({name: value})}
+    return known(_WANTED) if jax.default_backend() == "cpu" else {}
 
 
-def _known(some: dict[str, Any]) -> bool:
+def known(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options `wanted` that this version of XLA knows."""
+    if _compiles(wanted):
+        return dict(wanted)
+    return {name: value for name, value in wanted.items() if _compiles({name: value})}
+
+
+def _compiles(some: dict[str, Any]) -> bool:
     try:
         jax.jit(_nothing, compiler_options=some).lower().compile()
     except Exception:  # XLA's own kinds, one for each version

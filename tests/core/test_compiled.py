@@ -1,5 +1,6 @@
 """Programs with options of XLA: only outermost, and only options that are known."""
 
+import os
 import warnings
 
 import jax
@@ -9,6 +10,7 @@ import pytest
 
 from attnflow.core import compiled as room
 from attnflow.core.compiled import compiled, outermost
+from tests.systems import generator
 
 
 @pytest.fixture
@@ -27,7 +29,23 @@ def test_options_that_the_compiler_does_not_know_are_left_out_one_by_one(fresh, 
         return before(function, compiler_options=compiler_options, **settings)
 
     monkeypatch.setattr(room.jax, "jit", refuse)
-    assert room.options() == {"xla_cpu_prefer_vector_width": 512}
+    assert room.options() == {
+        "xla_cpu_prefer_vector_width": 512,
+        "xla_backend_optimization_level": 3,
+        "xla_cpu_parallel_codegen_split_count": 32,
+    }
+
+
+def test_flags_for_other_programs_leave_the_bits_of_ours():
+    def horner(x):  # fused to other roundings by an optimising compiler
+        return ((x * x + 1.1) * x + 2.3) * x + 0.7
+
+    x = jnp.asarray(generator("horner").normal(size=(64, 3)))
+    ours = compiled(horner)(x)
+    named = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": False}
+    np.testing.assert_array_equal(ours, jax.jit(horner, compiler_options=room.known(named))(x))
+    if "xla_backend_optimization_level=0" in os.environ.get("XLA_FLAGS", ""):
+        assert np.any(np.asarray(jax.jit(horner)(x)) != np.asarray(ours))
 
 
 def test_other_processors_are_given_no_option_of_a_cpu(fresh, monkeypatch):

@@ -104,12 +104,12 @@ def test_the_two_engines_agree_run_by_run(make, near):
     assert len(bank) > 50
     seen, apart = set(), []
     for numbers in bank:
-        one = make(jnp.asarray(numbers["jump"]), jnp.asarray(numbers["high"]))
+        one = make(jnp.asarray(numbers["jump"], float), jnp.asarray(numbers["high"], float))
         options = {
             "t0": numbers["t0"],
             "t1": numbers["t1"],
             "ts": jnp.clip(jnp.asarray(numbers["ts"]), numbers["t0"], numbers["t1"]),
-            "args": {name: jnp.asarray(numbers[name]) for name in EVENTS},
+            "args": {name: jnp.asarray(numbers[name], float) for name in EVENTS},
             "observe": OBSERVE,
             "rtol": 1e-7,
             "max_steps": 400,

@@ -102,11 +102,15 @@ _ARGUMENTS = {
 @pytest.fixture(scope="module", autouse=True)
 def _compiled():
     """What a first refusal imports and a first check of tokens compiles, so that the time of a case is its own."""
-    _find(number=1, t1=0.1)
-    _exponents(t1=0.1)
-    _synchronised(2)
-    _long(log_t1=-5.0)
-    af.renyi_centres(_Y, 0.1)
+    for call in (
+        lambda: _find(t1=-1.0),
+        lambda: _exponents(t1=-1.0),
+        lambda: _synchronised(beta=(0.0, np.nan)),
+        lambda: _long(log_t1=np.nan),
+        lambda: af.renyi_centres(_Y, -1.0),
+    ):
+        with pytest.raises(ValueError):
+            call()
     jax.block_until_ready(_Y)
 
 
