@@ -158,4 +158,4 @@ def _inner(clock: str, at: np.ndarray) -> np.ndarray:
     if clock != "t":
         return at
     with np.errstate(divide="ignore"):
-        return np.log(at)
+        return np.asarray(np.log(at))

@@ -58,7 +58,10 @@ def long_run(
 
     - `field`: on a `Sphere`, one head, $P = \beta I$ with $\beta \ge 0$ and $U = I$, kernel `"exp"` or `"softmax"`,
       full attention; a bias may be one number for all pairs, weights any positive ones. A bias of $-\beta$ with
-      `"exp"` and scale 1 is the equation of the staircase.
+      `"exp"` and scale 1 is the equation of the staircase. Others are refused: a token in place of two has to move as
+      they did, and the nearest pair has to be the one that moves. Under a mask, a bias by pairs or with frozen tokens,
+      two in one place part; with another $U$ a token pulls itself, and none stands still for long; with several heads,
+      another $P$ or $\beta < 0$ distance does not tell which forces are large. [`simulate`][] is for these, by $t$.
     - `y0`: tokens, shape `(tokens, dim)`. Float64 has to be on.
     - `log_t1`: the run ends at this ln t, or when one cluster is left.
     - `clock`: `"log_t"`, `"t"` or `"length"`, that of the path, $\int \sqrt{\sum_i m_i |\dot y_i|^2}\,dt$, by which a
