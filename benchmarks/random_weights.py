@@ -4,9 +4,9 @@
 
 Writes benchmarks/results/random-weights-<backend>.json and .png: the gallery's figure `fluctuating-weights` at full
 size, 200 tokens on S^1 and S^2 until t = 20, H = 1, 10, 100. Measured is G^2, the square of the slope along which
-tokens fall (the mean over tokens of |v_i|^2 over the mean over heads of l / sum_j exp(y_i'D_h y_j)), mean over the second half
-of the run. The laws of D_h are those of the paper's published code: Ornstein-Uhlenbeck about I, and weights that
-oscillate, head h with the phase 2 pi h/H; and the latter with phases drawn at random.
+tokens fall: the mean over tokens of |v_i|^2 over the mean over heads of l / sum_j exp(y_i'D_h y_j); mean over the
+second half of the run. The laws of D_h are those of the paper's published code: Ornstein-Uhlenbeck about I, and weights
+that oscillate, head h with the phase 2 pi h/H; and the latter with phases drawn at random.
 """
 
 import math

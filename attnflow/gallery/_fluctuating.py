@@ -1,4 +1,4 @@
-"""Heads whose weights fluctuate, U_h = -D_h/H and P_h = D_h: arXiv:2605.18870, Section 6."""
+"""Heads whose weights fluctuate, U_h = -D_h/H and P_h = D_h: arXiv:2605.18870, with the laws of its published code."""
 
 import math
 from typing import NamedTuple
@@ -148,7 +148,7 @@ def fluctuating_weights(key: Key[Array, ""], size: str) -> Measured:
             near_one("ou"),
         ),
         GalleryClaim(
-            f"{PAPER}, Section 6",
+            f"{PAPER}, README of its code",
             "oscillating weights of one head: G^2 stays away from zero",
             f"least value from t = {s.t1 / 2:g} to {s.t1:g}: {kept:.2g}",
             bool(kept > 1e-3),
