@@ -295,6 +295,58 @@ def test_a_warning_is_one_line(capsys, monkeypatch):
     assert err.splitlines()[0] == "attnflow: warning: `rtol` is below what float32 resolves"
 
 
+NOISY = """
+manifold.dim = 3
+tokens.count = 4
+attention.P = 1.0
+noise = {independent = 0.3, common = 0.1}
+time = {t1 = 0.5, points = 3}
+solver.dt0 = 0.125
+"""
+
+
+def test_a_case_with_noise_is_the_run_of_its_seed_and_an_ensemble_has_a_key_for_each(
+    capsys, tmp_path
+):
+    file = tmp_path / "noisy.toml"
+    file.write_text(NOISY)
+    status, out, _ = in_process(
+        capsys, "simulate", str(file), "--noise", "0.4", "--seed", "3", "--out", str(tmp_path)
+    )
+    assert status == 0
+    assert "Theorem" not in out
+    case = af.spec.read(tmp_path / "simulation.toml")  # the case as it was changed
+    assert case.noise == af.spec.CaseNoise(independent=0.4, common=0.1, seed=3)
+    field, y0, options = case.build()
+    with np.load(tmp_path / "simulation.npz") as numbers:
+        expected = af.simulate(field, y0, **options).ys
+        np.testing.assert_allclose(numbers["tokens"], expected, rtol=0, atol=1e-14)
+    assert (
+        np.abs(expected - af.simulate(field, y0, **(options | {"key": jax.random.key(1)})).ys).max()
+        > 0.01
+    )
+    words = [str(file), "--trajectories", "3", "--seed", "2", "--out", str(tmp_path)]
+    assert in_process(capsys, "ensemble", *words)[0] == 0
+    field, _, options = af.spec.read(file).build()
+    many = af.ensemble.run(
+        field, lambda key: af.Sphere(3).random(key, (4,)), number=3, progress=False,
+        **(options | {"key": jax.random.key(2), "observe": af.misalignment}),
+    )  # fmt: skip
+    with np.load(tmp_path / "ensemble.npz") as numbers:
+        np.testing.assert_allclose(numbers["misalignment"], many.ys, atol=1e-13)
+
+
+def test_noise_that_does_not_fit_a_command_is_refused_in_one_line(capsys, tmp_path):
+    file = tmp_path / "noisy.toml"
+    file.write_text(NOISY)
+    assert "`rtol` and `atol` are not used with noise" in refused(
+        capsys, "ensemble", str(file), "--rtol", "1e-3"
+    )
+    assert "basins are those of a flow without noise" in refused(
+        capsys, "sweep", "basins", "--case", str(file), "--beta", "1", "2", "--out", str(tmp_path)
+    )
+
+
 @pytest.mark.slow
 def test_an_ensemble_prints_how_times_are_spread_and_writes_pictures(capsys, tmp_path):
     words = ("--trajectories", 20, "--until", 0.1, "--t1", 8, "--rtol", 1e-5, "--out", tmp_path)

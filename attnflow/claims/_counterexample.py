@@ -85,6 +85,8 @@ class Counterexample:
         - `ValueError`: a part is missing or of another kind.
         """
         case = msgspec.convert(plain["case"], Case)
+        if case.noise is not None:
+            raise ValueError("case: claims are about flows without noise")
         if not isinstance(plain["stage"], str):
             raise ValueError(f"stage must be a word; got {plain['stage']!r}")
         return cls(claim, case, Evidence.of(plain["evidence"]), plain["stage"])

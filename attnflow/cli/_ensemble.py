@@ -30,8 +30,8 @@ def ensemble(
 ) -> int:
     """Run one case from many random starts; print the distribution of misalignment and consensus times.
 
-    Each trajectory has steps of its own, and makes room for the next start as it ends. Start i
-    depends on the seed and i alone: a longer run repeats a shorter one.
+    Each trajectory has steps of its own, and makes room for the next start as it ends. Start i, and the noise of a case
+    that has any, depend on the seed and i alone: a longer run repeats a shorter one.
 
     Examples:
 
@@ -50,7 +50,7 @@ def ensemble(
     t1
         When to stop at the latest (as the case says).
     seed
-        Seed of the starts.
+        Seed of the starts and of noise.
     slots
         How many trajectories are under way at once (chosen for the machine).
     rtol
@@ -113,6 +113,7 @@ def _run(
         return case.tokens.draw(field.manifold, key).astype(y0.dtype)
 
     how: dict[str, Any] = {**options, "ts": ts}
+    how.pop("key", None)  # of one path; here each trajectory has its own, by seed and number
     result = ensemble.run(
         field,
         sample,

@@ -37,6 +37,8 @@ def simulate(
     mask: Literal["full", "causal"] | None = None,
     kernel: Literal["softmax", "exp", "hardmax"] | None = None,
     normalisation: Literal["post", "pre", "peri", "ngpt", "sqrt"] | None = None,
+    noise: NonNegativeFloat | None = None,
+    common: NonNegativeFloat | None = None,
     t1: float | None = None,
     seed: NonNegativeInt | None = None,
     rtol: NonNegativeFloat | None = None,
@@ -58,6 +60,7 @@ def simulate(
     - `attnflow simulate figure2 --out figure2`
     - `attnflow simulate --tokens 24 --dim 2 --beta 12 --t1 50`
     - `attnflow simulate my-case.toml --mask causal`
+    - `attnflow simulate figure2 --noise 0.3`
 
     Parameters
     ----------
@@ -77,10 +80,14 @@ def simulate(
         How logits become attention (softmax).
     normalisation
         Where layers normalise (post, as in the paper).
+    noise
+        Strength of a Brownian motion of each token, on its manifold (none).
+    common
+        Strength of one for all tokens, which turns them together (none).
     t1
         When to stop (20).
     seed
-        Seed of the random starts (0).
+        Seed of the random starts and of noise (0).
     rtol
         Relative tolerance for each token (1e-9; 1e-5 in float32).
     atol
@@ -88,7 +95,7 @@ def simulate(
     dtype
         Precision of the numbers (float64).
     theory
-        Say which theorems apply, and watch what they predict.
+        Say which theorems apply, and watch what they predict; none are said of a run with noise.
     out
         Folder for the case, the numbers (npz) and pictures (png); nothing is written unless given.
     """
@@ -107,6 +114,8 @@ def simulate(
         "mask": mask,
         "kernel": kernel,
         "normalisation": normalisation,
+        "noise": noise,
+        "common": common,
         "t1": t1,
         "seed": seed,
         "rtol": rtol,
@@ -141,7 +150,7 @@ def _with_flags(case: "Case", flags: dict[str, Any]) -> "Case":
     """The case with the flags in place of what it says; refused where a flag would mean nothing."""
     from msgspec.structs import replace
 
-    from ..spec import Manifold
+    from ..spec import CaseNoise, Manifold
 
     if not flags:
         return case
@@ -152,7 +161,14 @@ def _with_flags(case: "Case", flags: dict[str, Any]) -> "Case":
     manifold, tokens, attention = case.manifold, case.tokens, case.attention
     if "dim" in flags:
         manifold = Manifold(dim=flags["dim"], space=manifold.space)
-    if "tokens" in flags or "seed" in flags:
+    noise = case.noise
+    if "noise" in flags or "common" in flags:
+        strengths = {"independent": flags.get("noise"), "common": flags.get("common")}
+        given = {name: value for name, value in strengths.items() if value is not None}
+        noise = CaseNoise(**given) if noise is None else replace(noise, **given)
+    if noise is not None:
+        noise = replace(noise, **some("seed"))
+    if "tokens" in flags or ("seed" in flags and (noise is None or tokens.rows is None)):
         if tokens.rows is not None:
             name = "tokens" if "tokens" in flags else "seed"
             raise ValueError(f"--{name} is for random tokens; this case says where its tokens are.")
@@ -166,6 +182,7 @@ def _with_flags(case: "Case", flags: dict[str, Any]) -> "Case":
         manifold=manifold,
         tokens=tokens,
         attention=replace(attention, **some("mask", "kernel", "normalisation")),
+        noise=noise,
         time=replace(case.time, **some("t1")),
         solver=replace(case.solver, **some("rtol", "atol")),
         **some("dtype"),
@@ -187,7 +204,8 @@ def _run(case: "Case", theory: bool) -> tuple[Any, Any]:
 
     field, y0, options = case.build()
     observe, watch = case.observers(field), None
-    if theory and not field.manifold.flat:  # theorems are about spheres and ellipsoids
+    # Theorems are about spheres and ellipsoids, and about flows without noise.
+    if theory and not field.manifold.flat and case.noise is None:
         from ..theory import monitor
 
         watch = monitor(field, y0, t0=options["t0"])

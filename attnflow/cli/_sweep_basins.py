@@ -121,7 +121,12 @@ def _of_case(case: str) -> tuple[Any, Any]:
 
     from .. import spec
 
-    field, y0, _ = spec.read(case).build()
+    read = spec.read(case)
+    if read.noise is not None:
+        raise ValueError(
+            f"{case}: $.noise: basins are those of a flow without noise; drop the table."
+        )
+    field, y0, _ = read.build()
     return (
         lambda beta: eqx.tree_at(lambda f: f.P, field, beta * field.P),
         lambda key: field.manifold.random(key, (len(y0),)),

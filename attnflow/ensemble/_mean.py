@@ -12,13 +12,14 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Key, Real
 
 from ..core.callables import as_module
-from ..core.checks import floating, whole
+from ..core.checks import floating, instance, whole
 from ..core.compiled import compiled
 from ..core.recognised import recognised
 from ..core.types import Functions, PyTree, Scalar
 from ..flow import (
     Integrator,
     IntegratorOptions,
+    Noise,
     Options,
     Solution,
     forward_mode_named,
@@ -44,6 +45,7 @@ class MeanOptions(IntegratorOptions, total=False):
     event: Functions | diffrax.Event | None
     dense: bool
     args: object
+    noise: Noise | None
 
 
 def mean(
@@ -74,15 +76,16 @@ def mean(
     core, since a compiled program holds no threads of Python: `jax.value_and_grad(late)(field)` alone is faster.
     Sums are added up in the order of groups, and are the same bits whichever thread was first.
 
-    Runs whose steps are not those of one explicit tableau (implicit solvers, `dense`, a `diffrax.Event`), and every
-    run with an `adjoint` asked for by name, are a `vmap` of [`simulate`][], chunk by chunk. So is forward mode, with
-    `adjoint=diffrax.ForwardMode()`.
+    Runs whose steps are not those of one explicit tableau (implicit solvers, `dense`, a `diffrax.Event`, noise), and
+    every run with an `adjoint` asked for by name, are a `vmap` of [`simulate`][], chunk by chunk. So is forward mode,
+    with `adjoint=diffrax.ForwardMode()`.
 
     **Arguments:**
 
     - `objective`: a function of a [`Solution`][] giving a number, or a pytree of arrays.
-    - `field`, `starts`, `field_axes`, `number`, `key`: as in [`run`][attnflow.ensemble.run]. `starts`
-      may be traced.
+    - `field`, `starts`, `field_axes`, `number`, `key`, `noise`: as in [`run`][attnflow.ensemble.run]. `starts`
+      may be traced. With noise, trajectory $i$ is that of `run`, and the gradient is along its path: by start,
+      field and strengths, the increments held.
     - `t1`, `integrator` and `options`: as in [`simulate`][]: `ts`, `rtol`, `observe`, `event`, ...
     - `chunk`: trajectories worked at a time.
 
@@ -108,9 +111,12 @@ def mean(
     ```
     """
     # === check arguments
-    many = gather_starts(field, starts, field_axes, number, key)
-    chunk = None if chunk is None else min(many.number, whole("chunk", chunk))
     own, rest = sort_options("ensemble.mean", options, MeanOptions)
+    noise = rest.pop("noise", None)
+    if noise is not None:
+        instance("noise", noise, Noise, "an attnflow.Noise, such as Noise(independent=0.1)")
+    many = gather_starts(field, starts, field_axes, number, key, None, noise)
+    chunk = None if chunk is None else min(many.number, whole("chunk", chunk))
     integrator = merged(integrator, own)
     how, made = _checked(many, integrator, {"t1": t1, **rest})
     adjoint = made.adjoint
@@ -119,7 +125,7 @@ def mean(
     # === by lanes that refill
     given = integrator.adjoint is not None
     with forward_mode_named(adjoint):
-        work = prepared(function, many, made, chunk, given)
+        work = None if noise is not None else prepared(function, many, made, chunk, given)
         if work is not None:
             sums = total(*work, many.number)
             return jax.tree.map(lambda s: s / np.asarray(many.number, s.dtype), sums)
@@ -142,7 +148,10 @@ def _checked(
     """
     first = jax.tree.map(lambda a: a[0], many.data)
     example, _ = eqx.filter_eval_shape(many.recipe, jnp.zeros((), jnp.int32), first)
-    made = make_options(example, many.shape, many.dtype, integrator, **rest)
+    noise = many.recipe.noise
+    if noise is not None:
+        noise = noise.with_key(jax.random.key(0))  # each has its own
+    made = make_options(example, many.shape, many.dtype, integrator, noise=noise, **rest)
     numbers = ("t0", "t1", "ts")
     how = {n: floating(n, v) if n in numbers else v for n, v in rest.items() if v is not None}
     how["integrator"] = integrator
@@ -155,8 +164,8 @@ def _mean(
     objective: Any, recipe: Recipe, data: Any, numbers: Array, count: int, options: dict[str, Any]
 ) -> Any:
     def one(recipe, number, own):
-        one_field, y0 = recipe(number, own)
-        solution = simulate(one_field, y0, throw=False, **options)
+        one_field, y0, noise = recipe.draw(number, own)
+        solution = simulate(one_field, y0, throw=False, noise=noise, **options)
         fine = (solution.result == diffrax.RESULTS.successful) | (
             solution.result == diffrax.RESULTS.event_occurred
         )

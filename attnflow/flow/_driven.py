@@ -40,13 +40,14 @@ def check_solver(solver: Any, noise: Noise) -> None:
 class Increments(eqx.Module):
     r"""Increments of the Brownian motions of a noise over intervals of time, by its key alone.
 
-    Drawn for each step anew, by the time at which it begins; or those of a Brownian tree from `t0` to `t1`, where the
-    noise has a `tol`.
+    Drawn for each step anew, by where it begins, counted in steps of `dt0`; or those of a Brownian tree from `t0` to
+    `t1`, where the noise has a `tol`.
     """
 
     noise: Noise
     t0: Float[Array, ""]
     t1: Float[Array, ""]
+    dt0: Float[Array, ""]
     shapes: tuple[tuple[str, tuple[int, ...]], ...] = eqx.field(static=True)
 
     def __call__(self, t0: Array, t1: Array, pieces: int = 1) -> list[dict[str, Array]]:
@@ -59,7 +60,7 @@ class Increments(eqx.Module):
             tree: Any = diffrax.VirtualBrownianTree(self.t0, self.t1, self.noise.tol, like, key)
             ends = [t0, *(t0 + (t1 - t0) * (k / pieces) for k in range(1, pieces)), t1]
             return [tree.evaluate(a, b) for a, b in itertools.pairwise(ends)]
-        for word in _words(t0.astype(dtype)):
+        for word in _words((t0 - self.t0) / self.dt0):
             key = jax.random.fold_in(key, word)
         # All numbers of a step at once: a generator is the larger part of the program to compile.
         sizes = [math.prod(shape) for _, shape in self.shapes]
@@ -77,10 +78,12 @@ class Increments(eqx.Module):
         ]
 
 
-def _words(t: Array) -> list[Array]:
-    # A time to the last bit. Minus zero is zero.
-    bits = jax.lax.bitcast_convert_type(jax.lax.stop_gradient(t) + 0, jnp.uint32)
-    return [bits] if bits.ndim == 0 else [bits[0], bits[1]]
+def _words(steps: Array) -> list[Array]:
+    # To 2^-20 of a step (in float32, 2^-5): the last bits of a time are not the same in every program.
+    steps = jax.lax.stop_gradient(steps)
+    whole = jnp.round(steps * (2.0**20 if steps.dtype == jnp.float64 else 2.0**5))
+    high = jnp.floor(whole / 2.0**32)
+    return [(whole - high * 2.0**32).astype(jnp.uint32), high.astype(jnp.uint32)]
 
 
 class Kicks(eqx.Module):
@@ -138,7 +141,9 @@ class Kicks(eqx.Module):
         return project(_runge_kutta(lambda _, z: self._pull(t, z, dW), 0.0, 1.0, 0.5, y))
 
 
-def kicks(field: AttentionField, noise: Noise, y0: Array, t0: Array, t1: Array) -> Kicks:
+def kicks(
+    field: AttentionField, noise: Noise, y0: Array, t0: Array, t1: Array, dt0: Array
+) -> Kicks:
     """The noise of a field's tokens, shaped as `y0`, in a run from `t0` to `t1`."""
     dim = y0.shape[1]
     shapes = {
@@ -147,7 +152,7 @@ def kicks(field: AttentionField, noise: Noise, y0: Array, t0: Array, t1: Array) 
         "values": (field.heads, dim, dim),
     }
     named = tuple((name, shapes[name]) for name in noise.parts)
-    return Kicks(noise, field, Increments(noise, t0, t1, named))
+    return Kicks(noise, field, Increments(noise, t0, t1, dt0, named))
 
 
 # === exact motions on the unit sphere
@@ -290,7 +295,8 @@ def noisy_solver(
     y0: Array,
     t0: Array,
     t1: Array,
+    dt0: Array,
 ) -> diffrax.AbstractSolver:
     """Splitting, or the solver that was given, with the noise in it."""
-    made = kicks(field, noise, y0, t0, t1)
+    made = kicks(field, noise, y0, t0, t1, dt0)
     return SplitStep(made) if solver is None else Driven(made, solver)

@@ -52,8 +52,9 @@ class Noise(eqx.Module):
     geodesic: let `ts` be multiples of `dt0`. Diffrax's Euler, Heun, Midpoint, Ralston and EulerHeun may be given as
     `solver=`; tokens are projected after each step.
 
-    A run is a function of its key. By default each step draws its own increments, and another `dt0` is another path;
-    with `tol` they are those of a Brownian tree (`diffrax.VirtualBrownianTree`), the same path whatever the steps.
+    A run is a function of its key, the same by itself, in an ensemble and inside a program of your own. By default
+    each step draws its own increments, and another `dt0` is another path; with `tol` they are those of a Brownian tree
+    (`diffrax.VirtualBrownianTree`), the same path whatever the steps.
 
     **Arguments:**
 

@@ -149,7 +149,8 @@ def assemble(field: AttentionField, y0: Float[Array, "tokens dim"], options: Opt
     solver: Any = o.solver
     breaks = breaks_of(field, o.t0.dtype)
     if o.noise is not None:
-        solver = noisy_solver(solver, field, o.noise, x0, o.t0, o.t1)
+        assert o.dt0 is not None  # steps of noise are constant
+        solver = noisy_solver(solver, field, o.noise, x0, o.t0, o.t1, o.dt0)
     if breaks is not None:
         solver = SidedSolver(solver, breaks)
     if field.projected and not field.manifold.flat:

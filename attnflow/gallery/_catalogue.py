@@ -11,6 +11,7 @@ from . import (
     _causal,
     _circle,
     _first_clusters,
+    _fluctuating,
     _hardmax,
     _long_context,
     _metastability,
@@ -61,6 +62,7 @@ _LINES: tuple[tuple[str, ModuleType, str], ...] = (
     ("attention-at-start", _normalisation, "the length of the attention's sum at random tokens"),
     ("long-context", _long_context, "one layer with beta = gamma ln n: a transition"),
     ("clustering-time", _long_context, "the time to cluster by the number of tokens"),
+    ("fluctuating-weights", _fluctuating, "heads whose weights fluctuate: a slope by their number"),
     ("lost-in-the-middle", _middle, "what the last token keeps of each place"),
 )
 # fmt: on

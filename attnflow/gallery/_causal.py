@@ -30,7 +30,7 @@ class _Size(NamedTuple):
 _SIZES = {
     "tiny": _Size(8, 40, 300, 60),
     "small": _Size(32, 200, 600, 150),
-    "full": _Size(32, 400, 4000, 2000),
+    "full": _Size(32, 400, 2000, 200),
 }
 # Eigenvalues of V, all diagonal: what lies at the end is read off the largest.
 ATLAS = {

@@ -30,7 +30,7 @@ class _Size(NamedTuple):
 _SIZES = {
     "tiny": _Size((3,), 40),
     "small": _Size((3, 5, 6), 60),
-    "full": _Size((3, 4, 5, 6, 8, 12), 2000),
+    "full": _Size((3, 4, 5, 6, 8, 12), 100),
 }
 BETAS = {
     "tiny": (-2.0, -0.4, 0.5),

@@ -15,16 +15,16 @@ from ._claims import GalleryClaim, Measured, slope, worst
 from ._style import GREY, PALETTE, heat, label, legend, panels
 
 PAPER = "2512.01868"
-TOKENS = {"tiny": (8, 32), "small": (8, 32, 128, 512), "full": (8, 32, 128, 512, 2048)}
+TOKENS = {"tiny": (8, 32), "small": (8, 32, 128, 512), "full": (8, 32, 128, 512, 1024)}
 RHOS, GAMMAS = {"tiny": 5, "small": 19, "full": 61}, {"tiny": 5, "small": 25, "full": 81}
 HUGE = 10.0 ** np.arange(2, 61, 2.0)  # numbers of tokens that only the formula reaches
 
 
 def _equiangular(tokens: int, rho: Array) -> Float[Array, "tokens tokens"]:
     """Tokens of the sphere in R^tokens whose cosines are all rho."""
-    gram = (1 - rho) * jnp.eye(tokens) + rho
-    values, vectors = jnp.linalg.eigh(gram)
-    y = vectors * jnp.sqrt(jnp.maximum(values, 0))[None, :]
+    # The symmetric root of their Gram matrix (1 - rho) I + rho 11', by its two eigenvalues.
+    apart, together = jnp.sqrt(1 - rho), jnp.sqrt(1 + (tokens - 1) * rho)
+    y = apart * jnp.eye(tokens) + (together - apart) / tokens
     return y / jnp.linalg.norm(y, axis=1, keepdims=True)
 
 

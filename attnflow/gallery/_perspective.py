@@ -36,7 +36,7 @@ class _Size(NamedTuple):
 _SIZES = {
     "tiny": _Size(3, 16, 2, (2, 32), 8),
     "small": _Size(10, 41, 4, (2, 8, 32, 128), TOKENS),
-    "full": _Size(90, 200, 128, (2, 8, 32, 128), TOKENS),
+    "full": _Size(45, 200, 16, (2, 8, 32, 128), TOKENS),
 }
 
 
@@ -190,7 +190,7 @@ _KINDS = (
     _Matrices("descent", "KQ of GOE, V = -KQ", True, -1),
 )
 _DIM = {"tiny": 8, "small": 16, "full": 32}
-_TRIALS = {"tiny": 3, "small": 5, "full": 128}
+_TRIALS = {"tiny": 3, "small": 5, "full": 16}
 
 
 class _Quotient(eqx.Module):

@@ -6,20 +6,12 @@ import jax
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
-from ..core.checks import instance, number, numbers
+from ..core.checks import instance, number
 from ..model import AttentionField
 from ..theorems import conditions as given
 from ._tree import Tree
 
 _LEAST = 1e-13  # no distance below this is more than rounding
-
-
-def the_end(log_t1: float) -> float:
-    """`log_t1` as a number that may be infinite."""
-    end = numbers("log_t1", log_t1)
-    if end.ndim or np.isnan(end):
-        raise ValueError(f"`log_t1` must be one number, the logarithm of a time; got {log_t1}.")
-    return float(end)
 
 
 def distances(

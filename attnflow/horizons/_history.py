@@ -33,6 +33,25 @@ class Merges:
 
 
 @dataclass(frozen=True)
+class Saved:
+    r"""What there was at the saves that were asked for.
+
+    **Attributes:**
+
+    - `at`: where on the clock, as asked for, shape `(saves,)`.
+    - `log_t`, `lengths`: ln t, and the length of the path until then.
+    - `energies`, `ys`: the energy, and the tokens `(saves, tokens, dim)`. After one cluster is left they rest; where
+      the run ended balanced, saves after it are NaN.
+    """
+
+    at: Float[np.ndarray, " saves"]
+    log_t: Float[np.ndarray, " saves"]
+    lengths: Float[np.ndarray, " saves"]
+    energies: Float[np.ndarray, " saves"]
+    ys: Float[np.ndarray, "saves tokens dim"]
+
+
+@dataclass(frozen=True)
 class LongRun:
     r"""The result of [`long_run`][attnflow.horizons.long_run].
 
@@ -42,22 +61,29 @@ class LongRun:
     - `energy`: $\sum_{ij} m_i m_j e^{\beta(\cos - 1)}$ on each plateau, `(merges + 1,)`: at the start, and after each
       merge when its tokens have become one (or, if that comes first, when the next two clusters are near).
     - `levels`: what the plateaus would be if clusters did not feel one another at all, $\sum_k m_k^2$.
-    - `log_t`, `energies`, `ys`: ln t of every step, the energy and the tokens `(steps, tokens, dim)` there.
+    - `clock`, `ticks`: the clock that was chosen, and what it showed at every step.
+    - `log_t`, `t`, `lengths`: ln t of every step, t (infinite beyond $10^{308}$), and the length of the path.
+    - `energies`, `ys`: the energy and the tokens `(steps, tokens, dim)` there.
+    - `saved`: what there was at the saves, [`Saved`][].
     - `log_t1`, `y1`: where it ended.
     - `angles`: on the circle, the angles of `y1`, turns counted from those of `y0` in $(-\pi, \pi]$: the exponential
       kernel keeps their mean. `None` elsewhere.
     - `near`, `merge`: the distances (chords) at which clusters count as one, and tokens are replaced by one.
     - `length`: of the path, $\int \sqrt{\sum_i m_i |\dot y_i|^2}\, dt$.
-    - `ended`: `"one cluster"`, `"log_t1"`, or `"balanced"`: all forces cancel to rounding, as on a regular
-      polygon, and what comes next is not decided by these numbers.
+    - `ended`: `"one cluster"`; where the end that was given came first, `"log_t1"`, or `"t"` or `"length"` by the
+      clock; or `"balanced"`: all forces cancel to rounding, as on a regular polygon, and what comes next is not decided
+      by these numbers.
     """
 
     merges: Merges
     energy: Float[np.ndarray, " plateaus"]
     levels: Float[np.ndarray, " plateaus"]
+    clock: str
     log_t: Float[np.ndarray, " steps"]
+    lengths: Float[np.ndarray, " steps"]
     energies: Float[np.ndarray, " steps"]
     ys: Float[np.ndarray, "steps tokens dim"]
+    saved: Saved
     log_t1: float
     y1: Float[np.ndarray, "tokens dim"]
     angles: Float[np.ndarray, " tokens"] | None
@@ -65,6 +91,17 @@ class LongRun:
     merge: float
     length: float
     ended: str
+
+    @property
+    def t(self) -> Float[np.ndarray, " steps"]:
+        """Time of every step; infinite where no float is large enough."""
+        with np.errstate(over="ignore"):
+            return np.exp(self.log_t)
+
+    @property
+    def ticks(self) -> Float[np.ndarray, " steps"]:
+        """What the clock chosen showed at every step."""
+        return {"log_t": self.log_t, "t": self.t, "length": self.lengths}[self.clock]
 
     def labels(self, log_t: float) -> Int[np.ndarray, " tokens"]:
         """The cluster of each token at that ln t: `0, 1, ...` in the order in which clusters first appear."""

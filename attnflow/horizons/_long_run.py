@@ -1,18 +1,19 @@
 """`long_run`: from event to event by a clock of its own, time in its logarithm."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import ArrayLike, Float, Real
 
 from ..core.checks import boolean, instance, number
 from ..core.compiled import compiled
 from ..model import AttentionField, Softmax
-from ._fitting import distances, fitting, the_end
+from ._clock import Stops
+from ._fitting import distances, fitting
 from ._history import LongRun
 from ._stage import STEPS, Limits, Slopes, slopes, stage
 from ._system import BALANCED, System
@@ -20,6 +21,7 @@ from ._tree import Tree
 
 _SAME = 1e-12  # tokens that start closer are one
 _BEFORE = -1e9  # ln t of the start, as a number
+_STRAIGHT = 1e-8  # a path of so many gaps is straight to rounding
 
 
 def long_run(
@@ -27,6 +29,9 @@ def long_run(
     y0: Float[ArrayLike, "tokens dim"],
     *,
     log_t1: float = math.inf,
+    clock: str = "log_t",
+    end: float | None = None,
+    saves: Real[ArrayLike, " saves"] | None = None,
     merge: float | None = None,
     near: float | None = None,
     solver: diffrax.AbstractSolver[Any] | None = None,
@@ -53,9 +58,17 @@ def long_run(
 
     - `field`: on a `Sphere`, one head, $P = \beta I$ with $\beta \ge 0$ and $U = I$, kernel `"exp"` or `"softmax"`,
       full attention; a bias may be one number for all pairs, weights any positive ones. A bias of $-\beta$ with
-      `"exp"` and scale 1 is the equation of the staircase.
+      `"exp"` and scale 1 is the equation of the staircase. Others are refused: a token in place of two has to move as
+      they did, and the nearest pair has to be the one that moves. Under a mask, a bias by pairs or with frozen tokens,
+      two in one place part; with another $U$ a token pulls itself, and none stands still for long; with several heads,
+      another $P$ or $\beta < 0$ distance does not tell which forces are large. [`simulate`][] is for these, by $t$.
     - `y0`: tokens, shape `(tokens, dim)`. Float64 has to be on.
     - `log_t1`: the run ends at this ln t, or when one cluster is left.
+    - `clock`: `"log_t"`, `"t"` or `"length"`, that of the path, $\int \sqrt{\sum_i m_i |\dot y_i|^2}\,dt$, by which a
+      plateau takes no time. By the one chosen are `end` and `saves`, and each step is told, `run.ticks`. Steps are
+      those of the smallest gap's clock whichever it is, so that it changes no merge.
+    - `end`: in place of `log_t1`, by the clock chosen.
+    - `saves`: when by the clock to keep tokens and energy, in `run.saved`: numbers that grow.
     - `merge`: distance (chord) below which tokens are replaced by one; default $10^{-6}$ of `near`.
     - `near`: distance at which two clusters count as merged, in `run.merges`; by default the range of the kernel,
       $\beta^{-1/2}$, or half the smallest distance at the start if that is less. Tokens of one cluster come closer
@@ -70,8 +83,8 @@ def long_run(
 
     **Raises:**
 
-    - `ValueError`: a field for which merging is not exact, a merge distance above the tokens' distances, and
-      other bad input.
+    - `ValueError`: a field for which merging is not exact, a merge distance above the tokens' distances, a clock that
+      does not fit (t beyond the largest float, a length that the path does not have), and other bad input.
     - `RuntimeError`: the solver gave up.
 
     ```python
@@ -86,7 +99,7 @@ def long_run(
     """
     # === check arguments
     bias, beta = fitting(field, y0)
-    end = the_end(log_t1)
+    stops = Stops(clock, end, saves, log_t1)
     if solver is None:
         solver = diffrax.Tsit5()
     instance("solver", solver, diffrax.AbstractAdaptiveSolver, "an adaptive solver of diffrax")
@@ -110,35 +123,35 @@ def long_run(
     # === run
     softmax = isinstance(field.kernel, Softmax)
     rate = math.log(float(field.scale)) + (0.0 if softmax else beta + bias)
-    log_t, length, ended = _BEFORE, 0.0, ""
-    now, energy, parts = -math.inf, 1.0, []
-    stages = 3 * len(y) + 3
+    log_t, length, ended, parts = _BEFORE, 0.0, "", []
+    stages = 3 * len(y) + 3 + len(stops.at)
     for _ in range(stages):
         system = _system(tree, beta, rate, softmax)
-        x = jnp.asarray(tree.x)
-        size, energy = _look(system, x)
+        here = _look(system, tree.x, log_t, length)
         if tree.settled:
-            tree.plateau(energy)
-        now = -math.inf if log_t == _BEFORE else log_t
-        parts.append((np.array([now]), np.array([energy]), tree.tokens(tree.x)[None]))
-        if tree.alive.sum() == 1 or log_t >= end - 1e-6:
-            ended = "one cluster" if tree.alive.sum() == 1 else "log_t1"
-            break
-        if size <= BALANCED:
+            tree.plateau(here.energy)
+        parts.append(here.row(tree))
+        if tree.alive.sum() == 1:
+            ended = "one cluster"
+        elif (last := _at_stops(stops, tree, system, here)) is not None:
+            ended = "log_t1" if clock == "log_t" else clock
+            if last is not here:
+                here, tree.x = last, last.x
+                parts.append(here.row(tree))
+        elif here.size <= BALANCED:
             ended = "balanced"
+        if ended:
             break
         limits = Limits(
-            jnp.asarray(near), jnp.asarray(merge), jnp.asarray(end), jnp.asarray(tree.apart)
+            *map(jnp.asarray, (near, merge, *stops.limits(length), tree.apart)),
         )
+        x = jnp.asarray(tree.x)
         s = stage(system, x, jnp.asarray(log_t), limits, solver, *tolerances)
         done = np.isfinite(np.asarray(s.log_t))
-        parts.append(
-            (
-                np.asarray(s.log_t)[done],
-                np.asarray(s.energy)[done],
-                tree.tokens(np.asarray(s.x)[done]),
-            )
+        logs, lengths, energies, xs = (
+            np.asarray(part)[done] for part in (s.log_t, s.lengths, s.energy, s.x)
         )
+        parts.append((logs, length + lengths, energies, tree.tokens(xs)))
         if bool(s.failed):
             raise RuntimeError(
                 f"`long_run` stopped at ln t = {float(s.log_t1):.6g} after {int(s.steps)} steps "
@@ -150,28 +163,53 @@ def long_run(
             )
         log_t, length = float(s.log_t1), length + float(s.length)
         tree.x = np.array(s.x1)
-        _events(tree, near, merge, log_t, _look(system, s.x1)[1])
+        _events(tree, near, merge, log_t, _look(system, tree.x, log_t, length).energy)
     else:
         raise RuntimeError(f"`long_run` had no end after {stages} stages; take another solver.")
 
     # === what came of it
-    tree.plateau(energy)
-    logs, energies, ys = (np.concatenate(part) for part in zip(*parts, strict=True))
+    tree.plateau(here.energy)
+    stops.rest(ended, here.length, here.energy, tree.tokens(tree.x))
+    logs, lengths, energies, ys = (np.concatenate(part) for part in zip(*parts, strict=True))
     return LongRun(
         merges=tree.merges(y if gradients else None),
         energy=np.array(tree.energy),
         levels=np.array(tree.levels),
+        clock=clock,
         log_t=logs,
+        lengths=lengths,
         energies=energies,
         ys=ys,
-        log_t1=now,
+        saved=stops.saved(y.shape),
+        log_t1=here.now,
         y1=tree.tokens(tree.x),
         angles=tree.angles(),
         near=near,
         merge=merge,
-        length=length,
+        length=here.length,
         ended=ended,
     )
+
+
+class _Here(NamedTuple):
+    """A place on the way."""
+
+    log_t: float
+    length: float
+    x: np.ndarray
+    energy: float
+    size: float
+    log_speed: float
+    gap: float
+
+    @property
+    def now(self) -> float:
+        return -math.inf if self.log_t == _BEFORE else self.log_t
+
+    def row(self, tree: Tree) -> tuple[np.ndarray, ...]:
+        """As one step of the run."""
+        numbers = (np.array([x]) for x in (self.now, self.length, self.energy))
+        return (*numbers, tree.tokens(self.x)[None])
 
 
 def _system(tree: Tree, beta: float, rate: float, softmax: bool) -> System:
@@ -180,13 +218,41 @@ def _system(tree: Tree, beta: float, rate: float, softmax: bool) -> System:
 
 
 @compiled
-def _measured(system: System, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return system.velocity(x)[1], system.energy(x)
+def _measured(system: System, x: jax.Array) -> tuple[jax.Array, ...]:
+    _, size, log_speed = system.velocity(x)
+    return system.energy(x), size, log_speed, system.gap(x)
 
 
-def _look(system: System, x: jax.Array) -> tuple[float, float]:
-    size, energy = _measured(system, x)
-    return float(size), float(energy)
+def _look(system: System, x: np.ndarray, log_t: float, length: float) -> _Here:
+    return _Here(log_t, length, x, *map(float, _measured(system, jnp.asarray(x))))
+
+
+@compiled
+def _straight(system: System, x: jax.Array, along: jax.Array) -> jax.Array:
+    v, size, _ = system.velocity(x)
+    x = x + along * v / size
+    return x if x.ndim == 1 else x / jnp.linalg.norm(x, axis=1, keepdims=True)
+
+
+def _at_stops(stops: Stops, tree: Tree, system: System, here: _Here) -> _Here | None:
+    """Keep what there is at stops that are reached; the last of them, where the run ends there.
+
+    Those that come after so short a path that it is straight count: from one merge to the next tokens stand still for
+    a time that no step on their own clock can be short enough to end in.
+    """
+    while True:
+        place = here
+        if not stops.passed(here.log_t, here.length):
+            along = stops.ahead(here.log_t, here.length, here.log_speed)
+            if here.size <= BALANCED or along > _STRAIGHT * here.gap:
+                return None
+            log_t, _ = stops.limits(0.0)
+            if stops.clock == "length":
+                log_t = float(np.logaddexp(here.log_t, math.log(along) - here.log_speed))
+            x = np.asarray(_straight(system, jnp.asarray(here.x), jnp.asarray(along)))
+            place = _look(system, x, log_t, here.length + along)
+        if stops.take(place.now, place.length, place.energy, tree.tokens(place.x)):
+            return place
 
 
 def _events(tree: Tree, near: float, merge: float, log_t: float, energy: float) -> None:

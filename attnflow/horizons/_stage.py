@@ -20,6 +20,7 @@ class Limits(NamedTuple):
     near: Float[Array, ""]
     merge: Float[Array, ""]
     log_t1: Float[Array, ""]
+    length: Float[Array, ""]  # of the path, from where the stage begins
     apart: Bool[Array, "tokens tokens"]  # pairs of tokens that are in two clusters as yet
 
 
@@ -27,6 +28,7 @@ class Stage(NamedTuple):
     """What a stage went through: its steps (those not taken are NaN), and where it ended."""
 
     log_t: Float[Array, " steps"]
+    lengths: Float[Array, " steps"]
     energy: Float[Array, " steps"]
     x: Float[Array, "..."]
     x1: Float[Array, "..."]
@@ -56,10 +58,11 @@ def stage(
         system, x0, log_t0, limits, solver, rtol, atol, diffrax.RecursiveCheckpointAdjoint(), True
     )
     ys: Any = solution.ys
-    (logs, energies, xs), (x1, u1, length) = ys
+    (logs, lengths, energies, xs), (x1, u1, length) = ys
     ended = solution.result == diffrax.RESULTS.event_occurred
     return Stage(
         logs,
+        lengths,
         energies,
         jax.vmap(on_sphere)(xs),
         on_sphere(x1[0]),
@@ -131,17 +134,20 @@ def _solved(
         return jnp.min(jnp.where(pairs, chords(x), 3.0))
 
     def first_of(t, y, args, **_):
-        # Positive until two clusters are near, two tokens to be merged, time over, or all forces balanced.
+        # Positive until two clusters are near, two tokens to be merged, the clock has run, or all forces balanced.
         return jnp.minimum(
             jnp.minimum(
                 least(y[0], limits.apart & system.pairs) - limits.near,
                 least(y[0], system.pairs) - limits.merge,
             ),
-            jnp.minimum(limits.log_t1 - log_t(y[1]), system.velocity(y[0])[1] - BALANCED),
+            jnp.minimum(
+                jnp.minimum(limits.log_t1 - log_t(y[1]), limits.length - y[2]),
+                system.velocity(y[0])[1] - BALANCED,
+            ),
         )
 
     def looked_at(t, state, args):
-        return log_t(state[1]), system.energy(state[0]), state[0]
+        return log_t(state[1]), state[2], system.energy(state[0]), state[0]
 
     def on_sphere(x):
         return x if x.ndim == 1 else x / jnp.linalg.norm(x, axis=1, keepdims=True)

@@ -13,7 +13,7 @@ from ._case import (
     Tokens as Tokens,
 )
 from ._files import names as names, read as read, write as write
-from ._noise import NoiseTable as NoiseTable
+from ._noise import CaseNoise as CaseNoise, NoiseTable as NoiseTable
 
 if not TYPE_CHECKING:  # a type checker takes every name of a module that has this
     __getattr__ = _renamed(__name__, {"Attention": "AttentionTable"})

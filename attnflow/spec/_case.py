@@ -14,6 +14,7 @@ from .. import observables
 from ..core.checks import is_concrete, room
 from ..geometry import AbstractManifold, Ellipsoid, Euclidean, Sphere
 from ..model import NGPT, ALiBi, AttentionField, Hardmax, Mix, NoSelf, Window, rescaled
+from ._noise import CaseNoise
 from .tables import Positive, Table, Values, at_table, built, check_most, matrices
 
 
@@ -284,13 +285,14 @@ class Case(Table, frozen=True, kw_only=True):
     manifold: Manifold
     tokens: Tokens
     attention: AttentionTable
+    noise: CaseNoise | None = None
     time: Time = Time()
     solver: Solver = Solver()
     output: Output = Output()
     dtype: Literal["float64", "float32"] = "float64"
 
     def build(self) -> tuple[AttentionField, Float[Array, "tokens dim"], dict[str, Any]]:
-        """The field, the starting tokens, and the keyword arguments of `simulate`.
+        """The field, the starting tokens, and the keyword arguments of `simulate`, `noise` and its `key` among them.
 
         **Raises:**
 
@@ -319,6 +321,9 @@ class Case(Table, frozen=True, kw_only=True):
         solver = {name: getattr(self.solver, name) for name in ("rtol", "atol", "max_steps")}
         if self.solver.dt0 is not None:
             solver["dt0"] = self.solver.dt0
+        if self.noise is not None:
+            with at_table("$.noise"):
+                solver |= {"noise": self.noise.build(), "key": self.noise.key()}
         time = self.time
         ts = jnp.linspace(time.t0, time.t1, time.points, dtype=dtype)
         return field, y0, {"t0": time.t0, "t1": time.t1, "ts": ts, **solver}

@@ -2,6 +2,8 @@
 
 from typing import Annotated, Literal
 
+import jax
+from jaxtyping import Array, Key
 from msgspec import Meta
 
 from ..flow import Noise
@@ -33,3 +35,13 @@ class NoiseTable(Table, frozen=True):
             calculus=self.calculus,
             tol=self.tol,
         )
+
+
+class CaseNoise(NoiseTable, frozen=True):
+    """`[noise]` of a case: also the `seed` of its path. An ensemble gives each trajectory a key of its own instead."""
+
+    seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0
+
+    def key(self) -> Key[Array, ""]:
+        """The key of the path, another one than that of tokens drawn from the same seed."""
+        return jax.random.fold_in(jax.random.key(self.seed), int.from_bytes(b"nois", "big"))

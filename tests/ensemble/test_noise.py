@@ -90,6 +90,53 @@ def test_a_sampler_may_give_each_trajectory_a_noise_of_its_own(whole):
     np.testing.assert_allclose(other.ys[2, 0], expected, atol=1e-13)
 
 
+def test_a_mean_is_that_of_the_runs_and_its_gradient_follows_their_paths(whole):
+    @jax.jit
+    def mean(beta, strength, starts):
+        return af.ensemble.mean(
+            lambda sol: af.misalignment(sol.ys[-1]),
+            af.AttentionField(SPHERE, P=beta * jnp.eye(3)),
+            starts,
+            t1=0.7, dt0=0.05, noise=af.Noise(independent=strength, common=0.3), key=KEY, chunk=2,
+        )  # fmt: skip
+
+    at = (jnp.asarray(1.0), jnp.asarray(0.4), STARTS[:3])
+    value, slopes = jax.jit(jax.value_and_grad(mean, (0, 1, 2)))(*at)
+    expected = np.mean([af.misalignment(jnp.asarray(y)) for y in whole.ys[:3, 0]])
+    np.testing.assert_allclose(value, expected, atol=1e-12)
+    step = 1e-5
+    ways = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    move = SPHERE.to_tangent(at[2], jr.normal(jr.key(3), at[2].shape))
+    for way, slope in zip(ways, (slopes[0], slopes[1], jnp.sum(slopes[2] * move)), strict=True):
+
+        def there(h, way=way):
+            return mean(1.0 + h * way[0], 0.4 + h * way[1], at[2] + h * way[2] * move)
+
+        measured = (there(step) - there(-step)) / (2 * step)
+        assert abs(measured) > 1e-3
+        np.testing.assert_allclose(slope, measured, rtol=1e-5, atol=1e-8)
+
+
+def test_a_mean_with_noise_needs_a_key_and_takes_that_of_each_row(as_user):
+    def mean(starts=STARTS[:3], **options):
+        return af.ensemble.mean(
+            lambda sol: sol.ys[-1, 0], FIELD, starts, t1=0.7, dt0=0.05, noise=NOISE, **options
+        )
+
+    def sampler(key):
+        return FIELD, SPHERE.random(key, (8,)), NOISE.with_key(jr.fold_in(key, 1))
+
+    with pytest.raises(ValueError, match="`key` must be given with noise") as caught:
+        mean()
+    assert "\n" not in str(caught.value)
+    own = mean(sampler, number=3, key=KEY)
+    many = af.ensemble.run(
+        FIELD, sampler, number=3, key=KEY, t1=0.7, dt0=0.05, noise=NOISE, observe=tokens,
+        progress=False,
+    )  # fmt: skip
+    np.testing.assert_allclose(own, many.ys[:, 0, 0].mean(axis=0), atol=1e-12)
+
+
 def test_the_order_parameter_at_two_temperatures_is_the_exact_one():
     # One below and one above the transition at s^2 = c: 24 tokens on the circle, P = 0.
     circle, count, number = af.Sphere(2), 24, 32

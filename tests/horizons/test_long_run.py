@@ -100,6 +100,11 @@ def test_a_short_run_is_that_of_simulate():
     run = af.long_run(field, y0, log_t1=math.log(4.0))
     assert run.ended == "log_t1"
     np.testing.assert_allclose(run.y1, sol.y1, atol=1e-7)
+    ts = np.array([0.0, 0.5, 3.0])
+    run = af.long_run(field, y0, clock="t", end=4.0, saves=ts)
+    assert run.ended == "t"
+    assert run.ticks[-1] == pytest.approx(4.0, rel=1e-12)
+    np.testing.assert_allclose(run.saved.ys, af.simulate(field, y0, t1=4.0, ts=ts).ys, atol=1e-7)
 
 
 def test_a_short_run_with_softmax_and_masses_is_that_of_simulate():
@@ -147,6 +152,65 @@ def test_plain_log_time_fails_near_forty_and_this_does_not(runs):
     assert run.merges.log_t[-1] == pytest.approx(62.22, abs=0.01)
 
 
+@pytest.mark.parametrize("clock", ["t", "log_t", "length"])
+def test_by_any_clock_two_tokens_move_as_their_closed_form(clock):
+    # beta = 0: tan(g/2) falls as e^-t, and the length of the path is sqrt(m1 m2) times what the gap has lost.
+    gap, share = 2.0, math.sqrt(0.25 * 0.75)
+    t = np.array([1e-6, 0.3, 1.0, 4.0])
+    g = 2 * np.arctan(np.tan(gap / 2) * np.exp(-t))
+    lengths = share * (gap - g)
+    saves = {"t": t, "log_t": np.log(t), "length": lengths}[clock]
+    field = staircase(0.0, 2, weights=[1.0, 3.0])
+    run = af.long_run(field, on_circle([0.3, 0.3 + gap]), clock=clock, saves=saves)
+    kept = run.saved
+    np.testing.assert_array_equal(kept.at, saves)
+    np.testing.assert_allclose(kept.log_t, np.log(t), rtol=0, atol=1e-8)
+    np.testing.assert_allclose(kept.lengths, lengths, rtol=1e-8, atol=1e-12)
+    apart = 2 * np.arcsin(np.linalg.norm(kept.ys[:, 1] - kept.ys[:, 0], axis=1) / 2)
+    np.testing.assert_allclose(apart, g, atol=1e-8)
+    ticks = {"t": np.exp(run.log_t), "log_t": run.log_t, "length": run.lengths}[clock]
+    np.testing.assert_array_equal(run.ticks, ticks)
+    assert run.length == pytest.approx(share * gap, abs=1e-6)
+
+
+def test_the_clock_of_length_reads_ln_t_where_the_gap_is_known():
+    beta, gap = 4000.0, 0.6
+    lost = np.array([1e-3, 0.2, 0.5])
+    run = af.long_run(staircase(beta, 2), on_circle([0.0, gap]), clock="length", saves=lost / 2)
+    top = beta * (1 - np.cos(gap))
+    for log_t, until in zip(run.saved.log_t, lost, strict=True):
+        passed = np.concatenate([[0.0], np.geomspace(1e-12, until, 200_001)])
+        slowness = np.exp(beta * (1 - np.cos(gap - passed)) - top) / np.sin(gap - passed)
+        assert log_t == pytest.approx(top + math.log(np.trapezoid(slowness, passed)), abs=1e-6)
+    np.testing.assert_array_less(600.0, run.saved.log_t)  # e^600 by the length of the path
+
+
+def test_whatever_the_clock_the_run_is_the_same(runs):
+    run = runs[500.0]
+    middles = (run.merges.log_t[1:] + run.merges.log_t[:-1]) / 2
+    by_log = af.long_run(staircase(500.0), on_circle(ANGLES), saves=np.array([-3.0, *middles, 1e4]))
+    np.testing.assert_allclose(by_log.saved.energies, PLATEAUS, atol=1e-6)
+    by_t = af.long_run(staircase(500.0), on_circle(ANGLES), clock="t", saves=np.exp(middles))
+    part = np.linspace(0, 0.99 * run.length, 12)
+    by_length = af.long_run(staircase(500.0), on_circle(ANGLES), clock="length", saves=part)
+    for other in (by_log, by_t, by_length):
+        np.testing.assert_allclose(other.merges.log_t, run.merges.log_t, rtol=0, atol=1e-7)
+        np.testing.assert_allclose(other.length, run.length, rtol=1e-9)
+        assert np.all(np.diff(other.lengths) >= 0)
+    np.testing.assert_allclose(by_t.saved.ys, by_log.saved.ys[1:-1], atol=1e-9)
+    np.testing.assert_allclose(by_t.saved.log_t, middles, rtol=0, atol=1e-9)
+    np.testing.assert_array_equal(by_length.saved.lengths.shape, (12,))
+    np.testing.assert_allclose(by_length.saved.lengths, part, rtol=1e-9)
+    assert np.all(np.diff(by_length.saved.log_t) >= 0)
+
+
+def test_saves_beyond_balanced_forces_are_nan_and_beyond_one_cluster_at_rest():
+    run = af.long_run(staircase(10.0), on_circle(2 * np.pi / 5 * np.arange(5)), saves=np.ones(1))
+    assert np.isnan(run.saved.ys).all()
+    run = af.long_run(staircase(0.0), on_circle(ANGLES), saves=np.array([1e6]))
+    np.testing.assert_array_equal(run.saved.ys[0], run.y1)
+
+
 def differences(log_t, step):
     """Central differences of merges' ln t, `log_t(±step)`."""
     return (log_t(step) - log_t(-step)) / (2 * step)
@@ -161,6 +225,16 @@ def test_gradients_of_merge_times_are_those_of_differences():
 
     merges = af.long_run(staircase(beta), on_circle(ANGLES), near=near, gradients=True).merges
     assert merges.by_start is not None
+    by_length = af.long_run(
+        staircase(beta),
+        on_circle(ANGLES),
+        near=near,
+        gradients=True,
+        clock="length",
+        saves=np.array([0.05]),
+    ).merges
+    np.testing.assert_allclose(by_length.by_start, merges.by_start, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(by_length.by_beta, merges.by_beta, rtol=1e-6)
     np.testing.assert_allclose(
         merges.by_beta, differences(lambda h: log_t(more=h), 1e-3), rtol=1e-6
     )
@@ -244,6 +318,18 @@ I2 = jnp.eye(2)
         (staircase(9.0), {"log_t1": math.nan}, "`log_t1` must be one number"),
         (staircase(9.0), {"rtol": 0.0}, "`rtol` must be a positive number"),
         (staircase(9.0), {"solver": diffrax.Euler()}, "`solver` must be an adaptive solver"),
+        (staircase(9.0), {"clock": "arc"}, "`clock` must be one of 'log_t', 't', 'length'"),
+        (staircase(9.0), {"clock": "t", "log_t1": 800.0}, '`clock` "t" does not fit: ln t = 800'),
+        (staircase(4000.0), {"clock": "t"}, '`clock` "t" does not fit: the run goes on'),
+        (staircase(9.0), {"clock": "length", "end": 9.0}, '`clock` "length" does not fit: the path is 0.5'),
+        (staircase(9.0), {"clock": "length", "log_t1": 9.0}, "`log_t1` is a time"),
+        (staircase(9.0), {"end": 9.0, "log_t1": 9.0}, "`end` and `log_t1` both say"),
+        (staircase(9.0), {"clock": "t", "end": 0.0}, "`end` must be positive"),
+        (staircase(9.0), {"end": math.nan}, "`end` must be one number"),
+        (staircase(9.0), {"saves": np.array([2.0, 1.0])}, "`saves` must be a list of finite numbers that grow"),
+        (staircase(9.0), {"saves": 1.0}, "`saves` must be a list of finite numbers that grow; got 1"),
+        (staircase(9.0), {"clock": "t", "saves": np.array([-1.0])}, "`saves` must not be negative"),
+        (staircase(9.0), {"log_t1": 1.0, "saves": np.array([2.0])}, "`saves` must not be beyond the end"),
         (staircase(-9.0), {}, "`field` must attract"),
         (staircase(9.0, mask="causal"), {}, "full attention is needed"),
         (staircase(9.0, U=-I2), {}, "U = I"),

@@ -277,6 +277,33 @@ def test_options_are_keyword_arguments_of_simulate():
     assert options == {"t0": 1.0, "t1": 2.0, "rtol": 1e-6, "atol": None, "max_steps": 100}
 
 
+def test_noise_is_an_option_with_a_key_by_its_own_seed():
+    table = {"independent": 0.3, "common": 0.1, "calculus": "ito", "seed": 4}
+    _, _, options = case(noise=table).build()
+    made = af.Noise(independent=0.3, common=0.1, calculus="ito")
+    assert eqx.tree_equal(options["noise"], made)
+    other = case(noise=table | {"seed": 5}).build()[2]["key"]
+    assert not jnp.array_equal(*map(jax.random.key_data, (options["key"], other)))
+    # Not that of tokens drawn from the same seed.
+    assert not jnp.array_equal(*map(jax.random.key_data, (options["key"], jax.random.key(4))))
+    assert set(options) > {"noise", "key", "ts"}
+    assert "noise" not in msgspec.to_builtins(case())
+    assert msgspec.to_builtins(case(noise=table))["noise"] == table
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({"seed": 3}, "give `independent`, `common` or `values`"),
+        ({"independent": -1.0}, "noise.independent"),
+        ({"independent": 1.0, "seed": -1}, "noise.seed"),
+    ],
+)
+def test_noise_that_is_none_is_refused(table, says):
+    with pytest.raises(msgspec.ValidationError, match=says):
+        case(noise=table)
+
+
 def test_the_dtype_is_that_of_tokens_and_times():
     _, y0, options = case(dtype="float32").build()
     assert y0.dtype == options["ts"].dtype == jnp.float32
