@@ -18,6 +18,7 @@ from ._layers import (
     layer_exponents as layer_exponents,
 )
 from ._loci import Locus as Locus, loci as loci
+from ._metastable import Metastable as Metastable, metastable as metastable
 from ._numbers import ClusterNumbers as ClusterNumbers, cluster_numbers as cluster_numbers
 from ._orbits import Orbit as Orbit
 from ._shares import wilson as wilson
