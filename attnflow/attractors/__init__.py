@@ -1,6 +1,7 @@
 """Where starts end, and how often: attractors with their shares, spectra and exponents."""
 
-from ._along import Along as Along, Track as Track, along as along
+from ._along import Along as Along, along as along
+from ._along_store import Stored as Stored, stored as stored
 from ._branch import branch as branch
 from ._branches import Branches as Branches, SpecialPoint as SpecialPoint, Trace as Trace
 from ._covariant import (
@@ -18,6 +19,8 @@ from ._layers import (
     layer_exponents as layer_exponents,
 )
 from ._loci import Locus as Locus, loci as loci
+from ._metastable import Metastable as Metastable, metastable as metastable
 from ._numbers import ClusterNumbers as ClusterNumbers, cluster_numbers as cluster_numbers
 from ._orbits import Orbit as Orbit
 from ._shares import wilson as wilson
+from ._tracks import TokenPoint as TokenPoint, Track as Track

@@ -21,6 +21,7 @@ _BATCHES = 16  # parts of the run whose means give the error bars
 T95 = 2.131449546  # Student's 97.5 % point with 15 degrees of freedom
 _TURN = 1.0  # between two orthonormalisations: at most so much time times the size of the Jacobian
 _STEPS = 2**14  # of the solver between two of them
+_CHUNK_BYTES = 2**24  # of tokens and tangent vectors that run side by side
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,8 @@ def exponents(
 
     - `field`: an [`AttentionField`][] whose tokens stay on the manifold; its schedules may change in
       time, without jumps.
-    - `y0`: tokens, `(tokens, dim)`, or many starts, `(runs, tokens, dim)`, which run side by side.
+    - `y0`: tokens, `(tokens, dim)`, or many starts, `(runs, tokens, dim)`, which run side by side, as many at a time
+      as memory holds well (some ten thousand of a few tokens).
     - `t1`, `t0`: end and beginning.
     - `count`: how many; all of them, tokens (dim - 1), unless given.
     - `transient`: the time that is left out at first; half of the run by default.
@@ -138,10 +140,29 @@ def exponents(
     count = freedom if count is None else whole("count", count, most=freedom)
 
     # === run
+    field = cast_floats(field, starts.dtype)
+    size = max(1, _CHUNK_BYTES // (starts[0].nbytes * (1 + count)))
+    many = [
+        _averaged(field, starts[k : k + size], (begin, begin + skip, end), count, tolerances)
+        for k in range(0, len(starts), size)
+    ]
+    values, errors, history, last = map(np.concatenate, zip(*many, strict=True))
+    if single:
+        values, errors, history, last = values[0], errors[0], history[0], last[0]
+    return Exponents(values, errors, history, begin + skip, end, last)
+
+
+def _averaged(
+    field: AttentionField,
+    starts: Array,
+    times: tuple[float, float, float],
+    count: int,
+    tolerances: tuple[Array, Array],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Exponents, their errors, the growth in each part and the tokens at the end, of runs side by side."""
+    begin, middle, end = times
     dtype = starts.dtype
-    field = cast_floats(field, dtype)
-    middle = begin + skip
-    if skip > 0:
+    if middle > begin:
         span = jnp.asarray(begin, dtype), jnp.asarray(middle, dtype)
         starts = _settled(field, starts, *span, *tolerances)
     J = np.asarray(_jacobians(field, jnp.asarray(middle, dtype), starts), np.float64)
@@ -162,11 +183,8 @@ def exponents(
         raise RuntimeError(
             "A run failed: tokens or tangent vectors are not finite, or steps ran out."
         )
-    values = history.mean(axis=1)
     errors = T95 * history.std(axis=1, ddof=1) / math.sqrt(_BATCHES)
-    parts = [np.asarray(a) for a in (values, errors, history, state)]
-    values, errors, history, last = [a[0] for a in parts] if single else parts
-    return Exponents(values, errors, history, middle, end, last)
+    return history.mean(axis=1), errors, history, np.asarray(state)
 
 
 def _frame(J: np.ndarray, count: int) -> np.ndarray:

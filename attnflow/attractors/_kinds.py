@@ -18,6 +18,21 @@ class Shape(NamedTuple):
 
 def shape_of(x: Float[np.ndarray, "tokens dim"]) -> Shape:
     """The shape of unit vectors `x`: "consensus", "polarised", "polygon" or "clusters"."""
+    groups = groups_of(x)
+    masses = tuple(sorted((len(group) for group in groups), reverse=True))
+    centres = np.stack([x[group].mean(axis=0) for group in groups])
+    centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-300)
+    if len(groups) == 1:
+        return Shape("consensus", masses)
+    if len(groups) == 2 and centres[0] @ centres[1] < -1 + _TOGETHER**2:
+        return Shape("polarised", masses)
+    if len(groups) > 2 and len(set(masses)) == 1 and _is_polygon(centres):
+        return Shape("polygon", masses)
+    return Shape("clusters", masses)
+
+
+def groups_of(x: Float[np.ndarray, "tokens dim"]) -> list[np.ndarray]:
+    """The tokens of each cluster of unit vectors, in the order of their first ones."""
     near = np.linalg.norm(x[:, None] - x[None], axis=2) <= _TOGETHER
     left, groups = np.ones(len(x), bool), []
     while left.any():
@@ -30,16 +45,7 @@ def shape_of(x: Float[np.ndarray, "tokens dim"]) -> Shape:
             group = wider
         groups.append(np.flatnonzero(group))
         left &= ~group
-    masses = tuple(sorted((len(group) for group in groups), reverse=True))
-    centres = np.stack([x[group].mean(axis=0) for group in groups])
-    centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-300)
-    if len(groups) == 1:
-        return Shape("consensus", masses)
-    if len(groups) == 2 and centres[0] @ centres[1] < -1 + _TOGETHER**2:
-        return Shape("polarised", masses)
-    if len(groups) > 2 and len(set(masses)) == 1 and _is_polygon(centres):
-        return Shape("polygon", masses)
-    return Shape("clusters", masses)
+    return groups
 
 
 def _is_polygon(centres: np.ndarray) -> bool:

@@ -27,7 +27,7 @@ Example commands:
 - `attnflow sweep export phase phase.nc`
 - `attnflow sweep plot phase phase.png`
 - `attnflow sweep show phase-diagram > mine.toml` (to start one's own from)
-- `attnflow sweep basins --out basins` (where starts end against beta, and what is born and dies on the way)
+- `attnflow sweep basins --out basins` (where starts end against beta, tokens or noise, and what is born and dies)
 
 Ready studies: basin, consensus-time, phase-diagram, random-values.
 """
@@ -116,6 +116,10 @@ def status(store: str, /, *, verify: Annotated[bool, Parameter(negative="")] = F
     verify
         Read every shard and compare its bytes with its checksum.
     """
+    basins_there = _basins_in(store)
+    if basins_there is not None:
+        print(printable_lines(basins_there))
+        return 1 if basins_there.damaged else 0
     state = _library().status(store, verify=verify)
     print(printable_lines(state))
     return 1 if state.damaged else 0
@@ -173,6 +177,15 @@ def show(spec: str, /) -> None:
         basin, consensus-time or phase-diagram.
     """
     print(_library().text(spec), end="")
+
+
+def _basins_in(store: str) -> Any:
+    """What `attnflow sweep basins` has left there; `None` where it is another's store."""
+    if "://" in store or not Path(store, "along.json").is_file():
+        return None
+    from ..attractors import stored
+
+    return stored(store)
 
 
 def _library() -> Any:

@@ -1,11 +1,13 @@
-"""Shares of attractors stacked against a parameter, and under them how stable each of them is."""
+"""Shares of attractors stacked against a parameter, and under them the branch of equilibria of each."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ._branches import mean_length, measured
 from ._figure import GREY, PALETTE, dress, with_parts
 
 if TYPE_CHECKING:
@@ -15,18 +17,25 @@ _MOST = 6  # tracks with a colour and a name of their own
 
 
 def attractors_along(
-    result: "Along", *, xlabel: str = "parameter", title: str | None = None
+    result: "Along",
+    *,
+    measure: Callable[..., object] | None = None,
+    xlabel: str = "parameter",
+    ylabel: str | None = None,
+    title: str | None = None,
 ) -> tuple[Axes, Axes]:
-    r"""Shares of attractors against a parameter, stacked, and the spectrum of each under them.
+    r"""Shares of attractors against a parameter, stacked, and under them the bifurcation diagram.
 
-    Above, bands as wide as the shares; the smallest together in grey. Below, the largest real part of the spectrum
-    outside the family of symmetries at each value where starts ended there, and, on the line of zero, an open circle
-    where an attractor is born or dies.
+    Above, bands as wide as the shares; the smallest together in grey. Below, a number of tokens along the branch of
+    equilibria of each attractor: solid where it is stable modulo symmetries and dotted where not, a dot at each value where
+    starts ended there, and an open circle where it is born or dies. Over numbers of tokens and over noise, where no
+    branch is followed, a dot's neighbours are joined.
 
     **Arguments:**
 
     - `result`: what [`attnflow.attractors.along`][] returns.
-    - `xlabel`: what the parameter is.
+    - `measure`: a number of tokens `(tokens, dim)`; the length of their mean unless given.
+    - `xlabel`, `ylabel`: what the parameter and the measure are.
     - `title`: text.
 
     **Returns:**
@@ -38,6 +47,8 @@ def attractors_along(
     ```
     """
     with_parts("result", result, "what attractors.along gives", "values", "tracks")
+    if measure is None:
+        measure, ylabel = mean_length, "length of the mean token" if ylabel is None else ylabel
     above, below = Figure((6.4, 5.6), layout="constrained").subplots(
         2, 1, sharex=True, gridspec_kw={"height_ratios": (3, 2)}
     )
@@ -56,34 +67,50 @@ def attractors_along(
     above.set_xlim(grid[0], grid[-1])
     dress(above, None, "share of starts", title)
     above.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small")
-    below.axhline(0.0, color=GREY, linewidth=0.9)
     for track, colour in zip(shown, colours, strict=False):
-        known = [
-            (value, float(row.spectrum.outside[0].real))
-            for value, row in zip(result.values, track.rows, strict=True)
-            if row is not None and row.spectrum.at_rest and len(row.spectrum.outside)
-        ]
-        ends = [(p.value, 0.0) for p in (track.born, track.died) if p is not None]
-        if known:
-            x, height = np.array(sorted([*known, *ends])).T
-            below.plot(x, height, color=colour, linewidth=1.3)
-            below.plot(*np.array(known).T, "o", color=colour, ms=3)
-        for x, zero in ends:
-            below.plot(x, zero, "o", color="white", mec=colour, ms=6, zorder=3)
-            below.annotate(
-                f"{x:.5g}", (x, zero), (1, 7), textcoords="offset points", fontsize="small",
-                rotation=50, rotation_mode="anchor",
-            )  # fmt: skip
-    if any(t.born is not None or t.died is not None for t in shown):
-        low, high = below.get_ylim()
-        below.set_ylim(low, high + 0.3 * (high - low))
-    dress(below, xlabel, r"rightmost Re $\lambda$", None)
+        _diagram(below, result.values, track, colour, measure)
+    below.margins(y=0.18)
+    dress(below, xlabel, ylabel, None)
     return above, below
+
+
+def _diagram(
+    ax: Axes, values: np.ndarray, track: Any, colour: Any, measure: Callable[..., object]
+) -> None:
+    """One attractor's branch, the values where starts ended there, and its birth and death."""
+    met = [k for k, row in enumerate(track.rows) if row is not None]
+    x = np.asarray(values)[met]
+    height = measured(measure, [track.rows[k].state for k in met])
+    if track.curve is None:
+        ax.plot(x, height, "-", color=colour, linewidth=1.0, alpha=0.6)
+    else:
+        heights = measured(measure, track.curve.y)
+        stable = np.array([verdict == "stable" for verdict in track.curve.verdicts])
+        for style, mine in (("-", stable), (":", ~stable)):
+            both = mine[:-1] & mine[1:]
+            for i in np.flatnonzero(both | (style == ":") & (mine[:-1] | mine[1:])):
+                ax.plot(
+                    track.curve.value[i : i + 2], heights[i : i + 2], style, color=colour, lw=1.5
+                )
+    ax.plot(x, height, "o", color=colour, ms=3.5)
+    for point in (track.born, track.died):
+        if point is None:
+            continue
+        near = int(np.argmin(np.abs(x - point.value)))
+        at = height[near] if track.curve is None else measured(measure, [point.y])[0]
+        ax.plot(point.value, at, "o", color="white", mec=colour, ms=6, zorder=3)
+        ax.annotate(
+            f"{point.value:.5g}", (point.value, at), (1, 7), textcoords="offset points",
+            fontsize="small", rotation=50, rotation_mode="anchor",
+        )  # fmt: skip
 
 
 def _bands(result: "Along") -> tuple[np.ndarray, np.ndarray]:
     """Shares at the values and where something is born or dies, where its own share is zero."""
-    changes = [[p.value for p in (t.born, t.died) if p is not None] for t in result.tracks]
+    changes = [
+        [getattr(p, "beyond", p.value) for p in (t.born, t.died) if p is not None]
+        for t in result.tracks
+    ]
     grid = np.unique(np.concatenate([np.asarray(result.values), *map(np.asarray, changes)]))
     order = np.argsort(result.values)
     values = np.asarray(result.values)[order]

@@ -1,9 +1,10 @@
 """A bifurcation diagram: curves of equilibria by one number, solid where stable, and the points where they meet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 
 from ._figure import PALETTE, axes_or_new, dress, with_parts
@@ -46,11 +47,11 @@ def branches(
     """
     with_parts("followed", followed, "what attractors.branch gives", "curves", "special")
     if measure is None:
-        measure, ylabel = _mean, "length of the mean token" if ylabel is None else ylabel
+        measure, ylabel = mean_length, "length of the mean token" if ylabel is None else ylabel
     ax = axes_or_new(ax, (6.4, 3.8))
     for k, curve in enumerate(followed.curves):
         colour = PALETTE[k % len(PALETTE)]
-        x, height = np.asarray(curve.value), _each(measure, curve.y)
+        x, height = np.asarray(curve.value), measured(measure, curve.y)
         stable = np.array([verdict == "stable" for verdict in curve.verdicts])
         special = [p for p in followed.special if p.curve == k]
         # Through the special points themselves, which belong to the stretches on both sides.
@@ -60,10 +61,10 @@ def branches(
                 ax.plot(x[i : i + 2], height[i : i + 2], style, color=colour, linewidth=1.5)
         for point in special:
             for orbit in point.orbits:
-                ends = _each(measure, orbit.points)
+                ends = measured(measure, orbit.points)
                 ax.plot([orbit.value] * 2, [ends.min(), ends.max()], ".", color=colour, ms=4)
     for point in followed.special:
-        at = float(_each(measure, point.y[None])[0])
+        at = float(measured(measure, point.y[None])[0])
         ax.plot(point.value, at, _MARKS[point.kind], color="white", mec="#303030", ms=7, zorder=3)
         ax.annotate(
             f"{point.kind} {point.value:.6g}", (point.value, at), (7, 6),
@@ -74,9 +75,13 @@ def branches(
     return ax
 
 
-def _each(measure: Callable[..., object], ys: np.ndarray) -> np.ndarray:
+def measured(
+    measure: Callable[..., object], ys: np.ndarray | Sequence[np.ndarray]
+) -> Float[np.ndarray, " n"]:
+    """The measure of each of these states."""
     return np.array([float(np.asarray(measure(y))) for y in ys])
 
 
-def _mean(y: np.ndarray) -> float:
+def mean_length(y: np.ndarray) -> float:
+    """The length of the mean token."""
     return float(np.linalg.norm(np.asarray(y).mean(axis=0)))
