@@ -266,7 +266,7 @@ class _Body:
         zeros = tuple(lax.full(self.tile, 0, self.dtype) for _ in y)
 
         def add(i: Any, k: Any, sums: Any) -> Any:
-            weights = [numbers[i * width + r] for r in range(width)]
+            weights = [self._wide(numbers[i * width + r]) for r in range(width)]
             return tuple(
                 tuple(s + w * v for s, v in zip(total, k, strict=True))
                 for w, total in zip(weights, sums, strict=True)
@@ -276,7 +276,7 @@ class _Body:
             k, sums, _ = carry
             sums = add(i, k, sums)
             value = [x + s for x, s in zip(y, sums[0], strict=True)]
-            at = t + numbers[self.table.size + i] * h
+            at = t + self._wide(numbers[self.table.size + i]) * h
             f = tuple(field(jnp.clip(at, t, tnext), value))
             k = tuple(h * x for x in f)
             return k, (*sums[1:-2], zeros, *sums[-2:]), f
