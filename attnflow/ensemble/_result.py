@@ -115,7 +115,8 @@ class Ensemble:
     - `reduction`: `"span"`, `"whitening"` or `"none"`.
     - `work`: `lanes` and `crews`; `rounds` of steps of all lanes of a crew, `refills`; and
       `field_evaluations` made, beside those `alone` that the trajectories would have taken one by one
-      (`None` for solvers whose evaluations are not fixed).
+      (`None` for solvers whose evaluations are not fixed); whether a `kernel` did it, whose rounds are of a
+      tile of lanes, and whose refills are launches.
     """
 
     def __init__(

@@ -27,6 +27,7 @@ from ..records import progress as bar
 from ._advance import Crew
 from ._hosts import share_of
 from ._lanes import Maker
+from ._launches import Launches
 from ._result import Ensemble
 from ._sink import Sink
 from ._stages import Stepper
@@ -48,6 +49,7 @@ class RunOptions(StepOptions, total=False):
     progress: bool
     args: object
     noise: Noise | None
+    kernel: bool | None
 
 
 def run(
@@ -110,6 +112,10 @@ def run(
       `jax.random.fold_in(jax.random.fold_in(key, i), 0x6E6F6973)`, the same in any slot. A sampler may return
       `(field, tokens, noise)` with a noise of the same kinds and other numbers, and, `noise.with_key(key)`, of its
       own key.
+    - `kernel`: `True` for whole integrations as one kernel on an accelerator (small systems, constant or smooth schedules,
+      explicit pairs, no `ts`, no `until`; with `slots` trajectories a launch), refused where that cannot be;
+      `None` for that where it can be; `False` unless given. By Triton on CUDA, by Mosaic on TPUs, in float32 there;
+      on a CPU it is interpreted, which is slow. **No device has measured it yet.**
 
     Over several hosts (`jax.distributed.initialize()` first, then the same call on each) every process
     runs its own share of consecutive trajectories on its local devices and returns that;
@@ -146,6 +152,8 @@ def run(
     devices = jax.local_devices() if devices is None else _devices(devices)
     slots = None if slots is None else whole("slots", slots)
     keep, progress = boolean("keep", keep), boolean("progress", rest.get("progress", True))
+    kernel = rest.get("kernel", False)
+    kernel = None if kernel is None else boolean("kernel", kernel)
     if isinstance(until, diffrax.Event):
         raise ValueError(
             "`until` must be a function or a pytree of them here; got a diffrax.Event. Pass its "
@@ -175,13 +183,18 @@ def run(
 
     # === run
     mine, count = share_of(many.number, jax.process_index(), jax.process_count())
-    lanes, few, places = _places(problem, heads, devices, slots, count)
-    block = _block_size(problem, structure, few)
-    crew = Crew(maker, lanes=lanes, few=few, block=block)
-    workers = Workers(crew, many, (mine, count), places)
+    work = Launches(maker, many, (mine, count), devices, slots) if kernel is not False else None
+    why = None if work is None else work.why_not()
+    if kernel and why is not None:
+        raise ValueError(f"`kernel` is not for these trajectories: {why}. Drop it.")
+    if work is None or why is not None:
+        lanes, few, places = _places(problem, heads, devices, slots, count)
+        block = _block_size(problem, structure, few)
+        crew = Crew(maker, lanes=lanes, few=few, block=block)
+        work = Workers(crew, many, (mine, count), places)
     sink = None
     with bar(total=count, description="trajectories", unit="", show=progress) as shown:
-        for rows in workers.rows():
+        for rows in work.rows():
             if sink is None:
                 sink = Sink(mine, count, rows, how.ts, summaries, keep)
             sink.add(rows)
@@ -193,7 +206,7 @@ def run(
         summaries=summarised,
         outcomes=sink.counts,
         reduction=problem.lift.name,
-        work=_work(problem, workers, sink, crew),
+        work=_work(problem, work, sink),
     )
 
 
@@ -272,7 +285,8 @@ def _block_size(problem: Problem, structure: Any, few: int) -> int:
     return max(few, min(_BLOCK, _BLOCK_BYTES // (row * problem.y0.dtype.itemsize)))
 
 
-def _work(problem: Problem, workers: Workers, sink: Sink, crew: Crew) -> dict[str, Any]:
+def _work(problem: Problem, workers: Workers | Launches, sink: Sink) -> dict[str, Any]:
+    crew = workers.crew
     stepper = Stepper(problem, jax.tree.map(lambda _: None, problem))
     a_step = stepper.evaluations
     a_start = 1  # the first slope
@@ -289,4 +303,5 @@ def _work(problem: Problem, workers: Workers, sink: Sink, crew: Crew) -> dict[st
         "refills": workers.refills,
         "field_evaluations": evaluations,
         "alone": alone,
+        "kernel": isinstance(workers, Launches),
     }

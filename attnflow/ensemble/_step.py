@@ -49,6 +49,34 @@ def _control(p: Problem, t, tnext, y, y1, error, control):
     return p.controller.adapt_step_size(t, tnext, y, y1, args, error, order, control)
 
 
+def decide(p: Problem, t: Array, tnext: Array, y: Array, y1: Array, error: Array, control: Any):
+    """What the controller makes of a step: kept or not, the next step, and why there is none."""
+    o = p.options
+    keep, t_new, t_end, jumped, control, result = _control(p, t, tnext, y, y1, error, control)
+    t_new = jnp.minimum(t_new, o.t1)
+    near = o.t1 - 100 * jnp.finfo(t.dtype).eps * jnp.abs(o.t1)
+    there = jnp.where(keep, o.t1, t_new + 0.5 * (o.t1 - t_new))
+    t_end = jnp.where(t_end > near, there, t_end)
+    fine = jnp.asarray(result == diffrax.RESULTS.successful)
+    small = jnp.asarray(result == diffrax.RESULTS.dt_min_reached)
+    over = jnp.array(False)
+    if p.event is not None:
+        over = p.event.cond_fn(t_new, jnp.where(keep, y1, y), o.args) <= 0
+    control = jax.tree.map(jnp.asarray, control)
+    return jnp.asarray(keep), t_new, t_end, jnp.asarray(jumped), control, fine, small, over
+
+
+def status_of(
+    status: Array, steps: Array, most: int, due: Array, worked: Array, fine: Array, small: Array
+) -> Array:
+    """The status of lanes after a step: of those under way, and `due` where they came to `t1`."""
+    under_way = status == RUNNING
+    status = jnp.where(under_way & (steps >= most), STEP_LIMIT, status)
+    status = jnp.where(due, TIME_UP, status)
+    status = jnp.where(under_way & ~worked, SOLVER_FAILED, status)
+    return jnp.where(under_way & ~fine, jnp.where(small, NOT_FINITE, SOLVER_FAILED), status)
+
+
 def step(stepper: Stepper, lanes: Lanes) -> Lanes:
     """One step of all lanes; those not under way stay as they are."""
     return step_and_stages(stepper, lanes)[0]
@@ -62,21 +90,6 @@ def step_and_stages(stepper: Stepper, lanes: Lanes) -> tuple[Lanes, Any]:
     if error is not None:
         error = jnp.where(jnp.isnan(error), jnp.inf, error)
 
-    def decide(p, t, tnext, y, y1, error, control):
-        o = p.options
-        keep, t_new, t_end, jumped, control, result = _control(p, t, tnext, y, y1, error, control)
-        t_new = jnp.minimum(t_new, o.t1)
-        near = o.t1 - 100 * jnp.finfo(t.dtype).eps * jnp.abs(o.t1)
-        there = jnp.where(keep, o.t1, t_new + 0.5 * (o.t1 - t_new))
-        t_end = jnp.where(t_end > near, there, t_end)
-        fine = jnp.asarray(result == diffrax.RESULTS.successful)
-        small = jnp.asarray(result == diffrax.RESULTS.dt_min_reached)
-        over = jnp.array(False)
-        if p.event is not None:
-            over = p.event.cond_fn(t_new, jnp.where(keep, y1, y), o.args) <= 0
-        control = jax.tree.map(jnp.asarray, control)
-        return jnp.asarray(keep), t_new, t_end, jnp.asarray(jumped), control, fine, small, over
-
     keep, t, tnext, jumped, control, fine, small, over = stepper.over_lanes(
         decide, lanes.t, lanes.tnext, lanes.y, y1, error, lanes.control
     )
@@ -87,11 +100,8 @@ def step_and_stages(stepper: Stepper, lanes: Lanes) -> tuple[Lanes, Any]:
     moved = under_way & keep & ~over
     running = under_way & ~over
     steps = lanes.steps + under_way.astype(jnp.int32)
-    status = lanes.status
-    status = jnp.where(under_way & (steps >= o.max_steps), STEP_LIMIT, status)
-    status = jnp.where(moved & (t >= o.t1), TIME_UP, status)
-    status = jnp.where(under_way & ~worked, SOLVER_FAILED, status)
-    status = jnp.where(under_way & ~fine, jnp.where(small, NOT_FINITE, SOLVER_FAILED), status)
+    due = moved & (t >= o.t1)
+    status = status_of(lanes.status, steps, o.max_steps, due, worked, fine, small)
     status = jnp.where(over, REACHED, status).astype(lanes.status.dtype)
     saves, saved = lanes.saves, lanes.saved
     if saved is not None:

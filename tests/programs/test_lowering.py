@@ -4,6 +4,7 @@ It says that they can be handed to those compilers, with which custom calls. It 
 no speed there: nothing is run.
 """
 
+import dataclasses
 import re
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,7 @@ from jax import export
 
 import attnflow as af
 from attnflow.design import _descent
-from attnflow.ensemble import _advance, _workers
+from attnflow.ensemble import _advance, _launches, _workers
 from attnflow.language import Architecture, _looped, looped
 
 PLATFORMS = ("cuda", "tpu")
@@ -27,6 +28,7 @@ NEWTON = {
     "cuda": {"cusolver_getrf_ffi", "cu_lu_pivots_to_permutation"},
     "tpu": {"LuDecomposition"},
 }
+KERNEL = {"cuda": {"__gpu$xla.gpu.triton"}, "tpu": {"tpu_custom_call"}}
 NONE: dict[str, set[str]] = {"cuda": set(), "tpu": set()}
 
 
@@ -35,7 +37,9 @@ def float32(x64_off):
     """TPUs have no 64 bits."""
 
 
-def lowered(function: Callable[..., Any], *arguments: Any) -> dict[str, set[str]]:
+def lowered(
+    function: Callable[..., Any], *arguments: Any, platforms: tuple[str, ...] = PLATFORMS
+) -> dict[str, set[str]]:
     """The custom calls of a function's program, for each platform that it is exported for.
 
     What is not an array among the arguments belongs to the program, as `equinox.filter_jit` has it.
@@ -47,18 +51,18 @@ def lowered(function: Callable[..., Any], *arguments: Any) -> dict[str, set[str]
         return eqx.filter(function(*eqx.combine(arrays, rest)), eqx.is_array)
 
     calls = {}
-    for platform in PLATFORMS:
+    for platform in platforms:
         exported = export.export(
             program,
             platforms=[platform],
             # That of a call does not change is promised by JAX for a list of its own, no matter here.
             disabled_checks=[
                 export.DisabledSafetyCheck.custom_call(name)
-                for name in CHOLESKY[platform] | NEWTON[platform]
+                for name in CHOLESKY[platform] | NEWTON[platform] | KERNEL[platform]
             ],
         )(arrays)
         text = exported.mlir_module()
-        calls[platform] = set(re.findall(r"custom_call @([\w.]+)", text))
+        calls[platform] = set(re.findall(r"custom_call @([\w.$]+)", text))
         assert "callback" not in text
     return calls
 
@@ -172,6 +176,31 @@ def test_the_programs_of_an_ensemble_are_lowered(monkeypatch):
         progress=False,
     )
     assert lowered(_advance.Crew.advance, *calls[0]) == NONE
+
+
+class Stop(Exception):
+    pass
+
+
+def test_the_kernel_of_a_whole_integration_is_lowered(monkeypatch):
+    P = af.Modulated(af.Sinusoid(0.8, jnp.ones((2, 3))), jr.normal(jr.key(1), (2, 3, 3)))
+    field, _ = sphere_field(P=P, mask="causal")
+    starts = field.manifold.random(jr.key(0), (1024, 4))
+    calls = []
+
+    def record(launch, inbox):
+        calls.append((launch, inbox))
+        raise Stop
+
+    monkeypatch.setattr(_launches, "launch_program", lambda: record)
+    with pytest.raises(Stop):
+        af.ensemble.run(field, starts, t1=0.5, kernel=True, slots=1024, progress=False)
+    launch, inbox = calls[0]
+    for platform in PLATFORMS:
+        there = dataclasses.replace(launch, platform=platform, interpret=False)
+        assert there.unfit(inbox) is None
+        calls = lowered(_launches.Launch.ends, there, inbox, platforms=(platform,))
+        assert calls[platform] == KERNEL[platform]
 
 
 def test_layers_are_lowered():
