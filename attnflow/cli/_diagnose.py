@@ -1,7 +1,7 @@
 """`attnflow diagnose`: one page on a model: does its loop collapse, by what, where is it, what do theorems ask."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.types import PositiveInt
@@ -50,8 +50,8 @@ def diagnose(
         How many times through the model.
     out
         Folder for the page (diagnosis.txt, diagnosis.pdf) and its numbers (diagnosis.json); for the model's
-        place on the phase diagram beside random weights of the same law (place.txt, place.json, place.png);
-        and the table of heads of both (heads.parquet, where pyarrow is installed).
+        place on the phase diagram beside random weights of the same law (place.txt, place.json, place.png, drawn
+        on runs at its dimension where xarray and zarr are installed); and the table of heads of both (heads.parquet, where pyarrow is installed).
     """
     from ._loop import _encoded
     from ._start import start_jax
@@ -110,8 +110,28 @@ def _write(out: Path, page: "Diagnosis", place: "PhasePlace") -> list[Path]:
     write_text(written[3], place)
     write_account(written[4], place.record())
     with atomic_write(written[5]) as file:
-        figure_of(phase_place(place)).savefig(file, format="png")
+        figure_of(phase_place(place, runs=_runs(place))).savefig(file, format="png")
     if find_spec("pyarrow") is not None:
         written.append(out / "heads.parquet")
         place.to_parquet(written[-1])
     return written
+
+
+def _runs(place: "PhasePlace") -> Any:
+    """The phase diagram of eq. (6) at the model's dimension, where what sweeps need is installed."""
+    from importlib.util import find_spec
+    from tempfile import TemporaryDirectory
+
+    if find_spec("xarray") is None or find_spec("zarr") is None or find_spec("fsspec") is None:
+        return None
+    import numpy as np
+
+    from .. import sweep
+
+    (low, high), t1 = place.window()
+    study = sweep.phase_study(
+        np.linspace(low, high, 25), d=place.point()[1], tokens=place.tokens, t1=t1
+    )
+    with TemporaryDirectory() as folder:
+        sweep.run(study, folder, progress=False)
+        return sweep.open(folder).load()

@@ -38,6 +38,21 @@ class PhasePlace:
         r"""$(\beta, d, t)$: median $\beta$ over heads, dimension, time of one pass."""
         return self.temperatures[weights].place
 
+    def window(self) -> tuple[tuple[float, float], float]:
+        r"""Ends of $\beta$ and the last time of a phase diagram that shows the model.
+
+        All heads but the outermost hundredth on each side, at least -1 to 9 and at most -30 to 30; times up to
+        a quarter more than a pass takes, and to where tokens under $\beta = 1$ are together.
+        """
+        from ..closed_forms import equiangular_time
+
+        every = np.concatenate([t.beta.ravel() for t in self.temperatures.values()])
+        low, high = np.quantile(every[np.isfinite(every)], (0.01, 0.99))
+        ends = (max(min(np.floor(low), -1.0), -30.0), min(max(np.ceil(high), 9.0), 30.0))
+        passes = [self.point(kind)[2] for kind in _KINDS]
+        together = float(equiangular_time(0.999, 1.0, self.tokens))
+        return (float(ends[0]), float(ends[1])), float(np.ceil(1.25 * max(*passes, together)))
+
     def rows(self, sort: str = "spread", weights: str = "trained") -> list[dict[str, Any]]:
         """A dict for each head, of all columns, the largest of the column `sort` first.
 

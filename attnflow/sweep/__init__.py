@@ -13,6 +13,7 @@ from ._compact import compact as compact
 from ._estimate import Estimate as Estimate, estimate as estimate
 from ._export import export as export
 from ._open import open as open
+from ._phase import phase_study as phase_study
 from ._pool import Pool as Pool, WorkerDied as WorkerDied
 from ._run import run as run
 from ._status import Status as Status, status as status

@@ -84,3 +84,42 @@ def test_the_picture_has_the_heads_of_both_and_the_two_marks(both):
     assert middle[1] == pytest.approx(af.theory.equiangular_time(0.999, middle[0], 6), rel=1e-9)
     with pytest.raises(ValueError, match=r"language\.place gives"):
         af.plot.phase_place(3)
+
+
+def test_on_runs_of_a_sweep_heads_stand_in_their_picture_or_at_its_edge(both):
+    xarray = pytest.importorskip("xarray", reason="runs of a sweep are its datasets")
+    _, found = both
+    times = np.linspace(0.0, 40.0, 5)
+    beta = np.sort(found.temperatures["trained"].beta.ravel())
+    left, right = beta[1], beta[-2]  # so that heads are beyond both ends
+    grid = np.linspace(left, right, 4)
+    pairs = np.zeros((2, 4, 1, 5))
+    pairs[1] = 1.0
+    data = xarray.Dataset(
+        {"aligned_pairs": (("d", "beta", "trial", "time"), pairs)},
+        {"d": [2, 10_000], "beta": grid, "time": times},
+    )
+    nearest = 0 if found.point()[1] < 100 else 1
+    ax = af.plot.phase_place(found, runs=data)
+    (image,) = [c for c in ax.collections if c.get_array() is not None]
+    assert set(np.ravel(image.get_array())) == {float(nearest)}
+    drawn = sum(len(line.get_xdata()) for line in ax.lines if line.get_marker() in "<.>")
+    assert drawn == 2 * found.temperatures["trained"].beta.size
+    edges = ax.get_xlim()
+    for mark, at, end in (("<", edges[0], 0), (">", edges[1], -1)):
+        points = [line for line in ax.lines if line.get_marker() == mark and len(line.get_xdata())]
+        assert all(set(line.get_xdata()) == {at} for line in points)
+        assert bool(points) == bool((beta[end] < at) if mark == "<" else (beta[end] > at))
+    with pytest.raises(ValueError, match="no dimension 'beta'|must have"):
+        af.plot.phase_place(found, runs=data.rename(beta="strength"))
+
+
+def test_the_window_has_nearly_all_heads_and_one_pass(both):
+    _, found = both
+    (low, high), t1 = found.window()
+    every = np.concatenate([t.beta.ravel() for t in found.temperatures.values()])
+    assert low <= -1
+    assert high >= 9
+    assert np.mean((every >= low) & (every <= high)) > 0.95
+    assert t1 > max(found.point(kind)[2] for kind in ("trained", "random"))
+    assert t1 > af.theory.equiangular_time(0.999, 1.0, found.tokens)
