@@ -28,9 +28,9 @@ from ..flow import (
     sort_options,
 )
 from ..model import AttentionField
-from ._prepare import prepared
+from ._backwards import Objective
 from ._starts import GivenStarts, Recipe, Starts, gather_starts
-from ._sums import total
+from ._sums import summed
 
 _CHUNK = 32
 
@@ -117,11 +117,9 @@ def mean(
     function = as_module("objective", objective)
 
     # === by lanes that refill
-    given = integrator.adjoint is not None
     with forward_mode_named(adjoint):
-        work = prepared(function, many, made, chunk, given)
-        if work is not None:
-            sums = total(*work, many.number)
+        sums = summed(Objective(function), many, made, integrator.adjoint, chunk)
+        if sums is not None:
             return jax.tree.map(lambda s: s / np.asarray(many.number, s.dtype), sums)
 
     # === side by side, where runs cannot be worked by lanes

@@ -142,11 +142,13 @@ def test_memory_is_that_of_one_tape_however_many_trajectories():
 
 def _prepare_of(starts):
     from attnflow.core.callables import as_module
+    from attnflow.ensemble._backwards import Objective
     from attnflow.ensemble._starts import gather_starts
     from attnflow.flow import Integrator, make_options
 
     many = gather_starts(field(MATRICES), starts, None, None, None)
     options = make_options(field(MATRICES), many.shape, many.dtype, Integrator(), t1=1.0)
-    work = _prepare.prepared(as_module("objective", lambda sol: sol.t1), many, options, None, False)
+    objective = Objective(as_module("objective", lambda sol: sol.t1))
+    work = _prepare.prepared(objective, many, options, None)
     assert work is not None
     return work
