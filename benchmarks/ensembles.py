@@ -1,4 +1,4 @@
-"""Ensembles measured: many small systems, Fig. 4, a mixed workload, reductions at any d, gradients.
+"""Ensembles measured: small systems, Fig. 4, a mixed workload, reductions at any d, gradients, many tokens.
 
     python benchmarks/ensembles.py [--quick] [--only NAME]
 
@@ -24,6 +24,7 @@ import numpy as np
 
 import attnflow as af
 from attnflow import bench, ensemble
+from attnflow.model.blocks import in_blocks
 from attnflow.model.many import columns
 from attnflow.paper._theorem_3_2 import field_theorem_3_2
 from attnflow.paper._theorem_4_2 import field_theorem_4_2, starts
@@ -223,10 +224,10 @@ def mean_gradient(quick: bool) -> dict:
     """The gradient of the mean of E(T) beside the forward `run`: 10 tokens on S^2, T = 10, 18 and 10 008 parameters.
 
     The least of several turns, all contenders in each; seconds of processor time of all threads, and of the clock.
+    What a vmap of `simulate` takes is in `gradients`.
     """
     case = bench.figure2_workload(t1=10.0)
-    count, turns = (128, 2) if quick else (1024, 5)
-    some = min(count, 128)
+    count, turns = (128, 1) if quick else (512, 3)
     tokens = case.starts(count)
     knots = jnp.linspace(0, case.t1, 556)
     table = jax.vmap(case.field.P)(knots)
@@ -239,6 +240,7 @@ def mean_gradient(quick: bool) -> dict:
         ),
     }
     options = {"t1": case.t1, "rtol": 1e-6, "atol": 0.0, "observe": {"E": af.misalignment}}
+    forward = {"adjoint": diffrax.ForwardMode()}
     out = {}
     for name, (field, place, numbers) in problems.items():
 
@@ -246,53 +248,127 @@ def mean_gradient(quick: bool) -> dict:
             changed = eqx.tree_at(place, field, numbers)
             return ensemble.mean(lambda s: s.ys["E"][-1], changed, tokens, **options, **more)
 
-        def side_by_side(numbers, value=value):
-            return value(
-                numbers, tokens[:some], adjoint=diffrax.RecursiveCheckpointAdjoint(checkpoints=256)
-            )
-
-        plain = jax.jit(jax.value_and_grad(side_by_side))
-        inside = jax.jit(jax.value_and_grad(value))
+        along = jr.normal(jr.key(1), numbers.shape)
         outside = jax.value_and_grad(value)
+        inside = jax.jit(outside)
+        derivative = jax.jit(
+            lambda n, v, value=value: jax.jvp(functools.partial(value, **forward), (n,), (v,))
+        )
         ways = {
             "run": lambda field=field: ensemble.run(field, tokens, progress=False, **options),
             "gradient": lambda f=outside, n=numbers: f(n),
             "gradient inside jit": lambda f=inside, n=numbers: f(n),
-            "gradient of 128, side by side": lambda f=plain, n=numbers: f(n),
+            "forward derivative along one direction": lambda f=derivative, n=numbers, v=along: f(
+                n, v
+            ),
         }
+        given, first = {}, {}
         best = {way: [np.inf, np.inf] for way in ways}
         for turn in range(turns + 1):
             for way, go in ways.items():
-                began = time.process_time(), time.perf_counter()
-                jax.block_until_ready(go())
-                ended = time.process_time(), time.perf_counter()
-                if turn:  # the first compiles
-                    best[way] = [
-                        min(b, y - x) for b, x, y in zip(best[way], began, ended, strict=True)
-                    ]
-        theirs = np.asarray(plain(numbers)[1])
-        ours = np.asarray(jax.grad(functools.partial(value, tokens=tokens[:some]))(numbers))
+                took, given[way] = _took(go)
+                if turn == 0:
+                    first[way] = took[0]  # compiles, or loads what was compiled
+                else:
+                    best[way] = [min(pair) for pair in zip(best[way], took, strict=True)]
         rows = {
-            way: {"processor seconds": cpu, "seconds": wall} for way, (cpu, wall) in best.items()
+            way: {
+                "processor seconds": cpu,
+                "seconds": wall,
+                "first call, processor seconds": first[way],
+            }
+            for way, (cpu, wall) in best.items()
         }
-        rows["gradient / run, processor"] = best["gradient"][0] / best["run"][0]
+        for way in list(ways)[1:]:
+            rows[f"{way} / run, processor"] = best[way][0] / best["run"][0]
         rows["gradient / run, clock"] = best["gradient"][1] / best["run"][1]
-        rows["gradient inside jit / run, processor"] = (
-            best["gradient inside jit"][0] / best["run"][0]
-        )
-        rows["side by side / gradient, processor, of as many"] = (
-            best["gradient of 128, side by side"][0] * count / some / best["gradient"][0]
-        )
-        rows["off the gradient side by side, relative"] = float(
-            np.abs(ours - theirs).max() / np.abs(theirs).max()
+        slope = float(given["forward derivative along one direction"][1])
+        rows["forward derivative off the gradient's, relative"] = float(
+            abs(slope - jnp.vdot(given["gradient"][1], along)) / abs(slope)
         )
         out[name] = {"trajectories": count, **rows}
     return out
 
 
+def many_tokens(quick: bool) -> dict:
+    """One evaluation of l tokens on S^2, h = 2, and its derivative, by blocks of rows beside the whole.
+
+    Milliseconds of processor time, the least of several turns by turns, and temporary MB of the compiled program.
+    At 2000 tokens the gradient of the mean of E(T) of four starts too, T = 0.2, by lanes.
+    """
+    matrix = jr.normal(jr.key(1), (2, 3, 3))
+
+    def field_of(matrix):
+        return af.AttentionField(af.Sphere(3), P=matrix)
+
+    forms = {
+        "whole": lambda matrix, y: field_of(matrix)(0.0, y),
+        "blocks": lambda matrix, y: in_blocks(field_of(matrix), jnp.zeros(()), y),
+    }
+    out = {}
+    for tokens in (200,) if quick else (200, 500, 1000, 2000):
+        y, along = (af.Sphere(3).random(jr.key(k), (tokens,)) for k in (0, 2))
+        row, ways, given = {}, {}, {}
+        for name, form in forms.items():
+            value = jax.jit(form)
+            back = jax.jit(lambda m, y, f=form, v=along: jax.vjp(f, m, y)[1](v))
+            for what, program in (("evaluation", value), ("derivative", back)):
+                memory = program.lower(matrix, y).compile().memory_analysis()
+                row[f"{what}, {name}, temporary MB"] = memory.temp_size_in_bytes / 2**20
+                ways[f"{what}, {name}"] = lambda p=program, y=y: p(matrix, y)
+        best = dict.fromkeys(ways, np.inf)
+        for turn in range(6):
+            for way, go in ways.items():
+                (took, _), given[way] = _took(go)
+                best[way] = min(best[way], took if turn else np.inf)
+        row |= {f"{way}, ms": 1e3 * took for way, took in best.items()}
+        pairs = [
+            (given[f"{w}, blocks"], given[f"{w}, whole"]) for w in ("evaluation", "derivative")
+        ]
+        row["blocks off the whole, relative"] = max(
+            float(jnp.abs(a - b).max() / jnp.abs(b).max())
+            for pair in pairs
+            for a, b in zip(*(jax.tree.leaves(x) for x in pair), strict=True)
+        )
+        out[f"{tokens} tokens"] = row
+    many = af.Sphere(3).random(jr.key(3), (4, tokens))
+    options = {"t1": 0.2, "rtol": 1e-6, "atol": 0.0, "observe": {"E": af.misalignment}}
+
+    def value(matrix):
+        return ensemble.mean(lambda s: s.ys["E"][-1], field_of(matrix), many, **options)
+
+    gradient = jax.jit(jax.value_and_grad(value))
+    memory = gradient.lower(matrix).compile().memory_analysis()
+    gradient(matrix)
+    (took, _), _ = _took(lambda: gradient(matrix))
+    ensemble.run(field_of(matrix), many, progress=False, **options)
+    (forward, _), _ = _took(lambda: ensemble.run(field_of(matrix), many, progress=False, **options))
+    out[f"gradient of a mean, {tokens} tokens, 4 starts"] = {
+        "processor seconds": took,
+        "gradient / run, processor": took / forward,
+        "temporary MB": memory.temp_size_in_bytes / 2**20,
+    }
+    return out
+
+
+def _took(go) -> tuple[tuple[float, float], object]:
+    began = time.process_time(), time.perf_counter()
+    given = jax.block_until_ready(go())
+    return (time.process_time() - began[0], time.perf_counter() - began[1]), given
+
+
 SECTIONS = {
     f.__name__: f
-    for f in (layouts, small, figure4, mixed, gradients, mean_gradient, many_parameters)
+    for f in (
+        layouts,
+        small,
+        figure4,
+        mixed,
+        gradients,
+        mean_gradient,
+        many_parameters,
+        many_tokens,
+    )
 }
 
 

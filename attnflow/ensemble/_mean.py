@@ -29,11 +29,11 @@ from ..flow import (
     sort_options,
 )
 from ..model import AttentionField
-from ._prepare import prepared
+from ._backwards import Objective
 from ._starts import GivenStarts, Recipe, Starts, gather_starts
-from ._sums import total
+from ._sums import summed
 
-_CHUNK = 32
+CHUNK = 32
 
 
 class MeanOptions(IntegratorOptions, total=False):
@@ -67,7 +67,7 @@ def mean(
 
     Trajectories go through lanes that refill, as in [`run`][attnflow.ensemble.run], a group of them after
     another. The gradient in reverse mode goes backwards through the steps that were taken, kept on a tape of fixed
-    length (128 MB at most); what has no room on it is worked again from lanes kept on the way. So memory grows
+    length (64 MB at most); what has no room on it is worked again from lanes kept on the way. So memory grows
     neither with the number of trajectories nor with that of steps. Times of steps count as constants, those of
     events, `t0` and `t1` do not. The mean of one number and its gradient are worked together; of several
     numbers each cotangent takes another run forwards.
@@ -76,9 +76,11 @@ def mean(
     core, since a compiled program holds no threads of Python: `jax.value_and_grad(late)(field)` alone is faster.
     Sums are added up in the order of groups, and are the same bits whichever thread was first.
 
+    Derivatives in forward mode (`jax.jvp`, `jax.jacfwd`) go along with the lanes, on one core: ask for them with
+    `adjoint=diffrax.ForwardMode()`. A direction costs about a run.
+
     Runs whose steps are not those of one explicit tableau (implicit solvers, `dense`, a `diffrax.Event`, noise), and
-    every run with an `adjoint` asked for by name, are a `vmap` of [`simulate`][], chunk by chunk. So is forward mode,
-    with `adjoint=diffrax.ForwardMode()`.
+    every run with another `adjoint` asked for by name, are a `vmap` of [`simulate`][], chunk by chunk.
 
     **Arguments:**
 
@@ -90,9 +92,9 @@ def mean(
     - `chunk`: trajectories worked at a time.
 
     Which adjoint (`benchmarks/results/ensembles-cpu.json` has the figures): none given, the tape, is exact
-    for the steps taken, as `diffrax.RecursiveCheckpointAdjoint` is; `ForwardMode` for fewer parameters than about
-    ten; `BacksolveAdjoint` needs the least memory and integrates the flow backwards, which is unstable where tokens
-    come together.
+    for the steps taken, as `diffrax.RecursiveCheckpointAdjoint` is; `ForwardMode` for two or three
+    parameters; `BacksolveAdjoint` needs the least memory and integrates the flow backwards, which is unstable where
+    tokens come together.
 
     **Returns:**
 
@@ -112,26 +114,21 @@ def mean(
     """
     # === check arguments
     own, rest = sort_options("ensemble.mean", options, MeanOptions)
-    noise = rest.pop("noise", None)
-    if noise is not None:
-        instance("noise", noise, Noise, "an attnflow.Noise, such as Noise(independent=0.1)")
-    many = gather_starts(field, starts, field_axes, number, key, None, noise)
+    many = gather_starts(field, starts, field_axes, number, key, None, checked_noise(rest))
     chunk = None if chunk is None else min(many.number, whole("chunk", chunk))
     integrator = merged(integrator, own)
-    how, made = _checked(many, integrator, {"t1": t1, **rest})
+    how, made = checked_options(many, integrator, {"t1": t1, **rest})
     adjoint = made.adjoint
     function = as_module("objective", objective)
 
     # === by lanes that refill
-    given = integrator.adjoint is not None
     with forward_mode_named(adjoint):
-        work = None if noise is not None else prepared(function, many, made, chunk, given)
-        if work is not None:
-            sums = total(*work, many.number)
+        sums = summed(Objective(function), many, made, integrator.adjoint, chunk)
+        if sums is not None:
             return jax.tree.map(lambda s: s / np.asarray(many.number, s.dtype), sums)
 
     # === side by side, where runs cannot be worked by lanes
-    chunk = min(many.number, _CHUNK if chunk is None else chunk)
+    chunk = min(many.number, CHUNK if chunk is None else chunk)
     chunks = -(-many.number // chunk)
     numbers = jnp.arange(chunks * chunk, dtype=jnp.int32).reshape(chunks, chunk)
     data = jax.tree.map(jnp.asarray, many.data)
@@ -139,7 +136,15 @@ def mean(
         return _mean(function, many.recipe, data, numbers, many.number, how)
 
 
-def _checked(
+def checked_noise(options: dict[str, Any]) -> Noise | None:
+    """The `noise` among options, taken out of them."""
+    noise = options.pop("noise", None)
+    if noise is None:
+        return None
+    return instance("noise", noise, Noise, "an attnflow.Noise, such as Noise(independent=0.1)")
+
+
+def checked_options(
     many: Starts, integrator: Integrator, rest: dict[str, Any]
 ) -> tuple[dict[str, Any], Options]:
     """The options of `simulate`, refused here where they are known, as what a compiled program takes.
@@ -163,21 +168,14 @@ def _checked(
 def _mean(
     objective: Any, recipe: Recipe, data: Any, numbers: Array, count: int, options: dict[str, Any]
 ) -> Any:
-    def one(recipe, number, own):
-        one_field, y0, noise = recipe.draw(number, own)
-        solution = simulate(one_field, y0, throw=False, noise=noise, **options)
-        fine = (solution.result == diffrax.RESULTS.successful) | (
-            solution.result == diffrax.RESULTS.event_occurred
-        )
-        fine &= jnp.all(jnp.isfinite(solution.y1))
-        return jax.tree.map(lambda v: _or_nan(v, fine), objective(solution))
-
     def total(recipe, data, numbers):
         # The last chunk is filled up with trajectories that count for nothing.
         counts = numbers < count
         at = jnp.minimum(numbers, count - 1)
         own = jax.tree.map(lambda a: a[at], data)
-        values = eqx.filter_vmap(one, in_axes=(None, 0, 0))(recipe, at, own)
+        values = eqx.filter_vmap(one, in_axes=(None, None, None, 0, 0))(
+            objective, options, recipe, at, own
+        )
         return jax.tree.map(lambda v: jnp.sum(jnp.where(_as(counts, v), v, 0), axis=0), values)
 
     if numbers.shape[0] > 1:  # one alone has nothing to forget
@@ -190,6 +188,17 @@ def _mean(
     zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), like)
     sums, _ = jax.lax.scan(add, zero, numbers)
     return jax.tree.map(lambda s: s / np.asarray(count, s.dtype), sums)
+
+
+def one(objective: Any, options: dict[str, Any], recipe: Recipe, number: Array, own: Any) -> Any:
+    """An objective of one run by `simulate`; NaN where it failed."""
+    one_field, y0, noise = recipe.draw(number, own)
+    solution = simulate(one_field, y0, throw=False, noise=noise, **options)
+    fine = (solution.result == diffrax.RESULTS.successful) | (
+        solution.result == diffrax.RESULTS.event_occurred
+    )
+    fine &= jnp.all(jnp.isfinite(solution.y1))
+    return jax.tree.map(lambda v: _or_nan(v, fine), objective(solution))
 
 
 def _or_nan(value: Any, fine: Array) -> Array:

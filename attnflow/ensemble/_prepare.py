@@ -1,5 +1,6 @@
 """Which means are worked by lanes that refill, and with how many lanes: by types and shapes."""
 
+import dataclasses
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -21,19 +22,18 @@ from ._lanes import Maker, OfField
 from ._stages import inner_solver, is_explicit
 from ._starts import Starts
 
-_TAPE_BYTES = 2**27
-_TICKS = 32, 8192  # the shortest tape and the longest
+_TAPE_BYTES = 2**26
+_TICKS = 32, 512  # the shortest tape and the longest: it is cleared before it is used
 
 
 def prepared(
-    objective: Any, many: Starts, options: Options, chunk: int | None, given: bool
+    objective: Objective, many: Starts, options: Options, chunk: int | None
 ) -> tuple[MeanWork, TapePlan, Any] | None:
     """What is to be worked by lanes, or `None` where runs have to be worked side by side.
 
-    By lanes go explicit solvers, and events whose time is found by bisection. `given` says that an adjoint was asked
-    for by name: that is then the one.
+    By lanes go explicit solvers, and events whose time is found by bisection.
     """
-    if given or options.dense:
+    if options.dense:
         return None
     data = jax.tree.map(jnp.asarray, many.data)
     maker = Maker(_hoisted_recipe(many, data), _hoisted_options(many, options))
@@ -41,14 +41,14 @@ def prepared(
     if looked is None:
         return None
     plan, row, tape = looked
-    if not _hides_nothing(objective):
+    if not _hides_nothing(objective.function):
         like = eqx.filter_eval_shape(lambda row: solution_of(maker.options, row), row)
-        objective = hoisted(objective, like)
+        objective = dataclasses.replace(objective, function=hoisted(objective.function, like))
     times = (options.t0, options.t1, options.rtol, options.atol, options.ts, options.dt0)
     fine = jnp.array(True)
     for x in times:
         fine &= True if x is None else jnp.all(jnp.isfinite(x))
-    work = MeanWork(Objective(objective), maker, data, fine)
+    work = MeanWork(objective, maker, data, fine)
     like = _remembered((work, chunk, many.number), lambda: _sums_like(work, plan, row))
     return work, plan, (like, tape)
 

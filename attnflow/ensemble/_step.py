@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ..flow import Problem, how_ended
+from ._constants import event_function, event_time
 from ._lanes import (
     BAD_START,
     EVENT_NAN,
@@ -163,7 +164,7 @@ def finish(stepper: Stepper, lanes: Lanes, tokens: bool = False) -> dict[str, An
         fell = status == REACHED
         tnext = jnp.where(fell, lanes.tnext, t + 1)
         _, _, dense, _, _ = stepper(t, tnext, y, lanes.solver_state, lanes.jumped)
-        at = _bisect(stepper, t, tnext, dense)
+        at = event_time(stepper, t, tnext, dense, search=_bisect)
         interpolated = stepper.interpolate(t, tnext, dense, at)
         if saved is not None:
             span = eqx.tree_at(lambda s: s.tnext, lanes, tnext)
@@ -210,14 +211,10 @@ def _bisect(stepper: Stepper, t: Array, tnext: Array, dense: Any) -> Array:
     """The time inside each step at which the event function has fallen through zero."""
     halvings = jnp.finfo(t.dtype).nmant + 2
 
-    def fallen(p, t, y):
-        return p.event.cond_fn(t, y, p.options.args) <= 0
-
     def body(_, ends):
         low, high = ends
         middle = low + 0.5 * (high - low)
-        y = stepper.interpolate(t, tnext, dense, middle)
-        down = stepper.over_lanes(fallen, middle, y)
+        down = event_function(stepper, t, tnext, dense, middle) <= 0
         return jnp.where(down, low, middle), jnp.where(down, middle, high)
 
     return jax.lax.fori_loop(0, halvings, body, (t, tnext))[1]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.core
@@ -17,9 +18,29 @@ from threadpoolctl import threadpool_limits
 from ..core.checks import is_concrete
 from ..core.compiled import compiled
 from ..core.machine import cores
-from ._backwards import MeanWork, TapePlan, backwards, forwards
+from ..flow import Options
+from ._backwards import MeanWork, Objective, TapePlan, backwards, forwards
+from ._prepare import prepared
+from ._starts import Starts
 from ._tape import Tape
 from ._workers import in_thread
+
+
+def summed(
+    objective: Objective, many: Starts, options: Options, adjoint: Any, chunk: int | None = None
+) -> Any:
+    """The sum of an objective over trajectories by lanes; `None` where runs have to be worked side by side.
+
+    `adjoint` is the one asked for by name: lanes have their own way back, and take forward derivatives along.
+    """
+    if many.recipe.noise is not None:
+        return None
+    if not (adjoint is None or isinstance(adjoint, diffrax.ForwardMode)):
+        return None
+    work = prepared(objective, many, options, chunk)
+    if work is None:
+        return None
+    return (total if adjoint is None else total_forwards)(*work, many.number)
 
 
 def total(work: MeanWork, plan: TapePlan, like: tuple[Any, Any], number: int) -> Any:
@@ -70,6 +91,18 @@ def total(work: MeanWork, plan: TapePlan, like: tuple[Any, Any], number: int) ->
 
     sums.defvjp(ahead, back, symbolic_zeros=True)
     return sums(leaves)
+
+
+def total_forwards(work: MeanWork, plan: TapePlan, like: Any, number: int) -> Any:
+    """The same sum, for derivatives in forward mode: they go along with the lanes, on one core."""
+    if is_concrete(*jax.tree.leaves(eqx.filter(work, eqx.is_array))):
+        return _all(work, plan, number, None)
+    return _in_one_program(work, plan, number)
+
+
+@compiled
+def _in_one_program(work: MeanWork, plan: TapePlan, number: int) -> Any:
+    return _all(work, plan, number, None)
 
 
 def _listed(bars: Any, asked: list[bool]) -> list[Any]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ._advance import Crew, Inbox, join
+from ._constants import with_constant_steps
 from ._lanes import REACHED, RUNNING, TIME_UP, VACANT, Lanes, pick, take
 from ._stages import Stepper
 from ._step import finish, step_and_stages
@@ -134,6 +135,7 @@ class Group(eqx.Module):
             own = lanes.own
             lanes = eqx.tree_at(lambda s: s.own, lanes, None, is_leaf=lambda x: x is None)
             stepper = Stepper(join(shared, own, rest), axes)
+            lanes = with_constant_steps(stepper.problem.options, lanes)
             if tape is not None:
                 index, given, before = log
                 new = Refills(index, given, before, done)
@@ -143,6 +145,7 @@ class Group(eqx.Module):
             def inner(carry):
                 lanes, tape, done = carry
                 moved, dense = step_and_stages(stepper, lanes)
+                moved = with_constant_steps(stepper.problem.options, moved)
                 if tape is not None:
                     tape = _write(tape, done, lanes, moved, dense["k"])
                 return moved, tape, done + 1
