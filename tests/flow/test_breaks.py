@@ -82,7 +82,7 @@ def test_a_jump_on_the_grid_of_constant_steps_costs_no_order(solver):
 def test_a_run_may_start_a_rounding_from_a_jump(ulps):
     c = af.Piecewise(jnp.array([1.0]), jnp.array([50.0, -1.0]))
     t0 = 1.0 + ulps * (np.finfo(float).eps / 2 if ulps < 0 else np.finfo(float).eps)
-    result, steps = both(pair(c), t0=t0, t1=2.0, rtol=1e-8)
+    result, steps = both(pair(c), t0=t0, t1=2.0, ts=jnp.array([1.1, 1.5, 2.0]), rtol=1e-8)
     assert abs(result - exact(-1.0)) < 1e-7
     assert steps < 60
 
@@ -139,18 +139,25 @@ def test_a_jump_off_the_grid_of_constant_steps_costs_no_order(solver):
     assert np.log2(errors[0] / errors[1]) > order - 0.6
 
 
+def _one_break_at_one(kind):
+    """A schedule whose only break near t = 1 is of that kind, and its integral to 2; all kinds are one program."""
+    jump, high = (1.0, (1.0, -2.0)) if kind == "a jump" else (0.3, (0.0, 0.0))
+    size, omega = (1.0, np.pi) if kind == "a kink" else (0.0, np.pi / 4)
+    knot, values = (1.0, (0.0, 3.0, 1.0)) if kind == "a knot" else (0.6, (0.0, 0.0, 0.0))
+    cubic = af.Interpolated(jnp.array([0.0, knot, 2.0]), jnp.array(values))
+    # Of a cubic piece: Simpson's rule is exact.
+    at = np.asarray(jax.vmap(cubic)(jnp.arange(5) / 2))
+    simpson = float(at @ np.array([1.0, 4.0, 2.0, 4.0, 1.0])) / 6
+    integral = {"a jump": -1.0, "a kink": 4 / np.pi, "a knot": simpson}[kind]
+    wave = af.Sinusoid(jnp.asarray(size, float), jnp.asarray(omega, float), rectified=True)
+    return af.Piecewise(jnp.array([jump]), jnp.array(high)) + wave + cubic, integral
+
+
 @pytest.mark.parametrize("ulps", [1, 4, 64])
 @pytest.mark.parametrize("first", ["a jump", "a kink", "a knot"])
 def test_breaks_within_roundings_of_one_another_are_each_stepped_to(first, ulps):
     after = 1.0 + ulps * np.finfo(float).eps
     jump = af.Piecewise(jnp.array([after]), jnp.array([0.5, -1.5]))
-    smooth, integral = {
-        "a jump": (af.Piecewise(jnp.array([1.0]), jnp.array([1.0, -2.0])), -1.0),
-        "a kink": (af.Sinusoid(1.0, jnp.pi, rectified=True), 4 / np.pi),
-        "a knot": (af.Interpolated(jnp.array([0.0, 1.0, 2.0]), jnp.array([0.0, 3.0, 1.0])), None),
-    }[first]
-    if integral is None:  # of a cubic piece: Simpson's rule is exact
-        at = np.asarray(jax.vmap(smooth)(jnp.arange(5) / 2))
-        integral = float(at @ np.array([1.0, 4.0, 2.0, 4.0, 1.0])) / 6
+    smooth, integral = _one_break_at_one(first)
     result, _ = both(pair(smooth + jump), t1=2.0, rtol=1e-7, atol=0.0)
     assert abs(result - exact(integral - 1.0)) < 1e-7
