@@ -14,7 +14,7 @@ from ..flow import simulate
 from ..geometry import Sphere
 from ..model import AttentionField
 from ._claims import GalleryClaim, Measured, worst
-from ._style import GREY, PALETTE, label, legend, panels
+from ._style import GREY, PALETTE, label, legend, panels, stroke
 
 PAPER = "2410.23228"
 NOISE = 0.01  # of the angles, in radians, as in the paper's picture of beta = 5
@@ -112,8 +112,8 @@ def draw_growth_rates(data: Measured) -> Figure:
     """Curves of the formula, and dots of the runs."""
     figure, (ax,) = panels(1, "Growth of the modes of a uniform ring", width=6.4, height=4.0)
     for i, k in enumerate(data["k"]):
-        colour = PALETTE[i % len(PALETTE)]
-        ax.plot(data["fine"], data["curves"][i], color=colour, label=f"k = {k}")
+        colour, style = stroke(i)
+        ax.plot(data["fine"], data["curves"][i], style, color=colour, label=f"k = {k}")
         ax.plot(data["beta"], data["measured"][i], "o", color=colour, markersize=4)
     label(
         ax, r"$\beta$", r"rate $\cdot\, e^{-\beta}$", r"lines: $k^2 I_k(\beta)/\beta$, dots: runs"
@@ -167,8 +167,13 @@ def first_clusters(key: Key[Array, ""], size: str) -> Measured:
             f"{PAPER}, linear phase",
             "the number of clusters that come first is that of the fastest mode",
             f"{found.size} starts at {len(betas)} beta: {100 * (near == 0).mean():.0f} % have that number, "
-            f"the others differ by {near.max()} at most (neighbouring modes grow almost as fast)",
-            bool((near == 0).mean() >= 0.5 and near.max() <= 2 and np.abs(usual - expected).max() <= 1),
+            f"{100 * (near <= 1).mean():.0f} % that or a neighbour, which grows almost as fast; "
+            f"the others differ by {near.max()} at most",
+            bool(
+                (near == 0).mean() >= 0.5
+                and (near <= 1).mean() >= 0.9
+                and np.abs(usual - expected).max() <= 1
+            ),
         ),
     )  # fmt: skip
     fine = np.linspace(0.05, 1.05 * betas[-1], 400)

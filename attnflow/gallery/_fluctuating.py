@@ -179,9 +179,11 @@ def draw_fluctuating_weights(data: Measured) -> Figure:
     for ax, law in ((left, "ou"), (middle, "even")):
         for k, heads in enumerate(data["heads"]):
             curve = data[f"{law}_3"][k].mean(axis=0)
-            ax.semilogy(data["ts"], curve, color=colours[k], label=f"H = {heads}")
+            style = "--" if k == 2 else "-"  # where they spread evenly, ten are a hundred
+            ax.semilogy(data["ts"], curve, style, color=colours[k], label=f"H = {heads}")
         label(ax, "t", "$G^2$" if ax is left else "", LAWS[law])
-        legend(ax, "lower left")
+        ax.set_ylim(top=100)
+        legend(ax, "upper left", columns=3)
     late = len(data["ts"]) // 2
     for law, colour, mark in (("ou", BLUE, "o-"), ("even", RED, "s-"), ("random", GREEN, "^-")):
         mean = data[f"{law}_3"][:, :, late:].mean(axis=(1, 2))
@@ -189,5 +191,6 @@ def draw_fluctuating_weights(data: Measured) -> Figure:
     first = data["ou_3"][0, :, late:].mean()
     right.loglog(data["heads"], first / data["heads"], ":", color=GREY, label="1/H")
     label(right, "heads H", "", "mean over the second half")
-    legend(right, "lower left")
+    right.set_ylim(top=1e3)
+    legend(right, "upper left")
     return figure

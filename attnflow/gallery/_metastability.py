@@ -12,7 +12,7 @@ from ..geometry import Sphere
 from ..horizons import LongRun, long_run
 from ..model import AttentionField, AttentionLayers
 from ._claims import GalleryClaim, Measured, slope, worst
-from ._style import GREY, PALETTE, label, legend, panels, unit_circle
+from ._style import GREY, PALETTE, label, legend, panels, stroke, unit_circle
 
 PAPER = "2410.06833"
 # Five tokens in two caps of the circle, beta = 4 with softmax: where they start in the authors' published script.
@@ -203,9 +203,9 @@ def draw_staircase(data: Measured) -> Figure:
         seen = log_t > 0
         x, y = np.append(log_t[seen], end), np.append(energy[seen], energy[-1])
         x, y = np.insert(x, 0, 0.0), np.insert(y, 0, energy[0])
-        colour = PALETTE[k % len(PALETTE)]
-        left.plot(x, y, color=colour, label=rf"$\beta$ = {beta:.0f}")
-        right.plot(x / beta, y, color=colour)
+        colour, style = stroke(k)
+        left.plot(x, y, style, color=colour)
+        right.plot(x / beta, y, style, color=colour, label=rf"$\beta$ = {beta:.0f}")
     for ax in (left, right):
         for level in PLATEAUS:
             ax.axhline(level, color="#c4c4c4", linewidth=0.6, zorder=0)
@@ -213,5 +213,5 @@ def draw_staircase(data: Measured) -> Figure:
     label(right, r"ln t / $\beta$", "")
     left.set_xlim(0, end)
     right.set_xlim(0, 1.15 * float((data["merges"][-1] / data["beta"][-1]).max()))
-    legend(left, loc="lower right")
+    legend(right, loc="upper left")
     return figure

@@ -199,7 +199,7 @@ class _Pair(NamedTuple):
 
 def boolean_attention(key: Key[Array, ""], size: str) -> Measured:
     """Tokens of the line: their attention becomes a matrix of zeros and ones, of rank two or three."""
-    tokens = TOKENS[size]
+    tokens = min(60, TOKENS[size])  # more columns than these are lines too thin to see
     z0 = Euclidean(1).random(key, (tokens,), law="cube", size=1.0)
     order = jnp.argsort(z0[:, 0])
     z0 = z0[order]

@@ -19,6 +19,11 @@ Place = Literal["best", "upper left", "upper center", "lower left", "lower right
 PALETTE = (BLUE, ORANGE, GREEN, VIOLET, RED, GREY)
 
 
+def stroke(k: int) -> tuple[str, str]:
+    """Colour and style of the k-th curve of many: six colours, then dashed."""
+    return PALETTE[k % len(PALETTE)], "-" if k < len(PALETTE) else "--"
+
+
 def panels(
     columns: int, title: str, *, rows: int = 1, width: float = 4.2, height: float = 3.6
 ) -> tuple[Figure, list[Axes]]:
