@@ -40,7 +40,7 @@ def diagnose(
     model
         The folder of a Hugging Face model, a GGUF file, or the name of a size for random weights.
     text
-        A file (UTF-8) with a prompt in each line, for the folder's tokenizer; lines may differ in length,
+        A file (UTF-8) with a prompt in each line, for the folder's or file's tokenizer; lines may differ in length,
         and are cut to --length.
     prompts
         How many random prompts.
@@ -67,8 +67,10 @@ def diagnose(
         raise ValueError(
             f"MODEL must be a folder, a GGUF file or one of {', '.join(language.SIZES)}; got {model!r}."
         )
-    if text is not None and not folder.is_dir():
-        raise ValueError("--text needs the tokenizer of a model's folder: give one as MODEL.")
+    if text is not None and not there:
+        raise ValueError(
+            "--text needs the tokenizer of a model's folder or GGUF file: give one as MODEL."
+        )
     if length < 2:
         raise ValueError(f"--length must be two or more: E is about pairs of tokens; got {length}.")
     try:
