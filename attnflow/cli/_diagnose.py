@@ -40,7 +40,7 @@ def diagnose(
     model
         The folder of a Hugging Face model, a GGUF file, or the name of a size for random weights.
     text
-        A file (UTF-8) with a prompt in each line, for the folder's tokenizer; lines may differ in length,
+        A file (UTF-8) with a prompt in each line, for the folder's or file's tokenizer; lines may differ in length,
         and are cut to --length.
     prompts
         How many random prompts.
@@ -51,7 +51,8 @@ def diagnose(
     out
         Folder for the page (diagnosis.txt, diagnosis.pdf) and its numbers (diagnosis.json); for the model's
         place on the phase diagram beside random weights of the same law (place.txt, place.json, place.png, drawn
-        on runs at its dimension where xarray and zarr are installed); and the table of heads of both (heads.parquet, where pyarrow is installed).
+        on runs at its dimension where xarray and zarr are installed); and the table of heads of both
+        (heads.parquet, where pyarrow is installed).
     """
     from ._loop import _encoded
     from ._start import start_jax
@@ -67,8 +68,10 @@ def diagnose(
         raise ValueError(
             f"MODEL must be a folder, a GGUF file or one of {', '.join(language.SIZES)}; got {model!r}."
         )
-    if text is not None and not folder.is_dir():
-        raise ValueError("--text needs the tokenizer of a model's folder: give one as MODEL.")
+    if text is not None and not there:
+        raise ValueError(
+            "--text needs the tokenizer of a model's folder or GGUF file: give one as MODEL."
+        )
     if length < 2:
         raise ValueError(f"--length must be two or more: E is about pairs of tokens; got {length}.")
     if text is None and not there:  # refused, if too many, before the weights are drawn
@@ -104,13 +107,14 @@ def _write(out: Path, page: "Diagnosis", place: "PhasePlace") -> list[Path]:
     written = [out / "diagnosis.txt", out / "diagnosis.json", out / "diagnosis.pdf"]
     write_text(written[0], page)
     write_account(written[1], page.record())
+    runs = _runs(place)
     with atomic_write(written[2]) as file:
-        diagnosis(page).savefig(file, format="pdf")
+        diagnosis(page, place, runs=runs).savefig(file, format="pdf")
     written += [out / "place.txt", out / "place.json", out / "place.png"]
     write_text(written[3], place)
     write_account(written[4], place.record())
     with atomic_write(written[5]) as file:
-        figure_of(phase_place(place, runs=_runs(place))).savefig(file, format="png")
+        figure_of(phase_place(place, runs=runs)).savefig(file, format="png")
     if find_spec("pyarrow") is not None:
         written.append(out / "heads.parquet")
         place.to_parquet(written[-1])

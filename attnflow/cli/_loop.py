@@ -69,7 +69,7 @@ def loop(
     length
         Tokens kept of each.
     text
-        A file (UTF-8) with a prompt in each line instead, for the folder's tokenizer. Lines may differ in
+        A file (UTF-8) with a prompt in each line instead, for the folder's or file's tokenizer. Lines may differ in
         length (padding is masked), and are cut to --length. Empty lines count for nothing.
     seed
         Of random weights.
@@ -97,8 +97,10 @@ def loop(
         raise ValueError(
             f"--model must be a folder, a GGUF file or one of {', '.join(language.SIZES)}; got {model!r}."
         )
-    if text is not None and not folder.is_dir():
-        raise ValueError("--text needs the tokenizer of a model's folder: give one as --model.")
+    if text is not None and not (folder.is_dir() or file):
+        raise ValueError(
+            "--text needs the tokenizer of a model's folder or GGUF file: give one as --model."
+        )
     trained = (folder.is_dir() or file) and weights in (None, "trained")
     try:
         if trained:

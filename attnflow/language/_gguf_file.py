@@ -15,7 +15,7 @@ _NUMBERS = {
     0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d",
 }  # fmt: skip
 _STRING, _ARRAY = 8, 9
-_KEPT = 64  # items of an array; vocabularies are passed over
+_KEPT = 64  # items of an array; vocabularies are passed over until they are asked for
 _MOST_DIMENSIONS = 4
 
 
@@ -30,8 +30,8 @@ class Stored(NamedTuple):
 class GGUFFile:
     """Metadata (`entries`) and tensors (`tensors`) of a file, by name.
 
-    An array of more than 64 items is passed over: the reader of the `gguf` package makes a vocabulary
-    an object for each of its words, which takes longer than all tensors.
+    An array of more than 64 items is passed over, and read where it is asked for (`array`): the reader of the
+    `gguf` package makes a vocabulary an object for each of its words, which takes longer than all tensors.
     """
 
     def __init__(self, path: Path):
@@ -40,6 +40,7 @@ class GGUFFile:
                 "GGUF files need gguf, not installed here: pip install 'attnflow[gguf]'."
             )
         self.path, self.entries, self.tensors = path, {}, {}
+        self._long: dict[str, int] = {}
         try:
             with open(path, "rb") as file:
                 self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -59,8 +60,10 @@ class GGUFFile:
             raise ValueError(f"version 2 or 3 is read; got {version}")
         tensors, entries = self._number(10), self._number(10)
         for _ in range(entries):
-            name = self._string()
-            self.entries[name] = self._value(self._number(4))
+            name, kind, start = self._string(), self._number(4), self._at
+            self.entries[name] = self._value(kind)
+            if kind == _ARRAY and self.entries[name] is None:
+                self._long[name] = start
         result = {}
         for _ in range(tensors):
             name, count = self._string(), self._number(4)
@@ -113,6 +116,25 @@ class GGUFFile:
         else:
             raise ValueError(f"an array of {count} values of type {inner}")
         return None
+
+    def array(self, name: str) -> list[Any]:
+        """All items of an array of the metadata, however long.
+
+        **Raises:**
+
+        `ValueError` where there is no such array.
+        """
+        if name not in self._long:
+            kept = self.entries.get(name)
+            if not isinstance(kept, list):
+                raise ValueError(f"there is no array '{name}'")
+            return kept
+        self._at = self._long[name]
+        kind, count = self._number(4), self._number(10)
+        try:
+            return [self._value(kind) for _ in range(count)]
+        except (struct.error, UnicodeDecodeError) as error:
+            raise ValueError(f"'{name}' cannot be read: {printable(str(error))[:80]}") from None
 
     def read(self, name: str) -> np.ndarray:
         """A tensor in float32, dequantised.

@@ -17,6 +17,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Int, Key
 
 from ..core.checks import choose, whole
+from ..core.compiled import compiled
 from ..core.types import Device
 from ..records import progress as bar
 from ._architecture import Architecture
@@ -173,9 +174,10 @@ def looped(
     )
     if tokens is None:
         tokens = _embedded(model, arch, ids, key, dtype)
-    h = jax.device_put(_in_chunks(tokens, chunk), shared)
     own = None if lengths is None else jnp.asarray(lengths)
-    start = {name: np.asarray(x) for name, x in measure(jnp.asarray(tokens), own).items()}
+    start = {name: np.asarray(x) for name, x in _of_each(jnp.asarray(tokens), own).items()}
+    h = jax.device_put(_in_chunks(tokens, chunk), shared)
+    del tokens  # a copy of `h`, which is used up
     if own is not None:
         own = jax.device_put(_in_chunks(own, chunk), shared)
     finite = all(bool(np.isfinite(before["E"]).all()) for before in done)
@@ -257,11 +259,20 @@ def _drawn_rows(arch: Architecture, key: Array, ids: Array, dtype: Any) -> Array
     return entered(arch, embedding_parts(arch, key, dtype), tokens, places)
 
 
+@compiled
+def _of_each(tokens: Array, lengths: Array | None) -> dict[str, Array]:
+    """What [`measure`][] gives of each prompt, one after the other."""
+    if lengths is None:
+        return jax.lax.map(measure, tokens)
+    return jax.lax.map(lambda x: measure(*x), (tokens, lengths))
+
+
 def _in_chunks(tokens: Any, chunk: int) -> Array:
     """`(chunks, chunk, ...)`: the last chunk is filled up with the last prompt."""
     missing = -len(tokens) % chunk
     tokens = jnp.asarray(tokens)
-    tokens = jnp.concatenate([tokens, jnp.repeat(tokens[-1:], missing, axis=0)])
+    if missing:
+        tokens = jnp.concatenate([tokens, jnp.repeat(tokens[-1:], missing, axis=0)])
     return tokens.reshape(-1, chunk, *tokens.shape[1:])
 
 

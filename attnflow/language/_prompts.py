@@ -13,6 +13,8 @@ from jaxtyping import Int
 from ..core.checks import shaped, shown, whole
 from ..core.words import loads, printable, read_bytes
 from ._architecture import Architecture
+from ._gguf import is_gguf
+from ._gguf_tokenizer import gguf_tokenizer
 
 _SEED, _LAST = 42, 50256
 _MOST_IDS = 10**7  # drawn one by one, some seconds
@@ -131,7 +133,7 @@ _STOPS = (KeyboardInterrupt, SystemExit, MemoryError)
 
 
 def encode(folder: str | PathLike[str], texts: str | Sequence[str]) -> list[list[int]]:
-    """Token ids of texts by the tokenizer of a Hugging Face folder (its `tokenizer.json`).
+    """Token ids of texts by the tokenizer of a Hugging Face folder (its `tokenizer.json`), or of a GGUF file.
 
     Every token of a text is there and no other: what the file says of truncation and padding is left out.
     [`looped`][] takes prompts of different lengths as they are. Needs the package `tokenizers`, which
@@ -139,7 +141,8 @@ def encode(folder: str | PathLike[str], texts: str | Sequence[str]) -> list[list
 
     **Arguments:**
 
-    - `folder`: with a `tokenizer.json`, or with `vocab.json` and `merges.txt`.
+    - `folder`: with a `tokenizer.json`, or with `vocab.json` and `merges.txt`; or a file `.gguf`, whose
+      vocabulary is used: byte-level pairs as GPT-2, SmolLM, Llama 3 and Qwen have them, or SentencePiece's.
     - `texts`: one text or several.
 
     **Raises:**
@@ -157,6 +160,16 @@ def encode(folder: str | PathLike[str], texts: str | Sequence[str]) -> list[list
     import tokenizers
 
     folder = Path(folder)
+    if is_gguf(folder):
+        try:
+            own = gguf_tokenizer(folder)
+        except (ValueError, ImportError, *_STOPS):
+            raise
+        except BaseException as error:
+            raise ValueError(
+                f"{folder} has no tokenizer that can be used: {_line(error)}."
+            ) from None
+        return _encoded(own, folder, several)
     path, vocabulary, merges = (folder / n for n in ("tokenizer.json", "vocab.json", "merges.txt"))
     whole = path.is_file()
     if not whole and not (vocabulary.is_file() and merges.is_file()):
@@ -174,6 +187,10 @@ def encode(folder: str | PathLike[str], texts: str | Sequence[str]) -> list[list
         raise
     except BaseException as error:  # the package raises bare exceptions, and panics that are none
         raise ValueError(f"{path} cannot be read as a tokenizer: {_line(error)}.") from None
+    return _encoded(tokenizer, path, several)
+
+
+def _encoded(tokenizer: Any, path: Path, several: list[str]) -> list[list[int]]:
     # A tokenizer.json remembers how its owner last cut prompts and filled them up.
     tokenizer.no_truncation()
     tokenizer.no_padding()

@@ -8,17 +8,31 @@ from matplotlib.ticker import MaxNLocator
 
 from ._figure import BLUE, GREY, ORANGE, dress, with_parts
 from ._looped import draw_looped
+from ._phase_place import phase_place
 
 if TYPE_CHECKING:
-    from ..language import Diagnosis
+    import xarray as xr
+
+    from ..language import Diagnosis, PhasePlace
+
+_WHITE_IS = (
+    "heads: white trained, orange random; colour: pairs together\n"
+    "under $P = \\beta I$, $U = I$; dashed: equiangular tokens"
+)
+_BLUE_IS = "heads: blue trained, orange random; dashed: together\nunder $P = \\beta I$, $U = I$"
 
 
-def diagnosis(page: "Diagnosis") -> Figure:
-    r"""A page: $E$ along the passes of each run, $\beta$ of heads by layer, their sinks, and the text.
+def diagnosis(
+    page: "Diagnosis", place: "PhasePlace | None" = None, *, runs: "xr.Dataset | None" = None
+) -> Figure:
+    r"""A page: $E$ along the passes of each run, $\beta$ of heads, their sinks, and the text.
 
     **Arguments:**
 
     - `page`: what [`attnflow.language.diagnose`][] returns.
+    - `place`: what [`attnflow.language.place`][] returns: heads are drawn on the phase diagram, as
+      [`phase_place`][] does; by layer without it.
+    - `runs`: of a sweep, for that diagram.
 
     **Returns:**
 
@@ -41,13 +55,20 @@ def diagnosis(page: "Diagnosis") -> Figure:
         title=str(page.temperatures.architecture),
     )
     curves.legend(frameon=False, fontsize=7, ncols=2)
+    if place is not None:
+        phase_place(place, heads, runs=runs, title=_WHITE_IS if runs is not None else _BLUE_IS)
+        heads.title.set_fontsize(7)
+        legend = heads.get_legend()
+        if legend is not None:
+            legend.remove()
     t = page.temperatures
     layers, count = t.beta.shape
     x = np.repeat(np.arange(layers), count)
-    for ax, columns, label in (
+    panels = [
         (heads, (("beta", BLUE),), r"$\beta$ of heads"),
         (sinks, (("first_share", BLUE), ("self_share", ORANGE)), "share of attention"),
-    ):
+    ]
+    for ax, columns, label in panels[place is not None :]:
         for k, (name, colour) in enumerate(columns):
             words = {"first_share": "on token 1", "self_share": "on itself"}.get(name)
             shift = 0.2 * k - 0.1 * (len(columns) - 1)
@@ -56,7 +77,8 @@ def diagnosis(page: "Diagnosis") -> Figure:
             )
         dress(ax, "layer", label, None)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    heads.axhline(0.0, color=GREY, linewidth=0.8)
-    sinks.legend(frameon=False, fontsize=7)
+    if place is None:
+        heads.axhline(0.0, color=GREY, linewidth=0.8)
+    sinks.legend(frameon=False, fontsize=7, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     figure.text(0.06, 0.5, str(page), family="monospace", fontsize=5.6, va="top")
     return figure

@@ -98,7 +98,7 @@ def _diagram(place: "PhasePlace", ax: Axes, runs: "xr.Dataset", threshold: float
         chosen = {"d": values[np.argmin(np.abs(np.log(values / dim)))].item()}
     phase_diagram(
         runs, ax, tokens=place.tokens, threshold=threshold,
-        label=f"part of pairs with a cosine of {threshold:g}",
+        label=f"pairs with a cosine of {threshold:g}",
         **chosen,
     )  # fmt: skip
 
