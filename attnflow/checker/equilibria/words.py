@@ -45,7 +45,7 @@ def _model(case: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _named(letter: str, matrices: list) -> list[tuple[str, list]]:
+def _named(letter: str, matrices: list[Any]) -> list[tuple[str, list[Any]]]:
     if len(matrices) == 1:
         return [(letter, matrices[0])]
     return [(f"{letter}_{k + 1}", M) for k, M in enumerate(matrices)]
@@ -128,7 +128,7 @@ def _refuted(given: dict[str, Any], proof: dict[str, Any], claim: Refutable) -> 
     return lines + _wrapped(f"So the claim {given['name']!r}{source} is false {on}: {claim.says}")
 
 
-def _tokens(rows: list, names: list[str] | None = None) -> list[str]:
+def _tokens(rows: list[Any], names: list[str] | None = None) -> list[str]:
     names = names or [f"y_{i + 1}" for i in range(len(rows))]
     return [f"  {name} = (" + ", ".join(row) + ")" for name, row in zip(names, rows, strict=True)]
 
