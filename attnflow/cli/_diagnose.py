@@ -72,21 +72,21 @@ def diagnose(
     if length < 2:
         raise ValueError(f"--length must be two or more: E is about pairs of tokens; got {length}.")
     try:
-        found = language.load(folder) if there else language.random(model, key=jr.key(0))
+        transformer = language.load(folder) if there else language.random(model, key=jr.key(0))
     except ImportError as error:  # an extra that is not installed
         raise ValueError(str(error)) from error
     if text is None:
-        ids = language.random_prompts(found.architecture, prompts, length)
+        ids = language.random_prompts(transformer.architecture, prompts, length)
     else:
         ids = _encoded(folder, text, length)
         if min(map(len, ids)) < 2:
             raise ValueError(
                 f"--text must have two tokens or more in each line; one of {text} has one."
             )
-    page = language.diagnose(found, ids, passes=passes)
+    page = language.diagnose(transformer, ids, passes=passes)
     print(printable_lines(page))
     if out is not None:
-        for path in _write(out, page, language.place(found, ids)):
+        for path in _write(out, page, language.place(transformer, ids)):
             print(f"wrote {printable(path)}")
     return 0
 

@@ -77,15 +77,15 @@ def basins(
     folder = None if out is None else writable_folder(out)
     from .. import attractors
 
-    found = attractors.along(
+    result = attractors.along(
         family(values[0]), sample, family, values, number=starts, key=jax.random.key(seed), t1=t1
     )
-    print(printable_lines(found))
+    print(printable_lines(result))
     if folder is not None:
         from ._account import write_account
 
-        write_account(folder / "basins.json", _record(found, starts, seed))
-        _write_picture(folder / "basins.png", found)
+        write_account(folder / "basins.json", _record(result, starts, seed))
+        _write_picture(folder / "basins.png", result)
         for name in ("basins.json", "basins.png"):
             print(f"wrote {printable(folder / name)}")
     return 0
@@ -128,7 +128,7 @@ def _of_case(case: str) -> tuple[Any, Any]:
     )
 
 
-def _record(found: Any, starts: int, seed: int) -> dict[str, Any]:
+def _record(result: Any, starts: int, seed: int) -> dict[str, Any]:
     def point(special: Any) -> dict[str, Any] | None:
         if special is None:
             return None
@@ -145,11 +145,11 @@ def _record(found: Any, starts: int, seed: int) -> dict[str, Any]:
             "born": point(track.born),
             "died": point(track.died),
         }
-        for track in found
+        for track in result
     ]
-    failed = [got.failed for got in found.found]
+    failed = [got.failed for got in result.found]
     return {
-        "beta": found.values.tolist(), "starts": starts, "seed": seed, "failed": failed, "attractors": tracks
+        "beta": result.values.tolist(), "starts": starts, "seed": seed, "failed": failed, "attractors": tracks
     }  # fmt: skip
 
 
@@ -159,11 +159,11 @@ def _rightmost(row: Any) -> float | None:
     return float(row.spectrum.outside[0].real)
 
 
-def _write_picture(path: Path, found: Any) -> None:
+def _write_picture(path: Path, result: Any) -> None:
     from .. import plot
     from ..records import atomic_write
 
-    above, _ = plot.attractors_along(found, xlabel=r"$\beta$")
+    above, _ = plot.attractors_along(result, xlabel=r"$\beta$")
     out = io.BytesIO()
     figure: Any = above.get_figure(root=True)
     figure.savefig(out, format="png", dpi=150)

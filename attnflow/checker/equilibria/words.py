@@ -113,13 +113,13 @@ def _neighbours(proof: dict[str, Any]) -> list[str]:
 def _refuted(given: dict[str, Any], proof: dict[str, Any], claim: Refutable) -> list[str]:
     null = proof["kind"] == "exceptional"
     where = "the start" if null or proof["basin"] else "y*"
-    said = [IN_WORDS[name] for name in claim.supposes if name in IN_WORDS]
+    parts = [IN_WORDS[name] for name in claim.supposes if name in IN_WORDS]
     if claim.top:
-        said.append("the sum of all U has a simple top eigenvalue lambda, with eigenvector v")
+        parts.append("the sum of all U has a simple top eigenvalue lambda, with eigenvector v")
     if {"v'y of one sign", "hemisphere"} & set(claim.supposes):
         v = "" if claim.top else ", v = (" + ", ".join(given["v"]) + ")"
-        said.append(f"v'y_i is positive, or negative, for all tokens of {where}{v}")
-    lines = _wrapped("Moreover " + "; ".join(said) + ".")
+        parts.append(f"v'y_i is positive, or negative, for all tokens of {where}{v}")
+    lines = _wrapped("Moreover " + "; ".join(parts) + ".")
     if not null:
         lines += _wrapped("And " + BROKEN_IN_WORDS[claim.broken] + ".")
     open_set = not null and proof["stable"]
