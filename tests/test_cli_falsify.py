@@ -221,7 +221,7 @@ def test_without_a_folder_nothing_is_written(capsys, monkeypatch, tmp_path, own)
     monkeypatch.setattr(af.search, "falsify", falsify)
     status, output, _ = in_process(capsys, "falsify", "4.5", "--budget", "2.5")
     assert (status, calls) == (0, [(CLAIMS["4.5"].sizes, 2.5, None)])
-    assert "none found" in output
+    assert "no counterexample found" in output
     assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
 
 
@@ -269,8 +269,8 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_end(capsys, monkeypatch, 
         units(m, 3, batch=counted)
         status, output, _ = in_process(capsys, *words, one)
     assert status == 0
-    assert "none found" in output
-    handed_on = "to prove: not by certify; proofs are about consensus from almost every start\n"
+    assert "no counterexample found" in output
+    handed_on = "certify cannot prove it: proofs are about consensus from almost every start\n"
     assert output.endswith(f"{handed_on}wrote {one}/search.json\n")
     with monkeypatch.context() as m:
         units(m, 2, KeyboardInterrupt(), counted)

@@ -123,19 +123,19 @@ def basin(
 
 
 def _proved(case: dict[str, Any], y: np.ndarray, within: float, bits: int) -> BasinBall:
-    found = attractor(case, y, within, bits)
-    if not found.proof["stable"]:
+    there = attractor(case, y, within, bits)
+    if not there.proof["stable"]:
         return BasinBall("refuted", "the equilibrium is unstable")
-    if found.proof["family"] != "none":
+    if there.proof["family"] != "none":
         raise NotDecided(
             "the equilibrium is one of a family, and starts near it go to others of it"
         )
     ctx.prec = bits
     flow = checker.Flow(case)
-    _, box = checker.show_equilibrium(flow, found.proof)
+    _, box = checker.show_equilibrium(flow, there.proof)
     best = arb(0)
-    for axes in _axes(found.jacobian):
-        reach, weights = _reach(flow, found, axes)
+    for axes in _axes(there.jacobian):
+        reach, weights = _reach(flow, there, axes)
         if reach:
             radius = _ball(flow, box, axes, reach, weights)
             best = radius if radius > best else best
@@ -143,14 +143,14 @@ def _proved(case: dict[str, Any], y: np.ndarray, within: float, bits: int) -> Ba
         raise NotDecided("no ball was found in which distances to the equilibrium decline")
     # Rounded down, and about the float64 tokens, which are not y* itself.
     off = max(
-        float(abs(a - arb(b)).upper()) for a, b in zip(box, found.tokens.ravel(), strict=True)
+        float(abs(a - arb(b)).upper()) for a, b in zip(box, there.tokens.ravel(), strict=True)
     )
     radius = _below(best - arb(off) * len(box))
     one = _volume(radius, *y.shape)
-    copies = _copies(flow, found.tokens, radius)
+    copies = _copies(flow, there.tokens, radius)
     share = _below(arb(one) * copies)
     return BasinBall(
-        "proved", "a ball in the basin of attraction", found.tokens, radius, one, copies, share
+        "proved", "a ball in the basin of attraction", there.tokens, radius, one, copies, share
     )
 
 

@@ -3,9 +3,13 @@
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import reduce
-from typing import Any
+from typing import Any, TypeAlias
 
 from flint import acb, acb_series, arb, arb_mat, arb_series, ctx, fmpq, fmpq_mat
+
+# python-flint has no types: a number is a ball, a complex one, or a power series of them.
+Balls: TypeAlias = list[Any]
+Rows: TypeAlias = list[list[Any]]
 
 
 def ball(x: Fraction) -> Any:
@@ -18,7 +22,7 @@ def exact(rows: Any) -> Any:
     return fmpq_mat([[fmpq(*Fraction(x).as_integer_ratio()) for x in row] for row in rows])
 
 
-def balls(rows: Any) -> list[list[Any]]:
+def balls(rows: Any) -> Rows:
     """Decimals as rows of balls that hold them."""
     return arb_mat(exact(rows)).tolist()
 
@@ -53,7 +57,7 @@ def positive(M: Any, *, strictly: bool = False) -> bool:
     return bool(least > 0 if strictly else least >= 0)
 
 
-def derivative(f: Callable[[list], list], x: list) -> list[list[Any]]:
+def derivative(f: Callable[[Balls], Balls], x: Balls) -> Rows:
     """Df over a box of balls, a column from each power series x + t e_m."""
     ctx.cap = 2
     n, series = range(len(x)), acb_series if isinstance(x[0], acb) else arb_series

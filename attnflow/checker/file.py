@@ -72,8 +72,8 @@ SIGNED = {"format", "made by", "statement", "digest"}
 def is_of_format(c: Any, kind: str) -> None:
     """A certificate of this kind."""
     demand(isinstance(c, dict), "a certificate as an object with parts")
-    said = str(c.get("format"))
-    demand(said == kind, f"a file of the format {kind!r}; it is of {ascii(said)[:60]}")
+    given = str(c.get("format"))
+    demand(given == kind, f"a file of the format {kind!r}; it is of {ascii(given)[:60]}")
 
 
 def has_parts(part: Any, names: Iterable[str], what: str) -> None:

@@ -15,8 +15,8 @@ MOST_BYTES = max(kind.MOST_BYTES for kind in KINDS.values())
 def kind_of(data: bytes | str) -> ModuleType:
     """Which part of the checker a file is for, by what it says; that part looks whether it is so."""
     text = data.decode(errors="replace") if isinstance(data, bytes) else data
-    said = re.search(r'"format"\s*:\s*"([^"]*)"', text)
-    return KINDS.get(said[1] if said else "", equilibria)
+    format_given = re.search(r'"format"\s*:\s*"([^"]*)"', text)
+    return KINDS.get(format_given[1] if format_given else "", equilibria)
 
 
 def check(data: bytes | str) -> tuple[dict[str, Any], list[str]]:

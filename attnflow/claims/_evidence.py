@@ -107,7 +107,9 @@ class Evidence:
 
     def __str__(self) -> str:
         lines = [f"{self.status}: {self.why}"]
-        lines.append(f"margin {self.margin:.6g}, run to t = {self.time:g}")
+        lines.append(
+            f"margin {self.margin:.6g} (a violation from {LEAST:g} on), run to t = {self.time:g}"
+        )
         if self.other is not None:
             alone = self.status == "null set"
             whose = "of starts beside it" if alone else "by another solver"

@@ -139,13 +139,15 @@ class Findings:
         if self.counterexample is not None:
             lines += ["broken", str(self.counterexample), ""]
         else:
-            lines.append("none found")
+            lines.append("no counterexample found")
         sizes = ", ".join(f"{tokens} in R^{dim}" for tokens, dim in self.claim.sizes)
         lines.append(
             f"{self.tries} tries in {self.seconds:.0f} s ({self.units} batches; tokens: {sizes}), "
             f"{self.failed} failed"
         )
-        lines.append(f"largest margin at the horizon {self.best:.4g}; {LEAST:g} is a violation")
+        lines.append(
+            f"largest margin at the end of a run {self.best:.4g} (a violation from {LEAST:g} on)"
+        )
         lines += [f"  {line}" for line in self._histogram()]
         for status, number in self.refused.most_common():
             lines.append(f"{number} refused as {status} ({STATUSES.get(status, '')})")

@@ -19,28 +19,28 @@ def certify(
     tokens: int | None = None,
     beta: Annotated[str | None, Parameter(negative="")] = None,
 ) -> int:
-    """Prove a counterexample that `attnflow falsify` wrote, or check such a proof; or prove what resists.
+    """Prove a counterexample that `attnflow falsify` wrote, or a claim that it could not break; or check a proof.
 
-    What a search finds is shown by numbers that are rounded. Here it is proved, in ball arithmetic: an
-    equilibrium at these tokens, the signs of its eigenvalues (so that an open set of starts goes
-    there), the hypotheses of the claim, and that its conclusion fails. This takes seconds; if the
-    equilibrium is outside the claim's domain, a solution that starts inside and ends there is
-    enclosed too, which takes a minute or so.
+    A search computes with rounded numbers. Here its counterexample is proved in ball arithmetic: that
+    there is an equilibrium at these tokens, which signs its eigenvalues have (so that an open set of
+    starts goes there), that each hypothesis of the claim holds, and that its conclusion fails. This takes
+    seconds; if the equilibrium is outside the claim's domain, a solution that starts inside and ends
+    there is enclosed too, which takes a minute or so.
 
-    What is proved is printed, with all of its numbers, and written as a certificate: a file that
-    anyone can check, with python-flint alone and without attnflow's solvers. --check also takes what
-    `af.certify.synchronisation(...).save` or `af.certify.census(...).save` wrote, proofs over all states, and goes
-    through all of their leaves.
+    What is proved is printed, with all of its numbers, and written as a certificate: a file that anyone
+    can check with python-flint and the program attnflow/checker, which uses nothing else of attnflow.
+    --check runs it. It also takes what `af.certify.synchronisation(...).save` and
+    `af.certify.census(...).save` wrote, which are proofs over all states.
 
-    With --tokens and --beta a claim that resists is proved instead: almost every start on the circle (full
-    attention, U = I, P = beta I) comes to consensus, for every beta of a range. Within a second for 3 to 5
-    tokens above -2/3; nothing is written where it is not decided. With --claim and --tokens it is the claim that
-    `attnflow falsify` could not break: its own hypotheses say whether this is the theorem, and give the range.
+    With --tokens and --beta another thing is proved: almost every start on the circle (full attention,
+    U = I, P = beta I) comes to consensus, for every beta of a range. This takes a second for 3 to 5 tokens
+    above -2/3; nothing is written where it is not decided. With --claim and --tokens it is a claim that
+    `attnflow falsify` could not break, if its hypotheses are those of this theorem; the range is theirs.
 
     Certificates are about fields that are constant in time, and counterexamples that come to rest or
-    lie on a null set; others are "not decided", and nothing is written. Exit status: 0, proved, or
-    --check holds; 1, refuted (for example, the equilibrium is unstable: a certificate of that is
-    written), not decided, or --check fails; 2, bad input.
+    lie on a null set; others are "not decided", and nothing is written. Exit status: 0 if something is
+    proved or --check holds; 1 if it is refuted (for example, the equilibrium is unstable: a certificate
+    of that is written), not decided, or --check fails; 2 on bad input.
 
     Needs python-flint: `pip install 'attnflow[certify]'`.
 

@@ -6,11 +6,11 @@ from ..core.words import printable
 
 
 def convert(file: Path, *, out: Path) -> int:
-    """Make a file of torch's a folder that `attnflow loop --model` reads; nothing else is run or read.
+    """Write a PyTorch checkpoint as a folder that `attnflow loop --model` reads; no code in it is run.
 
-    Files of torch's (pytorch_model.bin, model.pt) are pickles, which can run what their author wrote.
-    They are never read when a model is loaded; this command reads one with torch's own reader of
-    tensors alone (weights_only=True), and writes model.safetensors. Needs torch: pip install
+    PyTorch's files (pytorch_model.bin, model.pt) are pickles, which can run what their author wrote.
+    They are never read when a model is loaded; this command reads one with torch's own reader, which
+    takes tensors alone (weights_only=True), and writes model.safetensors. Needs torch: pip install
     'attnflow[convert]'.
 
     Example: `attnflow convert model/pytorch_model.bin --out model-safe`

@@ -77,21 +77,21 @@ def diagnose(
     if text is None and not there:  # refused, if too many, before the weights are drawn
         language.random_prompts(language.SIZES[model], prompts, length)
     try:
-        found = language.load(folder) if there else language.random(model, key=jr.key(0))
+        transformer = language.load(folder) if there else language.random(model, key=jr.key(0))
     except ImportError as error:  # an extra that is not installed
         raise ValueError(str(error)) from error
     if text is None:
-        ids = language.random_prompts(found.architecture, prompts, length)
+        ids = language.random_prompts(transformer.architecture, prompts, length)
     else:
         ids = _encoded(folder, text, length)
         if min(map(len, ids)) < 2:
             raise ValueError(
                 f"--text must have two tokens or more in each line; one of {text} has one."
             )
-    page = language.diagnose(found, ids, passes=passes)
+    page = language.diagnose(transformer, ids, passes=passes)
     print(printable_lines(page))
     if out is not None:
-        for path in _write(out, page, language.place(found, ids)):
+        for path in _write(out, page, language.place(transformer, ids)):
             print(f"wrote {printable(path)}")
     return 0
 

@@ -38,8 +38,8 @@ def falsify(
     Random fields and starts in the claim's domain are run, then better ones by gradients and
     mutation. A candidate counts only if it survives more: a far longer run, another solver, the
     spectrum of its limit, starts beside its own. It is then reduced to few tokens and short
-    decimals. If there is none, the number of tries is printed, and the command that tries to prove the
-    claim, where certify can.
+    decimals. If none is found, the number of tries is printed and, where `attnflow certify` can prove
+    the claim, the command for that.
 
     With --out the same command continues a search that ended, was stopped or was killed, and gives
     the result of one that never stopped. Exit status: 0, whether the claim is broken or not; 1
@@ -219,7 +219,7 @@ def _search(claim: "Claim", seed: int, budget: float, out: Path | None, words: s
 def _handed_on(resisted: "Provable", words: str) -> str:
     """What a claim that resisted is proved with, or why it cannot be."""
     if not resisted.reach:
-        return f"to prove: not by certify; {resisted.why}"
+        return f"certify cannot prove it: {resisted.why}"
     many = f" (or {', '.join(map(str, resisted.tokens[1:]))})" if resisted.tokens[1:] else ""
     return f"to prove: {resisted.command(words)}{many}"
 

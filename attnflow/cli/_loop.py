@@ -65,22 +65,23 @@ def loop(
     passes
         How many times through the model.
     prompts
-        How many of the paper's random prompts.
+        How many of the paper's random prompts, unless --text is given.
     length
-        Tokens kept of each.
+        Tokens of each prompt; with --text, at most.
     text
         A file (UTF-8) with a prompt in each line instead, for the folder's or file's tokenizer. Lines may differ in
         length (padding is masked), and are cut to --length. Empty lines count for nothing.
     seed
         Of random weights.
     dtype
-        Of the weights. E is float32 or better whatever it is.
+        Of the weights. E is computed in float32 or better with any of them.
     precision
-        Of matrix products: default lets a GPU round float32 products.
+        Of matrix products; with default a GPU may round those of float32.
     chunk
         Prompts that go through a layer together.
     hold
-        With --no-hold fixed random weights are drawn layer by layer, in the memory of one.
+        Keep all weights in memory. With --no-hold fixed random weights are drawn again for each layer, so
+        that one layer has to fit.
     out
         Folder for the passes (npz), a summary (loop.txt, summary.json) and a picture (loop.png).
     """

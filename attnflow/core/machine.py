@@ -18,8 +18,8 @@ def cores() -> int:
 
 def free_memory() -> int | None:
     """Bytes that this process may still take: of the machine, or of its control group; `None` if unknown."""
-    found = [_meminfo(), _group()]
-    known = [size for size in found if size is not None]
+    limits = [_meminfo(), _group()]
+    known = [size for size in limits if size is not None]
     return min(known) if known else None
 
 

@@ -83,7 +83,8 @@ class Looped:
             f"{self.architecture}; {kind}; {'with' if s['feed_forward'] else 'without'} feed-forward"
             + ("" if s["control"] == "none" else f"; control: {s['control']}"),
             f"{self.E.shape[0]} prompts of {self.shown_length} tokens, {s['dtype']}",
-            "passes        E (mean, least, most)",
+            "E: mean of 1 - cos between token 1 and the others of a prompt",
+            "passes        E (mean, least, most of the prompts)",
         ]
         listed = sorted({0, 1, 2, 5, 10, self.passes} | set(range(0, self.passes, 20)))
         for p in (p for p in listed if p <= self.passes):

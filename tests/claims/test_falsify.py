@@ -123,7 +123,7 @@ def test_margins_are_counted_by_decades_and_runs_that_failed_apart():
         {-np.inf: 1, 0.0: 1, 1e-10: 2, 1e-2: 1, 1e-1: 1}
     )
     report = str(findings)
-    assert "none found" in report
+    assert "no counterexample found" in report
     assert "8 tries" in report
     assert "2 failed" in report
     (row,) = [line for line in report.splitlines() if line.strip().startswith("1e-10 to 1e-09")]

@@ -5,7 +5,7 @@ from typing import Any
 
 from flint import arb, ctx
 
-from ..balls import ball
+from ..balls import Balls, Rows, ball
 from ..file import demand, in_time
 
 BITS = 90
@@ -16,10 +16,11 @@ MOST_BRANCHES = 4_096
 class CausalPull:
     """The pull on token k, but for a positive factor, with the tokens before it at rest."""
 
-    def __init__(self, P: list, U: list):
-        self.P, self.U = ([[ball(Fraction(x)) for x in row] for row in M] for M in (P, U))
+    def __init__(self, P: list[list[str]], U: list[list[str]]):
+        self.P: Rows = [[ball(Fraction(x)) for x in row] for row in P]
+        self.U: Rows = [[ball(Fraction(x)) for x in row] for row in U]
 
-    def pull(self, x: Any, before: list) -> tuple[Any, Any]:
+    def pull(self, x: Any, before: list[tuple[Any, Any]]) -> tuple[Any, Any]:
         """f(x) = sum_j e^(y'P y_j) t'U y_j over the tokens before and itself, and f'(x)."""
         in_time()
         s, c = x.sin_cos()
@@ -37,7 +38,7 @@ class CausalPull:
             df += e * (slope * pull + change)
         return f, df
 
-    def rests(self, before: list) -> list[tuple[Any, bool]]:
+    def rests(self, before: list[tuple[Any, Any]]) -> list[tuple[Any, bool]]:
         """All zeros of f around the circle, and whether f' < 0 there; refused where f' may vanish too."""
         # From 1/7 to 2 pi + 1/7: no zero is at the seam itself, or it is refused.
         start = ball(Fraction(1, 7))
@@ -68,7 +69,7 @@ class CausalPull:
             ]
         return rests
 
-    def _narrow(self, x: Any, before: list) -> Any:
+    def _narrow(self, x: Any, before: list[tuple[Any, Any]]) -> Any:
         """Newton's step of intervals, until it stays."""
         for _ in range(60):
             middle = x.mid()
@@ -85,15 +86,15 @@ def _dot(a: Any, b: Any) -> Any:
     return a[0] * b[0] + a[1] * b[1]
 
 
-def _times(M: list, z: Any) -> tuple[Any, Any]:
+def _times(M: Rows, z: Any) -> tuple[Any, Any]:
     return (_dot(M[0], z), _dot(M[1], z))
 
 
-def causal(c: dict[str, Any]) -> list[tuple[list, bool]]:
+def causal(c: dict[str, Any]) -> list[tuple[Balls, bool]]:
     """All equilibria, as angles, and whether each is stable."""
     ctx.prec = BITS
     field = CausalPull(c["P"], c["U"])
-    branches: list[tuple[list, bool]] = [([], True)]
+    branches: list[tuple[Balls, bool]] = [([], True)]
     for k in range(c["tokens"]):
         longer = []
         for angles, stable in branches:

@@ -5,6 +5,7 @@ from typing import Any
 
 from flint import arb, arb_mat
 
+from ..balls import Balls, Rows
 from ..file import in_time
 
 
@@ -12,24 +13,26 @@ class Plane:
     """F_i = sum_j e^(u_ij) t_i'P y_j, u_ij = y_i'P y_j: the gradient of E = (1/2) sum_ij e^(u_ij)."""
 
     def __init__(self, n: int, p: Any, q: Any):
-        self.n, self.p, self.q = n, p, q
+        self.n: int = n
+        self.p: Any = p
+        self.q: Any = q
 
-    def field(self, x: list) -> list:
+    def field(self, x: Balls) -> Balls:
         """F over a box of angles."""
         return self._sums(x)[0]
 
-    def _sums(self, x: list) -> tuple[list, list, list, list, list]:
+    def _sums(self, x: Balls) -> tuple[Balls, Rows, Rows, Balls, Balls]:
         p, q, n = self.p, self.q, range(self.n)
         s, c = zip(*(a.sin_cos() for a in x), strict=True)
         e = [[(p * c[i] * c[j] + q * s[i] * s[j]).exp() for j in n] for i in n]
         pull = [[q * c[i] * s[j] - p * s[i] * c[j] for j in n] for i in n]
         return [sum(e[i][j] * pull[i][j] for j in n) for i in n], e, pull, list(s), list(c)
 
-    def slopes(self, x: list) -> tuple[list, list[list]]:
+    def slopes(self, x: Balls) -> tuple[Balls, Rows]:
         """F and its derivative: dF_i/dx_j = e_ij (pull_ij pull_ji + t_i'P t_j) for j other than i."""
         p, q, n = self.p, self.q, range(self.n)
         F, e, pull, s, c = self._sums(x)
-        J: list[list] = [[None] * self.n for _ in n]
+        J: Rows = [[None] * self.n for _ in n]
         for i in n:
             u = [p * c[i] * c[j] + q * s[i] * s[j] for j in n]
             for j in n:
@@ -41,7 +44,7 @@ class Plane:
             J[i][i] += e[i][i] * (2 * pull[i][i] * pull[i][i] + own)
         return F, J
 
-    def steepness(self, X: list, parts: int) -> list[list]:
+    def steepness(self, X: Balls, parts: int) -> Rows:
         """The derivative over a box, as what holds it over each of so many parts of every side."""
         J = None
         for piece in product(*(cut(x, parts) for x in X)):
@@ -57,7 +60,7 @@ class Plane:
         assert J is not None
         return J
 
-    def krawczyk(self, X: list, parts: int = 1) -> list:
+    def krawczyk(self, X: Balls, parts: int = 1) -> Balls:
         """K(X) = c - Y F(c) + (I - Y DF(X)) (X - c): it holds every zero in X, and one alone if it lies inside."""
         in_time()
         n = range(self.n)
@@ -79,7 +82,7 @@ class Plane:
         return K
 
 
-def cut(x: Any, parts: int) -> list:
+def cut(x: Any, parts: int) -> Balls:
     """An interval in parts, whose ends are shared."""
     lo, width = x.lower(), (x.upper() - x.lower()) / parts
     ends = [lo, *(lo + k * width for k in range(1, parts)), x.upper()]

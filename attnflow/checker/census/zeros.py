@@ -7,7 +7,7 @@ from typing import Any
 
 from flint import arb, arb_mat
 
-from ..balls import ball
+from ..balls import Balls, Rows, ball
 from ..file import Refused, demand, in_time, unpack
 from .plane import Plane, cut
 
@@ -17,7 +17,7 @@ MOST_HALVINGS = 48
 _SIDE, _FIRST = Fraction(13, 2), Fraction(13, 8)  # above 2 pi, above pi / 2
 
 
-def zeros_of(plane: Plane, symbols: array) -> list[tuple[list, list]]:
+def zeros_of(plane: Plane, symbols: "array[int]") -> list[tuple[Balls, Balls]]:
     """Every leaf's reason; of leaves with one zero the box in which it is alone, and its enclosure.
 
     Symbols: below n an axis to halve; n, tokens after the first are out of order; n + 1, no zero; n + 2, one
@@ -64,7 +64,7 @@ def zeros_of(plane: Plane, symbols: array) -> list[tuple[list, list]]:
 _HALVINGS = 12  # of leaves without a zero: balls are wider than intervals with two ends
 
 
-def _without(plane: Plane, box: list, wide: list | None, halvings: int) -> bool:
+def _without(plane: Plane, box: Balls, wide: Balls | None, halvings: int) -> bool:
     """A component of F has no zero in the box, or Newton's step leaves it; or so in both halves of it."""
     if any(not f.contains(0) for f in plane.field(box)):
         return True
@@ -80,7 +80,7 @@ def _without(plane: Plane, box: list, wide: list | None, halvings: int) -> bool:
     return all(_without(plane, half, None, halvings - 1) for half in halves)
 
 
-def _alone(plane: Plane, X: list) -> list:
+def _alone(plane: Plane, X: Balls) -> Balls:
     """The enclosure of the zero that is alone in X, as narrow as it gets."""
     for parts in (1, 2, 4, 8):
         K = plane.krawczyk(X, parts)
@@ -100,16 +100,16 @@ def _alone(plane: Plane, X: list) -> list:
     return K
 
 
-def classes(zeros: list[tuple[list, list]]) -> list[list]:
+def classes(zeros: list[tuple[Balls, Balls]]) -> Rows:
     """One enclosure of each class under permutations of tokens and sign changes of the axes."""
-    known: list[tuple[list, list]] = []
+    known: list[tuple[Balls, Balls]] = []
     for X, Z in zeros:
         if not any(_same(Z, other) for other in known):
             known.append((X, Z))
     return [Z for _, Z in known]
 
 
-def _same(Z: list, other: tuple[list, list]) -> bool:
+def _same(Z: Balls, other: tuple[Balls, Balls]) -> bool:
     """Whether an image of the zero in Z is the other: it lies where that one is alone. Refused, if it may be."""
     X, W = other
     pi = arb.pi()
@@ -131,7 +131,7 @@ def _near(a: Any, x: Any) -> Any:
     return a + 2 * arb.pi() * turns
 
 
-def is_stable(plane: Plane, Z: list, sign: int) -> bool:
+def is_stable(plane: Plane, Z: Balls, sign: int) -> bool:
     """Whether c D^2 E is negative definite (minors), or has a direction of growth; refused between the two."""
     _, J = plane.slopes(Z)
     n = plane.n
@@ -166,7 +166,7 @@ def full(c: dict[str, Any]) -> tuple[int, int, list[Fraction]]:
     return (*counts.pop(), ends)
 
 
-def _fill(boxes: list[tuple], ends: list[Fraction]) -> bool:
+def _fill(boxes: list[tuple[Fraction, ...]], ends: list[Fraction]) -> bool:
     """Whether every cell of the grid that the boxes' ends make is in a box."""
     ps = sorted({x for b in boxes for x in b[:2]})
     qs = sorted({x for b in boxes for x in b[2:]})

@@ -26,7 +26,7 @@ MOST_SECONDS = 3_600
 BITS = 80
 
 
-def statement(question: Question, kinds: Counter) -> list[str]:
+def statement(question: Question, kinds: Counter[str]) -> list[str]:
     """The theorem."""
     weights_, (lo, hi) = question.texts
     n, same = question.n, len(set(question.weights)) == 1

@@ -8,8 +8,8 @@ from typing import Any
 
 from flint import arb
 
-from ..balls import ball
-from ..file import demand, in_time
+from ..balls import Rows, ball
+from ..file import Refused, demand, in_time
 from .pull import SCALE, Angle, Beta, pull, steepness, two_pi
 from .question import Meaning, Question
 
@@ -20,10 +20,21 @@ class LeafBox:
     """A box: the gaps' ends but for the last gap, in multiples of 2^-50, and beta."""
 
     def __init__(
-        self, lo: list[int], hi: list[int], order: tuple, weights: list, beta: Beta, angles: dict
+        self,
+        lo: list[int],
+        hi: list[int],
+        order: tuple[Fraction, ...],
+        weights: Rows,
+        beta: Beta,
+        angles: dict[int, Angle],
     ):
-        self.lo, self.hi, self.order, self.beta = lo, hi, order, beta
-        self.n, self.weights, self.angles = len(order), weights, angles
+        self.lo: list[int] = lo
+        self.hi: list[int] = hi
+        self.order: tuple[Fraction, ...] = order
+        self.n: int = len(order)
+        self.weights: Rows = weights
+        self.beta: Beta = beta
+        self.angles: dict[int, Angle] = angles
 
     def _angle(self, whole: int) -> Angle:
         known = self.angles.get(whole)
@@ -131,12 +142,12 @@ class LeafBoxes:
     """From whole numbers to boxes of a question, and what they share."""
 
     def __init__(self, question: Question):
-        self.question = question
+        self.question: Question = question
         self._betas: dict[tuple[int, int], Beta] = {}
         self._angles: dict[int, Angle] = {}
-        self._weights: dict[tuple, list] = {}
+        self._weights: dict[tuple[Fraction, ...], Rows] = {}
 
-    def leaf(self, order: tuple, at: list[int], depth: list[int]) -> LeafBox:
+    def leaf(self, order: tuple[Fraction, ...], at: list[int], depth: list[int]) -> LeafBox:
         """On axis a the box is [at, at + 1] / 2^depth of the side: 13/4 for gaps, all of beta for the last."""
         lo, hi = self.question.beta
         beta = self._betas.get((at[-1], depth[-1]))
@@ -178,10 +189,10 @@ def kind_of(box: LeafBox, s: int, v: list[int], says: Meaning, from_: Fraction) 
     return "three groups" if above and box.three(says.cuts[s - says.groups]) else None
 
 
-def show(question: Question, symbols: array) -> Counter:
+def show(question: Question, symbols: "array[int]") -> Counter[str]:
     """Every leaf's reason. How many leaves there are of each kind."""
     n, says, boxes = question.n, Meaning(question.n), LeafBoxes(question)
-    kinds: Counter = Counter()
+    kinds: Counter[str] = Counter()
     k, size = 0, len(symbols)
     for order in question.orders:
         pending = [([0] * n, [0] * n)]
@@ -206,7 +217,8 @@ def show(question: Question, symbols: array) -> Counter:
                 k += n
             box = boxes.leaf(order, at, depth)
             kind = kind_of(box, s, v, says, question.beta[0])
-            demand(kind, f"the reason of leaf {kinds.total() + 1}")
+            if kind is None:
+                raise Refused(f"not shown: the reason of leaf {kinds.total() + 1}")
             kinds[kind] += 1
             question.open |= kind == "three groups" and box.beta.lo == Fraction(-2, 3)
     demand(k == size, "a tree that ends where the file does")

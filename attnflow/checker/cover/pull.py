@@ -5,7 +5,7 @@ from typing import Any
 
 from flint import arb
 
-from ..balls import ball
+from ..balls import Balls, ball
 
 SCALE = 50  # gaps are whole multiples of 2^-50
 
@@ -14,16 +14,18 @@ class Beta:
     """A box of beta: its ends as balls, and where k and k' have critical points there."""
 
     def __init__(self, lo: Fraction, hi: Fraction):
-        self.lo, self.hi = lo, hi
-        self.ends = [ball(lo)] if lo == hi else [ball(lo), ball(hi)]
-        self.hull = ball(lo).union(ball(hi))
+        self.lo: Fraction = lo
+        self.hi: Fraction = hi
+        self.ends: Balls = [ball(lo)] if lo == hi else [ball(lo), ball(hi)]
+        self.hull: Any = ball(lo).union(ball(hi))
         size = max(abs(lo), abs(hi))
         # For each x, |d^2 k'/d beta^2| = |e^(beta c) c (c^2 - 2 s^2 - beta c s^2)| <= e^|beta| (2 + 2|beta|/5):
         # s^2 c <= 2/(3 sqrt 3) < 2/5. Between its ends k' exceeds the larger one by an eighth of it, at most.
         most = ball(size).exp() * (2 + 2 * ball(size) / 5)
-        self.bend = most * ball((hi - lo) ** 2) / 8
+        self.bend: Any = most * ball((hi - lo) ** 2) / 8
         self._known: dict[int, list[tuple[Any, Any]]] = {}
-        self.steepest, self.turn = [], []
+        self.steepest: list[tuple[Any, Any, Any]] = []
+        self.turn: list[list[tuple[Any, Any]]] = []
         for b in self.ends:
             # k' = e^(bc) (c - b (1 - c^2)) = 0
             star = 2 * b / (1 + (1 + 4 * b * b).sqrt())
@@ -69,9 +71,11 @@ class Angle:
 
     def __init__(self, whole: int):
         x = arb((whole, -SCALE))
-        self.whole = whole
-        self.x = x if x < two_pi() else two_pi()
-        self.sin, self.cos = self.x.sin_cos()
+        self.whole: int = whole
+        self.x: Any = x if x < two_pi() else two_pi()
+        sine_and_cosine: tuple[Any, Any] = self.x.sin_cos()
+        self.sin: Any = sine_and_cosine[0]
+        self.cos: Any = sine_and_cosine[1]
 
 
 def pull(p: Angle, q: Angle, beta: Beta) -> tuple[Any, Any]:

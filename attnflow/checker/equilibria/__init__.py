@@ -53,8 +53,8 @@ def prove(c: dict[str, Any], claims: dict[str, Refutable] = CLAIMS) -> list[str]
         demand(claim, "a claim that is known here; of one's own, give its claim too")
     wanted, top = (claim.facts, claim.top) if claim else ([], False)
     named = [AS_WRITTEN.get(name, name) for name in wanted if name not in UNSAID]
-    said = [name for name in given["facts"] if name not in UNSAID]
-    demand((said, given["top"]) == (named, top), "the claim's own facts")
+    listed = [name for name in given["facts"] if name not in UNSAID]
+    demand((listed, given["top"]) == (named, top), "the claim's own facts")
     ctx.prec = c["bits"]
     with proving(MOST_SECONDS):
         flow = Flow(c["case"])

@@ -7,7 +7,7 @@ from typing import Any
 
 from flint import arb_mat, fmpq
 
-from ..balls import apart, balls, differ, dot, positive
+from ..balls import Balls, apart, balls, differ, dot, positive
 from ..file import demand
 from .flow import Flow
 
@@ -174,7 +174,7 @@ UNSAID = ("two heads", "exponential", "circle")  # in the words for the model al
 AS_WRITTEN = {"hemisphere": "v'y of one sign"}  # what a file calls a fact
 
 
-def top_of(flow: Flow) -> tuple[list, Any]:
+def top_of(flow: Flow) -> tuple[Balls, Any]:
     """Of the sum of all U the eigenvalue of largest real part, and its vector.
 
     It is alone with its real part, hence real and simple: that of a complex one is shared.
@@ -186,7 +186,9 @@ def top_of(flow: Flow) -> tuple[list, Any]:
     return [vectors[i, k].real for i in range(flow.dim)], value
 
 
-def facts(flow: Flow, start: list, limit: list, v: list, value: Any) -> dict[str, Callable]:
+def facts(
+    flow: Flow, start: Balls, limit: Balls, v: Balls, value: Any
+) -> dict[str, Callable[[], bool]]:
     """By name, what a claim may suppose of the field and the start, and what breaks its conclusion.
 
     v is the top eigenvector of the sum of U and `value` its eigenvalue; or, for a claim that is not about
@@ -242,7 +244,12 @@ _NULL = {"softmax", "causal", "sphere", "U = I", "no token at -y_1"}
 
 
 def show_claim(
-    flow: Flow, given: dict[str, Any], p: dict[str, Any], start: list, limit: list, claim: Refutable
+    flow: Flow,
+    given: dict[str, Any],
+    p: dict[str, Any],
+    start: Balls,
+    limit: Balls,
+    claim: Refutable,
 ) -> None:
     """That the claim is false: its starts, each of its hypotheses, and that its conclusion fails."""
     if p["kind"] == "exceptional":

@@ -4,7 +4,7 @@ from typing import Any
 
 from flint import arb_mat
 
-from ..balls import apart, exact
+from ..balls import Rows, apart, exact
 from ..file import demand
 from .flow import Flow
 
@@ -12,7 +12,7 @@ KNOWN = ("consensus", "balanced", "still")  # whose members are known without so
 FAMILIES = ("none", "turns", "moments", *KNOWN)
 
 
-def family(flow: Flow, p: dict[str, Any]) -> tuple[list[list[list]], int]:
+def family(flow: Flow, p: dict[str, Any]) -> tuple[list[Rows], int]:
     """The rotations that go along the family, and its dimension."""
     E, T = [exact(M) for M in p["generators"]], exact(p["tokens"]).tolist()
     n, d = flow.tokens, flow.dim
@@ -28,12 +28,12 @@ def family(flow: Flow, p: dict[str, Any]) -> tuple[list[list[list]], int]:
     return [arb_mat(M).tolist() for M in E], dimension
 
 
-def _none_around(E: list) -> int:
+def _none_around(E: list[Any]) -> int:
     demand(not E, "no rotations where there is no family")
     return 0
 
 
-def _turns(flow: Flow, E: list) -> int:
+def _turns(flow: Flow, E: list[Any]) -> int:
     """Rotations with which all P and U commute carry solutions to solutions: the orbit is a family."""
     demand(E, "a rotation")
     demand(all(M.transpose() * P == -P * M for M in E for P in flow.P), "rotations that keep P")
@@ -41,7 +41,7 @@ def _turns(flow: Flow, E: list) -> int:
     return len(E)
 
 
-def _moments(flow: Flow, E: list) -> int:
+def _moments(flow: Flow, E: list[Any]) -> int:
     """sum_i Z_i (R y_i)'W G_i / n_i = 0 for each R: so many equations follow from the others."""
     demand(E, "a rotation")
     demand(flow.full, "full attention, for the family 'moments'")
@@ -51,7 +51,7 @@ def _moments(flow: Flow, E: list) -> int:
     return len(E)
 
 
-def _consensus(flow: Flow, E: list, T: list, dimension: int) -> int:
+def _consensus(flow: Flow, E: list[Any], T: list[Any], dimension: int) -> int:
     """All tokens at one point, whichever: attention leaves them where they are."""
     demand(not E, "no rotations at consensus")
     demand(T[:1] * len(T) == T, "tokens that are one")
@@ -60,7 +60,7 @@ def _consensus(flow: Flow, E: list, T: list, dimension: int) -> int:
     return dimension
 
 
-def _balanced(flow: Flow, E: list, T: list, dimension: int) -> int:
+def _balanced(flow: Flow, E: list[Any], T: list[Any], dimension: int) -> int:
     """P = 0 and tokens in opposite pairs: the mean, which is all that moves them, is zero."""
     demand(not E, "no rotations of balanced tokens")
     demand(flow.full, "full attention, for the family 'balanced'")
@@ -70,7 +70,7 @@ def _balanced(flow: Flow, E: list, T: list, dimension: int) -> int:
     return dimension
 
 
-def _still(flow: Flow, E: list, dimension: int) -> int:
+def _still(flow: Flow, E: list[Any], dimension: int) -> int:
     """The same P in all heads, and U that add up to zero: nothing ever moves."""
     demand(not E, "no rotations where nothing moves")
     demand(flow.S == 0 * flow.S, "U that add up to zero")

@@ -5,7 +5,7 @@ from typing import Any
 
 from flint import acb, arb, arb_mat, arb_series, ctx, fmpq, fmpq_mat
 
-from ..balls import balls, derivative, dot, exact, growth, largest, positive
+from ..balls import Balls, Rows, balls, derivative, dot, exact, growth, largest, positive
 from ..file import demand, in_time
 
 
@@ -18,38 +18,43 @@ class Flow:
     """
 
     def __init__(self, case: dict[str, Any]):
-        self.P, self.U, (W,) = ([exact(M) for M in case[name]] for name in "PUW")
-        self.heads = [
+        self.P: list[Any] = [exact(M) for M in case["P"]]
+        self.U: list[Any] = [exact(M) for M in case["U"]]
+        W = exact(case["W"][0])
+        self.heads: list[tuple[Rows, Rows]] = [
             (arb_mat(P).tolist(), arb_mat(U).tolist()) for P, U in zip(self.P, self.U, strict=True)
         ]
-        self.sees, self.softmax, self.W = case["sees"], case["softmax"], W
-        self.dim, self.tokens = W.nrows(), len(self.sees)
-        self.one = fmpq_mat(
+        self.sees: list[list[int]] = case["sees"]
+        self.softmax: bool = case["softmax"]
+        self.W: Any = W
+        self.dim: int = W.nrows()
+        self.tokens: int = len(self.sees)
+        self.one: Any = fmpq_mat(
             self.dim, self.dim, [int(i == j) for i in range(self.dim) for j in range(self.dim)]
         )
-        self.S = sum(self.U, 0 * self.one)
+        self.S: Any = sum(self.U, 0 * self.one)
         everybody = list(range(self.tokens))
-        self.full = all(sees == everybody for sees in self.sees)
-        self.causal = self.sees == [everybody[: i + 1] for i in everybody]
+        self.full: bool = all(sees == everybody for sees in self.sees)
+        self.causal: bool = self.sees == [everybody[: i + 1] for i in everybody]
         demand(W.transpose() == W, "a symmetric W")
         demand(positive(W, strictly=True), "a positive definite W")
-        self.metric = arb_mat(W).tolist()
+        self.metric: Rows = arb_mat(W).tolist()
 
-    def rows(self, x: list) -> list[list]:
+    def rows(self, x: Balls) -> Rows:
         """Coordinates as tokens."""
         return [x[i : i + self.dim] for i in range(0, len(x), self.dim)]
 
-    def turned(self, M: list[list], x: list) -> list:
+    def turned(self, M: Rows, x: Balls) -> Balls:
         """M times each token."""
         return [dot(row, y) for y in self.rows(x) for row in M]
 
-    def on(self, rows: Any) -> list:
+    def on(self, rows: Any) -> Balls:
         """Exact tokens, each divided by its length in W."""
         tokens = balls(rows)
         demand(all(any(a != 0 for a in y) for y in tokens), "tokens that are not zero")
         return [a / dot(y, self.turned(self.metric, y)).sqrt() for y in tokens for a in y]
 
-    def attended(self, y: list, Y: list[list], sees: list[int]) -> list:
+    def attended(self, y: Balls, Y: Rows, sees: list[int]) -> Balls:
         """A of a token: the sum over heads of U times the mean that its weights make."""
         A = [0 * a for a in y]
         for P, U in self.heads:
@@ -59,14 +64,14 @@ class Flow:
             A = [a + b for a, b in zip(A, self.turned(U, mean), strict=True)]
         return A
 
-    def weight(self, score: Any, scores: list) -> Any:
+    def weight(self, score: Any, scores: Balls) -> Any:
         """Softmax, or exp(score) over the number of tokens."""
         if not self.softmax:
             return score.exp() / self.tokens
         rest = sum(((b - score).exp() for b in scores if b is not score), 0 * score)
         return 1 / (1 + rest)
 
-    def field(self, x: list) -> list:
+    def field(self, x: Balls) -> Balls:
         """G of balls, complex balls or power series."""
         in_time()
         G, Y = [], self.rows(x)
@@ -76,7 +81,7 @@ class Flow:
             G += [n * a + (1 - n - pull) * b for a, b in zip(A, y, strict=True)]
         return G
 
-    def after(self, x: list, span: Fraction) -> list:
+    def after(self, x: Balls, span: Fraction) -> Balls:
         """Where solutions are after a time that start within the balls x.
 
         From within r of c a solution stays within q while |t| < s = (q - r) / max|G|, for complex t
@@ -100,7 +105,7 @@ class Flow:
             c, r = [a.mid() for a in x], r.upper()
         return [arb(a, r) for a in c]
 
-    def series(self, c: list, order: int) -> list:
+    def series(self, c: Balls, order: int) -> Balls:
         """The solution from c as power series in time."""
         line = [arb_series([a], 1) for a in c]
         for n in range(1, order):

@@ -3,12 +3,12 @@
 from fractions import Fraction
 from typing import Any
 
-from ..balls import dot
+from ..balls import Balls, dot
 from ..file import demand
 from .flow import Flow
 
 
-def show_exceptional(flow: Flow, p: dict[str, Any]) -> tuple[list, list]:
+def show_exceptional(flow: Flow, p: dict[str, Any]) -> tuple[Balls, Balls]:
     """Causal, U = I, the circle: the arc from -y_1 to -y_2 is left at both ends and entered at none.
 
     Between a third token that leaves at one end and one that leaves at the other there is one that stays
@@ -17,7 +17,7 @@ def show_exceptional(flow: Flow, p: dict[str, Any]) -> tuple[list, list]:
     demand(flow.causal and flow.tokens == 3 and flow.dim == 2, "three causal tokens on the circle")
     demand(flow.one == flow.W, "W = I")
     demand(all(flow.one == U for U in flow.U), "U = I")
-    start: list = []
+    start: Balls = []
     for third, span, above in zip(p["thirds"], p["times"], (False, True), strict=True):
         start = flow.on([*p["tokens"], third])
         (a, b, c), (_, d, e) = flow.rows(flow.after(start, Fraction(span))), flow.rows(start)

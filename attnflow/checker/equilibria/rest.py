@@ -6,13 +6,13 @@ from typing import Any
 
 from flint import arb, arb_mat
 
-from ..balls import balls, derivative, dot, exact, growth
+from ..balls import Balls, Rows, balls, derivative, dot, exact, growth
 from ..file import demand
 from .families import KNOWN, family
 from .flow import Flow
 
 
-def show_equilibrium(flow: Flow, p: dict[str, Any]) -> tuple[list, list]:
+def show_equilibrium(flow: Flow, p: dict[str, Any]) -> tuple[Balls, Balls]:
     """The start, if one is given, and a box with one equilibrium in it (of a family: on a slice).
 
     Newton's operator of Moore and Krawczyk: H has one zero within r of c, and one only, where
@@ -41,14 +41,16 @@ def show_equilibrium(flow: Flow, p: dict[str, Any]) -> tuple[list, list]:
     return basin(flow, p["basin"], box), box
 
 
-def _equations(flow: Flow, p: dict[str, Any], R: list, x: list) -> tuple[Callable, list]:
+def _equations(
+    flow: Flow, p: dict[str, Any], R: list[Rows], x: Balls
+) -> tuple[Callable[[Balls], Balls], Balls]:
     """H: G and sum mu_k R_k y (tokens turn by mu), and slices (y - c); and c, the tokens and mu."""
     n = len(x)
     [mu] = balls([p["turning"]]) if R else [[]]
     across = balls(p["slices"]) if R else []
     c = [a.mid() for a in x + mu]
 
-    def H(z: list) -> list:
+    def H(z: Balls) -> Balls:
         G = flow.field(z[:n])
         for speed, M in zip(z[n:], R, strict=True):
             G = [g + speed * b for g, b in zip(G, flow.turned(M, z[:n]), strict=True)]
@@ -73,7 +75,7 @@ def show_signs(D: Any, dimension: int, stable: bool) -> None:
         demand(any(e > 0 for e in reals), "an eigenvalue with a positive real part")
 
 
-def basin(flow: Flow, p: dict[str, Any], x: list) -> list:
+def basin(flow: Flow, p: dict[str, Any], x: Balls) -> Balls:
     """The start, which comes to where |T^-1 (y - y*)| declines, below `reach` of it."""
     T, [[reach]], [w] = arb_mat(exact(p["axes"])), balls([[p["reach"]]]), balls([p["weights"]])
     wide = [arb(0, reach) * dot(row, row).sqrt() for row in T.tolist()]

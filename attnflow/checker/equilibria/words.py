@@ -45,7 +45,7 @@ def _model(case: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _named(letter: str, matrices: list) -> list[tuple[str, list]]:
+def _named(letter: str, matrices: list[Any]) -> list[tuple[str, list[Any]]]:
     if len(matrices) == 1:
         return [(letter, matrices[0])]
     return [(f"{letter}_{k + 1}", M) for k, M in enumerate(matrices)]
@@ -113,13 +113,13 @@ def _neighbours(proof: dict[str, Any]) -> list[str]:
 def _refuted(given: dict[str, Any], proof: dict[str, Any], claim: Refutable) -> list[str]:
     null = proof["kind"] == "exceptional"
     where = "the start" if null or proof["basin"] else "y*"
-    said = [IN_WORDS[name] for name in claim.supposes if name in IN_WORDS]
+    parts = [IN_WORDS[name] for name in claim.supposes if name in IN_WORDS]
     if claim.top:
-        said.append("the sum of all U has a simple top eigenvalue lambda, with eigenvector v")
+        parts.append("the sum of all U has a simple top eigenvalue lambda, with eigenvector v")
     if {"v'y of one sign", "hemisphere"} & set(claim.supposes):
         v = "" if claim.top else ", v = (" + ", ".join(given["v"]) + ")"
-        said.append(f"v'y_i is positive, or negative, for all tokens of {where}{v}")
-    lines = _wrapped("Moreover " + "; ".join(said) + ".")
+        parts.append(f"v'y_i is positive, or negative, for all tokens of {where}{v}")
+    lines = _wrapped("Moreover " + "; ".join(parts) + ".")
     if not null:
         lines += _wrapped("And " + BROKEN_IN_WORDS[claim.broken] + ".")
     open_set = not null and proof["stable"]
@@ -128,7 +128,7 @@ def _refuted(given: dict[str, Any], proof: dict[str, Any], claim: Refutable) -> 
     return lines + _wrapped(f"So the claim {given['name']!r}{source} is false {on}: {claim.says}")
 
 
-def _tokens(rows: list, names: list[str] | None = None) -> list[str]:
+def _tokens(rows: list[Any], names: list[str] | None = None) -> list[str]:
     names = names or [f"y_{i + 1}" for i in range(len(rows))]
     return [f"  {name} = (" + ", ".join(row) + ")" for name, row in zip(names, rows, strict=True)]
 
