@@ -44,7 +44,7 @@ import numpy as np
 from flint import arb, arb_mat, fmpq, fmpq_mat
 
 _DENOMINATOR = 10**6
-_TIGHT = 128  # powers of a matrix, whose trace bounds its norm
+_TIGHT = 2**14  # powers of a matrix, whose trace bounds its norm
 _HALVINGS = 40
 _ON_AXIS = 1e-9
 
@@ -59,6 +59,7 @@ def caps(flow: Any, y: np.ndarray) -> tuple[float, Any, int] | None:
     along = y @ _floats(v) / np.linalg.norm(_floats(v))
     if np.abs(np.abs(along) - 1).max() > _ON_AXIS:
         return None
+    # The ends of the axis are an equilibrium, and no other one is in the caps: it is that of `y`.
     signs = np.sign(along)
     heads = [_head(P, U, v) for P, U in zip(flow.P, flow.U, strict=True)]
     if any(head is None for head in heads):

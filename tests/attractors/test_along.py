@@ -131,7 +131,7 @@ def test_attractors_are_followed_from_one_number_of_tokens_to_another():
 
 def in_noise(**options):
     return af.attractors.along(
-        held(3.0), lambda key: near_the_axis(key, 4), "noise", [0.0, 1.0], number=128, key=jr.key(0),
+        held(1.5), lambda key: near_the_axis(key, 4), "noise", [0.0, 1.0], number=128, key=jr.key(0),
         t1=5.0, noise=af.Noise(independent=1.0), dt0=0.05, **options,
     )  # fmt: skip
 
