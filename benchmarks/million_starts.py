@@ -75,9 +75,7 @@ def exponents(runs, tokens, dim, want, t1, **options):
     field = af.AttentionField(sphere, P=jnp.eye(dim), U=jnp.eye(dim) + turn, scale=1.0)
     keys = jax.random.split(jax.random.key(1), runs)
     y0 = jax.vmap(lambda key: sphere.random(key, (tokens,)))(keys)
-    got, cost = timed(
-        lambda: af.attractors.exponents(field, y0, t1=t1, count=len(want), **options)
-    )
+    got, cost = timed(lambda: af.attractors.exponents(field, y0, t1=t1, count=len(want), **options))
     off = np.abs(got.values - np.array(want))
     return {
         "runs": runs, "tokens": tokens, "dim": dim, "t1": t1, **cost, "mean": got.values.mean(axis=0).tolist(),
@@ -99,7 +97,9 @@ def main():
     sizes = (1000, 2000) if few else (CHUNK, CHUNK, 8 * CHUNK, MILLION)
     turning = ((20, 4, 3, (0.0, 0.0, -1.0), 60.0), (100, 2, 2, (0.0,), 40.0))
     if not few:
-        turning = tuple((many, *rest) for many in (1000, RUNS) for rest in [turning[many == RUNS][1:]])
+        turning = tuple(
+            (many, *rest) for many in (1000, RUNS) for rest in [turning[many == RUNS][1:]]
+        )
     work = {
         "find": [lambda n=n: starts(n) for n in sizes],
         "exponents": [lambda case=case: exponents(*case) for case in turning],

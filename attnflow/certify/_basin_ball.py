@@ -153,7 +153,13 @@ def _proved(case: dict[str, Any], y: np.ndarray, within: float, bits: int) -> Ba
         if share is not None:
             part = _below(share)
             return BasinBall(
-                "proved", "Theorem 3.2", found.tokens, hemisphere=True, one=part, copies=1, share=part
+                "proved",
+                "Theorem 3.2",
+                found.tokens,
+                hemisphere=True,
+                one=part,
+                copies=1,
+                share=part,
             )
     if found.proof["family"] != "none":
         raise Undecided("the equilibrium is one of a family, and starts near it go to others of it")

@@ -146,7 +146,9 @@ def test_noise_is_counted_by_where_the_field_takes_its_tokens():
         assert track.born is track.died is track.curve is None
     assert tracks[4,].low[1] > tracks[4,].high[0]
     for one, other in zip(got.found, in_noise(shard=50).found, strict=True):
-        np.testing.assert_array_equal(one.labels, other.labels)  # a path is its start's, in any shard
+        np.testing.assert_array_equal(
+            one.labels, other.labels
+        )  # a path is its start's, in any shard
 
 
 def study(store, t1=60.0):

@@ -140,7 +140,9 @@ def test_every_start_on_the_edge_of_the_caps_goes_to_its_centre(P, U, mask, mass
     assert 0.3 < got.angle <= math.pi / 2
     starts = on_the_edge(y, got.angle * (1 - 1e-3), 20)
     run = jax.vmap(lambda y0: af.simulate(field, y0, t1=120.0).y1)
-    np.testing.assert_allclose(np.asarray(run(jnp.asarray(starts))), np.tile(y, (20, 1, 1)), atol=1e-5)
+    np.testing.assert_allclose(
+        np.asarray(run(jnp.asarray(starts))), np.tile(y, (20, 1, 1)), atol=1e-5
+    )
 
 
 def test_caps_end_where_the_closed_form_has_them():
