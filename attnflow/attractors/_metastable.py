@@ -128,7 +128,9 @@ def metastable(
         )
     flat = states.reshape(-1, *states.shape[2:])
     if not np.all(np.isfinite(flat)):
-        raise ValueError("`ys` must be finite; it holds NaN or infinity. Leave out runs that failed.")
+        raise ValueError(
+            "`ys` must be finite; it holds NaN or infinity. Leave out runs that failed."
+        )
 
     # === run
     features = Invariants(field, 0.0, flat[0])(flat).reshape(runs, times, -1)

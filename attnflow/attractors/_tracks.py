@@ -216,9 +216,7 @@ def _followed(
     return got.curves[0], tuple(point for point in got.special if point.curve == 0)
 
 
-def _between(
-    special: tuple[SpecialPoint, ...], there: float, beyond: float
-) -> SpecialPoint | None:
+def _between(special: tuple[SpecialPoint, ...], there: float, beyond: float) -> SpecialPoint | None:
     """The first change of stability on the way from one value to the next."""
     low, high = min(there, beyond), max(there, beyond)
     points = [point for point in special if low <= point.value <= high]

@@ -97,7 +97,9 @@ class Varied:
     ) -> np.ndarray:
         assert self.noise is not None
         key = self.key
-        key = key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
+        key = (
+            key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
+        )
         sampler = _Shaken(
             field, _times(strength, self.noise), jax.random.key_data(key), str(jax.random.key_impl(key))
         )  # fmt: skip
@@ -139,9 +141,7 @@ def varied(
         if np.any(values < 0):
             raise ValueError(f"`values` must be strengths of noise, zero or more; got {values}.")
     else:
-        raise ValueError(
-            f'`parameter` must be a function, "tokens" or "noise"; got {parameter!r}.'
-        )
+        raise ValueError(f'`parameter` must be a function, "tokens" or "noise"; got {parameter!r}.')
     return Varied(parameter, lambda value: field, *given)  # pyright: ignore[reportArgumentType]
 
 

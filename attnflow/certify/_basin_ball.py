@@ -1,4 +1,4 @@
-"""A ball about an attractor that is proved to lie in its basin, and the part of all starts that it is."""
+"""A ball or caps about an attractor that are proved to lie in its basin, and the part of all starts that they are."""
 
 import math
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from ..core.types import Numbers
 from ..model import AttentionField
 from ._attractor import NotDecided, Refuted, attractor, reason
 from ._basin import _axes, _reach
+from ._basin_caps import caps, shares_a_hemisphere
 from ._plain import plain_case, rows_of
 
 _TIGHT = 16  # powers of a matrix, whose trace bounds its norm
@@ -31,8 +32,13 @@ class BasinBall:
     - `why`: in a line.
     - `tokens`: the equilibrium in float64, `(tokens, dim)`; `None` where nothing was proved.
     - `radius`: starts with $\sum_i |y_i - y_i^*|^2 \leq$ `radius`² go to it; 0 where nothing was proved.
-    - `one`: a lower bound of the part of all uniform, independent starts that are in this ball.
-    - `copies`: how many such balls, about states that a relabelling or the sign of all tokens gives, are
+    - `angle`: starts in which each token is at most so many radians from its place in the equilibrium go to it; 0
+      where that was not proved.
+    - `hemisphere`: whether it was proved that every start in some open hemisphere goes to consensus, a different one
+      for each; `radius` and `angle` are then 0, and `tokens` is one of them.
+    - `one`: a lower bound of the part of all uniform, independent starts that are in this ball, in these caps, or
+      in a hemisphere, whichever is largest.
+    - `copies`: how many such regions, about states that a relabelling or the sign of all tokens gives, are
       disjoint from one another.
     - `share`: a lower bound of the part of starts that go to the equilibrium or to such a copy: `copies` times `one`.
     """
@@ -41,6 +47,8 @@ class BasinBall:
     why: str
     tokens: Float[np.ndarray, "tokens dim"] | None = None
     radius: float = 0.0
+    angle: float = 0.0
+    hemisphere: bool = False
     one: float = 0.0
     copies: int = 0
     share: float = 0.0
@@ -53,8 +61,13 @@ class BasinBall:
     def __str__(self) -> str:
         lines = [f"{self.verdict}: {self.why}"]
         if self.proved:
+            region = f"sum_i |y_i - y*_i|^2 <= {self.radius:.6g}^2"
+            if self.angle:
+                region = f"each token within {self.angle:.6g} rad of its place in y*"
             lines += [
-                f"Every start with sum_i |y_i - y*_i|^2 <= {self.radius:.6g}^2 converges to y*.",
+                "Every start in an open hemisphere converges to consensus."
+                if self.hemisphere
+                else f"Every start with {region} converges to y*.",
                 f"That is at least {self.one:.3g} of all uniform starts; with {self.copies} disjoint copies by "
                 f"symmetry the share is at least {self.share:.3g}.",
             ]
@@ -80,8 +93,16 @@ def basin(
     - Where all tokens see all, a relabelling takes basins to basins, and so does the sign of all tokens. Copies count
       whose balls are disjoint.
 
-    The bound is far below the share: it is that of a ball in as many dimensions as the tokens have together, where
-    intervals, which are wide, show a decline. It is not zero.
+    Two kinds of states have far larger regions, by theorems whose hypotheses are checked in exact fractions:
+
+    - consensus and polarised states on an axis that every $U_\eta$ keeps from both sides and stretches more than all
+      across it: **caps**, one for each token, as wide as the axis's pull wins over that of the tokens at its other end
+      (`certify/_basin_caps.py` has theorem and proof). At consensus they are half spheres.
+    - consensus under full attention with $U_\eta = c I$, $c > 0$: all starts in an open **hemisphere** (Theorem 3.2 of
+      arXiv:2412.02682), whose share is Wendel's.
+
+    Elsewhere the bound is far below the share: it is that of a ball in as many dimensions as the tokens have together,
+    where intervals, which are wide, show a decline. It is not zero.
 
     **Arguments:**
 
@@ -126,13 +147,33 @@ def _proved(case: dict[str, Any], y: np.ndarray, within: float, bits: int) -> Ba
     there = attractor(case, y, within, bits)
     if not there.proof["stable"]:
         return BasinBall("refuted", "the equilibrium is unstable")
+    if there.proof["family"] == "consensus":
+        ctx.prec = bits
+        share = shares_a_hemisphere(checker.Flow(case))
+        if share is not None:
+            part = _below(share)
+            return BasinBall(
+                "proved",
+                "Theorem 3.2",
+                there.tokens,
+                hemisphere=True,
+                one=part,
+                copies=1,
+                share=part,
+            )
     if there.proof["family"] != "none":
-        raise NotDecided(
-            "the equilibrium is one of a family, and starts near it go to others of it"
-        )
+        raise NotDecided("the equilibrium is one of a family, and starts near it go to others of it")
     ctx.prec = bits
     flow = checker.Flow(case)
     _, box = checker.show_equilibrium(flow, there.proof)
+    wide = caps(flow, there.tokens)
+    if wide is not None:
+        angle, one, copies = wide
+        radius = _below(2 * (arb(angle) / 2).sin())  # a token's distance is at most that of all
+        return BasinBall(
+            "proved", "caps about the ends of an axis", there.tokens, radius, angle, one=_below(one),
+            copies=copies, share=_below(one * copies),
+        )  # fmt: skip
     best = arb(0)
     for axes in _axes(there.jacobian):
         reach, weights = _reach(flow, there, axes)
@@ -148,10 +189,10 @@ def _proved(case: dict[str, Any], y: np.ndarray, within: float, bits: int) -> Ba
     radius = _below(best - arb(off) * len(box))
     one = _volume(radius, *y.shape)
     copies = _copies(flow, there.tokens, radius)
-    share = _below(arb(one) * copies)
     return BasinBall(
-        "proved", "a ball in the basin of attraction", there.tokens, radius, one, copies, share
-    )
+        "proved", "a ball in the basin of attraction", there.tokens, radius, one=one, copies=copies,
+        share=_below(arb(one) * copies),
+    )  # fmt: skip
 
 
 def _ball(flow: Any, box: list, axes: np.ndarray, reach: float, weights: np.ndarray) -> Any:

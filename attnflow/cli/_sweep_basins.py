@@ -143,9 +143,7 @@ def _left(out: str | None) -> str:
 def _one(name: str, text: str) -> float:
     numbers = _numbers(name, text)
     if len(numbers) != 1:
-        raise ValueError(
-            f"{name} must be one number unless it is what --over names; got {text!r}."
-        )
+        raise ValueError(f"{name} must be one number unless it is what --over names; got {text!r}.")
     return numbers[0]
 
 

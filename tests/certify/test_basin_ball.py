@@ -58,7 +58,7 @@ def test_every_start_on_the_rim_goes_to_the_centre(two):
 def test_copies_are_counted_by_masses_and_sign(two):
     assert two.copies == 6  # two of four ahead; the sign is one of these
     assert two.share == pytest.approx(6 * two.one)
-    assert two.one == pytest.approx((two.radius**2 / 4) ** 4 / math.factorial(4))
+    assert two.one == pytest.approx(((1 - math.cos(two.angle)) / 2) ** 4)
     assert af.certify.basin(held(2.0), ends(4, 0)).copies == 2
     assert af.certify.basin(held(2.0), ends(3, 1)).copies == 8
 
@@ -82,7 +82,7 @@ def test_what_is_no_attractor_or_not_alone_is_not_proved():
     assert (unstable.verdict, unstable.radius, unstable.share) == ("refuted", 0.0, 0.0)
     nowhere = af.certify.basin(held(2.0), on_rim(np.asarray(ends(2, 2)), 0.3, 1)[0])
     assert (nowhere.proved, nowhere.share) == (False, 0.0)
-    free = af.AttentionField(af.Sphere(3), P=jnp.eye(3), scale=1.0)
+    free = af.AttentionField(af.Sphere(3), P=jnp.eye(3), mask="causal", scale=1.0)
     one_of_many = af.certify.basin(free, ends(4, 0))
     assert one_of_many.verdict == "not decided"
     assert "family" in one_of_many.why
@@ -101,3 +101,75 @@ def test_a_causal_mask_allows_no_relabelling():
     got = af.certify.basin(field, ends(4, 0))
     assert got.proved
     assert got.copies == 2
+
+
+def test_an_axis_that_is_no_fraction_leaves_a_ball():
+    U = jnp.array([[1.0, 0.1, 0.0], [0.1, 0.5, 0.0], [0.0, 0.0, 0.5]])
+    field = af.AttentionField(af.Sphere(3), P=jnp.eye(3), U=U, scale=1.0)
+    v = jnp.linalg.eigh(U)[1][:, -1]
+    got = af.certify.basin(field, jnp.tile(v, (3, 1)))
+    assert (got.proved, got.angle, got.copies) == (True, 0.0, 2)
+    assert got.one == pytest.approx((got.radius**2 / 4) ** 3 / math.factorial(3))
+
+
+def on_the_edge(y, angle, number):
+    """Starts in which every token is `angle` from its place."""
+    v = np.random.default_rng(2).normal(size=(number, *y.shape))
+    v -= np.sum(v * y, axis=2, keepdims=True) * y
+    return y * np.cos(angle) + np.sin(angle) * v / np.linalg.norm(v, axis=2, keepdims=True)
+
+
+TILTED = np.array([[0.0, 0.02, -0.01], [0.03, 0.1, 0.0], [0.0, -0.05, 0.02]])
+
+
+@pytest.mark.parametrize(
+    ("P", "U", "mask", "masses"),
+    [
+        (2 * np.eye(3), np.diag([1, 0.5, 0.5]), None, (3, 1)),
+        (2 * np.eye(3) + TILTED, np.diag([1, 0.3, 0.2]), None, (2, 2)),
+        (np.stack([2 * np.eye(3), 1.5 * np.eye(3) + TILTED]), np.diag([2, 0.1, 0.3]), None, (2, 2)),
+        (-np.eye(3), np.diag([1, 0.5, -0.5]), "causal", (4, 0)),
+    ],
+    ids=["lone", "tilted scores", "two heads", "causal, scores that repel"],
+)
+def test_every_start_on_the_edge_of_the_caps_goes_to_its_centre(P, U, mask, masses):
+    field = af.AttentionField(af.Sphere(3), P=P, U=jnp.asarray(U, float), mask=mask, scale=1.0)
+    y = np.asarray(ends(*masses))
+    got = af.certify.basin(field, jnp.asarray(y))
+    assert got.proved
+    assert 0.3 < got.angle <= math.pi / 2
+    starts = on_the_edge(y, got.angle * (1 - 1e-3), 20)
+    run = jax.vmap(lambda y0: af.simulate(field, y0, t1=120.0).y1)
+    np.testing.assert_allclose(
+        np.asarray(run(jnp.asarray(starts))), np.tile(y, (20, 1, 1)), atol=1e-5
+    )
+
+
+def test_caps_end_where_the_closed_form_has_them():
+    """Halves, P = beta I: cos(a) exp(2 beta cos 2a) = 3; and none where U does not keep the axis or pulls too little."""
+    angle = af.certify.basin(held(2.0), ends(2, 2)).angle
+    assert math.cos(angle) * math.exp(4 * math.cos(2 * angle)) == pytest.approx(3, rel=1e-3)
+    assert 0 < angle - af.certify.basin(held(1.9), ends(2, 2)).angle < 0.05
+    assert not af.certify.basin(held(0.5), ends(2, 2)).proved  # tanh(1/2) < 1/2
+
+
+def test_of_equal_values_a_hemisphere_is_proved_with_wendels_share():
+    full = af.AttentionField(af.Sphere(3), P=jnp.eye(3), U=0.7 * jnp.eye(3), scale=1.0)
+    got = af.certify.basin(full, ends(8, 0))
+    assert (got.proved, got.hemisphere) == (True, True)
+    assert got.share == pytest.approx(af.theory.wendel(8, 3))
+    assert got.share <= af.theory.wendel(8, 3)
+    backwards = af.AttentionField(af.Sphere(3), P=jnp.eye(3), U=-jnp.eye(3), scale=1.0)
+    assert not af.certify.basin(backwards, ends(8, 0)).proved
+
+
+def test_what_is_proved_is_below_the_share_of_starts():
+    """Four tokens on S²: consensus and both polarised ends, beside what `find` counts."""
+    found = af.attractors.find(
+        held(2.0), lambda key: af.Sphere(3).random(key, (4,)), number=300, key=jax.random.key(0), t1=60.0,
+        progress=False,
+    )  # fmt: skip
+    for row in found:
+        proved = af.certify.basin(held(2.0), jnp.asarray(row.state))
+        assert 0 < proved.share < row.high
+    assert af.certify.basin(held(2.0), ends(4, 0)).share == pytest.approx(2 / 16)
