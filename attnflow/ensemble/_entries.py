@@ -18,11 +18,68 @@ import numpy as np
 from jax import lax
 
 _PLAIN = frozenset(
-    "add sub mul div rem neg abs sign max min exp log log1p sqrt rsqrt sin cos tan tanh pow integer_pow square "
-    "floor ceil eq ne lt le gt ge and or not select_n clamp convert_element_type is_finite add_any".split()
+    [
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "rem",
+        "neg",
+        "abs",
+        "sign",
+        "max",
+        "min",
+        "exp",
+        "log",
+        "log1p",
+        "sqrt",
+        "rsqrt",
+        "sin",
+        "cos",
+        "tan",
+        "tanh",
+        "pow",
+        "integer_pow",
+        "square",
+        "floor",
+        "ceil",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "and",
+        "or",
+        "not",
+        "select_n",
+        "clamp",
+        "convert_element_type",
+        "is_finite",
+        "add_any",
+    ]
 )
 # What may be worked with one number for all lanes; of the others scalar units have none.
-_CHEAP = frozenset("add sub mul neg max min eq ne lt le gt ge and or not select_n".split())
+_CHEAP = frozenset(
+    [
+        "add",
+        "sub",
+        "mul",
+        "neg",
+        "max",
+        "min",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "and",
+        "or",
+        "not",
+        "select_n",
+    ]
+)
 _SAME = frozenset(["stop_gradient", "copy", "copy_p", "optimization_barrier"])
 _CALLS = {
     "jit": "jaxpr",
@@ -104,7 +161,13 @@ def refused(jaxpr: Any, known: Sequence[bool] | None = None) -> str | None:
 
 
 def _is_known_name(name: str) -> bool:
-    return name in _PLAIN or name in _SAME or name in _MOVES or name in _REDUCE or name == "dot_general"
+    return (
+        name in _PLAIN
+        or name in _SAME
+        or name in _MOVES
+        or name in _REDUCE
+        or name == "dot_general"
+    )
 
 
 def operations(jaxpr: Any) -> int:
@@ -181,7 +244,7 @@ def _apply(e: Any, values: list[Any], tile: Any) -> list[Any]:
     if name in _REDUCE:
         return [_reduced(_REDUCE[name], values[0], params["axes"], tile)]
     if name == "dot_general":
-        return [_product(*values, params["dimension_numbers"], tile)]
+        return [_product(values[0], values[1], params["dimension_numbers"], tile)]
     if name in _PLAIN:
         work = _by_primitive(e, tile)
         flat = zip(*(v.flat for v in np.broadcast_arrays(*values)), strict=True)

@@ -1,4 +1,4 @@
-"""A whole adaptive integration as one kernel of an accelerator, for small systems: nothing leaves the chip between steps.
+"""A whole adaptive integration of small systems as one kernel: nothing leaves the chip between steps.
 
 A block of systems fills a *tile* of lanes. It takes steps of the explicit pair, each lane its own, until its last
 lane is at `t1`. Field, projection and step control are those of the plain path, worked entry by entry
@@ -69,12 +69,9 @@ def trace(stepper: Stepper, lanes: Lanes) -> tuple[Traced, list[Any], list[Any]]
     )
     used = [False] * len(leaves)
     for closed in programs:
-        mentioned = {
-            v
-            for e in closed.jaxpr.eqns
-            for v in e.invars
-            if not hasattr(v, "val")
-        } | {v for v in closed.jaxpr.outvars if not hasattr(v, "val")}
+        mentioned = {v for e in closed.jaxpr.eqns for v in e.invars if not hasattr(v, "val")} | {
+            v for v in closed.jaxpr.outvars if not hasattr(v, "val")
+        }
         for i, v in enumerate(closed.jaxpr.invars[: len(leaves)]):
             used[i] |= v in mentioned
     return Traced(*programs, tuple(used)), leaves, own
@@ -92,7 +89,9 @@ def unfit(stepper: Stepper, lanes: Lanes, platform: str) -> str | None:
     if stepper.problem.event is not None:
         return "`until` is given, and it ends at t1 alone"
     if not stepper.explicit:
-        return f"solver {type(inner_solver(stepper.problem.solver)).__name__} is not an explicit pair"
+        return (
+            f"solver {type(inner_solver(stepper.problem.solver)).__name__} is not an explicit pair"
+        )
     if lanes.jumped is not None:
         return "steps have to end where schedules jump or have kinks"
     if platform == "tpu" and o.t0.dtype == jnp.float64:
@@ -102,7 +101,9 @@ def unfit(stepper: Stepper, lanes: Lanes, platform: str) -> str | None:
     for closed in traced[:3]:
         name = refused(closed.jaxpr)
         if name is not None:
-            return f"the field, its schedules or the controller use `{name}`, which it does not know"
+            return (
+                f"the field, its schedules or the controller use `{name}`, which it does not know"
+            )
         count += operations(closed.jaxpr)
     if count > _MOST_OPERATIONS:
         return f"a step has {count} operations a stage, and it is for {_MOST_OPERATIONS} at most"
@@ -242,7 +243,10 @@ class _Body:
         counts[0], counts[1], counts[2] = steps, accepted, code
 
     def _work(self, closed: Any, arguments: list[Any], *more: Any) -> list[Any]:
-        given = [*arguments, *(entries(x if isinstance(x, (tuple, list)) else [x], shape) for x, shape in more)]
+        given = [
+            *arguments,
+            *(entries(x if isinstance(x, (tuple, list)) else [x], shape) for x, shape in more),
+        ]
         return evaluate(closed, given, self.tile)
 
     def _flat(self, x: Any) -> list[Any]:
