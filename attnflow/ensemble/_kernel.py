@@ -233,7 +233,7 @@ class _Body:
         start = (y, slope, values[many], values[many + 1], state, zero, zero, status[0])
 
         def on(carry: Any) -> Any:
-            return jnp.max(jnp.where(carry[-1] == RUNNING, 1.0, 0.0).astype(jnp.float32)) > 0
+            return jnp.max((carry[-1] == RUNNING).astype(jnp.float32)) > 0
 
         end = lax.while_loop(on, lambda carry: self._step(numbers, arguments, carry), start)
         y, _, t, _, _, steps, accepted, code = end
@@ -247,7 +247,7 @@ class _Body:
             *arguments,
             *(entries(x if isinstance(x, (tuple, list)) else [x], shape) for x, shape in more),
         ]
-        return evaluate(closed, given, self.tile)
+        return evaluate(closed, given, self.tile, single=self.dtype == jnp.float32)
 
     def _flat(self, x: Any) -> list[Any]:
         # Entries as vectors of lanes, also those that are known or the same for all.
@@ -270,26 +270,29 @@ class _Body:
         zeros = tuple(lax.full(self.tile, 0, self.dtype) for _ in y)
 
         def add(i: Any, k: Any, sums: Any) -> Any:
-            weights = [self._wide(numbers[i * width + r]) for r in range(width)]
+            weights = [self._wide(numbers[i * np.int32(width) + np.int32(r)]) for r in range(width)]
             return tuple(
                 tuple(s + w * v for s, v in zip(total, k, strict=True))
                 for w, total in zip(weights, sums, strict=True)
             )
 
-        def stage(i: Any, carry: Any) -> Any:
-            k, sums, _ = carry
+        def stage(carry: Any) -> Any:
+            i, k, sums, _ = carry
             sums = add(i, k, sums)
             value = [x + s for x, s in zip(y, sums[0], strict=True)]
-            at = t + self._wide(numbers[self.table.size + i]) * h
+            at = t + self._wide(numbers[i + np.int32(self.table.size)]) * h
             f = tuple(field(jnp.clip(at, t, tnext), value))
             k = tuple(h * x for x in f)
-            return k, (*sums[1:-2], zeros, *sums[-2:]), f
+            return i + np.int32(1), k, (*sums[1:-2], zeros, *sums[-2:]), f
 
         first = tuple(first)
         k = tuple(h * x for x in first)
         sums = (zeros,) * width
-        k, sums, last = lax.fori_loop(0, self.stages - 1, stage, (k, sums, first))
-        sums = add(self.stages - 1, k, sums)
+        # A loop of its own count: that of `fori_loop` has 64 bits where JAX has them, and TPUs have none.
+        last_stage = np.int32(self.stages - 1)
+        begin = (jnp.zeros((), jnp.int32), k, sums, first)
+        _, k, sums, last = lax.while_loop(lambda carry: carry[0] < last_stage, stage, begin)
+        sums = add(last_stage, k, sums)
         moved = [x + s for x, s in zip(y, sums[-2], strict=True)]
         error = [jnp.where(e != e, jnp.inf, e) for e in sums[-1]]
         (y1,) = self._work(self.traced.project, arguments, (moved, shape))

@@ -5,6 +5,7 @@ import dataclasses
 import diffrax
 import equinox as eqx
 import jax
+import jax.export
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -70,9 +71,9 @@ def test_lanes_of_a_tile_have_fields_of_their_own_and_fail_alone():
     fields = eqx.filter_vmap(make)(jnp.array([1.0, 1.0, 1.0, 2.0]))
     fields = eqx.tree_at(lambda f: f.P.value, fields, fields.P.value.at[1].set(jnp.nan))
     starts = CIRCLE.random(jr.key(5), (4, 3)).at[jnp.array([0, 3])].set(jnp.array([0.6, 0.8]))
-    run = {"t1": 400.0, "field_axes": eqx.if_array(0), "max_steps": 60, "progress": False}
-    plain = af.ensemble.run(fields, starts, **run)
-    kernel = af.ensemble.run(fields, starts, kernel=True, **run)
+    run = {"t1": 20.0, "field_axes": eqx.if_array(0), "max_steps": 60, "rtol": 1e-12}
+    plain = af.ensemble.run(fields, starts, progress=False, **run)
+    kernel = af.ensemble.run(fields, starts, kernel=True, progress=False, **run)
     expected = [Outcome.TIME_UP, Outcome.NOT_FINITE, Outcome.STEP_LIMIT, Outcome.TIME_UP]
     np.testing.assert_array_equal(kernel.outcome, expected)
     np.testing.assert_array_equal(kernel.outcome, plain.outcome)
@@ -116,25 +117,42 @@ class Stop(Exception):
     pass
 
 
-def test_float64_is_refused_for_a_tpu(monkeypatch):
-    launches = []
+@pytest.fixture
+def launched(monkeypatch):
+    """What would be launched, for some starts: the program's arguments."""
 
-    def stop():
-        def program(launch, inbox):
-            launches.append((launch, inbox))
+    def launched(starts, **options):
+        seen = []
+
+        def record(*arguments):
+            seen.append(arguments)
             raise Stop
 
-        return program
-
-    monkeypatch.setattr(_launches, "launch_program", stop)
-    field = af.AttentionField(CIRCLE, P=jnp.eye(2))
-    for dtype, said in ((jnp.float64, "TPUs have no float64"), (jnp.float32, None)):
-        starts = CIRCLE.random(jr.key(0), (2, 3)).astype(dtype)
+        monkeypatch.setattr(_launches, "launch_program", lambda: record)
+        field = turning(CIRCLE, "causal")
         with pytest.raises(Stop):
-            af.ensemble.run(field, starts, t1=2.0, kernel=True, progress=False)
-        launch, inbox = launches.pop()
+            af.ensemble.run(field, starts, t1=2.0, kernel=True, progress=False, **options)
+        return seen[0]
+
+    return launched
+
+
+def test_float64_is_refused_for_a_tpu(launched):
+    for dtype, said in ((jnp.float64, "TPUs have no float64"), (jnp.float32, None)):
+        launch, inbox = launched(CIRCLE.random(jr.key(0), (2, 3)).astype(dtype))
         why = dataclasses.replace(launch, platform="tpu", interpret=False).unfit(inbox)
         assert (why is None) if said is None else (said in why)
+
+
+def test_float32_is_lowered_for_a_tpu_beside_float64_numbers_of_python(launched):
+    """A TPU has none of 64 bits, whatever JAX is set to."""
+    starts = jnp.tile(CIRCLE.random(jr.key(0), (2, 3)).astype(jnp.float32), (512, 1, 1))
+    launch, inbox = launched(starts, slots=1024)
+    launch = dataclasses.replace(launch, platform="tpu", interpret=False)
+    arrays, rest = eqx.partition((launch, inbox), eqx.is_array)
+    program = jax.jit(lambda arrays: _launches.Launch.ends(*eqx.combine(arrays, rest)))
+    exported = jax.export.export(program, platforms=["tpu"])(arrays)
+    assert "tpu_custom_call" in exported.mlir_module()
 
 
 def test_a_switch_that_is_none_is_refused(as_user):
