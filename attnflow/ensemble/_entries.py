@@ -10,7 +10,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +18,68 @@ import numpy as np
 from jax import lax
 
 _PLAIN = frozenset(
-    "add sub mul div rem neg abs sign max min exp log log1p sqrt rsqrt sin cos tan tanh pow integer_pow square "
-    "floor ceil eq ne lt le gt ge and or not select_n clamp convert_element_type is_finite add_any".split()
+    [
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "rem",
+        "neg",
+        "abs",
+        "sign",
+        "max",
+        "min",
+        "exp",
+        "log",
+        "log1p",
+        "sqrt",
+        "rsqrt",
+        "sin",
+        "cos",
+        "tan",
+        "tanh",
+        "pow",
+        "integer_pow",
+        "square",
+        "floor",
+        "ceil",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "and",
+        "or",
+        "not",
+        "select_n",
+        "clamp",
+        "convert_element_type",
+        "is_finite",
+        "add_any",
+    ]
 )
 # What may be worked with one number for all lanes; of the others scalar units have none.
-_CHEAP = frozenset("add sub mul neg max min eq ne lt le gt ge and or not select_n".split())
+_CHEAP = frozenset(
+    [
+        "add",
+        "sub",
+        "mul",
+        "neg",
+        "max",
+        "min",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "and",
+        "or",
+        "not",
+        "select_n",
+    ]
+)
 _SAME = frozenset(["stop_gradient", "copy", "copy_p", "optimization_barrier"])
 _CALLS = {
     "jit": "jaxpr",
@@ -104,7 +161,13 @@ def refused(jaxpr: Any, known: Sequence[bool] | None = None) -> str | None:
 
 
 def _is_known_name(name: str) -> bool:
-    return name in _PLAIN or name in _SAME or name in _MOVES or name in _REDUCE or name == "dot_general"
+    return (
+        name in _PLAIN
+        or name in _SAME
+        or name in _MOVES
+        or name in _REDUCE
+        or name == "dot_general"
+    )
 
 
 def operations(jaxpr: Any) -> int:
@@ -133,7 +196,9 @@ def entries(values: Sequence[Any], shape: tuple[int, ...]) -> Any:
     return out.reshape(shape)
 
 
-def evaluate(closed: Any, arguments: Sequence[Any], tile: tuple[int, ...]) -> list[Any]:
+def evaluate(
+    closed: Any, arguments: Sequence[Any], tile: tuple[int, ...], *, single: bool = False
+) -> list[Any]:
     """A program's results for arguments given by their entries.
 
     **Arguments:**
@@ -141,21 +206,40 @@ def evaluate(closed: Any, arguments: Sequence[Any], tile: tuple[int, ...]) -> li
     - `closed`: what `jax.make_jaxpr` gives.
     - `arguments`: NumPy arrays: of numbers, where they are known; else of objects, see `entries`.
     - `tile`: the shape of a vector of lanes.
+    - `single`: whether numbers of 64 bits, such as Python's where JAX has them, are worked in 32.
     """
-    return _evaluate(closed.jaxpr, closed.consts, arguments, tile)
+    how = _How(tile, single)
+    return _evaluate(closed.jaxpr, closed.consts, list(map(how.known, arguments)), how)
 
 
-def _evaluate(jaxpr: Any, consts: Sequence[Any], arguments: Sequence[Any], tile: Any) -> list[Any]:
+class _How(NamedTuple):
+    """How entries are worked: the shape of a vector of lanes, and whether in 32 bits alone."""
+
+    tile: tuple[int, ...]
+    single: bool
+
+    def dtype(self, dtype: Any) -> Any:
+        return _SHORT.get(str(dtype), dtype) if self.single else dtype
+
+    def known(self, x: Any) -> Any:
+        """Numbers that are known, or entries as they are."""
+        return x if x.dtype == object else np.asarray(x, self.dtype(x.dtype))
+
+
+_SHORT = {"float64": np.dtype("float32"), "int64": np.dtype("int32"), "uint64": np.dtype("uint32")}
+
+
+def _evaluate(jaxpr: Any, consts: Sequence[Any], arguments: Sequence[Any], how: _How) -> list[Any]:
     env: dict[Any, Any] = {}
 
     def read(v: Any) -> Any:
-        return np.asarray(v.val, v.aval.dtype) if hasattr(v, "val") else env[v]
+        return how.known(np.asarray(v.val, v.aval.dtype)) if hasattr(v, "val") else env[v]
 
-    env.update(zip(jaxpr.constvars, map(np.asarray, consts), strict=True))
+    env.update(zip(jaxpr.constvars, map(how.known, map(np.asarray, consts)), strict=True))
     env.update(zip(jaxpr.invars, arguments, strict=True))
     for e in jaxpr.eqns:
         values = [read(v) for v in e.invars]
-        for v, out in zip(e.outvars, _apply(e, values, tile), strict=True):
+        for v, out in zip(e.outvars, _apply(e, values, how), strict=True):
             env[v] = out
     return [read(v) for v in jaxpr.outvars]
 
@@ -164,26 +248,27 @@ def _inner(e: Any) -> Any:
     return e.params[_CALLS[e.primitive.name]]
 
 
-def _apply(e: Any, values: list[Any], tile: Any) -> list[Any]:
+def _apply(e: Any, values: list[Any], how: _How) -> list[Any]:
     name, params = e.primitive.name, e.params
     if name in _CALLS:
         inner = _inner(e)
         consts = getattr(inner, "consts", ())
-        return _evaluate(getattr(inner, "jaxpr", inner), consts, values, tile)
+        return _evaluate(getattr(inner, "jaxpr", inner), consts, values, how)
     if name in _SAME:
         return values
     if all(v.dtype != object for v in values):
         with jax.ensure_compile_time_eval():
             out = e.primitive.bind(*map(jnp.asarray, values), **params)
-            return [np.asarray(x) for x in (out if e.primitive.multiple_results else [out])]
+            many = out if e.primitive.multiple_results else [out]
+            return [how.known(np.asarray(x)) for x in many]
     if name in _MOVES:
         return _MOVES[name](values, params)
     if name in _REDUCE:
-        return [_reduced(_REDUCE[name], values[0], params["axes"], tile)]
+        return [_reduced(_REDUCE[name], values[0], params["axes"], how)]
     if name == "dot_general":
-        return [_product(*values, params["dimension_numbers"], tile)]
+        return [_product(values[0], values[1], params["dimension_numbers"], how)]
     if name in _PLAIN:
-        work = _by_primitive(e, tile)
+        work = _by_primitive(e, how)
         flat = zip(*(v.flat for v in np.broadcast_arrays(*values)), strict=True)
         return [entries([work(*one) for one in flat], e.outvars[0].aval.shape)]
     raise NotImplementedError(name)
@@ -193,17 +278,17 @@ def _is_known(x: Any) -> bool:
     return isinstance(x, np.generic)
 
 
-def _one(function: Callable[..., Any], tile: Any, *given: Any, cheap: bool = True) -> Any:
+def _one(function: Callable[..., Any], how: _How, *given: Any, cheap: bool = True) -> Any:
     """One operation on entries; one that is not `cheap` is worked on whole vectors."""
     if all(map(_is_known, given)):
         with jax.ensure_compile_time_eval():
-            return np.asarray(function(*map(jnp.asarray, given)))[()]
-    if not cheap or any(x.shape == tile for x in given):
-        return function(*(_wide(x, tile) for x in given))
+            return how.known(np.asarray(function(*map(jnp.asarray, given))))[()]
+    if not cheap or any(x.shape == how.tile for x in given):
+        return function(*(_wide(x, how.tile) for x in given))
     return function(*(jnp.asarray(x) for x in given))
 
 
-def _by_primitive(e: Any, tile: Any) -> Callable[..., Any]:
+def _by_primitive(e: Any, how: _How) -> Callable[..., Any]:
     """The operation of an equation, on entries."""
     name, bind = e.primitive.name, functools.partial(e.primitive.bind, **e.params)
     if name == "select_n":
@@ -211,13 +296,14 @@ def _by_primitive(e: Any, tile: Any) -> Callable[..., Any]:
         def select(which: Any, *cases: Any) -> Any:
             if _is_known(which):
                 return cases[int(which)]
-            return _one(bind, tile, which, *cases)
+            return _one(bind, how, which, *cases)
 
         return select
     if name == "convert_element_type":
-        kind = e.params["new_dtype"]
-        return lambda x: x if x.dtype == kind else _one(bind, tile, x)
-    return functools.partial(_one, bind, tile, cheap=name in _CHEAP)
+        kind = how.dtype(e.params["new_dtype"])
+        bind = functools.partial(e.primitive.bind, **{**e.params, "new_dtype": kind})
+        return lambda x: x if x.dtype == kind else _one(bind, how, x)
+    return functools.partial(_one, bind, how, cheap=name in _CHEAP)
 
 
 def _wide(x: Any, tile: Any) -> Any:
@@ -226,22 +312,22 @@ def _wide(x: Any, tile: Any) -> Any:
     return x if x.shape == tile else lax.broadcast_in_dim(x, tile, ())
 
 
-def _reduced(function: Any, x: Any, axes: Sequence[int], tile: Any) -> Any:
+def _reduced(function: Any, x: Any, axes: Sequence[int], how: _How) -> Any:
     kept = [i for i in range(x.ndim) if i not in axes]
     shape = tuple(x.shape[i] for i in kept)
     rows = x.transpose(*kept, *axes).reshape(math.prod(shape), -1)
-    return entries([_chained(function, row, tile) for row in rows], shape)
+    return entries([_chained(function, row, how) for row in rows], shape)
 
 
-def _chained(function: Any, row: Any, tile: Any) -> Any:
+def _chained(function: Any, row: Any, how: _How) -> Any:
     row = list(row)
     if function is lax.max:  # a masked logit is less than any other
         finite = [x for x in row if not (_is_known(x) and np.isneginf(x))]
         row = finite if finite else row[:1]
-    return functools.reduce(lambda a, b: _one(function, tile, a, b), row)
+    return functools.reduce(lambda a, b: _one(function, how, a, b), row)
 
 
-def _product(a: Any, b: Any, dimensions: Any, tile: Any) -> Any:
+def _product(a: Any, b: Any, dimensions: Any, how: _How) -> Any:
     (left, right), (over, beside) = dimensions
     a_free = [i for i in range(a.ndim) if i not in (*left, *over)]
     b_free = [i for i in range(b.ndim) if i not in (*right, *beside)]
@@ -251,14 +337,14 @@ def _product(a: Any, b: Any, dimensions: Any, tile: Any) -> Any:
     rows = a.transpose(*over, *a_free, *left).reshape(n, math.prod(a.shape[i] for i in a_free), -1)
     columns = b.transpose(*beside, *b_free, *right)
     columns = columns.reshape(n, math.prod(b.shape[i] for i in b_free), -1)
-    times = functools.partial(_one, lax.mul, tile)
+    times = functools.partial(_one, lax.mul, how)
     out = []
     for k, i, j in itertools.product(range(n), range(rows.shape[1]), range(columns.shape[1])):
         # A weight that is known to be zero, of a masked pair, adds nothing: it is left out.
         pairs = zip(rows[k, i], columns[k, j], strict=True)
         terms = [times(x, y) for x, y in pairs if not (_is_zero(x) or _is_zero(y))]
         zero = _zero_of(rows, columns)
-        out.append(_chained(lax.add, terms, tile) if terms else zero)
+        out.append(_chained(lax.add, terms, how) if terms else zero)
     return entries(cast(list[Any], out), shape)
 
 

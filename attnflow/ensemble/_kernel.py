@@ -1,4 +1,4 @@
-"""A whole adaptive integration as one kernel of an accelerator, for small systems: nothing leaves the chip between steps.
+"""A whole adaptive integration of small systems as one kernel: nothing leaves the chip between steps.
 
 A block of systems fills a *tile* of lanes. It takes steps of the explicit pair, each lane its own, until its last
 lane is at `t1`. Field, projection and step control are those of the plain path, worked entry by entry
@@ -69,12 +69,9 @@ def trace(stepper: Stepper, lanes: Lanes) -> tuple[Traced, list[Any], list[Any]]
     )
     used = [False] * len(leaves)
     for closed in programs:
-        mentioned = {
-            v
-            for e in closed.jaxpr.eqns
-            for v in e.invars
-            if not hasattr(v, "val")
-        } | {v for v in closed.jaxpr.outvars if not hasattr(v, "val")}
+        mentioned = {v for e in closed.jaxpr.eqns for v in e.invars if not hasattr(v, "val")} | {
+            v for v in closed.jaxpr.outvars if not hasattr(v, "val")
+        }
         for i, v in enumerate(closed.jaxpr.invars[: len(leaves)]):
             used[i] |= v in mentioned
     return Traced(*programs, tuple(used)), leaves, own
@@ -92,7 +89,9 @@ def unfit(stepper: Stepper, lanes: Lanes, platform: str) -> str | None:
     if stepper.problem.event is not None:
         return "`until` is given, and it ends at t1 alone"
     if not stepper.explicit:
-        return f"solver {type(inner_solver(stepper.problem.solver)).__name__} is not an explicit pair"
+        return (
+            f"solver {type(inner_solver(stepper.problem.solver)).__name__} is not an explicit pair"
+        )
     if lanes.jumped is not None:
         return "steps have to end where schedules jump or have kinks"
     if platform == "tpu" and o.t0.dtype == jnp.float64:
@@ -102,7 +101,9 @@ def unfit(stepper: Stepper, lanes: Lanes, platform: str) -> str | None:
     for closed in traced[:3]:
         name = refused(closed.jaxpr)
         if name is not None:
-            return f"the field, its schedules or the controller use `{name}`, which it does not know"
+            return (
+                f"the field, its schedules or the controller use `{name}`, which it does not know"
+            )
         count += operations(closed.jaxpr)
     if count > _MOST_OPERATIONS:
         return f"a step has {count} operations a stage, and it is for {_MOST_OPERATIONS} at most"
@@ -232,7 +233,7 @@ class _Body:
         start = (y, slope, values[many], values[many + 1], state, zero, zero, status[0])
 
         def on(carry: Any) -> Any:
-            return jnp.max(jnp.where(carry[-1] == RUNNING, 1.0, 0.0).astype(jnp.float32)) > 0
+            return jnp.max((carry[-1] == RUNNING).astype(jnp.float32)) > 0
 
         end = lax.while_loop(on, lambda carry: self._step(numbers, arguments, carry), start)
         y, _, t, _, _, steps, accepted, code = end
@@ -242,8 +243,11 @@ class _Body:
         counts[0], counts[1], counts[2] = steps, accepted, code
 
     def _work(self, closed: Any, arguments: list[Any], *more: Any) -> list[Any]:
-        given = [*arguments, *(entries(x if isinstance(x, (tuple, list)) else [x], shape) for x, shape in more)]
-        return evaluate(closed, given, self.tile)
+        given = [
+            *arguments,
+            *(entries(x if isinstance(x, (tuple, list)) else [x], shape) for x, shape in more),
+        ]
+        return evaluate(closed, given, self.tile, single=self.dtype == jnp.float32)
 
     def _flat(self, x: Any) -> list[Any]:
         # Entries as vectors of lanes, also those that are known or the same for all.
@@ -266,26 +270,29 @@ class _Body:
         zeros = tuple(lax.full(self.tile, 0, self.dtype) for _ in y)
 
         def add(i: Any, k: Any, sums: Any) -> Any:
-            weights = [self._wide(numbers[i * width + r]) for r in range(width)]
+            weights = [self._wide(numbers[i * np.int32(width) + np.int32(r)]) for r in range(width)]
             return tuple(
                 tuple(s + w * v for s, v in zip(total, k, strict=True))
                 for w, total in zip(weights, sums, strict=True)
             )
 
-        def stage(i: Any, carry: Any) -> Any:
-            k, sums, _ = carry
+        def stage(carry: Any) -> Any:
+            i, k, sums, _ = carry
             sums = add(i, k, sums)
             value = [x + s for x, s in zip(y, sums[0], strict=True)]
-            at = t + self._wide(numbers[self.table.size + i]) * h
+            at = t + self._wide(numbers[i + np.int32(self.table.size)]) * h
             f = tuple(field(jnp.clip(at, t, tnext), value))
             k = tuple(h * x for x in f)
-            return k, (*sums[1:-2], zeros, *sums[-2:]), f
+            return i + np.int32(1), k, (*sums[1:-2], zeros, *sums[-2:]), f
 
         first = tuple(first)
         k = tuple(h * x for x in first)
         sums = (zeros,) * width
-        k, sums, last = lax.fori_loop(0, self.stages - 1, stage, (k, sums, first))
-        sums = add(self.stages - 1, k, sums)
+        # A loop of its own count: that of `fori_loop` has 64 bits where JAX has them, and TPUs have none.
+        last_stage = np.int32(self.stages - 1)
+        begin = (jnp.zeros((), jnp.int32), k, sums, first)
+        _, k, sums, last = lax.while_loop(lambda carry: carry[0] < last_stage, stage, begin)
+        sums = add(last_stage, k, sums)
         moved = [x + s for x, s in zip(y, sums[-2], strict=True)]
         error = [jnp.where(e != e, jnp.inf, e) for e in sums[-1]]
         (y1,) = self._work(self.traced.project, arguments, (moved, shape))

@@ -115,7 +115,9 @@ class Launches:
         while left or under_way:
             while left and len(under_way) <= len(launches):
                 count, (device, launch) = min(self.block, left), launches[turn % len(launches)]
-                under_way.append((launch_program()(launch, self._inbox(device, first, count)), count))
+                under_way.append(
+                    (launch_program()(launch, self._inbox(device, first, count)), count)
+                )
                 first, left, turn = first + count, left - count, turn + 1
                 self.refills += 1
             rows, count = under_way.popleft()

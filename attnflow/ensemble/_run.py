@@ -112,10 +112,10 @@ def run(
       `jax.random.fold_in(jax.random.fold_in(key, i), 0x6E6F6973)`, the same in any slot. A sampler may return
       `(field, tokens, noise)` with a noise of the same kinds and other numbers, and, `noise.with_key(key)`, of its
       own key.
-    - `kernel`: `True` for whole integrations as one kernel on an accelerator (small systems, constant or smooth schedules,
-      explicit pairs, no `ts`, no `until`; with `slots` trajectories a launch), refused where that cannot be;
-      `None` for that where it can be; `False` unless given. By Triton on CUDA, by Mosaic on TPUs, in float32 there;
-      on a CPU it is interpreted, which is slow. **No device has measured it yet.**
+    - `kernel`: `True` for whole integrations as one kernel of an accelerator, refused where that cannot be; `None`
+      for that where it can be; `False` unless given. It is for small systems under constant or smooth schedules and an
+      explicit pair, without `ts` and `until`, with `slots` trajectories a launch; by Triton on CUDA, by Mosaic
+      on TPUs, there in float32. On a CPU it is interpreted, which is slow. **No device has measured it yet.**
 
     Over several hosts (`jax.distributed.initialize()` first, then the same call on each) every process
     runs its own share of consecutive trajectories on its local devices and returns that;
