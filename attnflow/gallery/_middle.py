@@ -29,7 +29,7 @@ class _Size(NamedTuple):
     trials: int
 
 
-_SIZES = {"tiny": _Size(32, 6, 4), "small": _Size(64, 14, 16), "full": _Size(256, 40, 64)}
+_SIZES = {"tiny": _Size(32, 6, 4), "small": _Size(64, 14, 16), "full": _Size(128, 20, 16)}
 
 
 def _field(tokens: int) -> AttentionField:
