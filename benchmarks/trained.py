@@ -1,14 +1,20 @@
 """Four trained checkpoints looped a hundred passes, with and without feed-forward, and with each control.
 
-    ATTNFLOW_TRAINED=wheels python benchmarks/trained.py [--only NAME] [--passes N] [--figure]
+    ATTNFLOW_TRAINED=wheels python benchmarks/trained.py [--only NAME] [--passes N] [--figure] [--diagnose]
 
 `wheels` is the folder of the packages (see `attnflow.language.trained`). Random prompts of each model's own
 vocabulary; runs go on where they were stopped. Numbers go to benchmarks/results/trained-cpu.json, E by
-pass and prompt and the sizes of the clusters that tokens end in; `--figure` draws them beside it.
+pass and prompt and the sizes of the clusters that tokens end in; `--figure` draws them beside it; `--diagnose` times
+`attnflow diagnose FILE --out` on each in a process of its own, from the file as the package ships it.
 """
 
 import argparse
 import json
+import os
+import resource
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +146,29 @@ def basins(store: Path) -> None:
         file.write(json.dumps(found, indent=1).encode())
 
 
+def diagnosed(names, store: Path) -> None:
+    """Processor and wall seconds of `attnflow diagnose`, whose bar is ten minutes on two cores."""
+    for name in names:
+        path, began, before = trained(name), time.perf_counter(), _children()
+        command = [sys.executable, "-m", "attnflow", "diagnose", str(path)]
+        subprocess.run([*command, "--out", str(store / f"diagnose-{name}")], check=True)
+        record = {
+            "processor_seconds": round(_children() - before, 1),
+            "wall_seconds": round(time.perf_counter() - began, 1),
+            "load": round(os.getloadavg()[0], 1),
+        }
+        found = json.loads(FILE.read_text())
+        found.setdefault("diagnose", {})[name] = record
+        with atomic_write(FILE) as file:
+            file.write(json.dumps(found, indent=1).encode())
+
+
+def _children() -> float:
+    """Processor seconds of the processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def draw() -> None:
     """One panel for each checkpoint: E by pass, mean over prompts and from least to most."""
     from matplotlib.figure import Figure
@@ -190,10 +219,13 @@ if __name__ == "__main__":
     parser.add_argument("--passes", type=int, default=PASSES)
     parser.add_argument("--store", type=Path, default=Path("attnflow-out/trained"))
     parser.add_argument("--figure", action="store_true", help="draw what is there")
+    parser.add_argument("--diagnose", action="store_true", help="time `attnflow diagnose` alone")
     options = parser.parse_args()
     af.programs.cache()
     if options.figure:
         draw()
+    elif options.diagnose:
+        diagnosed(options.only or list(TITLES), options.store)
     else:
         measure(options.only or list(TITLES), options.passes, options.store)
         basins(options.store)

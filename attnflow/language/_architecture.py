@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ..core.arguments import whole
+from ..core.arguments import shown, whole
 from ..core.words import loads
 from ._activations import ACTIVATIONS
 from .families import FAMILIES, Config, Family
@@ -288,4 +288,13 @@ def from_config(config: Mapping[str, Any]) -> Architecture:
     if not isinstance(name, str) or name not in FAMILIES:
         known = ", ".join(map(repr, FAMILIES))
         raise ValueError(f"'model_type' must be one of {known}; got {name!r}.")
+    packed = config.get("quantization_config")
+    if (
+        packed is not None
+    ):  # scales beside the weights: read as they are, these would be other weights
+        method = packed.get("quant_method") if isinstance(packed, Mapping) else packed
+        raise ValueError(
+            f"'quantization_config' must not be there: weights packed by {shown(method)} are not read; take the "
+            "model's own weights, or a GGUF file."
+        )
     return Architecture(name, **FAMILIES[name].entries(Config(config)))

@@ -38,6 +38,12 @@ BAD_CONFIG = [
     ("bert", {"hidden_size": 30}, ("'num_attention_heads'", "4 and 30")),
     ("distilbert", {"sinusoidal_pos_embds": True}, ("'sinusoidal_pos_embds'",)),
     ("distilbert", {"n_heads": 5}, ("'n_heads'", "5 and 32")),
+    (
+        "llama",
+        {"quantization_config": {"quant_method": "fp8"}},
+        ("'quantization_config'", "'fp8'", "GGUF"),
+    ),
+    ("bert", {"quantization_config": 4}, ("'quantization_config'", "by 4")),
     ("albert", {"inner_group_num": 2}, ("'inner_group_num'", "got 2")),
     ("albert", {"num_hidden_groups": 3}, ("'num_hidden_groups'", "3 and 4")),
 ]
