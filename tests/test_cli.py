@@ -343,7 +343,7 @@ def test_noise_that_does_not_fit_a_command_is_refused_in_one_line(capsys, tmp_pa
         capsys, "ensemble", str(file), "--rtol", "1e-3"
     )
     assert "basins are those of a flow without noise" in refused(
-        capsys, "sweep", "basins", "--case", str(file), "--beta", "1", "2", "--out", str(tmp_path)
+        capsys, "sweep", "basins", str(file), "--points", "2"
     )
 
 
