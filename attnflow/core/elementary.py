@@ -108,7 +108,7 @@ def sin(x: Float[Array, "..."]) -> Float[Array, "..."]:
     r = x
     for part in _HALF_PI:
         r = r - n * part
-    r = jnp.clip(r, -1.0, 1.0)  # of no number that has a sine: beyond 10^15 what is left of x is noise
+    r = jnp.clip(r, -1.0, 1.0)  # beyond 10^15 the remainder is noise
     z = r * r
     quarter = _bits(n + _ALIGN)
     sine = r + r * z * _horner(_SIN, z)

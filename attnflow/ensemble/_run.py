@@ -36,6 +36,8 @@ from ._summaries import Summary
 from ._workers import Workers
 
 _BLOCK, _BLOCK_BYTES = 4096, 2**20
+# Trajectories from which crews are wide: a step costs less a lane, and the last lanes are a small part.
+_MANY = 1024
 _ACCELERATOR_LANES, _ACCELERATOR_BYTES = 2**15, 2**31
 
 
@@ -257,9 +259,10 @@ def _places(
         lanes = 1 if lanes_each == 1 else 32 * -(-min(lanes_each, number) // 32)
         crews = devices
     else:
-        # A fixed number, so that a trajectory's bits are the same whatever else is under way.
+        # By the number of trajectories alone, so that their bits are the same whatever else is under way.
         products = heads * tokens * dim * (tokens + dim)
-        lanes = 64 if fits_columns(problem.field, tokens) else 16 if products < 100_000 else 1
+        wide = 128 if number >= _MANY else 64
+        lanes = wide if fits_columns(problem.field, tokens) else 16 if products < 100_000 else 1
         each = max(1, cores() // len(devices))
         crews = [device for _ in range(each) for device in devices]
     few = max(1, lanes // 8)

@@ -86,7 +86,7 @@ class Stepper(eqx.Module):
     def over_lanes(
         self, function: Any, *values: Any, axes: tuple[int, ...] | None = None, out: int = 0
     ) -> Any:
-        """`function(problem, *values)` for each lane; `axes`, `out`: where values and results have their lanes, 0 or -1."""
+        """`function(problem, *values)` for each lane; `axes` and `out`: where lanes are, 0 or -1."""
         axes = (0,) * len(values) if axes is None else axes
         lanes = jax.tree.leaves(values[0])[0].shape[axes[0]]
         arrays, rest = eqx.partition(self.problem, eqx.is_array)

@@ -34,7 +34,9 @@ def attend(
     allowed: Array | None,
     masses: Array | None,
 ) -> tuple[Array, ...]:
-    r"""$\sum_h s_h \sum_j w_{hij} v_{hj}$ with weights of the logits $q_{hi} \cdot k_{hj} + b_{hij}$: `(tokens, batch)` for each coordinate.
+    r"""$\sum_h s_h \sum_j w_{hij} v_{hj}$, weights of the logits $q_{hi} \cdot k_{hj} + b_{hij}$.
+
+    `(tokens, batch)` for each coordinate.
 
     **Arguments:**
 

@@ -30,7 +30,8 @@ def settle(x: Array) -> Array:
 def sums(terms: tuple[Array, ...], axis: int) -> tuple[Array, ...]:
     """The sum of each of some arrays of one shape along an axis, in one loop, and stored.
 
-    XLA makes one loop of a reduction of several operands, computes once what they share, and fuses no later loop with it.
+    XLA makes one loop of a reduction of several operands, computes what they share once, and fuses no
+    later loop with it.
     """
     shape = jnp.broadcast_shapes(*(x.shape for x in terms))
     terms = tuple(jnp.broadcast_to(x, shape) for x in terms)

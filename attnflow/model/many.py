@@ -57,7 +57,7 @@ def columns(
     - `t`: a time for each system.
     - `y`: tokens, the batch last.
     """
-    tokens, dim, _ = y.shape
+    tokens = y.shape[0]
 
     def of_field(get: Callable[[Any], Any], part: Any) -> Array:
         return by_system(get, field, axes) if differs(part) else get(field)[..., None]
