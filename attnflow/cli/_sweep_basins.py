@@ -29,9 +29,9 @@ def basins(
     """Say where random starts end, value by value, and where attractors are born and die.
 
     Over beta (or tokens, or noise) the same starts run until they rest. Ends are told apart up to symmetries, polished,
-    and counted, with 95 % intervals; attractors are matched from value to value, and where one comes or goes its branch of
-    equilibria is followed to the point at which its stability changes. Under noise nothing rests: starts run to t1,
-    and are counted by where the field alone takes them from there.
+    and counted, with 95 % intervals; attractors are matched from value to value, and where one comes or goes its
+    branch of equilibria is followed to the point at which its stability changes. Under noise nothing rests: starts
+    run to t1, and are counted by where the field alone takes them from there.
 
     With --out, each shard is kept when it is done, and the same command goes on where one was ended;
     `attnflow sweep status OUT` says how much is there.
