@@ -5,8 +5,8 @@
 Writes benchmarks/results/million-starts-<backend>.json. Four tokens on S², values diag(1, 1/2, 1/2), P = 2 I. Peak
 memory is that of the whole process so far, compiler included: it is read after 2^15 starts, which are one chunk of
 `find`, and again after all. Seconds are of the processor, all threads together, and of the wall; the first call, with
-its compilation, is apart. Exponents: U = I + J turns consensus; three exponents of four tokens, 0, 0 and -1, of a thousand
-runs, and the zero exponent alone of two tokens on a circle, of a hundred thousand.
+its compilation, is apart. Exponents: U = I + J turns consensus; three exponents of four tokens, 0, 0 and -1, of a
+thousand runs, and the zero exponent alone of two tokens on a circle, of a hundred thousand.
 """
 
 import argparse

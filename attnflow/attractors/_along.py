@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, Unpack
 
 import numpy as np
-from jaxtyping import Array, Float, Key, Real
 from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Key, Real
 
 from ..core.checks import instance, number as a_number, numbers as numbers_of, whole
 from ..core.types import Numbers, Scalar
@@ -87,8 +87,8 @@ def along(
 
     At each value [`find`][attnflow.attractors.find] runs the same starts.
 
-    - **A parameter of the field.** An attractor is that of the value before where the equilibrium, polished in the field
-      of the next value, is one of those found there up to symmetries; cycles and the rest are matched by kind and
+    - **A parameter of the field.** An attractor is that of the value before where the equilibrium, polished in the
+      field of the next value, is one of those found there up to symmetries; cycles and the rest are matched by kind and
       masses. The branch of each is followed over all values ([`branch`][attnflow.attractors.branch]), and where an
       attractor comes up or is gone between two values, the first point of it at which stability changes is where it is
       born or dies. Where the branch is stable all the way, no start has ended there, and the share's interval says
@@ -97,10 +97,10 @@ def along(
       on it: kind, and the laws of cosines over pairs of tokens, in which parts of the tokens stand for masses;
       nearest pairs first, none farther than 1/4 on average. Births and deaths: the clusters stay and share
       another number of tokens in the same proportions, until the polished state is not stable.
-    - **Noise**, `"noise"`. Values multiply `noise`. With noise no state is an equilibrium, and no share is one of starts
-      that have come to rest. What is counted is where tokens are at `t1` under noise: in whose basin, which is where the
-      field takes them from there without noise. Rows are those of the field without noise, the same at all values;
-      nothing is born or dies. Shares then depend on `t1`, unless it is long against the time between hops
+    - **Noise**, `"noise"`. Values multiply `noise`. With noise no state is an equilibrium, and no share is one of
+      starts that have come to rest. What is counted is where tokens are at `t1` under noise: in whose basin, which is
+      where the field takes them from there without noise. Rows are those of the field without noise, the same at all
+      values; nothing is born or dies. Shares then depend on `t1`, unless it is long against the time between hops
       ([`metastable`][attnflow.attractors.metastable]).
 
     **Arguments:**
@@ -111,8 +111,8 @@ def along(
     - `parameter`: `"tokens"`, `"noise"`, or as for `branch` a function of the value that returns a field, of field and
       value, or a leaf.
     - `values`: in the order in which they are visited, two at least, increasing or decreasing.
-    - `noise`: a [`Noise`][attnflow.Noise]: of strength one for `"noise"`; with another parameter, noise as it is at each
-      value. It needs a `key`.
+    - `noise`: a [`Noise`][attnflow.Noise]: of strength one for `"noise"`; with another parameter, noise as it is at
+      each value. It needs a `key`.
     - `store`: a folder in which each shard is kept when it is done: the same call goes on where one was ended, and
       its result is the same, interrupted or not. [`stored`][attnflow.attractors.stored] says how much is there.
     - `shard`: how many starts of one value are run and counted at once; a shard is a file of the store.

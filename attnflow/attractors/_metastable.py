@@ -69,9 +69,9 @@ def metastable(
     r"""Sets in which trajectories stay for long, their stationary shares, and the time scales between them.
 
     States are described by what symmetries of the field leave alone (Gram matrices, as in
-    [`find`][attnflow.attractors.find]), so that a state and its rotated or relabelled copies are one. Of these numbers the
-    slowest combinations are taken (time-lagged independent components), k-means makes microstates of them, and
-    a reversible Markov model of the hops between microstates has eigenvalues $\lambda_k$, time scales
+    [`find`][attnflow.attractors.find]), so that a state and its rotated or relabelled copies are one. Of these
+    numbers the slowest combinations are taken (time-lagged independent components), k-means makes microstates of
+    them, and a reversible Markov model of the hops between microstates has eigenvalues $\lambda_k$, time scales
     $-\tau/\ln\lambda_k$ and, by PCCA+, the sets. All of this is deeptime's (Hoffmann et al. 2021, Mach. Learn.: Sci.
     Technol. 3, 015009).
 
@@ -197,7 +197,8 @@ def _markov(micro: np.ndarray, lag: int) -> tuple[Any, np.ndarray]:
     connected: Any = counted.submodel_largest()
     if connected.n_states < 2:
         raise ValueError(
-            "`ys` must go back and forth between states; these runs come back to none. Give runs with noise, or longer ones."
+            "`ys` must go back and forth between states; these runs come back to none. Give runs with "
+            "noise, or longer ones."
         )
     model: Any = MaximumLikelihoodMSM(reversible=True).fit_fetch(connected)
     return model, np.asarray(connected.state_symbols)

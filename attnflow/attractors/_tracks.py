@@ -146,8 +146,8 @@ def _by_law(
 def law_distance(field: AttentionField, a: np.ndarray, b: np.ndarray) -> float:
     r"""How far two states are apart up to symmetries, whatever their numbers of tokens.
 
-    The largest mean difference of quantiles of $\langle y_i, y_j\rangle$, and of the same with $P$ and $U$, over all pairs
-    of tokens: what depends on where clusters are and on which part of the tokens is in each, and on nothing else.
+    The largest mean difference of quantiles of $\langle y_i, y_j\rangle$, and of the same with $P$ and $U$, over all
+    pairs of tokens: what depends on where clusters are and on which part of the tokens is in each, and on nothing else.
     """
     laws = [_laws(Invariants(field, 0.0, y), field, y) for y in (a, b)]
     return max(float(np.mean(np.abs(u - v))) for u, v in zip(*laws, strict=True))
@@ -248,7 +248,7 @@ def _through_tokens(
 
 
 def _apportioned(masses: np.ndarray, tokens: int) -> np.ndarray:
-    """Masses in the same proportions that add up to `tokens`, one each at least: the largest remainders get the rest."""
+    """Masses in the same proportions that add up to `tokens`, one each at least: largest remainders get the rest."""
     wanted = masses * tokens / masses.sum()
     got = np.maximum(1, np.floor(wanted).astype(int))
     while got.sum() < tokens:

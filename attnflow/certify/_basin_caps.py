@@ -1,12 +1,12 @@
 r"""Caps about the two ends of an axis that every U keeps: a basin of consensus and of polarised states, token by token.
 
-**Theorem.** Eq. (6) on the sphere with constant $P_\eta$, $U_\eta$, positive weights (softmax or exp; equal masses), each
-token attending to somebody. Let a unit vector $v$ and numbers $\lambda_\eta > \mu_\eta \geq 0$ satisfy
+**Theorem.** Eq. (6) on the sphere with constant $P_\eta$, $U_\eta$, positive weights (softmax or exp; equal masses),
+each token attending to somebody. Let a unit vector $v$ and numbers $\lambda_\eta > \mu_\eta \geq 0$ satisfy
 
 $$ U_\eta v = U_\eta^\top v = \lambda_\eta v, \qquad |U_\eta w| \leq \mu_\eta |w| \text{ for } w \perp v, $$
 
-and let $\sigma_i = \pm 1$, $0 < \theta < \pi/2$. Token $i$ attends to $n_i$ tokens of its own sign and $m_i$ of the other.
-With $\beta_\eta = v^\top P_\eta v$, $R_\eta = P_\eta - \beta_\eta I$ and
+and let $\sigma_i = \pm 1$, $0 < \theta < \pi/2$. Token $i$ attends to $n_i$ tokens of its own sign and $m_i$ of the
+other. With $\beta_\eta = v^\top P_\eta v$, $R_\eta = P_\eta - \beta_\eta I$ and
 
 $$ \Delta_\eta = 2\min(\beta_\eta \cos 2\theta, \beta_\eta) - 2 \lVert R_\eta\rVert (2\sin\theta + \sin^2\theta), $$
 
@@ -16,24 +16,28 @@ $$ \frac{n_i}{m_i}\, \cos\theta\, e^{\Delta_\eta} > \frac{\lambda_\eta + \mu_\et
 
 Then from every start with $\angle(y_i, \sigma_i v) \leq \theta$ for all $i$, $y_i \to \sigma_i v$, exponentially.
 
-**Proof.** Let $c_i = v^\top y_i$ and $y_i / c_i = v + w_i$, $w_i \perp v$, so that $|w_i| = \tan\angle(y_i, \sigma_i v)$. As in
-`theorems/_contraction.py`, $\dot w_i = \sum_\eta\sum_j a^\eta_{ij} \frac{c_j}{c_i}(U_\eta w_j - \lambda_\eta w_i)$ and
-$U_\eta w_j \perp v$. Let $M = \max_j |w_j| = |w_i| = \tan\varphi$, $\varphi \leq \theta$. Of the tokens that $i$ attends to,
+**Proof.** Let $c_i = v^\top y_i$ and $y_i / c_i = v + w_i$, $w_i \perp v$, so that
+$|w_i| = \tan\angle(y_i, \sigma_i v)$. As in `theorems/_contraction.py`,
+$\dot w_i = \sum_\eta\sum_j a^\eta_{ij} \frac{c_j}{c_i}(U_\eta w_j - \lambda_\eta w_i)$ and $U_\eta w_j \perp v$. Let
+$M = \max_j |w_j| = |w_i| = \tan\varphi$, $\varphi \leq \theta$. Of the tokens that $i$ attends to,
 $p_\eta = \sum a^\eta_{ij}|c_j|$ over those of its sign and $q_\eta$ over the others:
 
-$$ \frac{d}{dt}|w_i| \leq \frac{M}{|c_i|}\sum_\eta \bigl(\mu_\eta(p_\eta + q_\eta) - \lambda_\eta(p_\eta - q_\eta)\bigr), $$
+$$ \frac{d}{dt}|w_i| \leq \frac{M}{|c_i|}
+   \sum_\eta \bigl(\mu_\eta(p_\eta + q_\eta) - \lambda_\eta(p_\eta - q_\eta)\bigr), $$
 
-which is negative where $p_\eta (\lambda_\eta - \mu_\eta) > q_\eta(\lambda_\eta + \mu_\eta)$. Since $|c_i|$ is the least of all $|c_j|$,
-$\cos\varphi \leq |c_j| \leq 1$. Two tokens of one sign have a cosine of $\cos 2\varphi$ at least, two of different signs one of
-$-\cos 2\varphi$ at most, and $|y_i^\top R_\eta y_j| \leq \lVert R_\eta\rVert(2\sin\varphi + \sin^2\varphi)$ as $v^\top R_\eta v = 0$. So
-scores of $i$ with its sign exceed those with the other by $\Delta_\eta(\varphi) \geq \Delta_\eta(\theta)$, and
-$p_\eta / q_\eta \geq \frac{n_i}{m_i}\cos\varphi\, e^{\Delta_\eta(\varphi)}$, which declines in $\varphi$. Hence $M$ does not rise above
-$\tan\theta$, signs stay, and $\dot M \leq -\kappa M$ with $\kappa > 0$ by compactness (Grönwall). $n_i \geq 1$ is needed where
-$m_i > 0$, and for $m_i = 0$ there is nothing to show: consensus has $\theta$ up to $\pi/2$. ∎
+which is negative where $p_\eta (\lambda_\eta - \mu_\eta) > q_\eta(\lambda_\eta + \mu_\eta)$. Since $|c_i|$ is the
+least of all $|c_j|$, $\cos\varphi \leq |c_j| \leq 1$. Two tokens of one sign have a cosine of $\cos 2\varphi$ at
+least, two of different signs one of $-\cos 2\varphi$ at most, and
+$|y_i^\top R_\eta y_j| \leq \lVert R_\eta\rVert(2\sin\varphi + \sin^2\varphi)$ as $v^\top R_\eta v = 0$. So scores of
+$i$ with its sign exceed those with the other by $\Delta_\eta(\varphi) \geq \Delta_\eta(\theta)$, and
+$p_\eta / q_\eta \geq \frac{n_i}{m_i}\cos\varphi\, e^{\Delta_\eta(\varphi)}$, which declines in $\varphi$. Hence $M$
+does not rise above $\tan\theta$, signs stay, and $\dot M \leq -\kappa M$ with $\kappa > 0$ by compactness (Grönwall).
+$n_i \geq 1$ is needed where $m_i > 0$, and for $m_i = 0$ there is nothing to show: consensus has $\theta$ up to
+$\pi/2$. ∎
 
-All of this is checked in exact fractions and in balls. For $U_\eta = c I$, where $\lambda = \mu$, it gives nothing; under full
-attention Theorem 3.2 of arXiv:2412.02682 then says that every start in an open hemisphere goes to consensus, and Wendel's
-formula how many these are.
+All of this is checked in exact fractions and in balls. For $U_\eta = c I$, where $\lambda = \mu$, it gives nothing;
+under full attention Theorem 3.2 of arXiv:2412.02682 then says that every start in an open hemisphere goes to
+consensus, and Wendel's formula how many these are.
 """
 
 import math

@@ -29,9 +29,9 @@ def basins(
     """Say where random starts end, value by value, and where attractors are born and die.
 
     Over beta (or tokens, or noise) the same starts run until they rest. Ends are told apart up to symmetries, polished,
-    and counted, with 95 % intervals; attractors are matched from value to value, and where one comes or goes its branch of
-    equilibria is followed to the point at which its stability changes. Under noise nothing rests: starts run to t1,
-    and are counted by where the field alone takes them from there.
+    and counted, with 95 % intervals; attractors are matched from value to value, and where one comes or goes its
+    branch of equilibria is followed to the point at which its stability changes. Under noise nothing rests: starts
+    run to t1, and are counted by where the field alone takes them from there.
 
     With --out, each shard is kept when it is done, and the same command goes on where one was ended;
     `attnflow sweep status OUT` says how much is there.
@@ -95,10 +95,12 @@ def basins(
     if over == "tokens":
         values = np.unique(np.round(values))
         values = values if ends[0] < ends[1] else values[::-1]
-    many = int(fixed.get("tokens", values[0]))
-    if many < 1 or many != fixed.get("tokens", many):
+    size = fixed.get("tokens", 1.0)
+    many = int(size)
+    if many < 1 or many != size:
         raise ValueError(f"--tokens must be a whole number, 1 or more; got {tokens}.")
-    if min(fixed.get("noise", 0.0), *(values if over == "noise" else [0.0])) < 0:
+    strength = fixed.get("noise", 1.0)
+    if min(strength, *(values if over == "noise" else [0.0])) < 0:
         raise ValueError("--noise must be strengths, zero or more.")
     if case is None:
         family, draw = _own(_numbers("--eigenvalues", eigenvalues))
@@ -108,8 +110,8 @@ def basins(
     from .. import Noise, attractors
 
     shaken = None
-    if over == "noise" or fixed.get("noise", 0.0) > 0:
-        shaken = Noise(independent=fixed.get("noise", 1.0))
+    if strength > 0:
+        shaken = Noise(independent=strength)
     parameter: Any = family if over == "beta" else over
     sample: Any = draw if over == "tokens" else lambda key: draw(key, many)
     field = family(jnp.asarray(fixed.get("beta", values[0])))

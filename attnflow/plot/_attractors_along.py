@@ -27,9 +27,9 @@ def attractors_along(
     r"""Shares of attractors against a parameter, stacked, and under them the bifurcation diagram.
 
     Above, bands as wide as the shares; the smallest together in grey. Below, a number of tokens along the branch of
-    equilibria of each attractor: solid where it is stable modulo symmetries and dotted where not, a dot at each value where
-    starts ended there, and an open circle where it is born or dies. Over numbers of tokens and over noise, where no
-    branch is followed, a dot's neighbours are joined.
+    equilibria of each attractor: solid where it is stable modulo symmetries and dotted where not, a dot at each value
+    where starts ended there, and an open circle where it is born or dies. Over numbers of tokens and over noise,
+    where no branch is followed, a dot's neighbours are joined.
 
     **Arguments:**
 

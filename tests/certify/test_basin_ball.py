@@ -146,7 +146,7 @@ def test_every_start_on_the_edge_of_the_caps_goes_to_its_centre(P, U, mask, mass
 
 
 def test_caps_end_where_the_closed_form_has_them():
-    """Halves, P = beta I: cos(a) exp(2 beta cos 2a) = 3; and none where U does not keep the axis or pulls too little."""
+    """Halves, P = beta I: cos(a) exp(2 beta cos 2a) = 3; and none where values pull too little."""
     angle = af.certify.basin(held(2.0), ends(2, 2)).angle
     assert math.cos(angle) * math.exp(4 * math.cos(2 * angle)) == pytest.approx(3, rel=1e-3)
     assert 0 < angle - af.certify.basin(held(1.9), ends(2, 2)).angle < 0.05
