@@ -30,12 +30,12 @@ class _Size(NamedTuple):
 _SIZES = {
     "tiny": _Size((3,), 40),
     "small": _Size((3, 5, 6), 60),
-    "full": _Size((3, 4, 5, 6, 8, 12), 100),
+    "full": _Size((3, 4, 5, 6, 8, 12), 60),
 }
 BETAS = {
     "tiny": (-2.0, -0.4, 0.5),
     "small": (-1.6, -1.2, -1.0, -0.8, -0.6, -0.5, -0.4, -0.3, -0.16, 0.0, 1.0, 4.0),
-    "full": tuple(np.concatenate([np.linspace(-2.0, 0.0, 41), np.linspace(0.5, 9.0, 18)]).tolist()),
+    "full": tuple(np.concatenate([np.linspace(-2.0, 0.0, 21), np.linspace(1.0, 9.0, 9)]).tolist()),
 }
 
 
