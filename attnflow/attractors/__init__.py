@@ -1,7 +1,7 @@
 """Where starts end, and how often: attractors with their shares, spectra and exponents."""
 
 from ._along import Along as Along, along as along
-from ._along_store import Stored as Stored, stored as stored
+from ._along_store import StoredAlong as StoredAlong, stored as stored
 from ._branch import branch as branch
 from ._branches import Branches as Branches, SpecialPoint as SpecialPoint, Trace as Trace
 from ._covariant import (

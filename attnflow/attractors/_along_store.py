@@ -24,7 +24,7 @@ _PLAIN = ("kind", "shape", "masses", "count", "share", "low", "high", "number", 
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredAlong:
     """What [`stored`][attnflow.attractors.stored] returns; printed, a summary.
 
     **Attributes:**
@@ -56,7 +56,7 @@ class Stored:
         return "\n".join([*lines, *(f"{'damaged':<10}{name}" for name in self.damaged)])
 
 
-def stored(store: Address) -> Stored | None:
+def stored(store: Address) -> StoredAlong | None:
     """How much of a study of [`along`][attnflow.attractors.along] a folder holds; `None` where it holds none.
 
     Every file is read and held against its checksums; a run that is under way is not disturbed.
@@ -76,7 +76,7 @@ def stored(store: Address) -> Stored | None:
     folder = open_folder(store)
     names = [name for name in folder.names("") if _NAME.match(name)]
     damaged = tuple(name for name in names if _opened(folder.read(name)) is None)
-    return Stored(
+    return StoredAlong(
         folder.address, len(asked["values"]), asked["starts"], shards, len(names) - len(damaged), damaged
     )  # fmt: skip
 

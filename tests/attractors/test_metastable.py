@@ -20,7 +20,7 @@ def at(angles):
     return np.stack([np.cos(angles), np.sin(angles)], axis=-1)
 
 
-def hopping(runs=20, times=2000):
+def hopping(runs=20, times=500):
     """Two tokens, together or opposite, turned anyhow and in any order: a chain of two states with known hops."""
     generator = np.random.default_rng(0)
     leave, state = np.array([0.02, 0.05]), generator.integers(0, 2, runs)
@@ -37,11 +37,14 @@ def hopping(runs=20, times=2000):
 @needs_deeptime
 def test_a_chain_of_two_states_is_found_with_its_shares_and_time_scale():
     states, ys = hopping()
-    got = af.attractors.metastable(FIELD, ys, every=0.5, microstates=20)
+    got = af.attractors.metastable(FIELD, ys, every=0.5, microstates=10)
     assert len(got.shares) == 2
-    np.testing.assert_allclose(got.shares, [5 / 7, 2 / 7], atol=0.02)
-    assert got.time_scales[0] == pytest.approx(-0.5 / np.log(0.93), rel=0.08)
-    np.testing.assert_allclose(got.transition, [[0.98, 0.02], [0.05, 0.95]], atol=0.005)
+    np.testing.assert_allclose(got.transition, [[0.98, 0.02], [0.05, 0.95]], atol=0.01)
+    np.testing.assert_allclose(got.shares, [5 / 7, 2 / 7], atol=0.07)  # three standard errors
+    assert got.time_scales[0] == pytest.approx(-0.5 / np.log(0.93), rel=0.2)
+    hops = np.array([np.mean(states[:, 1:][states[:, :-1] == k] != k) for k in (0, 1)])
+    assert got.time_scales[0] == pytest.approx(-0.5 / np.log(1 - hops.sum()), rel=0.02)
+    np.testing.assert_allclose(got.shares, hops[::-1] / hops.sum(), atol=0.01)
     assert np.mean(got.labels == states) > 0.999
     assert got.covered == 1
     cosines = np.sum(got.examples[:, 0] * got.examples[:, 1], axis=1)
@@ -54,11 +57,11 @@ def test_free_diffusion_has_its_closed_form_time_scale():
     """The angle between two tokens diffuses at s² twice over: its cosine forgets at the rate s²."""
     s, every = 1.0, 0.2
     runs = af.ensemble.run(
-        FIELD, lambda key: CIRCLE.random(key, (2,)), number=100, key=jr.key(0), t1=60.0,
-        ts=every * jnp.arange(300.0), dt0=0.05, noise=af.Noise(independent=s), progress=False,
+        FIELD, lambda key: CIRCLE.random(key, (2,)), number=60, key=jr.key(0), t1=40.0,
+        ts=every * jnp.arange(200.0), dt0=0.05, noise=af.Noise(independent=s), progress=False,
     )  # fmt: skip
     got = af.attractors.metastable(FIELD, runs.ys, every=every, lag=2, sets=2, microstates=30)
-    assert got.time_scales[0] == pytest.approx(1 / s**2, rel=0.08)
+    assert got.time_scales[0] == pytest.approx(1 / s**2, rel=0.12)
     np.testing.assert_allclose(got.shares, 0.5, atol=0.1)
 
 
