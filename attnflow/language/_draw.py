@@ -201,8 +201,19 @@ def _rows(arch: Architecture, key: Array, numbers: Array) -> Array:
     def one(number):
         return arch.deviation * jr.normal(jr.fold_in(key, number), (size,), jnp.float32)
 
-    # By thousands: the bits that numbers are made of take as much memory as the numbers.
-    rows = jax.lax.map(one, numbers.ravel(), batch_size=_ROWS)
+    flat = numbers.ravel()
+    if flat.size <= _ROWS:
+        return jax.lax.map(one, flat, batch_size=_ROWS).reshape(*numbers.shape, size)
+
+    # By thousands: the bits that numbers are made of take as much memory as the numbers. The last thousand overlaps
+    # the one before, where a rest of its own would be put beside a copy of all others.
+    def drawn(k, rows):
+        at = jnp.minimum(k * _ROWS, flat.size - _ROWS)
+        part = jax.vmap(one)(jax.lax.dynamic_slice(flat, (at,), (_ROWS,)))
+        return jax.lax.dynamic_update_slice(rows, part, (at, jnp.zeros_like(at)))
+
+    rows = jnp.zeros((flat.size, size), jnp.float32)
+    rows = jax.lax.fori_loop(0, -(-flat.size // _ROWS), drawn, rows)
     return rows.reshape(*numbers.shape, size)
 
 

@@ -45,9 +45,9 @@ def diagnosis(
     with_parts("page", page, "what attnflow.language.diagnose gives", "runs", "temperatures")
     figure = Figure(figsize=(8.27, 11.69), dpi=150)
     curves, heads, sinks = (
-        figure.add_axes((0.1, 0.76, 0.85, 0.2)),
-        figure.add_axes((0.1, 0.56, 0.37, 0.14)),
-        figure.add_axes((0.58, 0.56, 0.37, 0.14)),
+        figure.add_axes((0.1, 0.78, 0.85, 0.18)),
+        figure.add_axes((0.1, 0.56, 0.37, 0.13)),
+        figure.add_axes((0.58, 0.56, 0.37, 0.13)),
     )
     draw_looped(
         {name: (run.depth, np.maximum(run.E, 1e-16)) for name, run in page.runs.items()},
@@ -57,7 +57,9 @@ def diagnosis(
     curves.legend(frameon=False, fontsize=7, ncols=2)
     if place is not None:
         phase_place(place, heads, runs=runs, title=_WHITE_IS if runs is not None else _BLUE_IS)
-        heads.title.set_fontsize(7)
+        heads.title.set_fontsize(6.5)
+        if runs is not None:
+            figure.axes[-1].set_ylabel("pairs together", fontsize=8)  # the colour bar
         legend = heads.get_legend()
         if legend is not None:
             legend.remove()
