@@ -50,7 +50,9 @@ def _control(p: Problem, t, tnext, y, y1, error, control):
     return p.controller.adapt_step_size(t, tnext, y, y1, args, error, order, control)
 
 
-def decide(p: Problem, t: Array, tnext: Array, y: Array, y1: Array, error: Array, control: Any):
+def decide(
+    p: Problem, t: Array, tnext: Array, y: Array, y1: Array, error: Array | None, control: Any
+):
     """What the controller makes of a step: kept or not, the next step, and why there is none."""
     o = p.options
     keep, t_new, t_end, jumped, control, result = _control(p, t, tnext, y, y1, error, control)
