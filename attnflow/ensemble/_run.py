@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from typing import Any, Unpack
 
 import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Key, Real
 
 from ..core.checks import boolean, instance, shown, whole
 from ..core.machine import cores
+from ..core.outlines import outline
 from ..core.types import Device, Functions, PyTree, Scalar
 from ..flow import (
     Integrator,
@@ -30,11 +30,13 @@ from ._lanes import Maker
 from ._result import Ensemble
 from ._sink import Sink
 from ._stages import Stepper
-from ._starts import GivenStarts, gather_starts
+from ._starts import GivenStarts, Recipe, gather_starts
 from ._summaries import Summary
 from ._workers import Workers
 
 _BLOCK, _BLOCK_BYTES = 4096, 2**20
+# Trajectories from which crews are wide: a step costs less a lane, and the last lanes are a small part.
+_MANY = 1024
 _ACCELERATOR_LANES, _ACCELERATOR_BYTES = 2**15, 2**31
 
 
@@ -153,7 +155,8 @@ def run(
         )
     one = many.block(0, 1)
     first = jax.tree.map(lambda a: a[0], one)
-    example, _ = eqx.filter_eval_shape(many.recipe, jnp.zeros((), jnp.int32), first)
+    number_like = jnp.zeros((), jnp.int32)
+    example, _ = outline(_recipe, many.recipe, number_like, first)
     how = make_options(
         example,
         many.shape,
@@ -168,10 +171,7 @@ def run(
         noise=None if noise is None else noise.with_key(jax.random.key(0)),  # each has its own
     )
     maker = Maker(many.recipe, how)
-    problem, heads = _look(maker, first)
-    structure = eqx.filter_eval_shape(
-        lambda p: p.saves.values(p.options.t0, p.y0, p.options.args), problem
-    )
+    problem, heads, structure = outline(_made, maker, number_like, first)
 
     # === run
     mine, count = share_of(many.number, jax.process_index(), jax.process_count())
@@ -223,16 +223,14 @@ def _checked(summaries: dict[str, Summary] | None) -> dict[str, Summary]:
     return dict(summaries or {})
 
 
-def _look(maker: Maker, own: Any) -> tuple[Problem, int]:
-    """Shapes of a trajectory's problem, and the field's heads; nothing is computed."""
-    heads = []
+def _recipe(recipe: Recipe, number: Array, own: Any) -> Any:
+    return recipe(number, own)
 
-    def problem(number, own):
-        made = maker(number, own)
-        heads.append(made.field.heads)
-        return made
 
-    return eqx.filter_eval_shape(problem, jnp.zeros((), jnp.int32), own), heads[0]
+def _made(maker: Maker, number: Array, own: Any) -> tuple[Problem, int, Any]:
+    """A trajectory's problem, the field's heads, and what is saved of a state."""
+    p = maker(number, own)
+    return p, p.field.heads, p.saves.values(p.options.t0, p.y0, p.options.args)
 
 
 def _places(
@@ -248,9 +246,10 @@ def _places(
         lanes = 1 if lanes_each == 1 else 32 * -(-min(lanes_each, number) // 32)
         crews = devices
     else:
-        # A fixed number, so that a trajectory's bits are the same whatever else is under way.
+        # By the number of trajectories alone, so that their bits are the same whatever else is under way.
         products = heads * tokens * dim * (tokens + dim)
-        lanes = 64 if fits_columns(problem.field, tokens) else 16 if products < 100_000 else 1
+        wide = 128 if number >= _MANY else 64
+        lanes = wide if fits_columns(problem.field, tokens) else 16 if products < 100_000 else 1
         each = max(1, cores() // len(devices))
         crews = [device for _ in range(each) for device in devices]
     few = max(1, lanes // 8)

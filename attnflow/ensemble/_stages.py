@@ -82,21 +82,27 @@ class Stepper(eqx.Module):
     problem: Problem
     axes: Any = eqx.field(static=True)
 
-    def over_lanes(self, function: Any, *values: Any) -> Any:
-        """`function(problem, *values)` for each lane."""
-        lanes = jax.tree.leaves(values)[0].shape[0]
+    def over_lanes(
+        self, function: Any, *values: Any, axes: tuple[int, ...] | None = None, out: int = 0
+    ) -> Any:
+        """`function(problem, *values)` for each lane; `axes` and `out`: where lanes are, 0 or -1."""
+        axes = (0,) * len(values) if axes is None else axes
+        lanes = jax.tree.leaves(values[0])[0].shape[axes[0]]
         arrays, rest = eqx.partition(self.problem, eqx.is_array)
         if lanes == 1:
             # No batch axis of one inside: products of matrices stay what they are.
             first = jax.tree.map(lambda a, axis: a if axis is None else a[0], arrays, self.axes)
-            one = jax.tree.map(lambda x: x[0], values)
-            out = function(eqx.combine(first, rest), *one)
-            return jax.tree.map(lambda x: jnp.asarray(x)[None], out)
+            one = [
+                jax.tree.map(lambda x, axis=axis: x[0] if axis == 0 else x[..., 0], value)
+                for axis, value in zip(axes, values, strict=True)
+            ]
+            result = function(eqx.combine(first, rest), *one)
+            return jax.tree.map(lambda x: jnp.expand_dims(jnp.asarray(x), out), result)
 
         def each(arrays, *values):
             return function(eqx.combine(arrays, rest), *values)
 
-        return jax.vmap(each, in_axes=(self.axes, *(0,) * len(values)))(arrays, *values)
+        return jax.vmap(each, in_axes=(self.axes, *axes), out_axes=out)(arrays, *values)
 
     @property
     def explicit(self) -> bool:
@@ -124,7 +130,10 @@ class Stepper(eqx.Module):
     def __call__(
         self, t: Array, tnext: Array, y: Array, state: Any, jumped: Array | None
     ) -> tuple[Array, Array | None, Any, Any, Array]:
-        """`y` at `tnext`, its error, what interpolation needs, the solver's state, whether it worked."""
+        """`y` at `tnext`, its error, what interpolation needs, the solver's state, whether it worked.
+
+        The first two have their lanes where `lanes_axis` says.
+        """
         if self.explicit:
             return self._stages(t, tnext, y, state, jumped)
         jumped = jnp.zeros(t.shape, bool) if jumped is None else jumped
@@ -158,10 +167,15 @@ class Stepper(eqx.Module):
         p = self.problem
         return p.y0.shape[0] > 1 and fits_columns(p.field, p.y0.shape[1])
 
+    @property
+    def lanes_axis(self) -> int:
+        """Where what a step gives has its lanes: last as in the stages, so that what follows vectorises too."""
+        return -1 if self.explicit and self.lanes_last else 0
+
     def _lanes_first(self, dense: Any) -> Any:
-        if not (self.explicit and self.lanes_last):
+        if self.lanes_axis == 0:
             return dense
-        return {**dense, "k": jnp.moveaxis(dense["k"], -1, 0)}
+        return {**dense, **{name: jnp.moveaxis(dense[name], -1, 0) for name in ("y1", "k")}}
 
     def slope(self, t: Array, y: Array) -> Array:
         """The field, for tokens whose lanes are the last axis where `lanes_last` says so."""
@@ -206,11 +220,14 @@ class Stepper(eqx.Module):
             return k.at[i].set(wide * f), f
 
         k, f = jax.lax.fori_loop(1, count, stage, (k, f))
-        moved = leave(x + _combine(jnp.asarray(tableau.b_sol, dtype), k))
-        error = leave(_combine(jnp.asarray(tableau.b_error, dtype), k))
+        place = self.lanes_axis
+        moved = x + _combine(jnp.asarray(tableau.b_sol, dtype), k)
+        error = _combine(jnp.asarray(tableau.b_error, dtype), k)
         dense = {"y0": y, "y1": moved, "k": k if last else jnp.moveaxis(k, 1, 0)}
         if isinstance(self.problem.solver, ProjectedSolver):
-            y1 = self.over_lanes(lambda p, x: p.solver.manifold.project(x), moved)
+            y1 = self.over_lanes(
+                lambda p, x: p.solver.manifold.project(x), moved, axes=(place,), out=place
+            )
         else:
             y1 = moved
         return y1, error, dense, leave(f), jnp.ones(t.shape, bool)

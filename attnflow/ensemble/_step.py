@@ -77,8 +77,16 @@ def step_and_stages(stepper: Stepper, lanes: Lanes) -> tuple[Lanes, Any]:
         control = jax.tree.map(jnp.asarray, control)
         return jnp.asarray(keep), t_new, t_end, jnp.asarray(jumped), control, fine, small, over
 
+    place = stepper.lanes_axis
     keep, t, tnext, jumped, control, fine, small, over = stepper.over_lanes(
-        decide, lanes.t, lanes.tnext, lanes.y, y1, error, lanes.control
+        decide,
+        lanes.t,
+        lanes.tnext,
+        jnp.moveaxis(lanes.y, 0, place),
+        y1,
+        error,
+        lanes.control,
+        axes=(0, 0, place, place, place, 0),
     )
     o = stepper.problem.options
     under_way = lanes.status == RUNNING
@@ -100,7 +108,7 @@ def step_and_stages(stepper: Stepper, lanes: Lanes) -> tuple[Lanes, Any]:
         own=None,
         t=jnp.where(running, t, lanes.t),
         tnext=jnp.where(running, tnext, lanes.tnext),
-        y=pick(moved, y1, lanes.y),
+        y=pick(moved, jnp.moveaxis(y1, place, 0), lanes.y),
         solver_state=pick(moved, state, lanes.solver_state),
         control=pick(running, control, lanes.control),
         jumped=None if lanes.jumped is None else jnp.where(moved, jumped, lanes.jumped),

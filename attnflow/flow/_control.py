@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optimistix as optx
 from jaxtyping import Array, ArrayLike, Float, Real
 
+from ..core.outlines import outline
 from ..core.types import PyTree
 from ..geometry import AbstractManifold, safe_norm
 from ..model import AttentionField
@@ -25,6 +26,8 @@ from ._wrapped import BoolScalar, RealScalar, WrappedController
 # controller that sees tokens alone would step over whole periods. Of the numbers below 0.6 one that
 # few multiples of are near a whole number: no low harmonic is then seen at one phase alone.
 PERIODS = 0.5802
+# The tolerance, absolute and relative together, from which oscillating fields are solved by `Bosh3`.
+LOOSE = 1e-4
 
 
 class TokenNorm(eqx.Module):
@@ -220,9 +223,25 @@ def adaptive(
     return ResumableController(controller)  # pyright: ignore[reportCallIssue]
 
 
-def default_solver(field: AttentionField) -> diffrax.AbstractSolver[Any]:
-    """`Tsit5`; `Bosh3` where schedules have more kinks than steps can end at."""
-    return diffrax.Bosh3() if has_many_kinks(field) else diffrax.Tsit5()
+def default_solver(
+    field: AttentionField, tolerance: float | None = None
+) -> diffrax.AbstractSolver[Any]:
+    """`Tsit5`; `Bosh3` where schedules have more kinks than steps can end at, or set the steps at loose tolerances.
+
+    A step is no longer than 0.58 periods, whatever the tolerance. At `LOOSE` and above it is mostly this that
+    bounds the steps of both, and those of `Bosh3` take half as many evaluations.
+    """
+    loose = tolerance is not None and tolerance >= LOOSE and _oscillates(field)
+    return diffrax.Bosh3() if loose or has_many_kinks(field) else diffrax.Tsit5()
+
+
+def _oscillates(field: AttentionField) -> bool:
+    # By its types: of an ensemble's field there are shapes alone.
+    return outline(_frequency, field) is not None
+
+
+def _frequency(field: AttentionField) -> Any:
+    return field.frequency
 
 
 def with_breaks(controller: Any, field: AttentionField, t0) -> Any:

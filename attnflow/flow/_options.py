@@ -81,12 +81,15 @@ def make_options(
                 f"`ts` must be a vector of at least one time; got shape {times.shape}."
             )
     end, times = check_times(begin, end, times)
-    solver = default_solver(field) if how.solver is None else how.solver
+    rtol, atol = _tolerances(how.rtol, how.atol, dtype)
+    solver = how.solver
+    if solver is None:
+        known = is_concrete(rtol, atol)  # inside a program of the user's they may have no value yet
+        solver = default_solver(field, float(rtol) + float(atol) if known else None)
     adjoint = _default_adjoint(shape) if how.adjoint is None else how.adjoint
     controller = how.controller
     if controller is None and not isinstance(solver, diffrax.AbstractAdaptiveSolver):
         controller = diffrax.ConstantStepSize()
-    rtol, atol = _tolerances(how.rtol, how.atol, dtype)
     dt0 = None if how.dt0 is None else check_first_step(_scalar("dt0", how.dt0, dtype))
     reduce = how.reduce
     if noise is not None:

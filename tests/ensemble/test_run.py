@@ -10,6 +10,7 @@ import pytest
 
 import attnflow as af
 from attnflow.ensemble import Outcome, run
+from attnflow.ensemble._run import _MANY
 from attnflow.ensemble._workers import _enable_x64
 
 COUNT, TOKENS, T1 = 24, 8, 40.0
@@ -258,6 +259,15 @@ def test_float32_starts_give_float32_and_the_same_bits_in_any_slot():
     assert {result.ys.dtype, result.t1.dtype} == {np.dtype(np.float32)}
     few = run(make(1.0), starts[60:], t1=1.0, slots=3, progress=False)
     np.testing.assert_array_equal(few.ys, result.ys[60:])
+
+
+def test_wide_crews_of_many_trajectories_give_the_bits_of_narrow_ones():
+    starts = np.asarray(SPHERE.random(jr.key(1), (_MANY, TOKENS)))
+    many = run(make(1.0), starts, t1=1.0, progress=False)
+    assert many.work["lanes"] == 128
+    few = run(make(1.0), starts[-70:], t1=1.0, progress=False)
+    assert few.work["lanes"] == 64
+    np.testing.assert_array_equal(few.ys, many.ys[-70:])
 
 
 def test_64_bits_of_a_context_reach_every_thread(x64_off):

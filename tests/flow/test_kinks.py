@@ -183,3 +183,13 @@ def test_kinks_inside_are_those_of_the_parts():
     assert (wave + 2.0 * tent).kinks() == (*wave.kinks(), *tent.kinks())
     assert field.kinks == "anywhere"
     assert af.Sinusoid(jnp.eye(2), 5.0).kinks() == af.Constant(jnp.eye(2)).kinks() == ()
+
+
+def test_oscillating_fields_at_loose_tolerances_are_solved_by_bosh3():
+    P = af.schedules.Scaled(af.Sinusoid(1.0, 6.0), jnp.eye(3))
+    oscillating = af.AttentionField(af.Sphere(3), P=P)
+    still = af.AttentionField(af.Sphere(3), P=jnp.eye(3))
+    assert isinstance(default_solver(oscillating, 1e-4), diffrax.Bosh3)
+    assert isinstance(default_solver(oscillating, 1e-5), diffrax.Tsit5)
+    assert isinstance(default_solver(oscillating), diffrax.Tsit5)
+    assert isinstance(default_solver(still, 1e-2), diffrax.Tsit5)
