@@ -50,23 +50,22 @@ def attend(
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _attend(softmax, q, k, values, scale, bias, allowed, masses):
-    shift = _shift(q, k, bias, allowed) if softmax else None
+    shift = _shift(q, k, bias, allowed) if softmax else jnp.zeros(())
     q, k, values = (_coordinates(x) for x in (q, k, values))
     tokens = k[0].shape[1]
     most = _KEYS if allowed is None else _KEYS_MASKED
     pieces = -(-tokens // most)
     ends = [tokens * piece // pieces for piece in range(pieces + 1)]
-    total = None
+    parts = []
     for some in map(slice, ends[:-1], ends[1:]):
-        x = _logits(q, tuple(c[:, some] for c in k), _of_keys(bias, some))
+        x = _logits(q, tuple(c[:, some] for c in k), None if bias is None else _of_keys(bias, some))
         e = exp(x - shift) if softmax else jnp.exp(x)
         if allowed is not None:
             e = jnp.where(_of_keys(allowed, some), e, 0)
         if masses is not None:
             e = e * _of_keys(masses, some)
-        part = sums((*(e * v[:, None, some] for v in values), e), 2)
-        total = part if total is None else added(total, part)
-    *weighed, mass = total
+        parts.append(sums((*(e * v[:, None, some] for v in values), e), 2))
+    *weighed, mass = functools.reduce(added, parts)
     part = _part(softmax, scale, mass, allowed, masses, tokens)
     return sums(tuple(s * part for s in weighed), 0)
 
@@ -92,8 +91,8 @@ def total_of(terms: Iterable[Array]) -> Array:
     return functools.reduce(operator.add, terms)
 
 
-def _of_keys(x: Array | None, some: slice) -> Array | None:
-    return x if x is None or x.shape[2] == 1 else x[:, :, some]
+def _of_keys(x: Array, some: slice) -> Array:
+    return x if x.shape[2] == 1 else x[:, :, some]
 
 
 def _coordinates(x: Rows) -> tuple[Array, ...]:

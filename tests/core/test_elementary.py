@@ -41,8 +41,9 @@ def test_the_sine_is_exact_to_rounding(size):
 
 def test_sines_of_huge_numbers_stay_sines():
     x = np.array([1e12, 3e15, 1e18, 1e300])
-    assert np.all(np.abs(np.asarray(sin(x))) <= 1)
-    np.testing.assert_allclose(sin(x[:1]), np.sin(x[:1]), atol=2e-4)  # one rounding of 1e12
+    ours = np.asarray(sin(jnp.asarray(x)))
+    assert np.all(np.abs(ours) <= 1)
+    np.testing.assert_allclose(ours[0], np.sin(x[0]), atol=2e-4)  # one rounding of 1e12
     assert np.all(np.isnan(np.asarray(sin(jnp.array([jnp.nan, jnp.inf, -jnp.inf])))))
 
 
