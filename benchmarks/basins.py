@@ -2,8 +2,8 @@
 
     python benchmarks/basins.py
 
-Writes benchmarks/results/basins.json. Values are diag(1, 1/2, 1/2), P = beta I, on S²; and U = I. What is proved is exact
-arithmetic and does not depend on the machine; seconds are of the processor.
+Writes benchmarks/results/basins.json. Values are diag(1, 1/2, 1/2), P = beta I, on S²; and U = I. What is proved is
+exact arithmetic and does not depend on the machine; seconds are of the processor.
 """
 
 import json
