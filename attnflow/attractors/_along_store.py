@@ -13,7 +13,7 @@ import numpy as np
 
 from ..linearisation import spectrum
 from ..model import AttentionField
-from ..records import WorkFolder, digest_of, read_account
+from ..records import WorkStore, digest_of
 from ..records.folders import Address, open_folder
 from ._found import Attractor, Attractors
 from ._varied import Varied
@@ -65,10 +65,7 @@ def stored(store: Address) -> StoredAlong | None:
 
     `ValueError` where the account of the study cannot be read.
     """
-    try:
-        account = read_account(store, _ACCOUNT, _FORMAT, _WORK)
-    except FileNotFoundError:
-        account = None
+    account = WorkStore(store, _ACCOUNT, _FORMAT, None, _WORK).read()
     if account is None:
         return None
     asked = account["asked"]
@@ -100,11 +97,13 @@ class AlongStore:
             "first starts": digest_of(first, key),
             "noise": None if given.noise is None else digest_of(given.noise, repr(given.noise)),
         }
-        self.work = WorkFolder(store, _ACCOUNT, _FORMAT, {"asked": asked}, _WORK)
+        self.work = WorkStore(store, _ACCOUNT, _FORMAT, {"asked": asked}, _WORK)
+        if self.work.read() is None:
+            self.work.record()
 
     def read(self, value: int, shard: int) -> Attractors | None:
         """A shard that is done; `None` where it is not there or not as it was written."""
-        arrays = _opened(self.work.read(_name(value, shard)))
+        arrays = _opened(self.work.unit(_name(value, shard)))
         if arrays is None:
             return None
         return _unpacked(self.given.field(float(self.values[value])), arrays)

@@ -162,7 +162,9 @@ def _proved(case: dict[str, Any], y: np.ndarray, within: float, bits: int) -> Ba
                 share=part,
             )
     if there.proof["family"] != "none":
-        raise NotDecided("the equilibrium is one of a family, and starts near it go to others of it")
+        raise NotDecided(
+            "the equilibrium is one of a family, and starts near it go to others of it"
+        )
     ctx.prec = bits
     flow = checker.Flow(case)
     _, box = checker.show_equilibrium(flow, there.proof)

@@ -15,7 +15,7 @@ _MOST = math.log(np.finfo(np.float64).max)  # ln t of the largest float
 _SAME = 1e-9  # by so much (in ln t, or as a share of a length) a stop may be missed
 
 
-class Stops:
+class ClockStops:
     """Where a run stops on its way, in the order in which it comes there: its saves, and last its end."""
 
     def __init__(

@@ -12,7 +12,7 @@ from jaxtyping import ArrayLike, Float, Real
 from ..core.checks import boolean, instance, number
 from ..core.compiled import compiled
 from ..model import AttentionField, Softmax
-from ._clock import Stops
+from ._clock import ClockStops
 from ._fitting import distances, fitting
 from ._history import LongRun
 from ._stage import STEPS, Limits, Slopes, slopes, stage
@@ -99,7 +99,7 @@ def long_run(
     """
     # === check arguments
     bias, beta = fitting(field, y0)
-    stops = Stops(clock, end, saves, log_t1)
+    stops = ClockStops(clock, end, saves, log_t1)
     if solver is None:
         solver = diffrax.Tsit5()
     instance("solver", solver, diffrax.AbstractAdaptiveSolver, "an adaptive solver of diffrax")
@@ -234,7 +234,7 @@ def _straight(system: System, x: jax.Array, along: jax.Array) -> jax.Array:
     return x if x.ndim == 1 else x / jnp.linalg.norm(x, axis=1, keepdims=True)
 
 
-def _at_stops(stops: Stops, tree: Tree, system: System, here: _Here) -> _Here | None:
+def _at_stops(stops: ClockStops, tree: Tree, system: System, here: _Here) -> _Here | None:
     """Keep what there is at stops that are reached; the last of them, where the run ends there.
 
     Those that come after so short a path that it is straight count: from one merge to the next tokens stand still for
