@@ -176,7 +176,7 @@ class Stepper(eqx.Module):
     def _lanes_first(self, dense: Any) -> Any:
         if self.lanes_axis == 0:
             return dense
-        return {**dense, **{name: jnp.moveaxis(dense[name], -1, 0) for name in ("y1", "k")}}
+        return {**dense, "k": jnp.moveaxis(dense["k"], -1, 0)}
 
     def slope(self, t: Array, y: Array) -> Array:
         """The field, for tokens whose lanes are the last axis where `lanes_last` says so."""
@@ -224,7 +224,7 @@ class Stepper(eqx.Module):
         place = self.lanes_axis
         moved = x + _combine(jnp.asarray(tableau.b_sol, dtype), k)
         error = _combine(jnp.asarray(tableau.b_error, dtype), k)
-        dense = {"y0": y, "y1": moved, "k": k if last else jnp.moveaxis(k, 1, 0)}
+        dense = {"y0": y, "y1": leave(moved), "k": k if last else jnp.moveaxis(k, 1, 0)}
         if isinstance(self.problem.solver, ProjectedSolver):
             y1 = self.over_lanes(
                 lambda p, x: p.solver.manifold.project(x), moved, axes=(place,), out=place
