@@ -29,6 +29,7 @@ class Task(eqx.Module):
     **Attributes:**
 
     - `rest`: the searched schedules without their free numbers, with a leading axis of restarts.
+    - `chunk`, `lanes`: see [`values`][attnflow.design._values.values].
     """
 
     objective: AbstractObjective
@@ -38,17 +39,28 @@ class Task(eqx.Module):
     risk: Any
     sign: Float[Array, ""]
     chunk: int = eqx.field(static=True)
+    lanes: bool = eqx.field(static=True)
 
     def each(self, free: Any, rest: Any, starts: Array) -> Float[Array, " n"]:
         """The objective, as it is, from each start; NaN where the run failed."""
         field = self.model(eqx.combine(free, rest))
-        return values(self.objective, field, starts, self.options, self.chunk)
+        return values(self.objective, field, starts, self.options, self.chunk, self.lanes)
 
     def loss(self, free: Any, rest: Any, starts: Array, counts: Array) -> tuple[Array, Array]:
         """What is made small, and the objective from each start."""
         values = self.each(free, rest, starts)
         good = counts & jnp.isfinite(values)
         return collected(self.risk, self.sign.astype(values.dtype) * values, good), values
+
+    def over(self, function: Any, *arguments: Any, starts: int) -> Any:
+        """`function` over the leading axis of all its arguments, each of which runs from so many starts.
+
+        One after another where starts go through lanes: under a `vmap` lanes would wait for one another.
+        """
+        rows = jax.tree.leaves(arguments)[0].shape[0]
+        if self.lanes and starts > self.chunk and rows > 1:
+            return jax.lax.map(lambda row: function(*row), arguments)
+        return each_restart(function)(*arguments)
 
 
 class State(eqx.Module):
@@ -215,9 +227,17 @@ def descend(
         )
         return state, Step(loss, norm.astype(loss.dtype), fine, taken)
 
-    return each_restart(one)(
-        state.free, state.memory, state.best, state.least, state.lost, task.rest, starts, counts
+    rows = (
+        state.free,
+        state.memory,
+        state.best,
+        state.least,
+        state.lost,
+        task.rest,
+        starts,
+        counts,
     )
+    return task.over(one, *rows, starts=starts.shape[1])
 
 
 def _is_better(loss: Array, failed: Array, least: Array, lost: Array) -> Array:
@@ -244,9 +264,8 @@ def judge(task: Task, state: State, starts: Array) -> tuple[State, Array]:
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), free, best)
         return best, jnp.where(better, loss, least), jnp.where(better, failed, lost), loss
 
-    best, least, lost, loss = each_restart(one)(
-        state.free, state.best, state.least, state.lost, task.rest
-    )
+    rows = (state.free, state.best, state.least, state.lost, task.rest)
+    best, least, lost, loss = task.over(one, *rows, starts=starts.shape[0])
     return State(state.free, state.memory, best, least, lost), loss
 
 

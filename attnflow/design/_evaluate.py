@@ -189,7 +189,7 @@ def evaluate(
         when["t1"] = task.options.t1 if t1 is None else t1
         how = merged(integrator, own)
         new = options_for(optimised.objective, optimised.field, starts[0], how, **when)
-        task = eqx.tree_at(lambda x: x.options, task, new)
+        task = dataclasses.replace(task, options=new, lanes=how.adjoint is None)
     if chunk is not None:
         task = dataclasses.replace(task, chunk=chunk)
     template = task.model.field
@@ -236,14 +236,12 @@ def _put(template: Any, schedule: Any, like: Any) -> AttentionField:
 
 
 @compiled
-def _evaluate(objective: Any, field: Any, starts: Array, options: Any, chunk: int) -> Array:
-    return values(objective, field, starts, options, chunk)
+def _evaluate(task: Task, field: Any, starts: Array, options: Any) -> Array:
+    return values(task.objective, field, starts, options, task.chunk, task.lanes)
 
 
 def _row(task: Task, name: str, field: AttentionField, starts: Array) -> Row:
-    given = _evaluate(
-        task.objective, cast_floats(field, starts.dtype), starts, task.options, task.chunk
-    )
+    given = _evaluate(task, cast_floats(field, starts.dtype), starts, task.options)
     censored = task.objective.censored(given, task.options.t1 - task.options.t0)
     return Row(name, np.asarray(given, float), int(jnp.sum(censored)))
 
@@ -332,7 +330,7 @@ def _by_another_solver(
         is_leaf=lambda x: x is None,
     )
     some = starts[:_CHECKED]
-    after = _evaluate(task.objective, cast_floats(field, starts.dtype), some, tight, task.chunk)
+    after = _evaluate(task, cast_floats(field, starts.dtype), some, tight)
     change = np.abs(np.asarray(after, float) - rows["found"].values[:_CHECKED])
     good = change[np.isfinite(change)]
     return {

@@ -142,7 +142,7 @@ def _losses(task: Task, unravel: Any, rows: Array, starts: Array) -> tuple[Array
         loss, losses = task.loss(unravel(row), rest, starts, counts)
         return loss, jnp.isfinite(losses)
 
-    return jax.vmap(one)(rows)
+    return task.over(one, rows, starts=starts.shape[0])
 
 
 def _cma() -> Any:

@@ -114,7 +114,8 @@ def optimise(
     - `number`: how many starts a sampler draws.
     - `risk`: over starts: `"mean"` (the default), `"worst"`, or [`CVaR`][attnflow.search.CVaR]`(fraction)`.
     - `restarts`: searches side by side, from so many schedules drawn by `schedule`, on the same starts.
-    - `chunk`: starts worked at a time: memory is that of one chunk.
+    - `chunk`: up to so many starts are worked side by side. More go through the lanes of an ensemble, unless an
+      `adjoint` is named or the solver is implicit: then they are worked so many at a time, in the memory of these.
     - `patience`: stop after so many steps without a new best.
     - `store`: a file to go on from. Written aside and renamed every few seconds; a search that was
       killed and is started again with the same arguments ends with the same bits as one left alone.
@@ -202,8 +203,11 @@ def optimise(
     free, others, model = (cast_floats(x, shape.dtype) for x in (free, others, model))
     when = {name: rest[name] for name in ("t0", "args") if name in rest}
     given = options_for(objective, example, shape, integrator, t1=t1, **when)
+    lanes = integrator.adjoint is None
     sign = jnp.asarray(1.0 if goal == "minimise" else -1.0, shape.dtype)
-    task = Task(objective, model, jax.tree.map(jnp.asarray, others), given, risk, sign, chunk)
+    task = Task(
+        objective, model, jax.tree.map(jnp.asarray, others), given, risk, sign, chunk, lanes
+    )
     first_rate = None if optimiser is not None else rate.astype(shape.dtype)
     problem = SearchProblem(task, fixed, sampler, number, key, steps, patience, first_rate)
     engine = _ADAM if optimiser is None else optimiser

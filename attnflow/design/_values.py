@@ -12,7 +12,8 @@ from jaxtyping import Array, ArrayLike, Float, Real
 from ..core.arrays import cast_floats
 from ..core.checks import floating
 from ..core.types import Scalar
-from ..flow import Integrator, Options, assemble, make_options, sort_options
+from ..ensemble.by_lanes import values_by_lanes
+from ..flow import Integrator, Options, Solution, assemble, make_options, sort_options
 from ..model import AttentionField
 from ._objectives import AbstractObjective
 
@@ -64,11 +65,13 @@ def values(
     starts: Float[Array, "n tokens dim"],
     options: Options,
     chunk: int = CHUNK,
+    lanes: bool = True,
 ) -> Float[Array, " n"]:
     """The objective of the run from each start; NaN where the run failed.
 
-    Chunks are worked one after another, and by the gradient once more before they are worked
-    backwards, so that memory does not grow with the number of starts.
+    More starts than `chunk` go through the lanes of an ensemble, if there may be `lanes`. Else chunks are worked
+    one after another, and by the gradient once more before they are worked backwards. Either way memory
+    does not grow with the number of starts.
     """
     field = cast_floats(field, starts.dtype)
     number = starts.shape[0]
@@ -76,6 +79,10 @@ def values(
         return _one(objective, field, starts[0], options)[None]
     if number <= chunk:
         return _side_by_side(objective, field, starts, options)
+    if lanes:
+        found = values_by_lanes(_Value(objective, starts.dtype), field, starts, options)
+        if found is not None:
+            return found
     chunks = -(-number // chunk)
     at = jnp.minimum(jnp.arange(chunks * chunk), number - 1).reshape(chunks, chunk)
     work = eqx.filter_checkpoint(_side_by_side)
@@ -93,7 +100,17 @@ def _one(objective: Any, field: Any, y0: Array, options: Any) -> Array:
     fine = solution.result == diffrax.RESULTS.successful
     fine |= solution.result == diffrax.RESULTS.event_occurred
     fine &= jnp.all(jnp.isfinite(solution.y1))
-    value = objective.value(solution)
-    if value.shape != ():
-        raise ValueError(f"`objective` must give one number a run; got shape {value.shape}.")
-    return jnp.where(fine, value.astype(y0.dtype), jnp.nan)
+    return jnp.where(fine, _Value(objective, y0.dtype)(solution), jnp.nan)
+
+
+class _Value(eqx.Module):
+    """What an objective gives of a run, one number, in the dtype of tokens."""
+
+    objective: AbstractObjective
+    dtype: Any = eqx.field(static=True)
+
+    def __call__(self, solution: Solution) -> Array:
+        value = self.objective.value(solution)
+        if value.shape != ():
+            raise ValueError(f"`objective` must give one number a run; got shape {value.shape}.")
+        return value.astype(self.dtype)

@@ -12,3 +12,4 @@ from ._summaries import (
     Summary as Summary,
     Survival as Survival,
 )
+from ._values import values as values

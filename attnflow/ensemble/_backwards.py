@@ -29,8 +29,8 @@ class Objective(eqx.Module):
 
     function: Any
 
-    def values(self, options: Any, rows: dict[str, Any], counts: Bool[Array, " n"]) -> Any:
-        """The sum over those of `rows` that count."""
+    def each(self, options: Any, rows: dict[str, Any], counts: Bool[Array, " n"]) -> Any:
+        """Its value of each of `rows`; zero for those that do not count."""
 
         def one(row):
             solution = solution_of(options, row)
@@ -38,8 +38,25 @@ class Objective(eqx.Module):
             fine &= jnp.all(jnp.isfinite(row["y1"]))
             return jax.tree.map(lambda v: _or_nan(v, fine), self.function(solution))
 
-        values = jax.vmap(one)(rows)
-        return jax.tree.map(lambda v: jnp.sum(jnp.where(_wide(counts, v), v, 0), axis=0), values)
+        return jax.tree.map(lambda v: jnp.where(_wide(counts, v), v, 0), jax.vmap(one)(rows))
+
+    def values(self, options: Any, rows: dict[str, Any], counts: Bool[Array, " n"]) -> Any:
+        """The sum over those of `rows` that count."""
+        return jax.tree.map(lambda v: jnp.sum(v, axis=0), self.each(options, rows, counts))
+
+
+class OfEach(Objective):
+    """The same, not summed: each value in the place of its trajectory, zero elsewhere."""
+
+    number: int = eqx.field(static=True)
+
+    def values(self, options: Any, rows: dict[str, Any], counts: Bool[Array, " n"]) -> Any:
+        """Values by trajectory, `(number, ...)`."""
+
+        def placed(v):
+            return jnp.zeros((self.number, *v.shape[1:]), v.dtype).at[rows["number"]].add(v)
+
+        return jax.tree.map(placed, self.each(options, rows, counts))
 
 
 class MeanWork(eqx.Module):

@@ -32,7 +32,7 @@ from ._backwards import Objective
 from ._starts import GivenStarts, Recipe, Starts, gather_starts
 from ._sums import summed
 
-_CHUNK = 32
+CHUNK = 32
 
 
 class MeanOptions(IntegratorOptions, total=False):
@@ -112,7 +112,7 @@ def mean(
     chunk = None if chunk is None else min(many.number, whole("chunk", chunk))
     own, rest = sort_options("ensemble.mean", options, MeanOptions)
     integrator = merged(integrator, own)
-    how, made = _checked(many, integrator, {"t1": t1, **rest})
+    how, made = checked_options(many, integrator, {"t1": t1, **rest})
     adjoint = made.adjoint
     function = as_module("objective", objective)
 
@@ -123,7 +123,7 @@ def mean(
             return jax.tree.map(lambda s: s / np.asarray(many.number, s.dtype), sums)
 
     # === side by side, where runs cannot be worked by lanes
-    chunk = min(many.number, _CHUNK if chunk is None else chunk)
+    chunk = min(many.number, CHUNK if chunk is None else chunk)
     chunks = -(-many.number // chunk)
     numbers = jnp.arange(chunks * chunk, dtype=jnp.int32).reshape(chunks, chunk)
     data = jax.tree.map(jnp.asarray, many.data)
@@ -131,7 +131,7 @@ def mean(
         return _mean(function, many.recipe, data, numbers, many.number, how)
 
 
-def _checked(
+def checked_options(
     many: Starts, integrator: Integrator, rest: dict[str, Any]
 ) -> tuple[dict[str, Any], Options]:
     """The options of `simulate`, refused here where they are known, as what a compiled program takes.
@@ -152,21 +152,14 @@ def _checked(
 def _mean(
     objective: Any, recipe: Recipe, data: Any, numbers: Array, count: int, options: dict[str, Any]
 ) -> Any:
-    def one(recipe, number, own):
-        one_field, y0 = recipe(number, own)
-        solution = simulate(one_field, y0, throw=False, **options)
-        fine = (solution.result == diffrax.RESULTS.successful) | (
-            solution.result == diffrax.RESULTS.event_occurred
-        )
-        fine &= jnp.all(jnp.isfinite(solution.y1))
-        return jax.tree.map(lambda v: _or_nan(v, fine), objective(solution))
-
     def total(recipe, data, numbers):
         # The last chunk is filled up with trajectories that count for nothing.
         counts = numbers < count
         at = jnp.minimum(numbers, count - 1)
         own = jax.tree.map(lambda a: a[at], data)
-        values = eqx.filter_vmap(one, in_axes=(None, 0, 0))(recipe, at, own)
+        values = eqx.filter_vmap(one, in_axes=(None, None, None, 0, 0))(
+            objective, options, recipe, at, own
+        )
         return jax.tree.map(lambda v: jnp.sum(jnp.where(_as(counts, v), v, 0), axis=0), values)
 
     if numbers.shape[0] > 1:  # one alone has nothing to forget
@@ -179,6 +172,17 @@ def _mean(
     zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), like)
     sums, _ = jax.lax.scan(add, zero, numbers)
     return jax.tree.map(lambda s: s / np.asarray(count, s.dtype), sums)
+
+
+def one(objective: Any, options: dict[str, Any], recipe: Recipe, number: Array, own: Any) -> Any:
+    """An objective of one run by `simulate`; NaN where it failed."""
+    one_field, y0 = recipe(number, own)
+    solution = simulate(one_field, y0, throw=False, **options)
+    fine = (solution.result == diffrax.RESULTS.successful) | (
+        solution.result == diffrax.RESULTS.event_occurred
+    )
+    fine &= jnp.all(jnp.isfinite(solution.y1))
+    return jax.tree.map(lambda v: _or_nan(v, fine), objective(solution))
 
 
 def _or_nan(value: Any, fine: Array) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..flow import Problem, ProjectedSolver, SidedSolver
+from ..model.blocks import fits_blocks, in_blocks
 from ..model.many import columns, fits_columns
 
 # What a root finder of diffrax holds where its tolerances are to be those of the step controller.
@@ -168,7 +169,8 @@ class Stepper(eqx.Module):
         p = self.problem
         if self.lanes_last:
             return columns(p.field, self.axes.field, t, y)
-        return self.over_lanes(lambda p, t, y: p.field(t, y, p.options.args), t, y)
+        of = in_blocks if fits_blocks(p.field, p.y0.shape[-2]) else _whole
+        return self.over_lanes(lambda p, t, y: of(p.field, t, y, p.options.args), t, y)
 
     def _stages(self, t, tnext, y, slope, jumped):
         tableau = inner_solver(self.problem.solver).tableau
@@ -214,6 +216,10 @@ class Stepper(eqx.Module):
         else:
             y1 = moved
         return y1, error, dense, leave(f), jnp.ones(t.shape, bool)
+
+
+def _whole(field: Any, t: Array, y: Array, args: Any) -> Array:
+    return field(t, y, args)
 
 
 def _combine(weights: Array, stages: Array) -> Array:

@@ -279,9 +279,13 @@ class AttentionField(AbstractField):
         rows = self._rows(t, x)
         with jax.default_matmul_precision(self.precision):
             A = self._mix(t, rows, x)
-            if self.drift is not None:
-                A = A + jnp.asarray(self.drift(t, y, args), y.dtype)
-        return A
+        return self._and_drift(A, t, y, args)
+
+    def _and_drift(self, A: Array, t: Array, y: Array, args: object) -> Array:
+        if self.drift is None:
+            return A
+        with jax.default_matmul_precision(self.precision):
+            return A + jnp.asarray(self.drift(t, y, args), y.dtype)
 
     def _mix(self, t: Array, rows: Array, x: Array) -> Array:
         U = self.U
@@ -309,7 +313,9 @@ class AttentionField(AbstractField):
         return self._velocity(t, y, args)
 
     def _velocity(self, t: Array, y: Array, args: Any) -> Array:
-        A = self.total(t, y, args)
+        return self._moved_by(self.total(t, y, args), t, y)
+
+    def _moved_by(self, A: Array, t: Array, y: Array) -> Array:
         with jax.default_matmul_precision(self.precision):
             velocity = self.normalisation.velocity(self.manifold, t, y, A)
         if self.frozen is not None:

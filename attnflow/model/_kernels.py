@@ -10,8 +10,9 @@ from jaxtyping import Array, Bool, Float
 
 from ..core.checks import check, choose, finite
 
-Logits: TypeAlias = Float[Array, "heads tokens tokens"]
-Allowed: TypeAlias = Bool[Array, "some tokens tokens"]
+# Of all tokens, or of some: a block of rows.
+Logits: TypeAlias = Float[Array, "heads rows tokens"]
+Allowed: TypeAlias = Bool[Array, "some #rows tokens"]
 Masses: TypeAlias = Float[Array, "1 1 tokens"]
 
 
@@ -47,7 +48,7 @@ def _exp(shifted: Array, allowed: Array | None, weights: Array | None) -> Array:
 def _combine(allowed: Array | None, weights: Array | None) -> Array | None:
     if weights is None:
         return allowed
-    present = jnp.broadcast_to(weights > 0, (1, *weights.shape[-1:] * 2))
+    present = weights > 0
     return present if allowed is None else allowed & present
 
 
