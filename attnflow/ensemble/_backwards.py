@@ -20,7 +20,7 @@ from ._pull import Pull, floats
 from ._step import observed
 from ._tape import Group, Tape, Where
 
-_STATES = 16  # lanes remembered, at the beginnings of windows
+_STATES = 32  # lanes remembered, at the beginnings of windows
 _AHEAD, _DONE = -1, -2
 
 

@@ -65,7 +65,7 @@ def mean(
 
     Trajectories go through lanes that refill, as in [`run`][attnflow.ensemble.run], a group of them after
     another. The gradient in reverse mode goes backwards through the steps that were taken, kept on a tape of fixed
-    length (128 MB at most); what has no room on it is worked again from lanes kept on the way. So memory grows
+    length (64 MB at most); what has no room on it is worked again from lanes kept on the way. So memory grows
     neither with the number of trajectories nor with that of steps. Times of steps count as constants, those of
     events, `t0` and `t1` do not. The mean of one number and its gradient are worked together; of several
     numbers each cotangent takes another run forwards.

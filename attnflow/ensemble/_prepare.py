@@ -22,8 +22,8 @@ from ._lanes import Maker, OfField
 from ._stages import inner_solver, is_explicit
 from ._starts import Starts
 
-_TAPE_BYTES = 2**27
-_TICKS = 32, 8192  # the shortest tape and the longest
+_TAPE_BYTES = 2**26
+_TICKS = 32, 512  # the shortest tape and the longest: it is cleared before it is used
 
 
 def prepared(

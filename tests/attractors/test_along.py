@@ -91,3 +91,38 @@ def test_the_sampler_is_used_as_it_is():
     got = af.attractors.along(held(1.0), starts, held, [0.2, 0.3], t1=60.0)
     for found in got.found:
         np.testing.assert_array_equal(found[0].start, starts[0])
+
+
+def near_the_axis(key, tokens):
+    """Tokens ahead and behind by fair coins, a little aside: shares are binomial wherever such ends are stable."""
+    coins, aside = jr.split(key)
+    signs = jr.rademacher(coins, (tokens, 1), dtype=float)
+    return SPHERE.project(signs * jnp.eye(3)[0] + 0.02 * jr.normal(aside, (tokens, 3)))
+
+
+def rightmost(p, q, beta):
+    """Of p ahead and q behind: tokens of a cluster move as one, both clusters aside in proportion."""
+    ahead = p * np.exp(beta) / (p * np.exp(beta) + q * np.exp(-beta))
+    behind = q * np.exp(beta) / (q * np.exp(beta) + p * np.exp(-beta))
+    J = [[1 - 1.5 * ahead, (1 - ahead) / 2], [(1 - behind) / 2, 1 - 1.5 * behind]]
+    return np.linalg.eigvals(J).real.max()
+
+
+def test_attractors_are_followed_from_one_number_of_tokens_to_another():
+    """Five to one is stable and six to one is not, by the closed form: there the lone token's attractor dies."""
+    beta = 1.3
+    assert rightmost(4, 1, beta) < 0 < rightmost(5, 1, beta)
+    got = af.attractors.along(
+        held(beta), near_the_axis, "tokens", [5, 4, 6][::2], number=128, key=jr.key(0), t1=60.0
+    )
+    tracks = {(track.kind, track.masses): track for track in got}
+    lone, even, odd = (tracks["polarised", masses] for masses in ((4, 1), (3, 2), (5,)))
+    print(got)
+
+
+def test_noise_is_counted_by_where_the_field_takes_its_tokens():
+    got = af.attractors.along(
+        held(3.0), lambda key: near_the_axis(key, 4), "noise", [0.0, 1.0], number=128, key=jr.key(0),
+        t1=5.0, noise=af.Noise(independent=1.0), dt0=0.05,
+    )  # fmt: skip
+    print(got)

@@ -1,5 +1,6 @@
-"""Gradients of means worked lane by lane: the same as one run at a time gives, however lanes were refilled."""
+"""Derivatives of means worked lane by lane: the same as one run at a time gives, however lanes were refilled."""
 
+import diffrax
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -27,10 +28,21 @@ def objective(sol):
     return sol.t1 + jnp.sum(seen * jnp.arange(1.0, 6.0)) + sol.y1[2, 0]
 
 
-def by_lanes(matrices, starts, chunk=None):
+def last(sol):
+    return sol.ys["E"][-1]
+
+
+def average(matrices, t1=2.0, chunk=None):
+    """The mean that most tests take: at the end alone, of a few runs."""
     observe = {"E": af.misalignment}
-    options = {**OPTIONS, **EVENT, "observe": observe}
-    return mean(objective, field(matrices), starts, chunk=chunk, **options)
+    options = {"rtol": 1e-8, "atol": 0.0, "observe": observe, "chunk": chunk}
+    return mean(last, field(matrices), STARTS, t1=t1, **options)
+
+
+def by_lanes(matrices, starts, t0=0.0, t1=3.0, **more):
+    """The mean that has all there is: saves between steps, an event that some come to, times."""
+    options = {**OPTIONS, **EVENT, "observe": {"E": af.misalignment}, "t0": t0, "t1": t1, **more}
+    return mean(objective, field(matrices), starts, **options)
 
 
 def one_by_one(matrices, starts):
@@ -42,12 +54,31 @@ def one_by_one(matrices, starts):
 
 
 @pytest.fixture(scope="module")
+def program():
+    """One program for all that can share it."""
+    return jax.jit(jax.value_and_grad(average))
+
+
+def test_the_gradient_is_how_the_mean_changes(program):
+    step = jr.normal(jr.key(2), MATRICES.shape)
+    _, gradient = program(MATRICES, 2.0)
+    ends = [program(MATRICES + h * step, 2.0)[0] for h in (1e-4, -1e-4)]
+    # Steps change with the numbers, and errors of 1e-8 with them.
+    np.testing.assert_allclose(jnp.vdot(gradient, step), (ends[0] - ends[1]) / 2e-4, rtol=2e-4)
+
+
+def test_times_out_of_order_under_jit_make_the_mean_nan(program):
+    assert np.isnan(program(MATRICES, -1.0)[0])
+
+
+@pytest.fixture(scope="module")
 def gradients():
     """Both ways, in parameters and starts; some runs end by the event, others at t1."""
     how = lambda f: jax.value_and_grad(f, argnums=(0, 1))  # noqa: E731
     return jax.jit(how(one_by_one))(MATRICES, STARTS), how(by_lanes)(MATRICES, STARTS)
 
 
+@pytest.mark.slow
 def test_they_are_those_of_one_by_one(gradients):
     (value, plain), (ours, lanes) = gradients
     # Steps at rtol 1e-6 are chosen by error estimates, which agree to some rounding: so does what they add up to.
@@ -57,24 +88,52 @@ def test_they_are_those_of_one_by_one(gradients):
 
 
 @pytest.mark.slow
+def test_forward_derivatives_are_those_of_the_gradient(gradients):
+    along = jr.normal(jr.key(5), MATRICES.shape), jr.normal(jr.key(6), STARTS.shape)
+
+    @jax.jit
+    def derivative(along):
+        go = lambda m, y: by_lanes(m, y, adjoint=diffrax.ForwardMode())  # noqa: E731
+        return jax.jvp(go, (MATRICES, STARTS), along)
+
+    value, slope = derivative(along)
+    np.testing.assert_allclose(value, gradients[1][0], rtol=1e-13)
+    expected = sum(jnp.vdot(a, b) for a, b in zip(gradients[1][1], along, strict=True))
+    np.testing.assert_allclose(slope, expected, rtol=1e-10)
+
+
+@pytest.mark.slow
+def test_times_of_begin_and_end_have_derivatives_either_way():
+    ends = jax.grad(by_lanes, argnums=(2, 3))(MATRICES, STARTS, 0.0, 2.95)
+
+    def of_times(t0, t1):
+        return by_lanes(MATRICES, STARTS, t0, t1, adjoint=diffrax.ForwardMode())
+
+    both = jax.jit(jax.jacfwd(of_times, argnums=(0, 1)))(0.0, 2.95)
+    np.testing.assert_allclose(both, ends, rtol=1e-9)
+
+
+@pytest.mark.slow
 def test_a_tape_too_short_for_a_run_is_worked_in_windows(gradients, monkeypatch):
     monkeypatch.setattr(_prepare, "_TICKS", (3, 3))
     _prepare._looked.clear()
     short = jax.value_and_grad(by_lanes)(MATRICES, STARTS)
     _prepare._looked.clear()
-    np.testing.assert_allclose(short[0], gradients[1][0], rtol=1e-13)
-    largest = np.abs(gradients[1][1][0]).max()
-    np.testing.assert_allclose(short[1], gradients[1][1][0], atol=1e-12 * largest)
+    (value, (gradient, _)) = gradients[1]
+    np.testing.assert_allclose(short[0], value, rtol=1e-13)
+    np.testing.assert_allclose(short[1], gradient, atol=1e-12 * np.abs(gradient).max())
 
 
 @pytest.mark.slow
-def test_groups_and_a_jit_around_them_change_nothing_but_rounding(gradients):
-    value, gradient = jax.jit(jax.value_and_grad(lambda m: by_lanes(m, STARTS, 4)))(MATRICES)
-    np.testing.assert_allclose(value, gradients[1][0], rtol=1e-13)
-    largest = np.abs(gradient).max()
-    np.testing.assert_allclose(gradient, gradients[1][1][0], atol=1e-12 * largest)
-    again = [jax.grad(lambda m: by_lanes(m, STARTS, 4))(MATRICES) for _ in range(2)]
-    np.testing.assert_array_equal(*again)  # whichever thread was first
+def test_groups_and_a_jit_around_them_change_nothing_but_rounding(program):
+    value, gradient = program(MATRICES, 2.0)
+    groups = jax.value_and_grad(lambda m: average(m, chunk=4))
+    (outside, first), (_, second) = groups(MATRICES), groups(MATRICES)
+    np.testing.assert_array_equal(first, second)  # whichever thread was first
+    inside = jax.jit(groups)(MATRICES)
+    for a, b in ((outside, first), inside):
+        np.testing.assert_allclose(a, value, rtol=1e-13)
+        np.testing.assert_allclose(b, gradient, atol=1e-12 * np.abs(gradient).max())
 
 
 @pytest.mark.slow
@@ -119,14 +178,9 @@ def test_several_means_at_once_have_a_jacobian():
         np.testing.assert_allclose(jacobian[k], row, atol=1e-14)
 
 
-def test_times_out_of_order_under_jit_make_the_mean_nan():
-    late = jax.jit(lambda t1: mean(lambda sol: sol.t1, field(MATRICES), STARTS[:2], t1=t1))
-    assert np.isnan(late(-1.0))
-
-
 def test_a_forward_derivative_names_the_adjoint_that_takes_it():
     with pytest.raises(TypeError, match="ForwardMode"):
-        jax.jvp(lambda m: by_lanes(m, STARTS[:2]), (MATRICES,), (MATRICES,))
+        jax.jvp(average, (MATRICES,), (MATRICES,))
 
 
 def test_memory_is_that_of_one_tape_however_many_trajectories():
