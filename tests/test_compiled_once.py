@@ -120,6 +120,9 @@ CALLS: dict[str, Callable[[], Any]] = {
     "attnflow.ensemble.mean": lambda: af.ensemble.mean(
         lambda sol: sol.ys["E"][-1], field(), Y[None], t1=1.0, observe={"E": lambda y: y[0, 0]}
     ),
+    "attnflow.ensemble.values": lambda: af.ensemble.values(
+        lambda sol: sol.t1, field(), Y[None], t1=1.0, event=lambda y: y[0, 0] - 0.3
+    ),
     "attnflow.ensemble.mean, with an Integrator": lambda: af.ensemble.mean(
         lambda sol: sol.ys["E"][-1],
         field(),

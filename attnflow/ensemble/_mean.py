@@ -74,9 +74,11 @@ def mean(
     core, since a compiled program holds no threads of Python: `jax.value_and_grad(late)(field)` alone is faster.
     Sums are added up in the order of groups, and are the same bits whichever thread was first.
 
+    Derivatives in forward mode (`jax.jvp`, `jax.jacfwd`) go along with the lanes, on one core: ask for them with
+    `adjoint=diffrax.ForwardMode()`. A direction costs about a run.
+
     Runs whose steps are not those of one explicit tableau (implicit solvers, `dense`, a `diffrax.Event`), and every
-    run with an `adjoint` asked for by name, are a `vmap` of [`simulate`][], chunk by chunk. So is forward mode, with
-    `adjoint=diffrax.ForwardMode()`.
+    run with another `adjoint` asked for by name, are a `vmap` of [`simulate`][], chunk by chunk.
 
     **Arguments:**
 
@@ -87,8 +89,8 @@ def mean(
     - `chunk`: trajectories worked at a time.
 
     Which adjoint (`benchmarks/results/ensembles-cpu.json` has the figures): none given, the tape, is exact
-    for the steps taken, as `diffrax.RecursiveCheckpointAdjoint` is; `ForwardMode` for fewer parameters than about
-    ten; `BacksolveAdjoint` needs the least memory and integrates the flow backwards, which is unstable where tokens
+    for the steps taken, as `diffrax.RecursiveCheckpointAdjoint` is; `ForwardMode` for two or three
+    parameters; `BacksolveAdjoint` needs the least memory and integrates the flow backwards, which is unstable where tokens
     come together.
 
     **Returns:**

@@ -10,7 +10,7 @@ import attnflow as af
 from attnflow.model import blocks
 
 SPHERE = af.Sphere(3)
-N = 21
+N = 20
 Y = SPHERE.random(jr.key(0), (N,))
 P = jr.normal(jr.key(1), (2, 3, 3))
 WEIGHTS = jnp.arange(N) / N  # the first has no mass
@@ -34,7 +34,7 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_blocks_of_rows_are_the_whole(name, monkeypatch):
-    # Three blocks of eight at most, and so of seven; with 20 tokens of them one would be filled up.
+    # Blocks of eight at most: three of seven, the last filled up.
     monkeypatch.setattr(blocks, "_ENTRIES", 1)
     t = jnp.asarray(0.3)
 
