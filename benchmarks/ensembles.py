@@ -224,10 +224,10 @@ def mean_gradient(quick: bool) -> dict:
     """The gradient of the mean of E(T) beside the forward `run`: 10 tokens on S^2, T = 10, 18 and 10 008 parameters.
 
     The least of several turns, all contenders in each; seconds of processor time of all threads, and of the clock.
-    A vmap of `simulate` is worked for few starts and once: it takes that long.
+    What a vmap of `simulate` takes is in `gradients`.
     """
     case = bench.figure2_workload(t1=10.0)
-    count, turns, some = (128, 1, 16) if quick else (512, 3, 32)
+    count, turns = (128, 1) if quick else (512, 3)
     tokens = case.starts(count)
     knots = jnp.linspace(0, case.t1, 556)
     table = jax.vmap(case.field.P)(knots)
@@ -241,7 +241,6 @@ def mean_gradient(quick: bool) -> dict:
     }
     options = {"t1": case.t1, "rtol": 1e-6, "atol": 0.0, "observe": {"E": af.misalignment}}
     forward = {"adjoint": diffrax.ForwardMode()}
-    recursive = {"adjoint": diffrax.RecursiveCheckpointAdjoint(checkpoints=256)}
     out = {}
     for name, (field, place, numbers) in problems.items():
 
@@ -255,10 +254,6 @@ def mean_gradient(quick: bool) -> dict:
         derivative = jax.jit(
             lambda n, v, value=value: jax.jvp(functools.partial(value, **forward), (n,), (v,))
         )
-        plain = jax.jit(
-            jax.value_and_grad(functools.partial(value, tokens=tokens[:some], **recursive))
-        )
-        few = jax.value_and_grad(functools.partial(value, tokens=tokens[:some]))
         ways = {
             "run": lambda field=field: ensemble.run(field, tokens, progress=False, **options),
             "gradient": lambda f=outside, n=numbers: f(n),
@@ -276,9 +271,6 @@ def mean_gradient(quick: bool) -> dict:
                     first[way] = took[0]  # compiles, or loads what was compiled
                 else:
                     best[way] = [min(pair) for pair in zip(best[way], took, strict=True)]
-        plain(numbers)
-        beside, theirs = _took(lambda f=plain, n=numbers: f(n))
-        ours = few(numbers)[1]
         rows = {
             way: {
                 "processor seconds": cpu,
@@ -290,12 +282,6 @@ def mean_gradient(quick: bool) -> dict:
         for way in list(ways)[1:]:
             rows[f"{way} / run, processor"] = best[way][0] / best["run"][0]
         rows["gradient / run, clock"] = best["gradient"][1] / best["run"][1]
-        rows["side by side / gradient, processor, of as many"] = (
-            beside[0] * count / some / best["gradient"][0]
-        )
-        rows["off the gradient side by side, relative"] = float(
-            np.abs(ours - theirs[1]).max() / np.abs(theirs[1]).max()
-        )
         slope = float(given["forward derivative along one direction"][1])
         rows["forward derivative off the gradient's, relative"] = float(
             abs(slope - jnp.vdot(given["gradient"][1], along)) / abs(slope)

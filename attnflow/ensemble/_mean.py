@@ -90,8 +90,8 @@ def mean(
 
     Which adjoint (`benchmarks/results/ensembles-cpu.json` has the figures): none given, the tape, is exact
     for the steps taken, as `diffrax.RecursiveCheckpointAdjoint` is; `ForwardMode` for two or three
-    parameters; `BacksolveAdjoint` needs the least memory and integrates the flow backwards, which is unstable where tokens
-    come together.
+    parameters; `BacksolveAdjoint` needs the least memory and integrates the flow backwards, which is unstable where
+    tokens come together.
 
     **Returns:**
 
