@@ -181,7 +181,7 @@ class Pull:
 
         def ends(asked, t, tnext, y, moved, k, y1, at):
             stepper = step.of(asked)
-            inner = stepper.interpolate(t, tnext, {"y0": y, "y1": moved, "k": k}, at)
+            inner = stepper.interpolate(t, tnext, step.dense(y, moved, k), at)
             last = jnp.where(wide(fell, y1), inner, y1)
 
             def seen(p, fell, at, y):
@@ -247,7 +247,7 @@ class Pull:
                 ts: Any = stepper.problem.options.ts
                 at = jnp.where(now, ts[place], t)
                 clipped = jnp.clip(at, t, tnext)
-                x = stepper.interpolate(t, tnext, {"y0": y, "y1": moved, "k": k}, clipped)
+                x = stepper.interpolate(t, tnext, step.dense(y, moved, k), clipped)
                 return floats(stepper.over_lanes(observed, at, x))
 
             given = (step.asked, step.t, tnext, step.y, step.moved, step.k)

@@ -56,6 +56,10 @@ class StepBack:
     def leave(self, x: Array) -> Array:
         return jnp.moveaxis(x, -1, 0) if self.last else x
 
+    def dense(self, y: Array, moved: Array, k: Array) -> dict[str, Array]:
+        """What interpolation inside the step needs, as a step forwards gives it."""
+        return {"y0": y, "y1": moved, "k": k if self.last else jnp.moveaxis(k, 0, 1)}
+
     def wide(self, x: Array) -> Array:
         return x[None, None, :] if self.last else x[:, None, None]
 

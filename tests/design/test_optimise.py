@@ -135,6 +135,17 @@ def test_evolution_needs_no_gradient():
 # === over many starts
 
 
+@pytest.mark.slow
+def test_more_starts_than_a_chunk_go_through_lanes_and_come_to_the_same():
+    """Two restarts and the mean over the worst: every start's value and derivative counts for itself."""
+    given = {"starts": SPHERE.random(jr.key(5), (6, 4)), "steps": 2, "restarts": 2}
+    given |= {"risk": af.search.CVaR(0.5), "rtol": 1e-8, "atol": 1e-10}
+    lanes, beside = search(chunk=5, **given), search(chunk=6, **given)
+    np.testing.assert_allclose(lanes.history.loss, beside.history.loss, rtol=1e-8)
+    np.testing.assert_allclose(lanes.history.norm, beside.history.norm, rtol=1e-6)
+    np.testing.assert_allclose(lanes.values, beside.values, rtol=1e-8)
+
+
 def test_risks_are_means_of_the_worst():
     values = jnp.asarray([3.0, 1.0, jnp.nan, 4.0, 2.0])
     counts = jnp.isfinite(values)
