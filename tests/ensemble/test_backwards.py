@@ -137,6 +137,25 @@ def test_groups_and_a_jit_around_them_change_nothing_but_rounding(program):
 
 
 @pytest.mark.slow
+def test_fields_that_lanes_do_not_share_columns_of_have_gradients_too():
+    """Five dimensions: lanes come first, or there is one alone; saves lie between steps and at the end."""
+    sphere, ts = af.Sphere(5), jnp.array([0.31, 1.0])
+    options = {"t1": 1.0, "ts": ts, "rtol": 1e-8, "atol": 0.0, "observe": {"E": af.misalignment}}
+    starts, matrix, step = (
+        sphere.random(jr.key(7), (5, 6)),
+        *jr.normal(jr.key(8), (2, 5, 5)),
+    )
+
+    def weighed(matrix):
+        whole = af.AttentionField(sphere, P=matrix)
+        return mean(lambda sol: sol.ys["E"] @ jnp.array([1.0, 2.0]), whole, starts, **options)
+
+    gradient = jax.grad(weighed)(matrix)
+    ends = [weighed(matrix + h * step) for h in (1e-4, -1e-4)]
+    np.testing.assert_allclose(jnp.vdot(gradient, step), (ends[0] - ends[1]) / 2e-4, rtol=1e-5)
+
+
+@pytest.mark.slow
 def test_what_functions_close_over_is_differentiated_too():
     def total(beta, scale):
         def sample(key):
