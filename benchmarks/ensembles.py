@@ -221,73 +221,69 @@ def layouts(quick: bool) -> dict:
 
 
 def mean_gradient(quick: bool) -> dict:
-    """The gradient of the mean of E(T) beside the forward `run`: 10 tokens on S^2, T = 10, 18 and 10 008 parameters.
+    """The gradient of the mean of E(T) beside the forward `run`: 10 tokens on S^2, T = 10, 18 parameters.
 
     The least of several turns, all contenders in each; seconds of processor time of all threads, and of the clock.
     What a vmap of `simulate` takes is in `gradients`.
     """
     case = bench.figure2_workload(t1=10.0)
-    count, turns = (128, 1) if quick else (512, 3)
-    tokens = case.starts(count)
+    return _beside_run(case, case.field, lambda f: f.P.matrix, quick)
+
+
+def mean_gradient_many(quick: bool) -> dict:
+    """The same in 10 008 parameters: P by a table of 556 knots, between which steps end."""
+    case = bench.figure2_workload(t1=10.0)
     knots = jnp.linspace(0, case.t1, 556)
-    table = jax.vmap(case.field.P)(knots)
-    problems = {
-        "18 parameters": (case.field, lambda f: f.P.matrix, case.field.P.matrix),
-        "10008 parameters": (
-            eqx.tree_at(lambda f: f.P, case.field, af.Interpolated(knots, table, method="linear")),
-            lambda f: f.P.values,
-            table,
-        ),
-    }
+    P = af.Interpolated(knots, jax.vmap(case.field.P)(knots), method="linear")
+    field = eqx.tree_at(lambda f: f.P, case.field, P)
+    return _beside_run(case, field, lambda f: f.P.values, quick)
+
+
+def _beside_run(case: bench.Workload, field: af.AttentionField, place, quick: bool) -> dict:
+    count, turns = (128, 1) if quick else (512, 2)
+    tokens, numbers = case.starts(count), place(field)
     options = {"t1": case.t1, "rtol": 1e-6, "atol": 0.0, "observe": {"E": af.misalignment}}
     forward = {"adjoint": diffrax.ForwardMode()}
-    out = {}
-    for name, (field, place, numbers) in problems.items():
 
-        def value(numbers, tokens=tokens, field=field, place=place, **more):
-            changed = eqx.tree_at(place, field, numbers)
-            return ensemble.mean(lambda s: s.ys["E"][-1], changed, tokens, **options, **more)
+    def value(numbers, **more):
+        changed = eqx.tree_at(place, field, numbers)
+        return ensemble.mean(lambda s: s.ys["E"][-1], changed, tokens, **options, **more)
 
-        along = jr.normal(jr.key(1), numbers.shape)
-        outside = jax.value_and_grad(value)
-        inside = jax.jit(outside)
-        derivative = jax.jit(
-            lambda n, v, value=value: jax.jvp(functools.partial(value, **forward), (n,), (v,))
-        )
-        ways = {
-            "run": lambda field=field: ensemble.run(field, tokens, progress=False, **options),
-            "gradient": lambda f=outside, n=numbers: f(n),
-            "gradient inside jit": lambda f=inside, n=numbers: f(n),
-            "forward derivative along one direction": lambda f=derivative, n=numbers, v=along: f(
-                n, v
-            ),
+    along = jr.normal(jr.key(1), numbers.shape)
+    outside = jax.value_and_grad(value)
+    inside = jax.jit(outside)
+    derivative = jax.jit(lambda n, v: jax.jvp(functools.partial(value, **forward), (n,), (v,)))
+    ways = {
+        "run": lambda: ensemble.run(field, tokens, progress=False, **options),
+        "gradient": lambda: outside(numbers),
+        "gradient inside jit": lambda: inside(numbers),
+        "forward derivative along one direction": lambda: derivative(numbers, along),
+    }
+    given, first = {}, {}
+    best = {way: [np.inf, np.inf] for way in ways}
+    for turn in range(turns + 1):
+        for way, go in ways.items():
+            took, given[way] = _took(go)
+            if turn == 0:
+                first[way] = took[0]  # compiles, or loads what was compiled
+            else:
+                best[way] = [min(pair) for pair in zip(best[way], took, strict=True)]
+    rows = {
+        way: {
+            "processor seconds": cpu,
+            "seconds": wall,
+            "first call, processor seconds": first[way],
         }
-        given, first = {}, {}
-        best = {way: [np.inf, np.inf] for way in ways}
-        for turn in range(turns + 1):
-            for way, go in ways.items():
-                took, given[way] = _took(go)
-                if turn == 0:
-                    first[way] = took[0]  # compiles, or loads what was compiled
-                else:
-                    best[way] = [min(pair) for pair in zip(best[way], took, strict=True)]
-        rows = {
-            way: {
-                "processor seconds": cpu,
-                "seconds": wall,
-                "first call, processor seconds": first[way],
-            }
-            for way, (cpu, wall) in best.items()
-        }
-        for way in list(ways)[1:]:
-            rows[f"{way} / run, processor"] = best[way][0] / best["run"][0]
-        rows["gradient / run, clock"] = best["gradient"][1] / best["run"][1]
-        slope = float(given["forward derivative along one direction"][1])
-        rows["forward derivative off the gradient's, relative"] = float(
-            abs(slope - jnp.vdot(given["gradient"][1], along)) / abs(slope)
-        )
-        out[name] = {"trajectories": count, **rows}
-    return out
+        for way, (cpu, wall) in best.items()
+    }
+    for way in list(ways)[1:]:
+        rows[f"{way} / run, processor"] = best[way][0] / best["run"][0]
+    rows["gradient / run, clock"] = best["gradient"][1] / best["run"][1]
+    slope = float(given["forward derivative along one direction"][1])
+    rows["forward derivative off the gradient's, relative"] = float(
+        abs(slope - jnp.vdot(given["gradient"][1], along)) / abs(slope)
+    )
+    return {"parameters": numbers.size, "trajectories": count, **rows}
 
 
 def many_tokens(quick: bool) -> dict:
@@ -310,10 +306,10 @@ def many_tokens(quick: bool) -> dict:
         y, along = (af.Sphere(3).random(jr.key(k), (tokens,)) for k in (0, 2))
         row, ways, given = {}, {}, {}
         for name, form in forms.items():
-            value = jax.jit(form)
-            back = jax.jit(lambda m, y, f=form, v=along: jax.vjp(f, m, y)[1](v))
-            for what, program in (("evaluation", value), ("derivative", back)):
-                memory = program.lower(matrix, y).compile().memory_analysis()
+            back = lambda m, y, f=form, v=along: jax.vjp(f, m, y)[1](v)  # noqa: E731
+            for what, function in (("evaluation", form), ("derivative", back)):
+                program = jax.jit(function).lower(matrix, y).compile()
+                memory = program.memory_analysis()
                 row[f"{what}, {name}, temporary MB"] = memory.temp_size_in_bytes / 2**20
                 ways[f"{what}, {name}"] = lambda p=program, y=y: p(matrix, y)
         best = dict.fromkeys(ways, np.inf)
@@ -337,9 +333,8 @@ def many_tokens(quick: bool) -> dict:
     def value(matrix):
         return ensemble.mean(lambda s: s.ys["E"][-1], field_of(matrix), many, **options)
 
-    gradient = jax.jit(jax.value_and_grad(value))
-    memory = gradient.lower(matrix).compile().memory_analysis()
-    gradient(matrix)
+    gradient = jax.jit(jax.value_and_grad(value)).lower(matrix).compile()
+    memory = gradient.memory_analysis()
     (took, _), _ = _took(lambda: gradient(matrix))
     ensemble.run(field_of(matrix), many, progress=False, **options)
     (forward, _), _ = _took(lambda: ensemble.run(field_of(matrix), many, progress=False, **options))
@@ -366,6 +361,7 @@ SECTIONS = {
         mixed,
         gradients,
         mean_gradient,
+        mean_gradient_many,
         many_parameters,
         many_tokens,
     )

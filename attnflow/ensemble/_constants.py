@@ -46,9 +46,11 @@ def event_time(
 
 @event_time.def_jvp
 def _(primals: Any, tangents: Any, *, search: Callable[..., Array]) -> tuple[Array, Array]:
-    at = event_time(*primals, search=search)
+    stepper, t, tnext, dense = primals
+    at = event_time(stepper, t, tnext, dense, search=search)
     _, moved = eqx.filter_jvp(event_function, (*primals, at), (*tangents, None))
-    _, rate = jax.jvp(lambda at: event_function(*primals, at), (at,), (jnp.ones_like(at),))
+    value = lambda at: event_function(stepper, t, tnext, dense, at)  # noqa: E731
+    _, rate = jax.jvp(value, (at,), (jnp.ones_like(at),))
     if moved is None:
         return at, jnp.zeros_like(at)
     fine = (rate != 0) & jnp.isfinite(rate)
