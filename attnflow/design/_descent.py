@@ -29,7 +29,7 @@ class Task(eqx.Module):
     **Attributes:**
 
     - `rest`: the searched schedules without their free numbers, with a leading axis of restarts.
-    - `chunk`, `lanes`: see [`values`][attnflow.design._values.values].
+    - `chunk`, `lanes`: how starts are worked, as `values` takes them.
     """
 
     objective: AbstractObjective

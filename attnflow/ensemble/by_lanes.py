@@ -20,7 +20,7 @@ def values_by_lanes(
 ) -> Float[Array, " n"] | None:
     """The objective of each start's run, NaN where that failed, with its gradient in reverse mode.
 
-    `None` where runs cannot be worked by lanes: see [`prepared`][attnflow.ensemble._prepare.prepared].
+    `None` where runs cannot be worked by lanes: implicit solvers, events of diffrax, dense output.
     """
     many = gather_starts(field, starts, None, None, None)
     return summed(OfEach(objective, many.number), many, options, None)
