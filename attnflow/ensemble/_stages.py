@@ -118,7 +118,7 @@ class Stepper(eqx.Module):
             return solver_state
 
         def slope(p, t, y):
-            return p.field(limits(p, t, p.options.t1)[0], y, p.options.args)
+            return _of_lane(p, limits(p, t, p.options.t1)[0], y)
 
         return self.over_lanes(slope, t, y)
 
@@ -169,8 +169,7 @@ class Stepper(eqx.Module):
         p = self.problem
         if self.lanes_last:
             return columns(p.field, self.axes.field, t, y)
-        of = in_blocks if fits_blocks(p.field, p.y0.shape[-2]) else _whole
-        return self.over_lanes(lambda p, t, y: of(p.field, t, y, p.options.args), t, y)
+        return self.over_lanes(_of_lane, t, y)
 
     def _stages(self, t, tnext, y, slope, jumped):
         tableau = inner_solver(self.problem.solver).tableau
@@ -218,8 +217,11 @@ class Stepper(eqx.Module):
         return y1, error, dense, leave(f), jnp.ones(t.shape, bool)
 
 
-def _whole(field: Any, t: Array, y: Array, args: Any) -> Array:
-    return field(t, y, args)
+def _of_lane(p: Problem, t: Array, y: Array) -> Array:
+    """The field of one lane."""
+    if fits_blocks(p.field, y.shape[0]):
+        return in_blocks(p.field, t, y, p.options.args)
+    return p.field(t, y, p.options.args)
 
 
 def _combine(weights: Array, stages: Array) -> Array:

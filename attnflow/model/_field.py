@@ -250,16 +250,19 @@ class AttentionField(AbstractField):
     def _rows(self, t: Array, y: Array) -> Array:
         tokens = y.shape[0]
         room("y", (self.heads, tokens, tokens), y.dtype.itemsize, what="attention weights")
-        if self.tokens is not None and self.tokens != tokens:
-            raise ValueError(
-                f"`y` must have {self.tokens} tokens, as the field's mask, weights or frozen flags; "
-                f"got {tokens}."
-            )
+        self._check_tokens(tokens)
         allowed = self.mask.allowed(tokens)
         if allowed is not None:
             allowed = allowed.reshape(-1, tokens, tokens)
         weights = None if self.weights is None else self.weights.astype(y.dtype)[None, None, :]
         return self.scale.astype(y.dtype) * self.kernel(self.logits(t, y), allowed, weights)
+
+    def _check_tokens(self, tokens: int) -> None:
+        if self.tokens is not None and self.tokens != tokens:
+            raise ValueError(
+                f"`y` must have {self.tokens} tokens, as the field's mask, weights or frozen flags; "
+                f"got {tokens}."
+            )
 
     def _tokens(self, y: Any) -> Array:
         y = floating("y", y)

@@ -7,6 +7,7 @@ whole, so that softmax needs no running maximum. In reverse mode each block is w
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -37,13 +38,14 @@ def in_blocks(
     - `field`: of a kind that `fits_blocks` accepts.
     """
     tokens = y.shape[0]
+    field._check_tokens(tokens)
     size = max(_LEAST, _ENTRIES // (field.heads * tokens))
     blocks = -(-tokens // size)
     size = -(-tokens // blocks)
     # The last block is filled up by the last token.
     index = jnp.minimum(jnp.arange(blocks * size, dtype=jnp.int32), tokens - 1)
     x = field._directions(y)
-    of_block = jax.checkpoint(_of_block)
+    of_block = eqx.filter_checkpoint(_of_block)
     A = jax.lax.map(lambda rows: of_block(field, t, x, rows), index.reshape(blocks, size))
     A = A.reshape(-1, *A.shape[2:])[:tokens]
     return field._moved_by(field._and_drift(A, t, y, args), t, y)
