@@ -183,7 +183,8 @@ def _microstates(features: np.ndarray, lag: int, many: int, seed: int) -> np.nda
     distinct = len(np.unique(np.round(flat, 9), axis=0))
     if distinct < 2:
         raise ValueError("`ys` must change: all states are one up to symmetries.")
-    clusters: Any = KMeans(min(many, distinct), max_iter=_SWEEPS, fixed_seed=seed + 1)
+    fixed: Any = seed + 1  # its signature says a Boolean, its page a number too
+    clusters: Any = KMeans(min(many, distinct), max_iter=_SWEEPS, fixed_seed=fixed)
     fitted: Any = clusters.fit(flat).fetch_model()
     return np.asarray(fitted.transform(flat)).reshape(coordinates.shape[:2])
 
