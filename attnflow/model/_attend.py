@@ -17,7 +17,7 @@ from ._times import added, settle, sums
 _KEYS = 5
 _KEYS_MASKED = 4
 # Logits of at most this size need no shift: exp neither overflows nor vanishes, nor does any sum of 64.
-_SAFE = 300.0
+_SAFE, _SAFE_SHORT = 300.0, 40.0  # float64, and float32
 
 
 # Coordinate by coordinate, `(heads, tokens, batch)` each, or `(heads, tokens, width, batch)`.
@@ -110,7 +110,7 @@ def _shift(q: Rows, k: Rows, bias: Array | None, allowed: Array | None) -> Array
     bound = jnp.sqrt(_longest(q) * _longest(k))
     if bias is not None:
         bound = bound + jnp.max(jnp.abs(bias), axis=(0, 1, 2))
-    large = bound > _SAFE
+    large = bound > (_SAFE if bound.dtype == jnp.float64 else _SAFE_SHORT)
 
     def largest():
         logits = _logits(q, k, bias)

@@ -99,3 +99,23 @@ def test_what_is_not_a_number_stays_in_its_column():
     out = np.asarray(columns(field, axes, jnp.zeros(BATCH), jnp.moveaxis(y, 0, -1)))
     assert np.all(np.isnan(out[..., 0]))
     assert np.all(np.isfinite(out[..., 1:]))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_logits_of_any_size_are_weighed(dtype):
+    """Below and above what exponentials of either precision hold, where all are small of a row, and where none is."""
+    y = SPHERE.random(jr.key(2), (BATCH, TOKENS)).astype(dtype)
+    field = af.AttentionField(SPHERE, P=jnp.eye(DIM, dtype=dtype), mask="causal")
+
+    @jax.jit
+    def both(beta):
+        field_of = eqx.tree_at(lambda f: f.P, field, af.ScaledIdentity(beta, DIM))
+        axes = jax.tree.map(lambda _: None, field_of)
+        got = columns(field_of, axes, jnp.zeros(BATCH, dtype), jnp.moveaxis(y, 0, -1))
+        return jnp.moveaxis(got, -1, 0), jax.vmap(lambda x: field_of(jnp.zeros((), dtype), x))(y)
+
+    for size in (20.0, 39.0, 41.0, 85.0, 95.0, 299.0, 301.0, 720.0, 5000.0):
+        for beta in (size, -size):
+            got, whole = both(jnp.asarray(beta, dtype))
+            atol = 4 * size * float(jnp.finfo(dtype).eps)
+            np.testing.assert_allclose(got, whole, rtol=0, atol=atol, err_msg=f"beta = {beta}")
