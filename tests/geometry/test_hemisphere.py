@@ -197,5 +197,5 @@ def test_a_nan_token_gives_a_nan_margin():
 @pytest.mark.parametrize("shape", [(3,), (2, 3, 4), (0, 3), (3, 0)])
 def test_anything_but_rows_of_tokens_is_refused(shape):
     # Below the annotations, which tests check and users do not.
-    with pytest.raises(ValueError, match="`y` must be tokens"):
+    with pytest.raises(ValueError, match=r"`y` must have shape \(tokens, dim\)"):
         hemisphere_certificate.__wrapped__(jnp.ones(shape))
