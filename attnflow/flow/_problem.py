@@ -60,12 +60,15 @@ class Problem(eqx.Module):
     def integrate(self) -> diffrax.Solution:
         """The diffrax solution in reduced coordinates; never raises for a run that fails."""
         o = self.options
+        # A start that is no number, as one refused inside a program is, has nowhere to go. Beside others under `vmap`
+        # it would step until there are no more steps.
+        t1 = jnp.where(jnp.all(jnp.isfinite(self.y0)), o.t1, o.t0)
         with without_callbacks():
             return diffrax.diffeqsolve(
                 diffrax.ODETerm(self.field),
                 self.solver,
                 o.t0,
-                o.t1,
+                t1,
                 o.dt0,
                 self.y0,
                 o.args,

@@ -15,8 +15,7 @@ OFF = "`y0` must lie on the manifold to 0.0001 .closer rows are projected.; got 
 
 
 def end(y0):
-    # Beside others under `vmap` a refused lane steps on until there are no more steps: let them be few.
-    return af.simulate(FIELD, y0, t1=0.5, max_steps=256).y1
+    return af.simulate(FIELD, y0, t1=0.5).y1
 
 
 @pytest.mark.parametrize("call", [jax.vmap(end), eqx.filter_vmap(end)], ids=["jax", "equinox"])
@@ -40,6 +39,15 @@ def test_under_jit_refused_values_are_nan_in_their_own_lane_alone():
     out = np.asarray(jax.jit(jax.vmap(end))(jnp.stack([GOOD, 2 * GOOD])))
     assert np.isnan(out[1]).all()
     np.testing.assert_allclose(out[0], end(GOOD), atol=1e-13)
+
+
+def test_under_jit_a_refused_lane_takes_no_steps():
+    def steps(y0):
+        return af.simulate(FIELD, y0, t1=0.5, throw=False).stats["num_steps"]
+
+    taken = np.asarray(jax.jit(jax.vmap(steps))(jnp.stack([GOOD, 2 * GOOD])))
+    assert taken[0] == steps(GOOD)
+    assert taken[1] <= 1
 
 
 def test_under_jit_a_bad_time_and_a_bad_matrix_are_nan():
