@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import attnflow as af
-from attnflow.records import _resumable
+from attnflow.records import _work
 from attnflow.search import Brief
 from tests.test_cli import in_process, refused
 
@@ -106,7 +106,7 @@ def test_a_search_prints_where_it_stands_and_one_that_was_stopped_ends_with_the_
 
         return run(brief, store, report=stop)
 
-    monkeypatch.setattr(_resumable, "_EVERY", 0.0)
+    monkeypatch.setattr(_work, "_EVERY", 0.0)
     monkeypatch.setattr(Brief, "run", until_the_third)
     status, _, err = in_process(capsys, "search", spec, "--out", stopped)
     assert status == 130

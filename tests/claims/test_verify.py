@@ -12,7 +12,7 @@ import pytest
 import attnflow as af
 from attnflow import search
 from attnflow.claims._counterexample import counts
-from attnflow.claims._cycle import Rest, cycle, rest_of
+from attnflow.claims._cycle import Recurrence, cycle, rest_of
 
 CIRCLE = af.Sphere(2)
 KEY = jr.key(0)
@@ -172,7 +172,7 @@ def test_multipliers_of_a_turning_value_matrix_are_those_of_its_closed_form():
     U = af.Fourier(a * jnp.eye(2), sigma_z, sigma_x, w)
     field = af.AttentionField(CIRCLE, P=jnp.zeros((2, 2)), U=U, mask="causal", scale=1.0)
     rest = rest_of(field)
-    assert rest == Rest(0.0, pytest.approx(2 * math.pi / w))
+    assert rest == Recurrence(0.0, pytest.approx(2 * math.pi / w))
     phi = math.asin(-w / (2 * b))
     orbit = cycle(field, angles(phi / 2 + 0.02, phi / 2 - 0.03), rest)
     assert orbit.miss < 1e-10
@@ -185,8 +185,8 @@ def test_multipliers_of_a_turning_value_matrix_are_those_of_its_closed_form():
 
 def test_a_field_is_at_rest_after_its_last_jump():
     P = af.Piecewise(jnp.array([1.0, 3.5]), jnp.zeros((3, 2, 2)).at[2].set(jnp.eye(2)))
-    assert rest_of(af.AttentionField(CIRCLE, P=P)) == Rest(3.5, 0.0)
-    assert rest_of(scores(jnp.eye(2))) == Rest(0.0, 0.0)
+    assert rest_of(af.AttentionField(CIRCLE, P=P)) == Recurrence(3.5, 0.0)
+    assert rest_of(scores(jnp.eye(2))) == Recurrence(0.0, 0.0)
 
 
 @pytest.mark.slow

@@ -30,7 +30,9 @@ def optimised(first, found, *, bounds=None, mask="causal", t1=4.0, objective=Non
     t0, t1 = jnp.asarray(0.0), jnp.asarray(t1)
     how = af.Integrator(rtol=1e-6, atol=1e-8)
     options = make_options(field, Y0.shape, Y0.dtype, how, t0=t0, t1=t1, **objective.asks(t0, t1))
-    task = Task(objective, Model(field, bounds), None, options, "mean", jnp.asarray(1.0), 4)
+    task = Task(
+        objective, Model(field, bounds), None, options, "mean", jnp.asarray(1.0), 4, lanes=False
+    )
     return Optimised(
         schedule=found,
         field=with_schedule(field, found),

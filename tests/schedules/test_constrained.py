@@ -231,7 +231,7 @@ def test_square_norms_that_are_known_otherwise_are_the_same(M):
     [
         (lambda: af.Symmetric(_M[:2]), r"`schedule` must have shape \(d, d\)"),
         (lambda: af.Symmetric(_VALUES), r"`schedule` must have shape .* got \(3,\)"),
-        (lambda: af.PositiveSemidefinite(_VALUES), r"`schedule` must give matrices"),
+        (lambda: af.PositiveSemidefinite(_VALUES), r"`schedule` must have shape"),
         (lambda: af.FixedSpectrum(_VALUES[:2], _M), r"`eigenvalues` .* \(3,\) or \(heads, 3\)"),
         (lambda: af.FixedSpectrum(jnp.ones((3, 3)), _H), r"`eigenvalues` .* \(3,\) or \(2, 3\)"),
         (lambda: af.Periodic(_M, 0.0, 1), "`period` must be positive"),
