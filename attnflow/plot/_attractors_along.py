@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ._branches import mean_length, measured
 from ._figure import GREY, PALETTE, dress, with_parts
@@ -56,7 +57,7 @@ def attractors_along(
     shown, rest = tracks[:_MOST], tracks[_MOST:]
     grid, bands = _bands(result)
     shares = list(bands[: len(shown)])
-    names = [f"{track.kind} {_masses(track.masses)}" for track in shown]
+    names = [f"{track.kind} {_from_to(track)}" for track in shown]
     colours = [PALETTE[k % len(PALETTE)] for k in range(len(shown))]
     if rest:
         shares.append(bands[len(shown) :].sum(axis=0))
@@ -70,8 +71,16 @@ def attractors_along(
     for track, colour in zip(shown, colours, strict=False):
         _diagram(below, result.values, track, colour, measure)
     below.margins(y=0.18)
+    if np.all(grid == np.round(grid)):  # numbers of tokens, say
+        below.xaxis.set_major_locator(MaxNLocator(integer=True))
     dress(below, xlabel, ylabel, None)
     return above, below
+
+
+def _from_to(track: Any) -> str:
+    """Its masses, where it is met first and last."""
+    met = [_masses(row.masses) for row in track.rows if row is not None]
+    return met[0] if met[0] == met[-1] else f"{met[0]} to {met[-1]}"
 
 
 def _diagram(
