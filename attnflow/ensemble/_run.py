@@ -155,7 +155,8 @@ def run(
     slots = None if slots is None else whole("slots", slots)
     keep, progress = boolean("keep", keep), boolean("progress", rest.get("progress", True))
     kernel = rest.get("kernel", False)
-    kernel = None if kernel is None else boolean("kernel", kernel)
+    if kernel is not None:
+        kernel = instance("kernel", kernel, bool, "True, False or None")
     if isinstance(until, diffrax.Event):
         raise ValueError(
             "`until` must be a function or a pytree of them here; got a diffrax.Event. Pass its "
