@@ -171,7 +171,9 @@ def test_by_any_clock_two_tokens_move_as_their_closed_form(clock):
     ticks = {"t": np.exp(run.log_t), "log_t": run.log_t, "length": run.lengths}[clock]
     np.testing.assert_array_equal(run.ticks, ticks)
     assert run.length == pytest.approx(share * gap, abs=1e-6)
-    short = af.long_run(field, on_circle([0.3, 0.3 + gap]), clock=clock, saves=saves[:2], end=saves[2])
+    short = af.long_run(
+        field, on_circle([0.3, 0.3 + gap]), clock=clock, saves=saves[:2], end=saves[2]
+    )
     assert short.ended == ("log_t1" if clock == "log_t" else clock)
     assert short.log_t1 == pytest.approx(math.log(t[2]), abs=1e-8)
     assert short.length == pytest.approx(lengths[2], rel=1e-8)
