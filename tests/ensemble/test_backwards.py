@@ -104,12 +104,12 @@ def test_forward_derivatives_are_those_of_the_gradient(gradients):
 
 @pytest.mark.slow
 def test_times_of_begin_and_end_have_derivatives_either_way():
-    ends = jax.grad(by_lanes, argnums=(2, 3))(MATRICES, STARTS, 0.0, 2.95)
+    ends = jax.grad(by_lanes, argnums=(2, 3))(MATRICES, STARTS, 0.0, 3.05)
 
     def of_times(t0, t1):
         return by_lanes(MATRICES, STARTS, t0, t1, adjoint=diffrax.ForwardMode())
 
-    both = jax.jit(jax.jacfwd(of_times, argnums=(0, 1)))(0.0, 2.95)
+    both = jax.jit(jax.jacfwd(of_times, argnums=(0, 1)))(0.0, 3.05)
     np.testing.assert_allclose(both, ends, rtol=1e-9)
 
 
