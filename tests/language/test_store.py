@@ -144,7 +144,7 @@ def test_a_run_killed_ten_times_ends_with_the_bits_of_one_left_alone(tmp_path):
         assert run.stdout is not None
         with run.stdout:
             run.stdout.readline()  # the first write of this run
-            time.sleep(draw.uniform(0.0, 0.5))
+            time.sleep(draw.uniform(0.0, 0.9))
             run.send_signal(signal.SIGKILL)
         run.wait(60)
         left.append(len(list(killed.glob("pass-*.npz"))))
