@@ -134,7 +134,8 @@ def _all(work: MeanWork, plan: TapePlan, number: int, gradient: tuple[Any, Any, 
 
     def one(first, tape):
         count = jnp.minimum(plan.block, number - first)
-        return _of_group(_rows(work, plan, first), plan, first, count, cotangent, asked, tape)
+        out, tape = _of_group(_rows(work, plan, first), plan, first, count, cotangent, asked, tape)
+        return _in_place(out, work, plan, first, asked), tape
 
     tape = _blank(like)
     if groups == 1:
@@ -184,6 +185,25 @@ def _rows(work: MeanWork, plan: TapePlan, first: Any) -> MeanWork:
     return MeanWork(work.objective, work.maker, jax.tree.map(cut, work.data), work.fine)
 
 
+def _in_place(out: Any, work: MeanWork, plan: TapePlan, first: Any, asked: Any) -> Any:
+    """What a group gives, with the derivative in its rows of data put where they were cut from."""
+    if asked is None:
+        return out
+    sums, bars = out
+    if not jax.tree.leaves(bars.data):
+        return out
+
+    def placed(bar, x):
+        at = jnp.minimum(first + jnp.arange(plan.block, dtype=jnp.int32), x.shape[0] - 1)
+        return jnp.zeros(x.shape, bar.dtype).at[at].add(bar)
+
+    none = lambda x: x is None  # noqa: E731
+    data = jax.tree.map(
+        lambda b, x: None if b is None else placed(b, x), bars.data, work.data, is_leaf=none
+    )
+    return sums, eqx.tree_at(lambda w: w.data, bars, data)
+
+
 def _threaded(
     work: MeanWork, plan: TapePlan, number: int, cotangent: Any, asked: Any, like: Any
 ) -> Iterator[Any]:
@@ -220,7 +240,8 @@ def _threaded(
 def _group(rest: Any, tape: Any) -> Any:
     work, plan, first, count, cotangent, asked = rest
     rows = _rows(work, plan, first)
-    return _of_group(rows, plan, first, count, cotangent, asked, tape)
+    out, tape = _of_group(rows, plan, first, count, cotangent, asked, tape)
+    return _in_place(out, work, plan, first, asked), tape
 
 
 def _int(value: int) -> Array:
