@@ -35,7 +35,7 @@ _SIZES = {
 BETAS = {
     "tiny": (-2.0, -0.4, 0.5),
     "small": (-1.6, -1.2, -1.0, -0.8, -0.6, -0.5, -0.4, -0.3, -0.16, 0.0, 1.0, 4.0),
-    "full": tuple(np.concatenate([np.linspace(-2.0, 0.0, 21), np.linspace(1.0, 9.0, 9)]).tolist()),
+    "full": tuple(np.concatenate([np.linspace(-2.0, 0.0, 21), [1.0, 2.0, 3.0, 4.0]]).tolist()),
 }
 
 
