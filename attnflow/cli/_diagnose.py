@@ -74,15 +74,16 @@ def diagnose(
         )
     if length < 2:
         raise ValueError(f"--length must be two or more: E is about pairs of tokens; got {length}.")
+    ids: Any = None
     if text is None and not there:  # refused, if too many, before the weights are drawn
-        language.random_prompts(language.SIZES[model], prompts, length)
+        ids = language.random_prompts(language.SIZES[model], prompts, length)
     try:
         transformer = language.load(folder) if there else language.random(model, key=jr.key(0))
     except ImportError as error:  # an extra that is not installed
         raise ValueError(str(error)) from error
-    if text is None:
+    if text is None and there:
         ids = language.random_prompts(transformer.architecture, prompts, length)
-    else:
+    elif text is not None:
         ids = _encoded(folder, text, length)
         if min(map(len, ids)) < 2:
             raise ValueError(
@@ -123,15 +124,14 @@ def _write(out: Path, page: "Diagnosis", place: "PhasePlace") -> list[Path]:
 
 def _runs(place: "PhasePlace") -> Any:
     """The phase diagram of eq. (6) at the model's dimension, where what sweeps need is installed."""
-    from importlib.util import find_spec
     from tempfile import TemporaryDirectory
 
-    if find_spec("xarray") is None or find_spec("zarr") is None or find_spec("fsspec") is None:
-        return None
     import numpy as np
 
-    from .. import sweep
-
+    try:
+        from .. import sweep
+    except ImportError:
+        return None
     (low, high), t1 = place.window()
     study = sweep.phase_study(
         np.linspace(low, high, 25), d=place.point()[1], tokens=place.tokens, t1=t1

@@ -23,7 +23,7 @@ def basins(
     eigenvalues: str = "1,0.5,0.5",
     t1: PositiveFloat = 200.0,
     seed: NonNegativeInt = 0,
-    out: str | None = None,
+    out: Path | None = None,
     shard: PositiveInt = 4096,
 ) -> int:
     """Say where random starts end, value by value, and where attractors are born and die.
@@ -81,9 +81,9 @@ def basins(
     import numpy as np
 
     options = {
-        "beta": beta or ("0.1,3" if over == "beta" else "2" if case is None else "1"),
+        "beta": ("0.1,3" if over == "beta" else "2" if case is None else "1") if beta is None else beta,
         "tokens": tokens,
-        "noise": noise or ("0,1" if over == "noise" else "0"),
+        "noise": ("0,1" if over == "noise" else "0") if noise is None else noise,
     }
     ends = _numbers(f"--{over}", options.pop(over))
     if len(ends) != 2 or ends[0] == ends[1] or points < 2:
@@ -101,12 +101,14 @@ def basins(
         raise ValueError(f"--tokens must be a whole number, 1 or more; got {tokens}.")
     strength = fixed.get("noise", 1.0)
     if min(strength, *(values if over == "noise" else [0.0])) < 0:
-        raise ValueError("--noise must be strengths, zero or more.")
+        raise ValueError(f"--noise must be zero or more; got {noise}.")
     if case is None:
         family, draw = _own(_numbers("--eigenvalues", eigenvalues))
     else:
         family, draw, many = _of_case(case)
-    folder = None if out is None else writable_folder(Path(out))
+    if over != "tokens":
+        fixed["tokens"] = many
+    folder = None if out is None else writable_folder(out)
     from .. import Noise, attractors
 
     shaken = None
@@ -133,7 +135,7 @@ def basins(
     return 0
 
 
-def _left(out: str | None) -> str:
+def _left(out: Path | None) -> str:
     from .. import attractors
 
     state = None if out is None else attractors.stored(out)

@@ -1,4 +1,4 @@
-"""Shapes of what a function gives, remembered: tracing takes longer than many a run."""
+"""What depends on types and shapes alone, remembered: to trace a function takes longer than many a run."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 
-_MOST = 32  # outlines that are remembered; each keeps the functions it was traced with alive
+_MOST = 128  # that are remembered; each keeps the functions it was traced with alive
 _known: OrderedDict[Any, Any] = OrderedDict()
 
 
@@ -17,19 +17,31 @@ def outline(function: Callable[..., Any], *args: Any) -> Any:
     **Arguments:**
 
     - `function`: one that is the same object at each call.
-    - `args`: pytrees. Where something in them that is no JAX array cannot be hashed, nothing is remembered.
     """
-    leaves, tree = jax.tree.flatten(args)
-    key = (function, tree, tuple(map(_look, leaves)), bool(jax.config.read("jax_enable_x64")))
+    return remembered((function, args), lambda: eqx.filter_eval_shape(function, *args))
+
+
+def remembered(of: Any, find: Callable[[], Any]) -> Any:
+    """What `find` gives, found once for pytrees `of` one structure, as a compiled program is.
+
+    Where something in them that is no JAX array cannot be hashed, nothing is remembered.
+    """
+    leaves, tree = jax.tree.flatten(of)
+    key = (tree, tuple(map(_look, leaves)), bool(jax.config.read("jax_enable_x64")))
     try:
         hash(key)
     except TypeError:
-        return eqx.filter_eval_shape(function, *args)
+        return find()
     if key not in _known:
-        _known[key] = eqx.filter_eval_shape(function, *args)
+        _known[key] = find()
         if len(_known) > _MOST:
             _known.popitem(last=False)
     return _known[key]
+
+
+def forget() -> None:
+    """Remember nothing."""
+    _known.clear()
 
 
 def _look(leaf: Any) -> Any:

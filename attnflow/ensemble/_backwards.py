@@ -36,7 +36,7 @@ class Objective(eqx.Module):
             solution = solution_of(options, row)
             fine = (row["status"] == REACHED) | (row["status"] == TIME_UP)
             fine &= jnp.all(jnp.isfinite(row["y1"]))
-            return jax.tree.map(lambda v: _or_nan(v, fine), self.function(solution))
+            return jax.tree.map(lambda v: or_nan(v, fine), self.function(solution))
 
         return jax.tree.map(lambda v: jnp.where(_wide(counts, v), v, 0), jax.vmap(one)(rows))
 
@@ -322,7 +322,7 @@ def _marked(value: Array, saved: Array) -> Array:
     return jnp.where(there, value, jnp.nan)
 
 
-def _or_nan(value: Any, fine: Array) -> Array:
+def or_nan(value: Any, fine: Array) -> Array:
     value = jnp.asarray(value)
     if not jnp.issubdtype(value.dtype, jnp.floating):
         value = value.astype(jnp.result_type(float))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import diffrax
 import equinox as eqx
@@ -29,7 +29,7 @@ from ..flow import (
     sort_options,
 )
 from ..model import AttentionField
-from ._backwards import Objective
+from ._backwards import Objective, or_nan
 from ._starts import GivenStarts, Recipe, Starts, gather_starts
 from ._sums import summed
 
@@ -112,44 +112,80 @@ def mean(
     value, gradient = eqx.filter_value_and_grad(late)(field)
     ```
     """
-    # === check arguments
-    own, rest = sort_options("ensemble.mean", options, MeanOptions)
-    many = gather_starts(field, starts, field_axes, number, key, None, checked_noise(rest))
+    asked = checked(
+        "ensemble.mean", objective, field, starts, t1, field_axes, number, key, chunk, integrator, options
+    )  # fmt: skip
+    with forward_mode_named(asked.made.adjoint):
+        sums = asked.by_lanes(Objective(asked.function))
+        if sums is None:
+            numbers, data = asked.side_by_side()
+            count = asked.many.number
+            return _mean(asked.function, asked.many.recipe, data, numbers, count, asked.how)
+        return jax.tree.map(lambda s: s / np.asarray(asked.many.number, s.dtype), sums)
+
+
+class Asked(NamedTuple):
+    """What `mean` and `values` were asked for, checked.
+
+    **Attributes:**
+
+    - `function`, `many`: of which runs, and what of each.
+    - `how`, `made`: the options of `simulate`, as a compiled program takes them, and what they amount to.
+    - `adjoint`: the one asked for by name, or `None`.
+    - `chunk`: trajectories at a time; `None` if it was not said.
+    """
+
+    function: Any
+    many: Starts
+    how: dict[str, Any]
+    made: Options
+    adjoint: Any
+    chunk: int | None
+
+    def by_lanes(self, objective: Objective) -> Any:
+        """The sum of an objective by lanes that refill; `None` where they cannot."""
+        return summed(objective, self.many, self.made, self.adjoint, self.chunk)
+
+    def side_by_side(self) -> tuple[Array, Any]:
+        """The numbers of trajectories, `(chunks, chunk)`, some beyond the last one; and all their data."""
+        chunk = min(self.many.number, CHUNK if self.chunk is None else self.chunk)
+        chunks = -(-self.many.number // chunk)
+        numbers = jnp.arange(chunks * chunk, dtype=jnp.int32).reshape(chunks, chunk)
+        return numbers, jax.tree.map(jnp.asarray, self.many.data)
+
+
+def checked(
+    name: str,
+    objective: Any,
+    field: AttentionField,
+    starts: GivenStarts,
+    t1: Scalar,
+    field_axes: object,
+    number: int | None,
+    key: Key[Array, ""] | None,
+    chunk: int | None,
+    integrator: Integrator | None,
+    options: Any,
+) -> Asked:
+    """The arguments of `mean` and `values`, refused here where they are known."""
+    own, rest = sort_options(name, options, MeanOptions)
+    noise = rest.pop("noise", None)
+    if noise is not None:
+        instance("noise", noise, Noise, "an attnflow.Noise, such as Noise(independent=0.1)")
+    many = gather_starts(field, starts, field_axes, number, key, None, noise)
     chunk = None if chunk is None else min(many.number, whole("chunk", chunk))
     integrator = merged(integrator, own)
-    how, made = checked_options(many, integrator, {"t1": t1, **rest})
-    adjoint = made.adjoint
-    function = as_module("objective", objective)
-
-    # === by lanes that refill
-    with forward_mode_named(adjoint):
-        sums = summed(Objective(function), many, made, integrator.adjoint, chunk)
-        if sums is not None:
-            return jax.tree.map(lambda s: s / np.asarray(many.number, s.dtype), sums)
-
-    # === side by side, where runs cannot be worked by lanes
-    chunk = min(many.number, CHUNK if chunk is None else chunk)
-    chunks = -(-many.number // chunk)
-    numbers = jnp.arange(chunks * chunk, dtype=jnp.int32).reshape(chunks, chunk)
-    data = jax.tree.map(jnp.asarray, many.data)
-    with forward_mode_named(adjoint):
-        return _mean(function, many.recipe, data, numbers, many.number, how)
+    how, made = _checked_options(many, integrator, {"t1": t1, **rest})
+    return Asked(as_module("objective", objective), many, how, made, integrator.adjoint, chunk)
 
 
-def checked_noise(options: dict[str, Any]) -> Noise | None:
-    """The `noise` among options, taken out of them."""
-    noise = options.pop("noise", None)
-    if noise is None:
-        return None
-    return instance("noise", noise, Noise, "an attnflow.Noise, such as Noise(independent=0.1)")
-
-
-def checked_options(
+def _checked_options(
     many: Starts, integrator: Integrator, rest: dict[str, Any]
 ) -> tuple[dict[str, Any], Options]:
-    """The options of `simulate`, refused here where they are known, as what a compiled program takes.
+    """The options of `simulate` as what a compiled program takes, and what is made of them.
 
-    Numbers as arrays, so that others are not compiled for; of functions that do the same the first.
+    Numbers as arrays, so that others are not compiled for; of functions that do the same the first; the solver that
+    goes with the tolerances, which have no value in a program.
     """
     first = jax.tree.map(lambda a: a[0], many.data)
     example, _ = eqx.filter_eval_shape(many.recipe, jnp.zeros((), jnp.int32), first)
@@ -159,6 +195,10 @@ def checked_options(
     made = make_options(example, many.shape, many.dtype, integrator, noise=noise, **rest)
     numbers = ("t0", "t1", "ts")
     how = {n: floating(n, v) if n in numbers else v for n, v in rest.items() if v is not None}
+    if noise is None and integrator.solver is None:
+        integrator = eqx.tree_at(
+            lambda i: i.solver, integrator, made.solver, is_leaf=lambda x: x is None
+        )
     how["integrator"] = integrator
     how = jax.tree.map(lambda x: recognised(x) if isinstance(x, FunctionType) else x, how)
     return how, made
@@ -198,14 +238,7 @@ def one(objective: Any, options: dict[str, Any], recipe: Recipe, number: Array, 
         solution.result == diffrax.RESULTS.event_occurred
     )
     fine &= jnp.all(jnp.isfinite(solution.y1))
-    return jax.tree.map(lambda v: _or_nan(v, fine), objective(solution))
-
-
-def _or_nan(value: Any, fine: Array) -> Array:
-    value = jnp.asarray(value)
-    if not jnp.issubdtype(value.dtype, jnp.floating):
-        value = value.astype(jnp.result_type(float))
-    return jnp.where(fine, value, jnp.nan)
+    return jax.tree.map(lambda v: or_nan(v, fine), objective(solution))
 
 
 def _as(flags: Array, value: Array) -> Array:

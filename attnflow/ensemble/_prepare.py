@@ -1,7 +1,6 @@
 """Which means are worked by lanes that refill, and with how many lanes: by types and shapes."""
 
 import dataclasses
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import jax.core
 import jax.numpy as jnp
 
 from ..core.callables import Call, OfTimeAndTokens, OfTokens
+from ..core.outlines import remembered
 from ..core.recognised import hides_nothing
 from ..flow import Options, Problem
 from ..flow.events import FirstOf
@@ -37,7 +37,7 @@ def prepared(
         return None
     data = jax.tree.map(jnp.asarray, many.data)
     maker = Maker(_hoisted_recipe(many, data), _hoisted_options(many, options))
-    looked = _remembered((maker, data, chunk, many.number), lambda: _look(maker, data, many, chunk))
+    looked = remembered((maker, data, chunk, many.number), lambda: _look(maker, data, many, chunk))
     if looked is None:
         return None
     plan, row, tape = looked
@@ -49,7 +49,7 @@ def prepared(
     for x in times:
         fine &= True if x is None else jnp.all(jnp.isfinite(x))
     work = MeanWork(objective, maker, data, fine)
-    like = _remembered((work, chunk, many.number), lambda: _sums_like(work, plan, row))
+    like = remembered((work, chunk, many.number), lambda: _sums_like(work, plan, row))
     return work, plan, (like, tape)
 
 
@@ -83,34 +83,6 @@ def _sums_like(work: MeanWork, plan: TapePlan, row: Any) -> Any:
         return work.objective.values(work.maker.options, rows, counts)
 
     return eqx.filter_eval_shape(sums, work, row)
-
-
-_looked: OrderedDict[Any, Any] = OrderedDict()
-_MOST = 128
-
-
-def _remembered(of: Any, find: Callable[[], Any]) -> Any:
-    """What `find` gives, found once for arguments of one structure, as a compiled program is."""
-    arrays, rest = eqx.partition(of, eqx.is_array)
-    leaves, structure = jax.tree.flatten(arrays)
-    others, other_structure = jax.tree.flatten(rest)
-    shapes = tuple((x.shape, x.dtype) for x in leaves)
-    key = (
-        structure,
-        shapes,
-        other_structure,
-        tuple(others),
-        bool(jax.config.read("jax_enable_x64")),
-    )
-    try:
-        hash(key)
-    except TypeError:
-        return find()
-    if key not in _looked:
-        _looked[key] = find()
-        if len(_looked) > _MOST:
-            _looked.popitem(last=False)
-    return _looked[key]
 
 
 def _plan(problem: Problem, heads: int, number: int, chunk: int | None) -> TapePlan:

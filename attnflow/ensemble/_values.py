@@ -8,16 +8,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Key
 
-from ..core.callables import as_module
-from ..core.checks import whole
 from ..core.compiled import compiled
 from ..core.types import PyTree, Scalar
-from ..flow import Integrator, Solution, forward_mode_named, merged, sort_options
+from ..flow import Integrator, Solution, forward_mode_named
 from ..model import AttentionField
 from ._backwards import OfEach
-from ._mean import CHUNK, MeanOptions, checked_noise, checked_options, one
-from ._starts import GivenStarts, Recipe, gather_starts
-from ._sums import summed
+from ._mean import MeanOptions, checked, one
+from ._starts import GivenStarts, Recipe
 
 
 def values(
@@ -61,28 +58,18 @@ def values(
     value, gradient = eqx.filter_value_and_grad(spread)(field)
     ```
     """
-    # === check arguments
-    own, rest = sort_options("ensemble.values", options, MeanOptions)
-    many = gather_starts(field, starts, field_axes, number, key, None, checked_noise(rest))
-    chunk = None if chunk is None else min(many.number, whole("chunk", chunk))
-    integrator = merged(integrator, own)
-    how, made = checked_options(many, integrator, {"t1": t1, **rest})
-    function = as_module("objective", objective)
-
-    # === by lanes that refill
-    with forward_mode_named(made.adjoint):
-        found = summed(OfEach(function, many.number), many, made, integrator.adjoint, chunk)
-        if found is not None:
-            return found
-
-    # === side by side, where runs cannot be worked by lanes
-    chunk = min(many.number, CHUNK if chunk is None else chunk)
-    chunks = -(-many.number // chunk)
-    numbers = jnp.minimum(jnp.arange(chunks * chunk, dtype=jnp.int32), many.number - 1)
-    data = jax.tree.map(jnp.asarray, many.data)
-    with forward_mode_named(made.adjoint):
-        found = _side_by_side(function, many.recipe, data, numbers.reshape(chunks, chunk), how)
-    return jax.tree.map(lambda v: v.reshape(-1, *v.shape[2:])[: many.number], found)
+    asked = checked(
+        "ensemble.values", objective, field, starts, t1, field_axes, number, key, chunk, integrator, options
+    )  # fmt: skip
+    count = asked.many.number
+    with forward_mode_named(asked.made.adjoint):
+        each = asked.by_lanes(OfEach(asked.function, count))
+        if each is None:
+            numbers, data = asked.side_by_side()
+            numbers = jnp.minimum(numbers, count - 1)
+            each = _side_by_side(asked.function, asked.many.recipe, data, numbers, asked.how)
+            each = jax.tree.map(lambda v: v.reshape(-1, *v.shape[2:])[:count], each)
+        return each
 
 
 @compiled

@@ -79,14 +79,14 @@ def phase_place(
     architecture = place.temperatures["trained"].architecture
     if runs is None:
         dress(ax, r"$\beta$ of a head", "time of eq. (6)", title or str(architecture))
+        ax.legend(frameon=False, fontsize=7)
     else:
         ax.set(xlabel=r"$\beta$ of a head", ylabel="time of eq. (6)")
         ax.set_title(title or f"{architecture}\non runs with $P = \\beta I$, $U = I$", fontsize=9)
-    # Below the axes: heads are where a legend would stand.
-    ax.legend(
-        frameon=runs is not None, fontsize=7, ncols=2 if runs is not None else 1,
-        facecolor="#b9c2cc", **({"loc": "upper center", "bbox_to_anchor": (0.5, -0.14)} if runs is not None else {}),
-    )  # fmt: skip
+        # Below the axes: heads are where a legend would stand.
+        ax.legend(
+            frameon=True, fontsize=7, ncols=2, facecolor="#b9c2cc", loc="upper center", bbox_to_anchor=(0.5, -0.14)
+        )
     return ax
 
 
@@ -111,11 +111,11 @@ def _heads(ax: Axes, kind: str, t: "Temperatures", colour: str, *, inside: bool)
     within = np.ones(x.shape, bool)
     if inside:
         (left, right), (_, top) = ax.get_xlim(), ax.get_ylim()
-        within = (x >= left) & (x <= right) & (y <= top)
-        for beyond, mark, at in ((x < left, "<", left), (x > right, ">", right)):
-            ax.plot(
-                np.full(int(beyond.sum()), at), y[beyond], mark, color=colour, ms=4, clip_on=False, **edge
-            )  # fmt: skip
+        aside = (x < left) | (x > right)
+        within, edges = ~aside & (y <= top), (np.clip(x, left, right), np.minimum(y, top))
+        for beyond, mark in ((x < left, "<"), (x > right, ">"), (~aside & (y > top), "^")):
+            at = (side[beyond] for side in edges)
+            ax.plot(*at, mark, color=colour, ms=4, clip_on=False, **edge)
     ax.plot(
         x[within], y[within], ".", color=colour, ms=6 if inside else 4, alpha=0.85 if inside else 0.45,
         label=f"heads, {kind} weights", **edge,

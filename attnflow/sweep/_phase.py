@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float
 from msgspec.structs import replace
 
-from ..core.arguments import numbers, shown, whole
+from ..core.arguments import number, numbers, shown, whole
 from ._study import Study, read_study
 
 
@@ -45,8 +45,6 @@ def phase_study(
     values = numbers("beta", beta)
     if values.ndim != 1 or len(values) < 2 or not (np.diff(values) > 0).all():
         raise ValueError(f"`beta` must be two increasing numbers or more; got {shown(beta)}.")
-    if not (isinstance(t1, int | float) and np.isfinite(t1) and t1 > 0):
-        raise ValueError(f"`t1` must be a positive number; got {shown(t1)}.")
     dims = [whole("d", n) for n in (d if isinstance(d, list | tuple) else [d])]
     ready = read_study("phase-diagram")
     count = whole("tokens", tokens)
@@ -56,5 +54,5 @@ def phase_study(
         trials=whole("trials", trials),
         grid={"d": dims, "beta": values.tolist()},
         tokens={**ready.tokens, "count": count},
-        time={"t1": float(t1), "points": whole("points", points)},
+        time={"t1": number("t1", t1, above=0.0), "points": whole("points", points)},
     )
