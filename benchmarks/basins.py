@@ -2,8 +2,8 @@
 
     python benchmarks/basins.py
 
-Writes benchmarks/results/basins.json. Values are diag(1, 1/2, 1/2), P = beta I, on S²; and U = I. What is proved is
-exact arithmetic and does not depend on the machine; seconds are of the processor.
+Writes benchmarks/results/basins-<backend>.json. Values are diag(1, 1/2, 1/2), P = beta I, on S²; and U = I. What is
+proved is exact arithmetic and does not depend on the machine; seconds are of the processor.
 """
 
 import json
@@ -17,7 +17,7 @@ jax.config.update("jax_enable_x64", True)
 import jax.numpy as jnp
 
 import attnflow as af
-from attnflow.records import atomic_write, provenance
+from attnflow import bench
 
 RESULTS = Path(__file__).parent / "results"
 SPHERE = af.Sphere(3)
@@ -43,8 +43,8 @@ def proved(field, ahead, behind, **what):
     return out
 
 
-def main():
-    """All of it, to a file."""
+def shares():
+    """All states, each printed when it is done."""
     U = jnp.diag(jnp.array([1.0, 0.5, 0.5]))
     rows = []
     for beta, ahead, behind in CASES:
@@ -52,11 +52,8 @@ def main():
         rows.append(proved(field, ahead, behind, beta=beta, U="diag(1, 1/2, 1/2)"))
     same = af.AttentionField(SPHERE, P=jnp.eye(3), scale=1.0)
     rows.append(proved(same, 8, 0, beta=1.0, U="I"))
-    with atomic_write(RESULTS / "basins.json") as file:
-        file.write(
-            (json.dumps({"provenance": provenance(), "cases": rows}, indent=1) + "\n").encode()
-        )
+    return {"cases": rows}
 
 
 if __name__ == "__main__":
-    main()
+    bench.report("basins", {"shares": shares}, folder=RESULTS)

@@ -43,6 +43,13 @@ def test_basins_over_tokens_and_noise(capsys):
     assert in_process(capsys, *words, *over)[0] == 0
 
 
+@pytest.mark.slow
+def test_a_cases_own_number_of_tokens_is_kept(capsys, tmp_path):
+    words = ("sweep", "basins", "figure2", "--starts", "4", "--points", "2", "--t1", "5")
+    assert in_process(capsys, *words, "--out", tmp_path)[0] == 0
+    assert json.loads((tmp_path / "basins.json").read_text())["tokens"] == 10
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
@@ -51,7 +58,8 @@ def test_basins_over_tokens_and_noise(capsys):
         ("--over tokens", "--tokens must be two different values"),
         ("--over tokens --tokens 2,4 --beta 1,2", "--beta must be one number"),
         ("--tokens 2.5", "--tokens must be a whole number"),
-        ("--noise -1", "--noise must be strengths"),
+        ("--noise -1", "--noise must be zero or more; got -1"),
+        ("--beta=", "--beta must be finite numbers"),
         ("--eigenvalues 1,x", "--eigenvalues must be finite numbers"),
         ("--eigenvalues 1", "--eigenvalues must be two at least"),
         ("nowhere.toml", "nowhere.toml"),

@@ -1,9 +1,7 @@
 """A study of attractors on disk: a file for each shard of starts at each value, and what is there."""
 
-import io
 import json
 import re
-import zipfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +11,7 @@ import numpy as np
 
 from ..linearisation import spectrum
 from ..model import AttentionField
-from ..records import WorkStore, digest_of
+from ..records import WorkStore, digest_of, opened_arrays, packed_arrays
 from ..records.folders import Address, open_folder
 from ._found import Attractor, Attractors
 from ._varied import Varied
@@ -68,13 +66,18 @@ def stored(store: Address) -> StoredAlong | None:
     account = WorkStore(store, _ACCOUNT, _FORMAT, None, _WORK).read()
     if account is None:
         return None
-    asked = account["asked"]
-    shards = len(asked["values"]) * -(-asked["starts"] // asked["shard"])
+    try:
+        values, starts, shard = (account["asked"][name] for name in ("values", "starts", "shard"))
+        shards = len(values) * -(-starts // shard)
+    except (KeyError, TypeError, ZeroDivisionError):
+        raise ValueError(
+            f"{_ACCOUNT} of {store} does not say which values, starts and shards it is of; give another store."
+        ) from None
     folder = open_folder(store)
     names = [name for name in folder.names("") if _NAME.match(name)]
-    damaged = tuple(name for name in names if _opened(folder.read(name)) is None)
+    damaged = tuple(name for name in names if opened_arrays(folder.read(name)) is None)
     return StoredAlong(
-        folder.address, len(asked["values"]), asked["starts"], shards, len(names) - len(damaged), damaged
+        folder.address, len(values), starts, shards, len(names) - len(damaged), damaged
     )  # fmt: skip
 
 
@@ -103,7 +106,7 @@ class AlongStore:
 
     def read(self, value: int, shard: int) -> Attractors | None:
         """A shard that is done; `None` where it is not there or not as it was written."""
-        arrays = _opened(self.work.unit(_name(value, shard)))
+        arrays = opened_arrays(self.work.unit(_name(value, shard)))
         if arrays is None:
             return None
         return _unpacked(self.given.field(float(self.values[value])), arrays)
@@ -112,7 +115,7 @@ class AlongStore:
         """Keep a shard that is done, and return it as it will be read."""
         content = _packed(found)
         self.work.write(_name(value, shard), content)
-        arrays = _opened(content)
+        arrays = opened_arrays(content)
         assert arrays is not None
         return _unpacked(self.given.field(float(self.values[value])), arrays)
 
@@ -134,20 +137,7 @@ def _packed(found: Attractors) -> bytes:
         arrays |= {f"state-{k}": row.state, f"start-{k}": row.start}
         if row.multipliers is not None:
             arrays[f"multipliers-{k}"] = row.multipliers
-    file = io.BytesIO()
-    np.savez(file, allow_pickle=False, **arrays)
-    return file.getvalue()
-
-
-def _opened(content: bytes | None) -> dict[str, np.ndarray] | None:
-    """What a file holds, its checksums read; `None` where it is not there or not whole."""
-    if content is None:
-        return None
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile):
-        return None
+    return packed_arrays(arrays)
 
 
 def _unpacked(field: AttentionField, arrays: dict[str, np.ndarray]) -> Attractors:

@@ -30,6 +30,13 @@ class Invariants:
         self.plain = field.drift is not None or not field.matrix_scores
         self.forms = [] if self.plain else _forms(field, t, example.dtype)
 
+    def laws(self, y: Float[np.ndarray, "tokens dim"], size: int) -> list[np.ndarray]:
+        """So many quantiles of what pairs of tokens have, or of tokens: no number of tokens is left in them."""
+        x = unit(self.manifold, y[None])[0]
+        parts = list(x.T) if self.plain else [x @ x.T, *(x @ form @ x.T for form in self.forms)]
+        at = (np.arange(size) + 0.5) / size
+        return [np.sort(part.ravel())[(at * part.size).astype(int)] for part in parts]
+
     def __call__(self, ys: Float[np.ndarray, "states tokens dim"]) -> np.ndarray:
         """The numbers of each state, shape `(states, numbers)`."""
         x = unit(self.manifold, ys)

@@ -7,10 +7,10 @@ import numpy as np
 from ..model import AttentionField
 from ._found import Attractor, Attractors
 from ._invariants import Invariants
+from ._recognise import PERIOD, SAME
 from ._shares import wilson
 
-_SAME = 1e-3
-_PERIOD = 1e-6
+_MULTIPLIERS = 1e-3  # how far multipliers of one cycle may differ
 
 
 def merged(field: AttentionField, parts: list[Attractors]) -> Attractors:
@@ -21,9 +21,10 @@ def merged(field: AttentionField, parts: list[Attractors]) -> Attractors:
     labels, before = [], 0
     for part in parts:
         place = np.full(len(part.rows) + 1, -1, np.int16)  # the last is for -1, a run that failed
+        known = len(rows)  # rows of one part are told apart already
         for k, row in enumerate(part.rows):
             moved = dataclasses.replace(row, number=row.number + before)
-            same = [i for i, other in enumerate(rows) if _alike(field, other, row)]
+            same = [i for i, other in enumerate(rows[:known]) if _alike(field, other, row)]
             if same:
                 rows[same[0]] = dataclasses.replace(
                     rows[same[0]], count=rows[same[0]].count + row.count
@@ -51,14 +52,17 @@ def _counted(row: Attractor, number: int) -> Attractor:
 
 
 def _alike(field: AttentionField, a: Attractor, b: Attractor) -> bool:
-    """Whether two rows are of one state, by the rules by which `find` tells ends apart."""
+    """Whether two rows are of one state: by invariants as `find` has it, cycles by their periods and multipliers."""
     if (a.kind, a.shape, a.masses) != (b.kind, b.shape, b.masses):
         return a.kind == b.kind == "no rest"
     if a.period is not None and b.period is not None:
-        return abs(a.period - b.period) <= _PERIOD * a.period
+        if abs(a.period - b.period) > PERIOD * a.period:
+            return False
+        sizes = [np.sort(np.abs(np.asarray(row.multipliers))) for row in (a, b)]
+        return bool(np.abs(sizes[0] - sizes[1]).max(initial=0) <= _MULTIPLIERS)
     if a.spectrum.at_rest != b.spectrum.at_rest:
         return False
     if not a.spectrum.at_rest:
         return True
     numbers = Invariants(field, 0.0, a.start)(np.stack([a.state, b.state]))
-    return bool(np.abs(numbers[0] - numbers[1]).max(initial=0) <= _SAME)
+    return bool(np.abs(numbers[0] - numbers[1]).max(initial=0) <= SAME)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, Key, Real
 
 from ..core.arguments import numbers as as_numbers
-from ..core.checks import random_key, whole
+from ..core.checks import random_key, typed_key, whole
 from ..core.recognised import recognised
 from ..core.types import Numbers, Scalar
 from ..ensemble import RunOptions, run
@@ -123,8 +123,7 @@ def cluster_numbers(
         raise ValueError(f"`{taken[0]}` is not for cluster_numbers, which sets it; drop it.")
     sizes = tuple(whole("dims", dim) for dim in dims)
     tokens, number = whole("tokens", tokens), whole("number", number)
-    key = random_key("key", key)
-    key = key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
+    key = typed_key(random_key("key", key))
     cosines = as_numbers("threshold", threshold)
     if cosines.shape not in ((), values.shape) or not (np.abs(cosines) <= 1).all():
         raise ValueError(

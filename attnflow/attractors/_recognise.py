@@ -12,7 +12,8 @@ from ._ends import Ends
 from ._invariants import Invariants, unit
 from ._kinds import Shape, shape_of
 
-_SAME = 1e-3  # how far invariants of one state may differ
+SAME = 1e-3  # how far invariants of one state may differ
+PERIOD = 1e-6  # the same for the period of a cycle, as a part of it
 _ALONG = 0.03  # the same for a cycle, of which some points are remembered
 _NEAR = 0.1  # radians that polishing may move a token
 _BLOCK_BYTES = 2**25
@@ -88,7 +89,7 @@ class Recogniser:
             k = self._polished(ends.ys[i]) if last or ends.speeds[i] <= self.rest else None
             if k is None and ends.speeds[i] > self.rest and self._may_cycle():
                 k = self._cycle(ends.ys[i])
-            like = np.abs(numbers - numbers[i]).max(axis=1) <= _SAME
+            like = np.abs(numbers - numbers[i]).max(axis=1) <= SAME
             if k is None or not (self.known[k].attracts or last):
                 tried |= like
                 continue
@@ -109,7 +110,7 @@ class Recogniser:
         away = np.full(len(open_), np.inf)
         for point in known.numbers:
             away = np.minimum(away, np.abs(numbers[open_] - point).max(axis=1, initial=0))
-        labels[open_[away <= (_SAME if known.cycle is None else _ALONG)]] = k
+        labels[open_[away <= (SAME if known.cycle is None else _ALONG)]] = k
 
     def _polished(self, y: np.ndarray) -> int | None:
         """The number of the equilibrium next to `y`, a new one if need be; `None` where there is none."""
@@ -124,7 +125,7 @@ class Recogniser:
         for k, known in enumerate(self.known):
             if known.cycle is not None or known.numbers is None:
                 continue
-            if np.abs(known.numbers - numbers).max() <= _SAME:
+            if np.abs(known.numbers - numbers).max() <= SAME:
                 return k
         shape = shape_of(unit(self.field.manifold, state[None])[0])
         linear = spectrum(self.field, self.t, rest.y)
@@ -145,7 +146,7 @@ class Recogniser:
         for k, known in enumerate(self.known):
             if known.cycle is None or known.numbers is None:
                 continue
-            alike = abs(known.cycle.period - cycle.period) <= 1e-6 * cycle.period
+            alike = abs(known.cycle.period - cycle.period) <= PERIOD * cycle.period
             if alike and np.abs(known.numbers - numbers[0]).max(axis=1).min() <= _ALONG:
                 return k
         shape = shape_of(unit(self.field.manifold, cycle.points[:1])[0])

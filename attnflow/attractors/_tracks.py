@@ -13,10 +13,10 @@ from ._branches import SpecialPoint, Trace
 from ._found import Attractor, Attractors
 from ._invariants import Invariants, unit
 from ._kinds import groups_of
+from ._recognise import SAME
 from ._shares import wilson
 from ._varied import Varied
 
-_SAME = 1e-3
 _FAR = 0.5  # radians that an attractor may move from one value to the next
 _LAW = 1024  # quantiles of cosines by which states of different numbers of tokens are compared
 _LIKE = 0.25  # how far such laws may be apart, on average
@@ -119,7 +119,7 @@ def _placed(field: AttentionField, row: Attractor, among: list[Attractor]) -> At
     wanted = invariants(np.asarray(rest.y)[None])[0]
     for other in like:
         off = np.abs(invariants(other.state[None])[0] - wanted).max(initial=0)
-        if other.spectrum.at_rest and off <= _SAME:
+        if other.spectrum.at_rest and off <= SAME:
             return other
     return None
 
@@ -129,8 +129,9 @@ def _by_law(
 ) -> list[Attractor | None]:
     """What continues each row of another number of tokens: the nearest in law of the same kind, nearest pairs first."""
     out: list[Attractor | None] = [None] * len(rows)
+    before, here = ([_laws(field, row.state) for row in some] for some in (rows, left))
     pairs = [
-        (law_distance(field, row.state, other.state), i, j)
+        (_apart(before[i], here[j]), i, j)
         for i, row in enumerate(rows)
         for j, other in enumerate(left)
         if row.kind == other.kind
@@ -149,18 +150,15 @@ def law_distance(field: AttentionField, a: np.ndarray, b: np.ndarray) -> float:
     The largest mean difference of quantiles of $\langle y_i, y_j\rangle$, and of the same with $P$ and $U$, over all
     pairs of tokens: what depends on where clusters are and on which part of the tokens is in each, and on nothing else.
     """
-    laws = [_laws(Invariants(field, 0.0, y), field, y) for y in (a, b)]
-    return max(float(np.mean(np.abs(u - v))) for u, v in zip(*laws, strict=True))
+    return _apart(_laws(field, a), _laws(field, b))
 
 
-def _laws(invariants: Invariants, field: AttentionField, y: np.ndarray) -> list[np.ndarray]:
-    x = unit(field.manifold, y[None])[0]
-    if invariants.plain:
-        grams = list(x.T)
-    else:
-        grams = [x @ (x if form is None else x @ form.T).T for form in (None, *invariants.forms)]
-    at = (np.arange(_LAW) + 0.5) / _LAW
-    return [np.sort(gram.ravel())[(at * gram.size).astype(int)] for gram in grams]
+def _laws(field: AttentionField, y: np.ndarray) -> list[np.ndarray]:
+    return Invariants(field, 0.0, y).laws(y, _LAW)
+
+
+def _apart(a: list[np.ndarray], b: list[np.ndarray]) -> float:
+    return max(float(np.mean(np.abs(u - v))) for u, v in zip(a, b, strict=True))
 
 
 def _track(given: Varied, values: np.ndarray, found: list[Attractors], track: _Open) -> Track:
@@ -181,7 +179,7 @@ def _track(given: Varied, values: np.ndarray, found: list[Attractors], track: _O
         if gap is None or not _still(gap[0])
         else _through_tokens(given, *gap)
         if given.what == "tokens"
-        else _between(special, *gap[1:])
+        else _between(given, special, *gap)
         for gap in gaps
     )
     none = np.array([wilson(0, got.number)[1] for got in found])
@@ -216,10 +214,18 @@ def _followed(
     return got.curves[0], tuple(point for point in got.special if point.curve == 0)
 
 
-def _between(special: tuple[SpecialPoint, ...], there: float, beyond: float) -> SpecialPoint | None:
-    """The first change of stability on the way from one value to the next."""
+def _between(
+    given: Varied, special: tuple[SpecialPoint, ...], row: Attractor, there: float, beyond: float
+) -> SpecialPoint | None:
+    """The first change of stability on the way from a row's value to the next one.
+
+    Of the branch over all values; where that has none there (it may have turned back before), of the row's own.
+    """
     low, high = min(there, beyond), max(there, beyond)
     points = [point for point in special if low <= point.value <= high]
+    if not points:
+        _, own = _followed(given, row, there, np.array([low, high]))
+        points = list(own)
     return min(points, key=lambda point: abs(point.value - there), default=None)
 
 

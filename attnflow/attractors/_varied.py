@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from ..core.checks import random_key
+from ..core.checks import random_key, typed_key
 from ..core.recognised import recognised
 from ..ensemble import run
 from ..flow import Noise
@@ -96,10 +96,7 @@ class Varied:
         self, field: AttentionField, block: np.ndarray, first: int, strength: float, how: dict
     ) -> np.ndarray:
         assert self.noise is not None
-        key = self.key
-        key = (
-            key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
-        )
+        key = typed_key(self.key)
         sampler = _Shaken(
             field, _times(strength, self.noise), jax.random.key_data(key), str(jax.random.key_impl(key))
         )  # fmt: skip

@@ -1,5 +1,6 @@
 """A ball or caps about an attractor that are proved to lie in its basin, and the part of all starts that they are."""
 
+import decimal
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +16,9 @@ from ..core.types import Numbers
 from ..model import AttentionField
 from ._attractor import NotDecided, Refuted, attractor, reason
 from ._basin import _axes, _reach
-from ._basin_caps import caps, shares_a_hemisphere
+from ._basin_caps import caps, norm_bound, shares_a_hemisphere
 from ._plain import plain_case, rows_of
 
-_TIGHT = 16  # powers of a matrix, whose trace bounds its norm
 _DISTINCT = 1e-6
 
 
@@ -32,12 +32,12 @@ class BasinBall:
     - `why`: in a line.
     - `tokens`: the equilibrium in float64, `(tokens, dim)`; `None` where nothing was proved.
     - `radius`: starts with $\sum_i |y_i - y_i^*|^2 \leq$ `radius`² go to it; 0 where nothing was proved.
-    - `angle`: starts in which each token is at most so many radians from its place in the equilibrium go to it; 0
-      where that was not proved.
+    - `angle`: starts in which each token is at most so many radians from its place in the equilibrium, exact at an
+      end of the axis, go to it; 0 where that was not proved.
     - `hemisphere`: whether it was proved that every start in some open hemisphere goes to consensus, a different one
       for each; `radius` and `angle` are then 0, and `tokens` is one of them.
     - `one`: a lower bound of the part of all uniform, independent starts that are in this ball, in these caps, or
-      in a hemisphere, whichever is largest.
+      in a hemisphere, whichever was proved.
     - `copies`: how many such regions, about states that a relabelling or the sign of all tokens gives, are
       disjoint from one another.
     - `share`: a lower bound of the part of starts that go to the equilibrium or to such a copy: `copies` times `one`.
@@ -55,21 +55,21 @@ class BasinBall:
 
     @property
     def proved(self) -> bool:
-        """Whether a ball was found and proved."""
+        """Whether a region was found and proved."""
         return self.verdict == "proved"
 
     def __str__(self) -> str:
         lines = [f"{self.verdict}: {self.why}"]
         if self.proved:
-            region = f"sum_i |y_i - y*_i|^2 <= {self.radius:.6g}^2"
+            region = f"sum_i |y_i - y*_i|^2 <= {_down(self.radius, 6)}^2"
             if self.angle:
-                region = f"each token within {self.angle:.6g} rad of its place in y*"
+                region = f"each token within {_down(self.angle, 6)} rad of its place in y*"
             lines += [
                 "Every start in an open hemisphere converges to consensus."
                 if self.hemisphere
                 else f"Every start with {region} converges to y*.",
-                f"That is at least {self.one:.3g} of all uniform starts; with {self.copies} disjoint copies by "
-                f"symmetry the share is at least {self.share:.3g}.",
+                f"That is at least {_down(self.one, 3)} of all uniform starts; with {self.copies} disjoint copies by "
+                f"symmetry the share is at least {_down(self.share, 3)}.",
             ]
         return "\n".join(lines)
 
@@ -77,7 +77,7 @@ class BasinBall:
 def basin(
     field: AttentionField, y: Numbers, *, within: float = 1e-6, bits: Sequence[int] = (128, 256)
 ) -> BasinBall:
-    r"""Prove that a ball about an equilibrium lies in its basin, in ball arithmetic, and bound its volume from below.
+    r"""Prove that a region about an equilibrium lies in its basin, in ball arithmetic, and bound its volume from below.
 
     **What is proved.** $G$ is the field of eq. (6) carried off the sphere, as in
     [`equilibrium`][attnflow.certify.equilibrium], which proves that $y^*$ is in a small box $X$. For a matrix $T$ (of a
@@ -93,7 +93,7 @@ def basin(
     - Where all tokens see all, a relabelling takes basins to basins, and so does the sign of all tokens. Copies count
       whose balls are disjoint.
 
-    Two kinds of states have far larger regions, by theorems whose hypotheses are checked in exact fractions:
+    Two kinds of states have far larger regions, by theorems whose hypotheses are checked in fractions and balls:
 
     - consensus and polarised states on an axis that every $U_\eta$ keeps from both sides and stretches more than all
       across it: **caps**, one for each token, as wide as the axis's pull wins over that of the tokens at its other end
@@ -108,7 +108,7 @@ def basin(
 
     - `field`: on a [`Sphere`][attnflow.Sphere], with $P$ and $U$ constant in time, kernel `"softmax"` or `"exp"`, any
       mask of zeros and ones.
-    - `y`: tokens at or near an equilibrium that stands alone, `(tokens, dim)`.
+    - `y`: tokens at or near an equilibrium that stands alone, or consensus where $U_\eta = c I$, `(tokens, dim)`.
     - `within`: how far from `y` it may be, in each coordinate.
     - `bits`: precisions, tried one after the other.
 
@@ -147,27 +147,19 @@ def _proved(case: dict[str, Any], y: np.ndarray, within: float, bits: int) -> Ba
     there = attractor(case, y, within, bits)
     if not there.proof["stable"]:
         return BasinBall("refuted", "the equilibrium is unstable")
+    ctx.prec = bits
+    flow = checker.Flow(case)
     if there.proof["family"] == "consensus":
-        ctx.prec = bits
-        share = shares_a_hemisphere(checker.Flow(case))
-        if share is not None:
-            part = _below(share)
+        wendel = shares_a_hemisphere(flow)
+        if wendel is not None:
+            part = _below(wendel)
             return BasinBall(
-                "proved",
-                "Theorem 3.2",
-                there.tokens,
-                hemisphere=True,
-                one=part,
-                copies=1,
-                share=part,
-            )
+                "proved", "Theorem 3.2", there.tokens, hemisphere=True, one=part, copies=1, share=part
+            )  # fmt: skip
     if there.proof["family"] != "none":
         raise NotDecided(
             "the equilibrium is one of a family, and starts near it go to others of it"
         )
-    ctx.prec = bits
-    flow = checker.Flow(case)
-    _, box = checker.show_equilibrium(flow, there.proof)
     wide = caps(flow, there.tokens)
     if wide is not None:
         angle, one, copies = wide
@@ -176,6 +168,7 @@ def _proved(case: dict[str, Any], y: np.ndarray, within: float, bits: int) -> Ba
             "proved", "caps about the ends of an axis", there.tokens, radius, angle, one=_below(one),
             copies=copies, share=_below(one * copies),
         )  # fmt: skip
+    _, box = checker.show_equilibrium(flow, there.proof)
     best = arb(0)
     for axes in _axes(there.jacobian):
         reach, weights = _reach(flow, there, axes)
@@ -206,14 +199,7 @@ def _ball(flow: Any, box: list, axes: np.ndarray, reach: float, weights: np.ndar
     J = inverse * arb_mat(checker.derivative(flow.field, around)) * T
     if not checker.growth(J.tolist(), [arb(float(w)) for w in weights]) < 0:
         return arb(0)
-    A = inverse.transpose() * inverse
-    size = A.trace()
-    A = A / size  # so that powers stay of the size of one
-    power, k = A, 1
-    while k < _TIGHT:
-        power, k = power * power, 2 * k
-    norm = (power.trace() ** (arb(1) / k) * size).sqrt()
-    return r / norm
+    return r / norm_bound(inverse)
 
 
 def _volume(radius: float, tokens: int, dim: int) -> float:
@@ -252,6 +238,11 @@ def _copies(flow: Any, y: np.ndarray, radius: float) -> int:
     uneven = all(opposite) and any(a != b for a, b in zip(counts, opposite, strict=True))
     differs = uneven and least > 2 * radius + 4 * _DISTINCT * len(y)
     return number * (2 if far or differs else 1)
+
+
+def _down(x: float, digits: int) -> str:
+    """A number in decimals, rounded down: what is printed is no more than what was proved."""
+    return f"{decimal.Context(digits, decimal.ROUND_FLOOR).create_decimal_from_float(x):g}"
 
 
 def _below(x: Any) -> float:

@@ -50,7 +50,8 @@ from flint import arb, arb_mat, fmpq, fmpq_mat
 _DENOMINATOR = 10**6
 _TIGHT = 2**14  # powers of a matrix, whose trace bounds its norm
 _HALVINGS = 40
-_ON_AXIS = 1e-9
+_ON_AXIS = 1e-9  # of a token's cosine: 5e-5 radians
+_LEAST = 1e-3  # radians of a cap, so that tokens that near are in it
 
 
 def caps(flow: Any, y: np.ndarray) -> tuple[float, Any, int] | None:
@@ -65,12 +66,12 @@ def caps(flow: Any, y: np.ndarray) -> tuple[float, Any, int] | None:
         return None
     # The ends of the axis are an equilibrium, and no other one is in the caps: it is that of `y`.
     signs = np.sign(along)
-    heads = [_head(P, U, v) for P, U in zip(flow.P, flow.U, strict=True)]
+    heads = [_head(P, U, v, flow.one) for P, U in zip(flow.P, flow.U, strict=True)]
     if any(head is None for head in heads):
         return None
     ratio = _least_ratio(flow, signs)
     angle = _widest(heads, ratio)
-    if not angle:
+    if angle < _LEAST:
         return None
     half = arb(flow.dim - 1) / 2
     cap = ((arb(angle) / 2).sin() ** 2).beta_lower(half, half, regularized=True)
@@ -105,24 +106,26 @@ def _keeps(M: Any, v: Any) -> bool:
     return size * (M * v) == value * v
 
 
-def _head(P: Any, U: Any, v: Any) -> tuple[Any, Any, Any] | None:
+def _head(P: Any, U: Any, v: Any, one: Any) -> tuple[Any, Any, Any] | None:
     """(lambda + mu) / (lambda - mu), beta and the norm of R; `None` where lambda is not above mu."""
     [[size]] = (v.transpose() * v).tolist()
     [[top]] = (v.transpose() * U * v).tolist()
     [[beta]] = (v.transpose() * P * v).tolist()
     top, beta = top / size, beta / size
-    n = v.nrows()
-    one = fmpq_mat(n, n, [int(i == j) for i in range(n) for j in range(n)])
-    mu, rest = _norm(U - (top / size) * (v * v.transpose())), _norm(P - beta * one)
+    mu, rest = (
+        norm_bound(arb_mat(M)) for M in (U - (top / size) * (v * v.transpose()), P - beta * one)
+    )
     return ((top + mu) / (top - mu), arb(beta), rest) if arb(top) > mu else None
 
 
-def _norm(M: Any) -> Any:
+def norm_bound(M: arb_mat) -> Any:
     """An upper bound of the largest singular value."""
-    A = arb_mat(M.transpose() * M)
+    A = M.transpose() * M
     size = A.trace()
+    if size == 0:
+        return size
     if not size > 0:
-        return arb(0)
+        raise ValueError("a matrix is enclosed too widely to bound its norm")
     power, k = A / size, 1  # so that powers stay of the size of one
     while k < _TIGHT:
         power, k = power * power, 2 * k

@@ -125,6 +125,23 @@ def unpack(part: dict[str, Any]) -> "array[int]":
     return symbols
 
 
+MOST_HALVINGS = 48
+
+
+def halves(
+    at: list[int], depth: list[int], axis: int
+) -> tuple[tuple[list[int], list[int]], tuple[list[int], list[int]]]:
+    """A box cut in two along an axis, the lower and the upper half: together they are all of it.
+
+    Side i is the one numbered `at[i]` of 2**depth[i] equal parts.
+    """
+    demand(depth[axis] < MOST_HALVINGS, f"sides halved at most {MOST_HALVINGS} times")
+    deeper, lower, upper = [*depth], [*at], [*at]
+    deeper[axis] += 1
+    lower[axis], upper[axis] = 2 * at[axis], 2 * at[axis] + 1
+    return (lower, deeper), (upper, deeper)
+
+
 def digest(contents: dict[str, Any]) -> str:
     """SHA-256 of the other parts. It shows a slip of the hand; anyone can make one that fits."""
     rest = {name: part for name, part in contents.items() if name != "digest"}

@@ -36,7 +36,7 @@ def gallery(
     list_
         Name them, with their papers, and draw none.
     full
-        At the papers' numbers of tokens, with finer maps and more draws: up to some minutes each.
+        With more tokens, finer maps or more draws: up to some minutes each.
     out
         Folder for the files; made when it is not there.
     seed

@@ -81,7 +81,9 @@ def basins(
     import numpy as np
 
     options = {
-        "beta": ("0.1,3" if over == "beta" else "2" if case is None else "1") if beta is None else beta,
+        "beta": ("0.1,3" if over == "beta" else "2" if case is None else "1")
+        if beta is None
+        else beta,
         "tokens": tokens,
         "noise": ("0,1" if over == "noise" else "0") if noise is None else noise,
     }

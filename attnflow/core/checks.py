@@ -201,6 +201,11 @@ def room(name: str, shape: Any, itemsize: int = 8, *, what: str = "an array") ->
         )
 
 
+def typed_key(key: Any) -> Any:
+    """A random key as one of JAX's own type, of whichever kind it was."""
+    return key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
+
+
 def random_key(name: str, key: Any) -> Any:
     """`key` if it is one random key of JAX, typed or of the older kind."""
     kind = getattr(key, "dtype", None)

@@ -46,7 +46,7 @@ def draw(name: str, *, size: str = "small", seed: int = 0) -> GalleryFigure:
     **Arguments:**
 
     - `name`: one of [`figure_names`][attnflow.gallery.figure_names].
-    - `size`: `"small"` (seconds to a minute each), `"full"` (the papers' numbers of tokens; finer maps and more draws,
+    - `size`: `"small"` (seconds to a minute each), `"full"` (more tokens, finer maps or more draws,
       up to some minutes each), or `"tiny"`, which is for tests.
     - `seed`: of random starts and matrices.
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import ArrayLike, Real
 
-from ..core.arguments import numbers
+from ..core.arguments import numbers, shown
 from ..core.checks import choose
 from ._history import Saved
 
@@ -90,7 +90,7 @@ class ClockStops:
 
     def rest(self, ended: str, length: float, energy: float, ys: np.ndarray) -> None:
         """What there is at the saves that are left, when tokens rest for ever or go nobody knows where."""
-        if ended in ("log_t1", *CLOCKS):  # it came to its end, and so to all of them before
+        if ended in ("log_t1", "t", "length"):  # it came to its end, and so to all of them before
             return
         wanted = self.stop
         if self.clock == "length" and math.isfinite(wanted):
@@ -139,20 +139,10 @@ def _saves(saves: Any, clock: str) -> np.ndarray:
         return np.zeros(0)
     at = np.asarray(numbers("saves", saves), np.float64)
     if at.ndim != 1 or not np.isfinite(at).all() or (np.diff(at) <= 0).any():
-        raise ValueError(f"`saves` must be a list of finite numbers that grow; got {_few(at)}.")
+        raise ValueError(f"`saves` must be a list of finite numbers that grow; got {shown(saves)}.")
     if clock != "log_t" and (at < 0).any():
         raise ValueError(f"`saves` must not be negative for clock={clock!r}; got {at[0]:g}.")
     return at
-
-
-def _few(at: np.ndarray) -> str:
-    return (
-        f"{at:g}"
-        if at.ndim == 0
-        else f"shape {at.shape}"
-        if at.ndim > 1 or at.size > 6
-        else f"{at.tolist()}"
-    )
 
 
 def _inner(clock: str, at: np.ndarray) -> np.ndarray:

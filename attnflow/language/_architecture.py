@@ -288,10 +288,9 @@ def from_config(config: Mapping[str, Any]) -> Architecture:
     if not isinstance(name, str) or name not in FAMILIES:
         known = ", ".join(map(repr, FAMILIES))
         raise ValueError(f"'model_type' must be one of {known}; got {name!r}.")
+    # Scales stand beside such weights: read as they are, these would be others.
     packed = config.get("quantization_config")
-    if (
-        packed is not None
-    ):  # scales beside the weights: read as they are, these would be other weights
+    if packed is not None:
         method = packed.get("quant_method") if isinstance(packed, Mapping) else packed
         raise ValueError(
             f"'quantization_config' must not be there: weights packed by {shown(method)} are not read; take the "

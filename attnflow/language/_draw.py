@@ -203,7 +203,7 @@ def _rows(arch: Architecture, key: Array, numbers: Array) -> Array:
 
     flat = numbers.ravel()
     if flat.size <= _ROWS:
-        return jax.lax.map(one, flat, batch_size=_ROWS).reshape(*numbers.shape, size)
+        return jax.vmap(one)(flat).reshape(*numbers.shape, size)
 
     # By thousands: the bits that numbers are made of take as much memory as the numbers. The last thousand overlaps
     # the one before, where a rest of its own would be put beside a copy of all others.

@@ -1,15 +1,13 @@
 """A run on disk: a file for each pass, the tokens after the last, and what was asked for."""
 
-import io
 import re
-import zipfile
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
-from ..records import WorkStore
+from ..records import WorkStore, opened_arrays, packed_arrays
 from ._architecture import Architecture
 from ._result import Looped
 
@@ -42,7 +40,7 @@ class LoopStore:
         """The passes that are done, from the first on, whole files only; no more than wanted."""
         done = []
         while len(done) < wanted:
-            arrays = _arrays(self.work.unit(_pass(len(done) + 1)))
+            arrays = opened_arrays(self.work.unit(_pass(len(done) + 1)))
             if arrays is None:
                 break
             done.append(arrays)
@@ -51,15 +49,15 @@ class LoopStore:
     def tokens(self, most: int) -> tuple[int, np.ndarray | None]:
         """The latest pass up to `most` whose tokens are kept, and those; 0 and `None` where none are."""
         for number in range(most, 0, -1):
-            arrays = _arrays(self.work.unit(_tokens(number)))
+            arrays = opened_arrays(self.work.unit(_tokens(number)))
             if arrays is not None and arrays.get("tokens") is not None:
                 return number, arrays["tokens"]
         return 0, None
 
     def write(self, number: int, arrays: Mapping[str, np.ndarray], tokens: np.ndarray) -> None:
         """A pass that was done. Its tokens come first: a pass that is there can be gone on from."""
-        self.work.write(_tokens(number), _packed({"tokens": tokens}))
-        self.work.write(_pass(number), _packed(arrays))
+        self.work.write(_tokens(number), packed_arrays({"tokens": tokens}))
+        self.work.write(_pass(number), packed_arrays(arrays))
         wanted = {_tokens(number), _tokens(number - 1)}
         for name in self.work.names():
             if _TOKENS.match(name) and name not in wanted:
@@ -81,7 +79,7 @@ def read_run(folder: str | PathLike[str]) -> Looped:
     last = max((int(m[1]) for name in work.names() if (m := _PASS.match(name))), default=0)
     done = []
     for number in range(1, last + 1):
-        arrays = _arrays(work.unit(_pass(number)))
+        arrays = opened_arrays(work.unit(_pass(number)))
         if arrays is None:
             break
         done.append(arrays)
@@ -129,20 +127,3 @@ def _pass(number: int) -> str:
 
 def _tokens(number: int) -> str:
     return f"tokens-{number:05d}.npz"
-
-
-def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
-    file = io.BytesIO()
-    np.savez(file, allow_pickle=False, **arrays)
-    return file.getvalue()
-
-
-def _arrays(content: bytes | None) -> dict[str, np.ndarray] | None:
-    """What a file holds, its checksums read; `None` where it is not there or not whole."""
-    if content is None:
-        return None
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (ValueError, EOFError, zipfile.BadZipFile):
-        return None

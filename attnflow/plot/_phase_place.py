@@ -85,7 +85,12 @@ def phase_place(
         ax.set_title(title or f"{architecture}\non runs with $P = \\beta I$, $U = I$", fontsize=9)
         # Below the axes: heads are where a legend would stand.
         ax.legend(
-            frameon=True, fontsize=7, ncols=2, facecolor="#b9c2cc", loc="upper center", bbox_to_anchor=(0.5, -0.14)
+            frameon=True,
+            fontsize=7,
+            ncols=2,
+            facecolor="#b9c2cc",
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.14),
         )
     return ax
 

@@ -11,6 +11,8 @@ import attnflow as af
 
 pytest.importorskip("flint")
 from attnflow.certify import _basin_ball
+from attnflow.certify._plain import plain_case
+from attnflow.checker import equilibria
 
 
 def held(beta, dim=3):
@@ -63,6 +65,15 @@ def test_copies_are_counted_by_masses_and_sign(two):
     assert af.certify.basin(held(2.0), ends(3, 1)).copies == 8
 
 
+@pytest.mark.parametrize(
+    ("masses", "radius", "copies"),
+    [((2, 2), 0.1, 6), ((3, 1), 0.1, 8), ((4, 0), 0.1, 2), ((3, 1), 1.5, 1), ((2, 2), 1.0, 6)],
+)
+def test_balls_count_where_they_are_disjoint(masses, radius, copies):
+    flow = equilibria.Flow(plain_case(held(2.0), 4))
+    assert _basin_ball._copies(flow, np.asarray(ends(*masses)), radius) == copies
+
+
 @pytest.mark.parametrize(("tokens", "dim"), [(2, 3), (3, 3), (2, 2), (2, 5)])
 def test_the_volume_is_below_what_is_counted(tokens, dim):
     """Uniform tokens by a generator; exact for d = 3, caps inside the ball otherwise."""
@@ -107,9 +118,29 @@ def test_an_axis_that_is_no_fraction_leaves_a_ball():
     U = jnp.array([[1.0, 0.1, 0.0], [0.1, 0.5, 0.0], [0.0, 0.0, 0.5]])
     field = af.AttentionField(af.Sphere(3), P=jnp.eye(3), U=U, scale=1.0)
     v = jnp.linalg.eigh(U)[1][:, -1]
-    got = af.certify.basin(field, jnp.tile(v, (3, 1)))
+    y = np.tile(v, (3, 1))
+    got = af.certify.basin(field, jnp.asarray(y))
     assert (got.proved, got.angle, got.copies) == (True, 0.0, 2)
     assert got.one == pytest.approx((got.radius**2 / 4) ** 3 / math.factorial(3))
+    starts = on_rim(y, got.radius, 20)
+    np.testing.assert_allclose(np.sum((starts - y) ** 2, axis=(1, 2)), got.radius**2, rtol=1e-9)
+    run = jax.vmap(lambda y0: af.simulate(field, y0, t1=60.0).y1)
+    np.testing.assert_allclose(run(jnp.asarray(starts)), np.tile(y, (20, 1, 1)), atol=1e-6)
+
+
+def test_an_axis_is_kept_from_both_sides_or_has_no_caps():
+    U = jnp.array([[1.0, 0.3, 0.0], [0.0, 0.5, 0.0], [0.0, 0.0, 0.5]])
+    field = af.AttentionField(af.Sphere(3), P=jnp.eye(3), U=U, scale=1.0)
+    assert af.certify.basin(field, ends(3, 0)).angle == 0
+    assert af.certify.basin(held(1.0), ends(3, 0)).angle > 1.5
+
+
+def test_what_is_printed_is_no_more_than_what_was_proved():
+    got = af.certify.basin(held(2.0), ends(4, 0))
+    assert f"within {math.pi / 2:.6g} rad" not in str(got)  # 1.5708 is above
+    assert "within 1.57079 rad" in str(got)
+    for x in (got.angle, got.one, 1.2345678e-50, 0.22656):
+        assert 0.99 * x < float(_basin_ball._down(x, 3)) <= x
 
 
 def on_the_edge(y, angle, number):
@@ -119,21 +150,40 @@ def on_the_edge(y, angle, number):
     return y * np.cos(angle) + np.sin(angle) * v / np.linalg.norm(v, axis=2, keepdims=True)
 
 
+SOME = [[1, 0, 1, 0], [1, 1, 0, 0], [1, 0, 1, 1], [0, 0, 1, 1]]  # whom each of four tokens sees
 TILTED = np.array([[0.0, 0.02, -0.01], [0.03, 0.1, 0.0], [0.0, -0.05, 0.02]])
 
 
 @pytest.mark.parametrize(
-    ("P", "U", "mask", "masses"),
+    ("P", "U", "mask", "masses", "kernel"),
     [
-        (2 * np.eye(3), np.diag([1, 0.5, 0.5]), None, (3, 1)),
-        (2 * np.eye(3) + TILTED, np.diag([1, 0.3, 0.2]), None, (2, 2)),
-        (np.stack([2 * np.eye(3), 1.5 * np.eye(3) + TILTED]), np.diag([2, 0.1, 0.3]), None, (2, 2)),
-        (-np.eye(3), np.diag([1, 0.5, -0.5]), "causal", (4, 0)),
+        (2 * np.eye(3), np.diag([1, 0.5, 0.5]), None, (3, 1), "softmax"),
+        (2 * np.eye(3), np.diag([1, 0.5, 0.5]), None, (2, 2), "exp"),
+        (2 * np.eye(3), np.diag([1, 0.3, 0.2]), SOME, (2, 2), "softmax"),
+        (2 * np.eye(3) + TILTED, np.diag([1, 0.3, 0.2]), None, (2, 2), "softmax"),
+        (
+            np.stack([2 * np.eye(3), 1.5 * np.eye(3) + TILTED]),
+            np.diag([2, 0.1, 0.3]),
+            None,
+            (2, 2),
+            "softmax",
+        ),
+        (-np.eye(3), np.diag([1, 0.5, -0.5]), "causal", (4, 0), "softmax"),
     ],
-    ids=["lone", "tilted scores", "two heads", "causal, scores that repel"],
+    ids=[
+        "lone",
+        "exponentials",
+        "masked",
+        "tilted scores",
+        "two heads",
+        "causal, scores that repel",
+    ],
 )
-def test_every_start_on_the_edge_of_the_caps_goes_to_its_centre(P, U, mask, masses):
-    field = af.AttentionField(af.Sphere(3), P=P, U=jnp.asarray(U, float), mask=mask, scale=1.0)
+def test_every_start_on_the_edge_of_the_caps_goes_to_its_centre(P, U, mask, masses, kernel):
+    mask = mask if mask is None or isinstance(mask, str) else jnp.asarray(mask, bool)
+    field = af.AttentionField(
+        af.Sphere(3), P=P, U=jnp.asarray(U, float), mask=mask, scale=1.0, kernel=kernel
+    )
     y = np.asarray(ends(*masses))
     got = af.certify.basin(field, jnp.asarray(y))
     assert got.proved
@@ -159,6 +209,14 @@ def test_of_equal_values_a_hemisphere_is_proved_with_wendels_share():
     assert (got.proved, got.hemisphere) == (True, True)
     assert got.share == pytest.approx(af.theory.wendel(8, 3))
     assert got.share <= af.theory.wendel(8, 3)
+    # The theorem is about rows that sum to one.
+    sums = af.AttentionField(
+        af.Sphere(3), P=jnp.eye(3), U=0.7 * jnp.eye(3), kernel="exp", scale=1.0
+    )
+    assert not af.certify.basin(sums, ends(8, 0)).proved
+    own = jnp.stack([0.7 * jnp.eye(3), 0.3 * jnp.eye(3)])
+    heads = af.AttentionField(af.Sphere(3), P=jnp.stack([jnp.eye(3)] * 2), U=own, scale=1.0)
+    assert not af.certify.basin(heads, ends(8, 0)).hemisphere
     backwards = af.AttentionField(af.Sphere(3), P=jnp.eye(3), U=-jnp.eye(3), scale=1.0)
     assert not af.certify.basin(backwards, ends(8, 0)).proved
 

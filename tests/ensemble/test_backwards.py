@@ -79,7 +79,6 @@ def gradients():
     return jax.jit(how(one_by_one))(MATRICES, STARTS), how(by_lanes)(MATRICES, STARTS)
 
 
-@pytest.mark.slow
 def test_they_are_those_of_one_by_one(gradients):
     (value, plain), (ours, lanes) = gradients
     # Steps at rtol 1e-6 are chosen by error estimates, which agree to some rounding: so does what they add up to.

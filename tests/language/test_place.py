@@ -110,7 +110,13 @@ def test_on_runs_of_a_sweep_heads_stand_in_their_picture_or_at_its_edge(both):
         points = [line for line in ax.lines if line.get_marker() == mark and len(line.get_xdata())]
         assert all(set(line.get_xdata()) == {at} for line in points)
         assert bool(points) == bool((beta[end] < at) if mark == "<" else (beta[end] > at))
-    with pytest.raises(ValueError, match="no dimension 'beta'|must have"):
+    end = found.temperatures["trained"].time.sum()
+    short = data.assign_coords(time=np.linspace(0.0, 0.6 * end, 5))  # the last layers end above
+    ax = af.plot.phase_place(found, runs=short)
+    heads = [line for line in ax.lines if line.get_marker() in "<.>^"]
+    assert sum(len(line.get_xdata()) for line in heads) == drawn
+    assert max(np.max(line.get_ydata(), initial=0) for line in heads) == ax.get_ylim()[1]
+    with pytest.raises(ValueError, match="must have the dimension 'beta'"):
         af.plot.phase_place(found, runs=data.rename(beta="strength"))
 
 

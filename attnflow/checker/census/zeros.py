@@ -8,11 +8,8 @@ from typing import Any
 from flint import arb, arb_mat
 
 from ..balls import Balls, Rows, ball
-from ..file import Refused, demand, in_time, unpack
+from ..file import Refused, demand, halves, in_time, unpack
 from .plane import Plane, cut
-
-MOST_HALVINGS = 48
-
 
 _SIDE, _FIRST = Fraction(13, 2), Fraction(13, 8)  # above 2 pi, above pi / 2
 
@@ -34,11 +31,7 @@ def zeros_of(plane: Plane, symbols: "array[int]") -> list[tuple[Balls, Balls]]:
         s = symbols[k]
         k += 1
         if s < n:
-            demand(depth[s] < MOST_HALVINGS, f"sides halved at most {MOST_HALVINGS} times")
-            deeper, lower, upper = [*depth], [*at], [*at]
-            deeper[s] += 1
-            lower[s], upper[s] = 2 * at[s], 2 * at[s] + 1
-            pending += [(upper, deeper), (lower, deeper)]
+            pending += reversed(halves(at, depth, s))
             continue
         in_time()
         lo = [Fraction(a, 2**d) * side for a, d, side in zip(at, depth, sides, strict=True)]

@@ -9,11 +9,9 @@ from typing import Any
 from flint import arb
 
 from ..balls import Rows, ball
-from ..file import Refused, demand, in_time
+from ..file import Refused, demand, halves, in_time
 from .pull import SCALE, Angle, Beta, pull, steepness, two_pi
 from .question import Meaning, Question
-
-MOST_HALVINGS = 48
 
 
 class LeafBox:
@@ -203,11 +201,7 @@ def show(question: Question, symbols: "array[int]") -> Counter[str]:
             s = symbols[k]
             k += 1
             if s < n:
-                demand(depth[s] < MOST_HALVINGS, f"sides halved at most {MOST_HALVINGS} times")
-                deeper, lower, upper = [*depth], [*at], [*at]
-                deeper[s] += 1
-                lower[s], upper[s] = 2 * at[s], 2 * at[s] + 1
-                pending += [(upper, deeper), (lower, deeper)]
+                pending += reversed(halves(at, depth, s))
                 continue
             demand(s < says.end, "a reason that is known")
             v: list[int] = []
