@@ -75,7 +75,7 @@ def long_run(
       for ever, so that "merged" needs a distance; at this one its time does not depend on `merge`.
     - `gradients`: also the derivatives of the merges' ln t by start and $\beta$, in `run.merges`, by forward
       mode: about as many times the work as there are numbers in the start.
-    - `solver`, `rtol`, `atol`: of diffrax; default `Tsit5`. Off the circle neither tolerance is above `merge`.
+    - `solver`, `rtol`, `atol`: of diffrax; default `Tsit5`. Neither tolerance is above a tenth of `merge`.
 
     **Returns:**
 
@@ -117,8 +117,8 @@ def long_run(
         tree.slopes = _first_slopes(tree.x, 0.0 if isinstance(field.kernel, Softmax) else 1.0)
     _join_same(tree)
     merge, near = distances(tree, beta, merge, near)
-    if not circle:  # errors of steps must not hold two tokens apart that are to merge
-        tolerances = [jnp.minimum(tolerance, merge) for tolerance in tolerances]
+    # Errors of steps must not hold two tokens apart that are to merge.
+    tolerances = [jnp.minimum(tolerance, 0.1 * merge) for tolerance in tolerances]
 
     # === run
     softmax = isinstance(field.kernel, Softmax)
@@ -155,7 +155,7 @@ def long_run(
         if bool(s.failed):
             raise RuntimeError(
                 f"`long_run` stopped at ln t = {float(s.log_t1):.6g} after {int(s.steps)} steps "
-                f"of at most {STEPS} between two events; loosen rtol, or take another solver."
+                f"of at most {STEPS} between two events; loosen rtol, or take a larger `merge` or another solver."
             )
         if tree.slopes is not None:
             tree.slopes = slopes(

@@ -66,6 +66,7 @@ def test_the_exponential_kernel_keeps_the_centroid_of_angles_and_softmax_does_no
         {"solver": diffrax.Dopri8()},
         {"rtol": 1e-7, "atol": 1e-10},
         {"merge": 1e-10},
+        {"merge": 1e-9, "rtol": 1e-7},
         {"merge": 1e-4},
         pytest.param({"solver": diffrax.Kvaerno5(), "rtol": 1e-8}, marks=pytest.mark.slow),
     ],
