@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -165,14 +164,13 @@ class Findings:
 
 
 def _store(path: str | os.PathLike[str], claim: Claim, seed: list[int]) -> WorkStore:
-    path = Path(path)
     asked = {
         "claim": claim.name,
         "statement": claim.statement,
         "sizes": [list(size) for size in claim.sizes],
         "seed": seed,
     }
-    return WorkStore(path.parent, path.name, _FORMAT, asked, "a search")
+    return WorkStore.of_file(path, _FORMAT, asked, "a search")
 
 
 def seed_of(key: Any) -> list[int]:

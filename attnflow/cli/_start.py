@@ -3,8 +3,8 @@
 import gc
 import os
 
-# Imports and traces make objects by the hundred thousand that live. To look among them for garbage at each seven
-# hundred, as Python does unless told otherwise, is an eighth of the time of a short command.
+# Imports and traces make objects by the hundred thousand that live. To look among them for garbage every few
+# hundred or thousand, as Python does unless told otherwise, is an eighth of the time of a short command.
 _OBJECTS = 50_000
 
 _keeps = True

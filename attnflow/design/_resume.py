@@ -2,7 +2,6 @@
 
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -27,8 +26,7 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike[str] | None, digest: str, history: History):
         self.store: WorkStore | None = None
         if path is not None:
-            path = Path(path)
-            self.store = WorkStore(path.parent, path.name, _FORMAT, digest, "a search")
+            self.store = WorkStore.of_file(path, _FORMAT, digest, "a search")
         self.history = history
         self.began = time.monotonic()
         self.latest: tuple[int, Any] | None = None

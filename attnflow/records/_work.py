@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from ..core.checks import shown
 from ..core.words import loads
 from ._modules import load, save
 from ._provenance import provenance
-from .folders import Address, Folder, open_folder
+from .folders import Address, Folder, LocalFolder, open_folder
 
 _EVERY = 5.0  # seconds between writes of an account that changes all the time
 _MOST_BYTES, _MOST_NESTED = 2**24, 64  # of an account
@@ -39,7 +40,7 @@ class WorkStore:
 
     **Raises:**
 
-    - `ValueError`: an address that cannot be opened.
+    - `ValueError`: an address that cannot be opened, or one with `://` for an account with arrays.
     """
 
     def __init__(
@@ -59,7 +60,35 @@ class WorkStore:
         self.asked: Mapping[str, object] = asked if isinstance(asked, Mapping) else {}
         self.digest: str | None = digest_of(asked) if isinstance(asked, Mapping) else asked
         self._arrays = isinstance(asked, str)
+        if self._arrays and not isinstance(self.folder, LocalFolder):
+            raise ValueError(
+                f"`{argument}` {self.address} is an address, but what {work} writes is kept on this machine: "
+                "give the path of a file."
+            )
         self.written: float = time.monotonic()
+
+    @classmethod
+    def of_file(
+        cls,
+        path: str | os.PathLike[str],
+        format: str,
+        asked: Mapping[str, object] | str | None,
+        work: str,
+        argument: str = "store",
+    ) -> "WorkStore":
+        """One whose account is the file `path`, a path or an address with `://`, in the folder where it is.
+
+        **Raises:**
+
+        - `ValueError`: as for the class; an address without a folder.
+        """
+        path = os.fspath(path)
+        folder, name = os.path.split(path)
+        if "://" in path and "://" not in folder:
+            raise ValueError(
+                f"`{argument}` {path!r} names no file in a folder, such as s3://bucket/{name}."
+            )
+        return cls(folder or ".", name, format, asked, work, argument)
 
     @property
     def address(self) -> str:

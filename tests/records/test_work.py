@@ -90,3 +90,28 @@ def test_work_on_arrays_has_its_digest_and_the_arrays_in_one_file(tmp_path):
     af.save(tmp_path / "search.af", {"format": "something"})
     with pytest.raises(ValueError, match="not the account of a test"):
         work(given).read()
+
+
+def test_an_account_at_an_address_is_the_file_that_it_names():
+    pytest.importorskip("fsspec")
+    address = "memory://works/one/work.json"
+    kind = ("attnflow test 1", {"steps": 3}, "a test")
+    WorkStore.of_file(address, *kind).record({"done": 2})
+    again = WorkStore.of_file(address, *kind)
+    assert again.address == address
+    assert again.read()["done"] == 2
+    with pytest.raises(ValueError, match=r"`store` 'memory://work.json' names no file in a folder"):
+        WorkStore.of_file("memory://work.json", *kind)
+
+
+def test_arrays_are_kept_on_this_machine_alone(tmp_path):
+    pytest.importorskip("fsspec")
+    kind = ("attnflow test 1", digest_of([1.0]), "a search")
+    with pytest.raises(
+        ValueError, match=r"`store` memory://works/two/work.af is an address.*path of a file"
+    ):
+        WorkStore.of_file("memory://works/two/work.af", *kind)
+    work = WorkStore.of_file(f"file://{tmp_path}/work.af", *kind)
+    work.record({"state": np.arange(3.0)})
+    assert (tmp_path / "work.af").exists()
+    np.testing.assert_array_equal(work.read()["state"], np.arange(3.0))
