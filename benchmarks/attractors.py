@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import attnflow as af
+from attnflow import bench
 from attnflow.records import atomic_write, provenance
 
 RESULTS = Path(__file__).parent / "results"
@@ -112,8 +113,13 @@ def main():
         "--quick", action="store_true", help="a thousand starts; nothing is written"
     )
     quick = parser.parse_args().quick
-    out = {"provenance": provenance(), "tokens": TOKENS, "t1": T1, "cases": []}
-    out["load_average_before"] = os.getloadavg()
+    out = {
+        "machine": bench.machine(),
+        "provenance": provenance(),
+        "tokens": TOKENS,
+        "t1": T1,
+        "cases": [],
+    }
     for beta in BETAS:
         out["cases"].append(measured(beta, 1000 if quick else 100_000))
         out["load_average_after"] = os.getloadavg()

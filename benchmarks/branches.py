@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import attnflow as af
+from attnflow import bench
 from attnflow.records import atomic_write, provenance
 
 RESULTS = Path(__file__).parent / "results"
@@ -137,7 +138,7 @@ def main():
     if given.memory:
         print(json.dumps(memory(given.memory)))
         return
-    out = {"provenance": provenance(), "load_average_before": os.getloadavg()}
+    out = {"provenance": provenance(), "machine": bench.machine()}
     out["cases"] = [measured(name) for name in (list(CASES)[:2] if given.quick else CASES)]
     if not given.quick:
         out["memory"] = []

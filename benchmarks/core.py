@@ -8,6 +8,7 @@ in the same run.
 """
 
 import argparse
+import functools
 import json
 import time
 from pathlib import Path
@@ -22,7 +23,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 import attnflow as af
-from attnflow.records import atomic_write, provenance
+from attnflow import bench
 
 RESULTS = Path(__file__).parent / "results"
 SOLVERS = {"Bosh3": diffrax.Bosh3, "Tsit5": diffrax.Tsit5, "Dopri8": diffrax.Dopri8}
@@ -179,25 +180,28 @@ def call_costs(repeats: int) -> dict:
     return {"first call": first, "later call": median_time(run, 19.0, repeats=repeats)}
 
 
+SECTIONS = {
+    "call, seconds": lambda quick: call_costs(3 if quick else 15),
+    "field of Fig. 4, microseconds": lambda quick: field_costs(3 if quick else 15),
+    "manifold kept": lambda quick: manifold_kept(200.0 if quick else 2000.0),
+    "error against DOP853": lambda quick: accuracy(3 if quick else 30),
+}
+
+
 def main() -> None:
     """Measures, prints and writes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer cases; writes nothing")
-    quick = parser.parse_args().quick
-    repeats = 3 if quick else 15
-    results = {
-        "call, seconds": call_costs(repeats),
-        "field of Fig. 4, microseconds": field_costs(repeats),
-        "manifold kept": manifold_kept(200.0 if quick else 2000.0),
-        "error against DOP853": accuracy(3 if quick else 30),
-        "provenance": provenance(),
-    }
-    text = json.dumps(results, indent=1)
-    print(text)
-    if not quick:
-        RESULTS.mkdir(exist_ok=True)
-        with atomic_write(RESULTS / f"core-{jax.default_backend()}.json") as file:
-            file.write(text.encode() + b"\n")
+    parser.add_argument("--only", choices=list(SECTIONS), help="one section, put into the file")
+    options = parser.parse_args()
+
+    def shown(section):
+        result = section(options.quick)
+        print(json.dumps(result, indent=1), flush=True)
+        return result
+
+    sections = {name: functools.partial(shown, section) for name, section in SECTIONS.items()}
+    bench.report("core", sections, folder=RESULTS, only=options.only, write=not options.quick)
 
 
 if __name__ == "__main__":

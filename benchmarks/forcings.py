@@ -19,6 +19,7 @@ import jax.random as jr
 import numpy as np
 
 import attnflow as af
+from attnflow import bench
 from attnflow.bench._forcings import forced_runs, forcings
 from attnflow.paper._runs import start
 from attnflow.paper._theorem_3_2 import T1 as T1_FIGURE_2, V, field_theorem_3_2
@@ -70,6 +71,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     number = 8 if quick else 160
     result = {
+        "machine": bench.machine(),
         "provenance": provenance(),
         "cases": number,
         "bank": bank(number),

@@ -17,6 +17,7 @@ import jax
 jax.config.update("jax_enable_x64", True)
 
 import attnflow as af
+from attnflow import bench
 from attnflow.language import (
     TRAINED,
     load,
@@ -55,6 +56,7 @@ if __name__ == "__main__":
         "members": proof.members.tolist(),
         "centres": proof.centres.tolist(),
         "seconds": time.perf_counter() - began,
+        "machine": bench.machine(),
         "provenance": provenance(),
     }
     with atomic_write(FILE) as file:

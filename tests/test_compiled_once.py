@@ -174,6 +174,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "attnflow.bench.distance": lambda: bench.distance(CASE.starts(1)[None], CASE.starts(1)[None]),
     "attnflow.bench.figure2_workload": lambda: bench.figure2_workload(),
     "attnflow.bench.figure4_workload": lambda: bench.figure4_workload(8),
+    "attnflow.bench.machine": lambda: bench.machine(),
     "attnflow.bench.peak_mb": lambda: bench.peak_mb(),
     "attnflow.bench.peers": lambda: bench.peers(),
     "attnflow.bench.ours": lambda: bench.ours()(CASE, CASE.starts(1), 1e-3),

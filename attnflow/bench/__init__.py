@@ -17,6 +17,7 @@ from ._measure import (
     at_error as at_error,
     clock as clock,
     distance as distance,
+    machine as machine,
     peak_mb as peak_mb,
     report as report,
 )

@@ -78,6 +78,26 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def machine() -> dict[str, str | int | float | None]:
+    """The kind of processor, the cores that this process may use, and how many processes wanted one of late."""
+    import os
+    import platform
+
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    usable = (
+        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    )
+    return {
+        "processor": named[0] if named else platform.processor() or platform.machine(),
+        "cores": len(usable),
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+    }
+
+
 def report(
     name: str,
     sections: dict[str, Callable[[], dict[str, Any]]],
@@ -90,7 +110,8 @@ def report(
 
     **Arguments:**
 
-    - `sections`: functions by name; what each gives is kept with the versions and the machine's name.
+    - `sections`: functions by name; what each gives is kept with the versions, the kind of processor, its cores and
+      the load when it began.
     - `only`: the one section to work; it takes its place in the file.
     - `write`: with `False` nothing is written, only printed.
     """
@@ -98,8 +119,8 @@ def report(
     results = loads(path.read_text()) if only and path.exists() else {}
     for title, section in sections.items():
         if only in (None, title):
-            section_report = section()
-            results[title] = {**section_report, "peak MB": peak_mb(), "provenance": provenance()}
+            where = {"machine": machine(), "provenance": provenance()}
+            results[title] = {**section(), "peak MB": peak_mb(), **where}
             if write:  # after each, so that nothing is lost
                 folder.mkdir(exist_ok=True)
                 with atomic_write(path) as file:

@@ -92,6 +92,8 @@ def test_one_section_takes_its_place_in_the_file(tmp_path):
     first = json.loads(path.read_text())
     assert (first["a"]["x"], first["b"]["x"]) == (1, 2)
     assert "jax" in json.dumps(first["a"]["provenance"])
+    assert first["a"]["machine"]["cores"] >= 1
+    assert first["a"]["machine"]["processor"]
     bench.report("t", {"a": lambda: {"x": 3}, "b": sections["b"]}, folder=tmp_path, only="a")
     second = json.loads(path.read_text())
     assert (second["a"]["x"], second["b"]) == (3, first["b"])
