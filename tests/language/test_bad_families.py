@@ -30,6 +30,7 @@ BAD_CONFIG = [
     ("gemma3_text", {"attn_logit_softcapping": 50.0}, ("'attn_logit_softcapping'", "50.0")),
     ("gemma3_text", {"use_bidirectional_attention": True}, ("'use_bidirectional_attention'",)),
     ("gemma3_text", {"query_pre_attn_scalar": 0}, ("'query_pre_attn_scalar'", "got 0")),
+    ("gemma", {"use_bidirectional_attention": True}, ("'use_bidirectional_attention'",)),
     ("gpt_neox", {"rotary_pct": 1.5}, ("'rotary_pct'", "1.5")),
     ("gpt_neox", {"rotary_pct": 0.4}, ("'rotary_pct'", "which is 3")),
     ("gpt_neox", {"num_attention_heads": 5}, ("'num_attention_heads'", "5 and 32")),
@@ -91,6 +92,7 @@ A_TENSOR = {
     "mistral": "layers.2.mlp.gate_proj.weight",
     "qwen2": "layers.0.self_attn.q_proj.bias",
     "qwen3": "layers.3.self_attn.q_norm.weight",
+    "gemma": "layers.3.self_attn.o_proj.weight",
     "gemma3_text": "layers.1.pre_feedforward_layernorm.weight",
     "gpt_neox": "layers.2.attention.query_key_value.weight",
     "bert": "encoder.layer.1.attention.output.LayerNorm.bias",
@@ -162,6 +164,8 @@ def test_prefixes_heads_and_buffers_change_nothing(family, prefix, head, tmp_pat
         ("albert-base-v2", 0.0111),
         ("pythia-160m", 0.1237),
         ("qwen3-0.6b", 0.5960),
+        ("gemma-2b", 2.506),
+        ("gemma-7b", 8.538),
     ],
 )
 def test_published_sizes_have_their_number_of_parameters(name, billions):
