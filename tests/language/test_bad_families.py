@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import attnflow as af
-from tests.systems import family_checkpoint, refused_with, write_folder
+from tests.systems import family_checkpoint, gpt_checkpoint, refused_with, write_folder
 
 SCALED = {"rope_type": "llama3", "factor": 8.0}
 BAD_CONFIG = [
@@ -88,6 +88,8 @@ def test_a_model_of_pictures_and_text_is_read_by_its_text(tmp_path):
 
 
 A_TENSOR = {
+    "gpt2": "h.1.attn.c_proj.weight",
+    "gpt_neo": "h.1.attn.attention.k_proj.weight",
     "llama": "layers.1.self_attn.k_proj.weight",
     "mistral": "layers.2.mlp.gate_proj.weight",
     "qwen2": "layers.0.self_attn.q_proj.bias",
@@ -101,10 +103,15 @@ A_TENSOR = {
 }
 
 
+def _checkpoint(family):
+    made = gpt_checkpoint if family in ("gpt2", "gpt_neo") else family_checkpoint
+    return made(family, "bad")
+
+
 @pytest.mark.parametrize("family", A_TENSOR)
 def test_tensors_missing_of_another_shape_or_too_many_are_named(family, as_user, tmp_path):
     name = A_TENSOR[family]
-    config, tensors = family_checkpoint(family, "bad")
+    config, tensors = _checkpoint(family)
     load = lambda: af.language.load(tmp_path)  # noqa: E731
     write_folder(tmp_path, config, {n: x for n, x in tensors.items() if n != name})
     refused_with(load, tmp_path, f"no tensor '{name}'")
@@ -116,6 +123,77 @@ def test_tensors_missing_of_another_shape_or_too_many_are_named(family, as_user,
     beyond = name.replace(next(c for c in name if c.isdigit()), "9", 1)
     write_folder(tmp_path, config, tensors | {beyond: tensors[name]})
     refused_with(load, tmp_path, f"'{beyond}'", "config.json says")
+
+
+@pytest.mark.parametrize("family", A_TENSOR)
+def test_shards_that_are_missing_and_packed_weights_are_named(family, as_user, tmp_path):
+    config, tensors = _checkpoint(family)
+    load = lambda: af.language.load(tmp_path)  # noqa: E731
+    shard = write_folder(tmp_path, config, tensors, shards=2) / "model-00002-of-00002.safetensors"
+    shard.unlink()
+    refused_with(load, shard, "is missing", "index.json names it")
+    packed = {**config, "quantization_config": {"quant_method": "gptq", "bits": 4}}
+    write_folder(tmp_path, packed, tensors)
+    refused_with(load, tmp_path / "config.json", "'quantization_config'", "'gptq'", "GGUF file")
+    # And where the config says nothing of it.
+    from safetensors.numpy import save_file
+
+    write_folder(tmp_path, config, tensors)
+    eighths = {n: (x if n != A_TENSOR[family] else x.astype(np.int8)) for n, x in tensors.items()}
+    save_file(eighths, tmp_path / "model.safetensors")
+    parts = (f"'{A_TENSOR[family]}'", "got I8", "GGUF file")
+    refused_with(load, tmp_path / "model.safetensors", *parts)
+    scaled = A_TENSOR[family].rpartition(".")[0] + ".weight_scale"
+    write_folder(tmp_path, config, tensors | {scaled: np.ones(1)})
+    refused_with(load, tmp_path, f"'{scaled}'", "has not")
+
+
+ROTATED = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma3_text", "gpt_neox")
+GROUPED = ROTATED[:-1]
+
+
+@pytest.mark.parametrize("family", A_TENSOR)
+def test_a_config_that_no_tensors_fit_names_the_file_and_the_entry(family, as_user, tmp_path):
+    config, tensors = _checkpoint(family)
+    write_folder(tmp_path, config, tensors)
+
+    def refused(change, *parts):
+        (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
+        refused_with(lambda: af.language.load(tmp_path), tmp_path / "config.json", *parts)
+
+    heads = next(
+        n for n in ("n_head", "n_heads", "num_heads", "num_attention_heads") if n in config
+    )
+    keyed = "num_key_value_heads" in config and config.get("head_dim")
+    refused({heads: 5}, "num_key_value_heads" if keyed else heads, "must divide", "5")
+    dim = next(n for n in ("n_embd", "dim", "hidden_size") if n in config)
+    (tmp_path / "config.json").write_text(json.dumps({**config, dim: 64}))
+    refused_with(lambda: af.language.load(tmp_path), tmp_path, "must have shape")
+    if family in GROUPED:
+        refused({"num_key_value_heads": 3}, "'num_key_value_heads'", "got 3 and 4")
+    if family in ROTATED:
+        for kind in ("linear", "dynamic", "yarn", "longrope", "llama3"):
+            scaling = {"rope_type": kind, "factor": 8.0}
+            refused({"rope_scaling": scaling}, "'rope_scaling'", "not built", repr(kind))
+            refused({"rope_parameters": scaling}, "'rope_parameters'", "not built", repr(kind))
+    if family == "gemma3_text":  # of one kind of layers alone, as the larger of its sizes have it
+        plain = {"rope_type": "default", "rope_theta": 1e4}
+        for own in ("full_attention", "sliding_attention"):
+            both = {"full_attention": plain, "sliding_attention": plain}
+            both |= {own: {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6}}
+            refused({"rope_parameters": both}, "'rope_parameters'", "'linear'")
+
+
+def test_every_family_is_in_the_cases_above():
+    assert set(A_TENSOR) == set(af.language.FAMILIES)
+
+
+def test_an_output_head_is_not_asked_for(tmp_path):
+    """Tied or not: nothing here reads one, and a folder without it is whole."""
+    config, tensors = family_checkpoint("llama", "bad")
+    for tied in (True, False):
+        write_folder(tmp_path, {**config, "tie_word_embeddings": tied}, tensors)
+        assert af.language.load(tmp_path).tokens.shape == (97, 32)
 
 
 def test_a_config_that_contradicts_the_tensors_isrefused_with(as_user, tmp_path):
