@@ -240,7 +240,9 @@ def test_prefixes_heads_and_buffers_change_nothing(family, prefix, head, tmp_pat
         ("mistral-7b", 7.242),
         ("bert-base", 0.1089),
         ("albert-base-v2", 0.0111),
-        ("pythia-160m", 0.1237),
+        ("pythia-160m", 0.162323),
+        ("pythia-2.8b", 2.775209),
+        ("pythia-12b", 11.846072),
         ("qwen3-0.6b", 0.5960),
         ("gemma-2b", 2.506),
         ("gemma-7b", 8.538),
@@ -248,6 +250,8 @@ def test_prefixes_heads_and_buffers_change_nothing(family, prefix, head, tmp_pat
 )
 def test_published_sizes_have_their_number_of_parameters(name, billions):
     arch = af.language.architecture(name)
-    head = {"llama-2-7b", "mistral-7b"}  # untied, and counted in what is published
+    head = {"llama-2-7b", "mistral-7b"} | {
+        n for n in af.language.SIZES if "pythia" in n
+    }  # untied, and counted in what is published
     count = arch.parameters + (arch.vocabulary * arch.dim if name in head else 0)
     assert count / 1e9 == pytest.approx(billions, rel=2e-3)
