@@ -1,11 +1,14 @@
 """Bad folders of every family are refused in one line that names the file, what is wrong and what is allowed."""
 
 import json
+import re
+import sys
 
 import numpy as np
 import pytest
 
 import attnflow as af
+from attnflow.cli._loop import loop
 from tests.systems import family_checkpoint, gpt_checkpoint, refused_with, write_folder
 
 SCALED = {"rope_type": "llama3", "factor": 8.0}
@@ -184,8 +187,13 @@ def test_a_config_that_no_tensors_fit_names_the_file_and_the_entry(family, as_us
             refused({"rope_parameters": both}, "'rope_parameters'", "'linear'")
 
 
-def test_every_family_is_in_the_cases_above():
+def test_every_family_is_in_the_cases_above_and_in_the_help_of_the_loop():
     assert set(A_TENSOR) == set(af.language.FAMILIES)
+    words = " ".join(re.sub(r"[,;.]", " ", loop.__doc__ or "").split())
+    for family in af.language.FAMILIES.values():
+        title = (sys.modules[family.entries.__module__].__doc__ or "").partition(":")[0]
+        name = title.partition(" and ")[0].partition(",")[0]
+        assert f" {name} " in words, name
 
 
 def test_an_output_head_is_not_asked_for(tmp_path):

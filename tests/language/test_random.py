@@ -239,7 +239,7 @@ def test_every_size_by_name_is_drawn_as_it_is_counted_or_refused_before(monkeypa
     monkeypatch.setattr(_memory, "free_memory", lambda: 10**6)
     for module, name in ((_looped, "held_blocks"), (_draw, "held_blocks"), (_draw, "_embeddings")):
         monkeypatch.setattr(module, name, lambda *_: pytest.fail("drawn"))
-    for name, arch in af.language.SIZES.items():
+    for name in af.language.SIZES:
         with pytest.raises(ValueError, match=r"does not fit: .* GB .*free\. Draw .*--no-hold") as e:
             af.language.looped(name, [[1, 2]], passes=1, progress=False)
         assert "\n" not in str(e.value)
