@@ -172,6 +172,12 @@ BAD = {
     "layers": ({"block_count": 3}, ("'blk.3.", "has not")),
     "heads": ({"attention.head_count": 3}, ("'num_key_value_heads'", "2 and 3")),
     "scaled": ({"rope.scaling.type": "linear"}, ("rope.scaling.type", "'linear'")),
+    "a factor": ({"rope.scaling.factor": 8}, ("rope.scaling.factor", "not built", "got 8")),
+    "old scaling": ({"rope.scale_linear": 4}, ("rope.scale_linear", "not built", "got 4")),
+    "caps": ({"attn_logit_softcapping": 50}, ("attn_logit_softcapping", "capped", "got 50")),
+    "part": ({"rope.dimension_count": 4}, ("rope.dimension_count", "width, 8", "got 4")),
+    "a word": ({"attention.head_count": "4"}, ("`num_attention_heads`", "'4'")),
+    "no heads": ({"attention.head_count": 0}, ("`num_attention_heads`", "got 0")),
     "values": ({"attention.value_length": 4}, ("attention.value_length", "got 4")),
 }
 
