@@ -9,6 +9,7 @@ import pytest
 
 import attnflow as af
 from attnflow.cli._loop import loop
+from attnflow.language import families
 from tests.systems import family_checkpoint, gpt_checkpoint, refused_with, write_folder
 
 SCALED = {"rope_type": "llama3", "factor": 8.0}
@@ -188,9 +189,9 @@ def test_a_config_that_no_tensors_fit_names_the_file_and_the_entry(family, as_us
 
 
 def test_every_family_is_in_the_cases_above_and_in_the_help_of_the_loop():
-    assert set(A_TENSOR) == set(af.language.FAMILIES)
+    assert set(A_TENSOR) == {family.name for family in families._LIST}
     words = " ".join(re.sub(r"[,;.]", " ", loop.__doc__ or "").split())
-    for family in af.language.FAMILIES.values():
+    for family in families._LIST:
         title = (sys.modules[family.entries.__module__].__doc__ or "").partition(":")[0]
         name = title.partition(" and ")[0].partition(",")[0]
         assert f" {name} " in words, name
@@ -248,6 +249,7 @@ def test_prefixes_heads_and_buffers_change_nothing(family, prefix, head, tmp_pat
         ("mistral-7b", 7.242),
         ("bert-base", 0.1089),
         ("albert-base-v2", 0.0111),
+        ("distilbert-base", 0.066363),
         ("pythia-160m", 0.162323),
         ("pythia-2.8b", 2.775209),
         ("pythia-12b", 11.846072),
