@@ -51,7 +51,7 @@ def loop(
     ----------
     model
         The folder of a Hugging Face model (config.json, model.safetensors) of GPT-2, GPT-Neo, GPT-NeoX,
-        Llama, Mistral, Qwen2, Qwen3, Gemma 3, BERT, DistilBERT or ALBERT; a GGUF file; or a size for
+        Llama, Mistral, Qwen2, Qwen3, Gemma, Gemma 3, BERT, DistilBERT or ALBERT; a GGUF file; or a size for
         random weights, such as gpt2-xl, gpt-neo-2.7B, llama-2-7b, mistral-7b, qwen3-0.6b,
         gemma-3-270m, pythia-160m, bert-base, albert-base-v2 (a wrong name lists all).
     weights

@@ -79,7 +79,10 @@ def random(
     ```
     """
     arch, dtype, key = as_architecture(model), as_dtype(dtype), as_key(key)
-    remedy = "Take a smaller dtype; a run that draws layer by layer is looped(..., hold=False)."
+    remedy = (
+        "Take a smaller dtype; a run that draws layer by layer is looped(..., hold=False), "
+        "`attnflow loop --no-hold`."
+    )
     check_fits(arch, dtype, True, blocks_alone=False, remedy=remedy)
     tokens, positions = jax.jit(_embeddings, static_argnums=(0, 2))(arch, key, dtype)
     blocks = held_blocks(arch, key, True, dtype)

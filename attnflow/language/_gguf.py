@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.arguments import shown
 from ._architecture import Architecture, config_of, from_config
 from ._gguf_file import GGUFFile
 from .families import FAMILIES, Family
@@ -23,6 +24,15 @@ _ENTRIES = {
     "rope_local_base_freq": "rope.freq_base_swa",
     "max_position_embeddings": "context_length",
     "sliding_window": "attention.sliding_window",
+}
+# What would change every number, and the value that changes none.
+_REFUSED = {
+    "rope.scale_linear": (1, "scalings of rotary positions"),
+    "rope.scaling.factor": (1, "scalings of rotary positions"),
+    "attn_logit_softcapping": (0, "capped scores"),
+    "attention.scale": (0, "scales of scores"),
+    "embedding_scale": (0, "scales of embeddings"),
+    "residual_scale": (0, "scales of residuals"),
 }
 _GEMMA_27B = 62  # its layers; there alone scores are not divided by the root of a head's width
 
@@ -80,15 +90,28 @@ class GGUFTensors:
                 f"'{kind}.rope.scaling.type' must be 'none', and no tensor 'rope_freqs.weight' there: "
                 f"scalings of rotary positions are not built; got {scaling!r}."
             )
+        for name, (none, what) in _REFUSED.items():
+            if (value := self._entry(f"{kind}.{name}")) not in (None, none):
+                raise ValueError(
+                    f"'{kind}.{name}' must not be there: {what} are not built; got {shown(value)}."
+                )
         if "token_embd.weight" not in self._tensors:
             raise ValueError("there is no tensor 'token_embd.weight'.")
         width = self._entry(f"{kind}.attention.value_length")
         if width is not None and result["head_dim"] is not None and width != result["head_dim"]:
             raise ValueError(f"'{kind}.attention.value_length' must be that of keys; got {width}.")
+        turned = self._entry(f"{kind}.rope.dimension_count")
+        d, heads = result["hidden_size"], result["num_attention_heads"]
+        whole = isinstance(d, int) and isinstance(heads, int) and heads > 0
+        share = d // heads if whole else None
+        head = share if result["head_dim"] is None else result["head_dim"]
+        if turned not in (None, head):
+            raise ValueError(
+                f"'{kind}.rope.dimension_count' must be a head's width, {head}; got {shown(turned)}."
+            )
         result["vocab_size"] = int(self._tensors["token_embd.weight"].shape[0])
         if kind == "gemma3":
-            d, heads = result["hidden_size"], result["num_attention_heads"]
-            scalar = d // heads if result["num_hidden_layers"] == _GEMMA_27B else result["head_dim"]
+            scalar = share if result["num_hidden_layers"] == _GEMMA_27B else result["head_dim"]
             result["query_pre_attn_scalar"] = scalar
         result = {name: value for name, value in result.items() if value is not None}
         return result | {"model_type": self.family.name}

@@ -23,6 +23,11 @@ _CUTS = {
     "llama-v3": _LLAMA3,
     "qwen2": _LLAMA3.replace("{1,3}", ""),
 }
+_BEGUN = (
+    "llama-bpe",
+    "llama3",
+    "llama-v3",
+)  # every text has a first token, where a file says nothing of it
 
 
 def gguf_tokenizer(path: Path) -> Any:
@@ -46,7 +51,7 @@ def gguf_tokenizer(path: Path) -> Any:
         if len(set(words)) < len(words) or len(types) != len(words):
             raise ValueError("tokens are there twice, or have no types")
         result = builders[kind](file, words, types)
-        _add(result, file, words, types, normalised=kind == "llama")
+        _add(result, file, words, types)
         return result
     except ValueError as error:
         raise ValueError(f"{path}: its tokenizer cannot be built ({error}): {remedy}.") from None
@@ -90,6 +95,8 @@ def _by_score(file: GGUFFile, words: list[str], types: list[int]) -> Any:
     if _UNKNOWN not in types and file.entries.get("tokenizer.ggml.unknown_token_id") is None:
         raise ValueError("there is no unknown token")
     unknown = file.entries.get("tokenizer.ggml.unknown_token_id", 0)
+    if not isinstance(unknown, int) or not 0 <= unknown < len(words):
+        raise ValueError(f"'tokenizer.ggml.unknown_token_id' is {shown(unknown)}")
     ids = {word: k for k, word in enumerate(words)}
     plain = {word for word, kind in zip(words, types, strict=True) if kind == _NORMAL}
     order = sorted((w for w in plain if len(w) > 1), key=lambda w: (-scores[ids[w]], ids[w]))
@@ -114,22 +121,29 @@ def _by_score(file: GGUFFile, words: list[str], types: list[int]) -> Any:
     return result
 
 
-def _add(
-    tokenizer: Any, file: GGUFFile, words: list[str], types: list[int], *, normalised: bool
-) -> None:
+def _add(tokenizer: Any, file: GGUFFile, words: list[str], types: list[int]) -> None:
     """Tokens that are whole words of a text wherever they stand, and those before and after every text."""
     from tokenizers import AddedToken, processors
 
-    own = [
-        AddedToken(w, normalized=normalised) for w, k in zip(words, types, strict=True) if k == _OWN
-    ]
-    special = [w for w, k in zip(words, types, strict=True) if k == _CONTROL]
-    tokenizer.add_tokens(own)
-    tokenizer.add_special_tokens([AddedToken(w, normalized=False, special=True) for w in special])
-    ends = []
-    for end in ("bos", "eos"):
-        number = file.entries.get(f"tokenizer.ggml.{end}_token_id")
-        asked = file.entries.get(f"tokenizer.ggml.add_{end}_token", False)
+    # As they are written: a space before the text, or for its spaces another letter, is for what is between them.
+    whole = {
+        kind: [
+            AddedToken(word, normalized=False, special=kind != _OWN)
+            for word, own in zip(words, types, strict=True)
+            if own == kind
+        ]
+        for kind in (_OWN, _CONTROL, _UNKNOWN)
+    }
+    tokenizer.add_tokens(whole[_OWN])
+    tokenizer.add_special_tokens(whole[_CONTROL] + whole[_UNKNOWN])
+    entries, ends = file.entries, []
+    begun = (
+        entries["tokenizer.ggml.model"] == "llama" or entries.get("tokenizer.ggml.pre") in _BEGUN
+    )
+    begun = begun and "tokenizer.ggml.bos_token_id" in entries
+    for end, unsaid in (("bos", begun), ("eos", False)):
+        number = entries.get(f"tokenizer.ggml.{end}_token_id")
+        asked = entries.get(f"tokenizer.ggml.add_{end}_token", unsaid)
         if asked and not (isinstance(number, int) and 0 <= number < len(words)):
             raise ValueError(f"'tokenizer.ggml.{end}_token_id' is {shown(number)}")
         ends.append((words[number], number) if asked and number is not None else None)

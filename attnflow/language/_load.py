@@ -44,7 +44,7 @@ def load(
     begin with the family's prefix (`transformer.`, `model.`, `bert.`), as hub files and saved models
     differ; masks that were saved as buffers and output heads are passed over. Matrices are kept
     `(in, out)`, whichever way they are stored. Of a GGUF file each tensor is dequantised in its turn;
-    Llama (and Mistral), Qwen2, Qwen3 and Gemma 3 are read. Pickles are not: see [`convert`][].
+    Llama (and Mistral), Qwen2, Qwen3, Gemma and Gemma 3 are read. Pickles are not: see [`convert`][].
 
     **Arguments:**
 

@@ -97,7 +97,8 @@ class Tensors:
                 )
             if kind not in _FLOATS:
                 raise ValueError(
-                    f"{path}: tensor '{full}' must be F32, F16, BF16 or F64; got {kind}."
+                    f"{path}: tensor '{full}' must be F32, F16, BF16 or F64; got {kind}: take "
+                    "the model's own weights, or a GGUF file of packed ones."
                 )
             with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
                 array = np.asarray(self._file(path).get_tensor(full)).astype(dtype)

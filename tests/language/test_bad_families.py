@@ -1,12 +1,16 @@
 """Bad folders of every family are refused in one line that names the file, what is wrong and what is allowed."""
 
 import json
+import re
+import sys
 
 import numpy as np
 import pytest
 
 import attnflow as af
-from tests.systems import family_checkpoint, refused_with, write_folder
+from attnflow.cli._loop import loop
+from attnflow.language import families
+from tests.systems import family_checkpoint, gpt_checkpoint, refused_with, write_folder
 
 SCALED = {"rope_type": "llama3", "factor": 8.0}
 BAD_CONFIG = [
@@ -30,6 +34,7 @@ BAD_CONFIG = [
     ("gemma3_text", {"attn_logit_softcapping": 50.0}, ("'attn_logit_softcapping'", "50.0")),
     ("gemma3_text", {"use_bidirectional_attention": True}, ("'use_bidirectional_attention'",)),
     ("gemma3_text", {"query_pre_attn_scalar": 0}, ("'query_pre_attn_scalar'", "got 0")),
+    ("gemma", {"use_bidirectional_attention": True}, ("'use_bidirectional_attention'",)),
     ("gpt_neox", {"rotary_pct": 1.5}, ("'rotary_pct'", "1.5")),
     ("gpt_neox", {"rotary_pct": 0.4}, ("'rotary_pct'", "which is 3")),
     ("gpt_neox", {"num_attention_heads": 5}, ("'num_attention_heads'", "5 and 32")),
@@ -87,10 +92,13 @@ def test_a_model_of_pictures_and_text_is_read_by_its_text(tmp_path):
 
 
 A_TENSOR = {
+    "gpt2": "h.1.attn.c_proj.weight",
+    "gpt_neo": "h.1.attn.attention.k_proj.weight",
     "llama": "layers.1.self_attn.k_proj.weight",
     "mistral": "layers.2.mlp.gate_proj.weight",
     "qwen2": "layers.0.self_attn.q_proj.bias",
     "qwen3": "layers.3.self_attn.q_norm.weight",
+    "gemma": "layers.3.self_attn.o_proj.weight",
     "gemma3_text": "layers.1.pre_feedforward_layernorm.weight",
     "gpt_neox": "layers.2.attention.query_key_value.weight",
     "bert": "encoder.layer.1.attention.output.LayerNorm.bias",
@@ -99,10 +107,15 @@ A_TENSOR = {
 }
 
 
+def _checkpoint(family):
+    made = gpt_checkpoint if family in ("gpt2", "gpt_neo") else family_checkpoint
+    return made(family, "bad")
+
+
 @pytest.mark.parametrize("family", A_TENSOR)
 def test_tensors_missing_of_another_shape_or_too_many_are_named(family, as_user, tmp_path):
     name = A_TENSOR[family]
-    config, tensors = family_checkpoint(family, "bad")
+    config, tensors = _checkpoint(family)
     load = lambda: af.language.load(tmp_path)  # noqa: E731
     write_folder(tmp_path, config, {n: x for n, x in tensors.items() if n != name})
     refused_with(load, tmp_path, f"no tensor '{name}'")
@@ -114,6 +127,82 @@ def test_tensors_missing_of_another_shape_or_too_many_are_named(family, as_user,
     beyond = name.replace(next(c for c in name if c.isdigit()), "9", 1)
     write_folder(tmp_path, config, tensors | {beyond: tensors[name]})
     refused_with(load, tmp_path, f"'{beyond}'", "config.json says")
+
+
+@pytest.mark.parametrize("family", A_TENSOR)
+def test_shards_that_are_missing_and_packed_weights_are_named(family, as_user, tmp_path):
+    config, tensors = _checkpoint(family)
+    load = lambda: af.language.load(tmp_path)  # noqa: E731
+    shard = write_folder(tmp_path, config, tensors, shards=2) / "model-00002-of-00002.safetensors"
+    shard.unlink()
+    refused_with(load, shard, "is missing", "index.json names it")
+    packed = {**config, "quantization_config": {"quant_method": "gptq", "bits": 4}}
+    write_folder(tmp_path, packed, tensors)
+    refused_with(load, tmp_path / "config.json", "'quantization_config'", "'gptq'", "GGUF file")
+    # And where the config says nothing of it.
+    from safetensors.numpy import save_file
+
+    write_folder(tmp_path, config, tensors)
+    eighths = {n: (x if n != A_TENSOR[family] else x.astype(np.int8)) for n, x in tensors.items()}
+    save_file(eighths, tmp_path / "model.safetensors")
+    parts = (f"'{A_TENSOR[family]}'", "got I8", "GGUF file")
+    refused_with(load, tmp_path / "model.safetensors", *parts)
+    scaled = A_TENSOR[family].rpartition(".")[0] + ".weight_scale"
+    write_folder(tmp_path, config, tensors | {scaled: np.ones(1)})
+    refused_with(load, tmp_path, f"'{scaled}'", "has not")
+
+
+ROTATED = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma3_text", "gpt_neox")
+GROUPED = ROTATED[:-1]
+
+
+@pytest.mark.parametrize("family", A_TENSOR)
+def test_a_config_that_no_tensors_fit_names_the_file_and_the_entry(family, as_user, tmp_path):
+    config, tensors = _checkpoint(family)
+    write_folder(tmp_path, config, tensors)
+
+    def refused(change, *parts):
+        (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
+        refused_with(lambda: af.language.load(tmp_path), tmp_path / "config.json", *parts)
+
+    heads = next(
+        n for n in ("n_head", "n_heads", "num_heads", "num_attention_heads") if n in config
+    )
+    keyed = "num_key_value_heads" in config and config.get("head_dim")
+    refused({heads: 5}, "num_key_value_heads" if keyed else heads, "must divide", "5")
+    dim = next(n for n in ("n_embd", "dim", "hidden_size") if n in config)
+    (tmp_path / "config.json").write_text(json.dumps({**config, dim: 64}))
+    refused_with(lambda: af.language.load(tmp_path), tmp_path, "must have shape")
+    if family in GROUPED:
+        refused({"num_key_value_heads": 3}, "'num_key_value_heads'", "got 3 and 4")
+    if family in ROTATED:
+        for kind in ("linear", "dynamic", "yarn", "longrope", "llama3"):
+            scaling = {"rope_type": kind, "factor": 8.0}
+            refused({"rope_scaling": scaling}, "'rope_scaling'", "not built", repr(kind))
+            refused({"rope_parameters": scaling}, "'rope_parameters'", "not built", repr(kind))
+    if family == "gemma3_text":  # of one kind of layers alone, as the larger of its sizes have it
+        plain = {"rope_type": "default", "rope_theta": 1e4}
+        for own in ("full_attention", "sliding_attention"):
+            both = {"full_attention": plain, "sliding_attention": plain}
+            both |= {own: {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6}}
+            refused({"rope_parameters": both}, "'rope_parameters'", "'linear'")
+
+
+def test_every_family_is_in_the_cases_above_and_in_the_help_of_the_loop():
+    assert set(A_TENSOR) == {family.name for family in families._LIST}
+    words = " ".join(re.sub(r"[,;.]", " ", loop.__doc__ or "").split())
+    for family in families._LIST:
+        title = (sys.modules[family.entries.__module__].__doc__ or "").partition(":")[0]
+        name = title.partition(" and ")[0].partition(",")[0]
+        assert f" {name} " in words, name
+
+
+def test_an_output_head_is_not_asked_for(tmp_path):
+    """Tied or not: nothing here reads one, and a folder without it is whole."""
+    config, tensors = family_checkpoint("llama", "bad")
+    for tied in (True, False):
+        write_folder(tmp_path, {**config, "tie_word_embeddings": tied}, tensors)
+        assert af.language.load(tmp_path).tokens.shape == (97, 32)
 
 
 def test_a_config_that_contradicts_the_tensors_isrefused_with(as_user, tmp_path):
@@ -160,12 +249,19 @@ def test_prefixes_heads_and_buffers_change_nothing(family, prefix, head, tmp_pat
         ("mistral-7b", 7.242),
         ("bert-base", 0.1089),
         ("albert-base-v2", 0.0111),
-        ("pythia-160m", 0.1237),
+        ("distilbert-base", 0.066363),
+        ("pythia-160m", 0.162323),
+        ("pythia-2.8b", 2.775209),
+        ("pythia-12b", 11.846072),
         ("qwen3-0.6b", 0.5960),
+        ("gemma-2b", 2.506),
+        ("gemma-7b", 8.538),
     ],
 )
 def test_published_sizes_have_their_number_of_parameters(name, billions):
     arch = af.language.architecture(name)
-    head = {"llama-2-7b", "mistral-7b"}  # untied, and counted in what is published
+    head = {"llama-2-7b", "mistral-7b"} | {
+        n for n in af.language.SIZES if "pythia" in n
+    }  # untied, and counted in what is published
     count = arch.parameters + (arch.vocabulary * arch.dim if name in head else 0)
     assert count / 1e9 == pytest.approx(billions, rel=2e-3)

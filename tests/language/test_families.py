@@ -92,6 +92,7 @@ MISTAKES = {
     "mistral": LLAMA + WINDOWS,
     "qwen2": (*LLAMA, *WINDOWS, "no biases of matrices"),
     "qwen3": (*LLAMA, *WINDOWS, "queries and keys not normed", "normed after rotation"),
+    "gemma": (*LLAMA, "gain without one", "embedding not scaled", "the other gelu"),
     "gemma3_text": (
         *LLAMA,
         *WINDOWS,

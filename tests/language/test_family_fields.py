@@ -10,7 +10,10 @@ from attnflow.language._layer import by_layer, own_block, scanned, through
 from attnflow.language._modules import without_feed_forward
 from tests.systems import FamilyOracle, family_checkpoint, gpt_prompts, write_folder
 
-SLOW = [pytest.param(family, marks=pytest.mark.slow) for family in ("mistral", "qwen2", "qwen3")]
+SLOW = [
+    pytest.param(family, marks=pytest.mark.slow)
+    for family in ("mistral", "qwen2", "qwen3", "gemma")
+]
 FAMILIES = ["llama", "gemma3_text", "gpt_neox", "bert", "albert", *SLOW]
 TOKENS, D, RADIUS = 4, 32, 1.7
 

@@ -19,6 +19,7 @@ CASES = {
         "mistral",
         "qwen2",
         "qwen3",
+        "gemma",
         "gemma3_text",
         "gpt_neox",
         "bert",
@@ -31,6 +32,7 @@ CASES |= FAMILY_OPTIONS | {
         "qwen2",
         {"layer_types": ["sliding_attention", *["full_attention"] * 2, "sliding_attention"]},
     ),
+    "gemma, as first written": ("gemma", {"hidden_act": "gelu", "num_key_value_heads": 1}),
     "qwen3, without windows": ("qwen3", {"use_sliding_window": False, "attention_bias": True}),
 }
 

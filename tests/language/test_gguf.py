@@ -77,7 +77,7 @@ def write_gguf(path, config, tensors, *, kind="F32", change=None, drop=(), **ent
         if arch == "llama" and stem.endswith(("q_proj", "k_proj")):
             keys = stem.endswith("k_proj")
             x = _interleaved(x, config[f"num_{'key_value' if keys else 'attention'}_heads"])
-        if arch == "gemma3" and "norm" in stem:
+        if arch.startswith("gemma") and "norm" in stem:
             x = x + 1
         x = change(full, x) if change else x
         if x.ndim == 2 and kind != "F32":
@@ -97,6 +97,8 @@ def _sizes(family):
     more = {"intermediate_size": 64}
     if family == "gemma3_text":
         more |= {"sliding_window_pattern": 6, "head_dim": 8, "query_pre_attn_scalar": 8}
+    if family == "gemma":
+        more |= {"head_dim": 8}
     if family == "qwen2":
         more |= {"use_sliding_window": False, "sliding_window": 4}
     if family == "qwen3":
@@ -114,7 +116,7 @@ def _intermediate(family):
     return config, tensors
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "gemma3_text"])
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "gemma", "gemma3_text"])
 def test_a_file_gives_the_weights_of_the_folder(family, tmp_path):
     config, tensors = _intermediate(family)
     folder = write_folder(tmp_path / "folder", config, tensors)
@@ -170,6 +172,12 @@ BAD = {
     "layers": ({"block_count": 3}, ("'blk.3.", "has not")),
     "heads": ({"attention.head_count": 3}, ("'num_key_value_heads'", "2 and 3")),
     "scaled": ({"rope.scaling.type": "linear"}, ("rope.scaling.type", "'linear'")),
+    "a factor": ({"rope.scaling.factor": 8}, ("rope.scaling.factor", "not built", "got 8")),
+    "old scaling": ({"rope.scale_linear": 4}, ("rope.scale_linear", "not built", "got 4")),
+    "caps": ({"attn_logit_softcapping": 50}, ("attn_logit_softcapping", "capped", "got 50")),
+    "part": ({"rope.dimension_count": 4}, ("rope.dimension_count", "width, 8", "got 4")),
+    "a word": ({"attention.head_count": "4"}, ("`num_attention_heads`", "'4'")),
+    "no heads": ({"attention.head_count": 0}, ("`num_attention_heads`", "got 0")),
     "values": ({"attention.value_length": 4}, ("attention.value_length", "got 4")),
 }
 
@@ -206,7 +214,7 @@ def test_another_architecture_is_named_with_those_that_are_read(as_user, tmp_pat
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    _refused(path, "'mamba'", "llama, qwen2, qwen3, gemma3")
+    _refused(path, "'mamba'", "llama, qwen2, qwen3, gemma, gemma3")
 
 
 def test_a_looped_file_is_a_looped_model(tmp_path):

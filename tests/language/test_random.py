@@ -13,7 +13,7 @@ from scipy import stats
 
 import attnflow as af
 from attnflow.core.machine import free_memory
-from attnflow.language import Architecture, _memory
+from attnflow.language import Architecture, _draw, _looped, _memory
 from attnflow.language._draw import draw_block, token_rows
 from tests.systems import gpt_prompts
 
@@ -232,6 +232,25 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_drawn(monkeypatch
     leaves = jax.tree.leaves(model.blocks.attention) + jax.tree.leaves(model.blocks.attention_norm)
     held = sum(x.size for x in leaves)
     assert _memory.weight_bytes(GPT2, "float32", False, blocks_alone=True) == 4 * held
+
+
+def test_every_size_by_name_is_drawn_as_it_is_counted_or_refused_before(monkeypatch):
+    """No weight is made here: shapes alone."""
+    monkeypatch.setattr(_memory, "free_memory", lambda: 10**6)
+    for module, name in ((_looped, "held_blocks"), (_draw, "held_blocks"), (_draw, "_embeddings")):
+        monkeypatch.setattr(module, name, lambda *_: pytest.fail("drawn"))
+    for name in af.language.SIZES:
+        with pytest.raises(ValueError, match=r"does not fit: .* GB .*free\. Draw .*--no-hold") as e:
+            af.language.looped(name, [[1, 2]], passes=1, progress=False)
+        assert "\n" not in str(e.value)
+        with pytest.raises(ValueError, match=r"does not fit: .*smaller dtype; .*--no-hold"):
+            af.language.random(name, key=KEY)
+    # A pass that draws each layer in its turn holds one of these at a time.
+    for name, arch in {arch.family: arch for arch in af.language.SIZES.values()}.items():
+        block = jax.eval_shape(lambda k, a=arch: draw_block(a, k, 0, 0, True, jnp.float32), KEY)
+        drawn = sum(math.prod(x.shape) for x in jax.tree.leaves(block))
+        held = _memory.weight_bytes(arch, "float32", True, blocks_alone=True)
+        assert 4 * arch.own_layers * drawn == held, name
 
 
 def test_the_memory_that_is_free_is_known_on_linux():

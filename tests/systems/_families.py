@@ -1,4 +1,4 @@
-"""Llama, Mistral, Qwen, Gemma, GPT-NeoX, BERT, DistilBERT and ALBERT in plain NumPy float64.
+"""Llama, Mistral, Qwen, both Gemmas, GPT-NeoX, BERT, DistilBERT and ALBERT in plain NumPy float64.
 
 From a config and tensors as Hugging Face names them, query by query and head by head; rotations are
 products of complex numbers. `mistakes` are what a reader of these files may get wrong, one word each.
@@ -15,7 +15,8 @@ from ._gpt import _ACTIVATIONS
 from ._inputs import generator
 from ._oracle import misalignment
 
-DECODERS = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text", "gpt_neox")
+DECODERS = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma3_text", "gpt_neox")
+GEMMAS = ("gemma", "gemma3_text")
 ENCODERS = ("bert", "distilbert", "albert")
 ACTIVATIONS = {**_ACTIVATIONS, "gelu_pytorch_tanh": _ACTIVATIONS["gelu_new"]}
 
@@ -45,7 +46,7 @@ class FamilyOracle:
 
     def norm(self, name: str, x) -> np.ndarray:
         gain = self.tensors[f"{name}.weight"]
-        if self.family == "gemma3_text" and not self.wrong("gain without one"):
+        if self.family in GEMMAS and not self.wrong("gain without one"):
             gain = 1 + gain
         if f"{name}.bias" not in self.tensors:
             if self.wrong("mean taken off"):
@@ -233,7 +234,7 @@ class FamilyOracle:
     def embedding(self, ids) -> np.ndarray:
         if self.family in DECODERS:
             name = "embed_in" if self.family == "gpt_neox" else "embed_tokens"
-            scaled = self.family == "gemma3_text" and not self.wrong("embedding not scaled")
+            scaled = self.family in GEMMAS and not self.wrong("embedding not scaled")
             return self.tensors[f"{name}.weight"][ids] * (D**0.5 if scaled else 1.0)
         at = "embeddings"
         h = self.tensors[f"{at}.word_embeddings.weight"][ids]
@@ -298,6 +299,8 @@ def _config(family: str) -> dict[str, Any]:
         config |= {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 2}
     if family == "qwen3":
         config |= {"head_dim": 12}
+    if family == "gemma":
+        config |= {"head_dim": 12, "hidden_act": "gelu_pytorch_tanh"}
     if family == "gemma3_text":
         del config["hidden_act"]
         config |= {"head_dim": 12, "query_pre_attn_scalar": 5, "sliding_window": 4}
@@ -329,10 +332,10 @@ def family_checkpoint(family: str, *names, **options) -> tuple[dict, dict[str, n
     tensors: dict[str, np.ndarray] = {}
     head = config.get("head_dim") or D // HEADS
     keys = config.get("num_key_value_heads", HEADS)
-    layered = family not in ("llama", "mistral", "qwen2", "qwen3", "gemma3_text")
+    layered = family in (*ENCODERS, "gpt_neox")
 
     def norm(name, size=D):
-        if family == "gemma3_text":
+        if family in GEMMAS:
             tensors[f"{name}.weight"] = rng.uniform(-0.5, 0.5, size)
             return
         tensors[f"{name}.weight"] = rng.uniform(0.5, 1.5, size)
@@ -399,7 +402,8 @@ def family_checkpoint(family: str, *names, **options) -> tuple[dict, dict[str, n
         bias = config.get("mlp_bias", False)
         linear(f"{at}.mlp.gate_proj", INNER, D, 0.2, bias=bias)
         linear(f"{at}.mlp.up_proj", INNER, D, 0.2, bias=bias)
-        linear(f"{at}.mlp.down_proj", D, INNER, 0.4, bias=bias)
+        down = 10.0 if family == "gemma" else 0.4  # by which its gelus differ enough
+        linear(f"{at}.mlp.down_proj", D, INNER, down, bias=bias)
         if family in ("qwen3", "gemma3_text"):
             norm(f"{at}.self_attn.q_norm", head)
             norm(f"{at}.self_attn.k_norm", head)

@@ -10,6 +10,7 @@ from ._config import (
 )
 from ._distilbert import DISTILBERT
 from ._family import Family as Family
+from ._gemma import GEMMA
 from ._gemma3 import GEMMA3
 from ._gpt2 import GPT2
 from ._gpt_neo import GPT_NEO
@@ -26,6 +27,7 @@ _LIST = (
     MISTRAL,
     QWEN2,
     QWEN3,
+    GEMMA,
     GEMMA3,
     GPT_NEOX,
     BERT,

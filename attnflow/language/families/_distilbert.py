@@ -46,5 +46,17 @@ DISTILBERT = replace(
         "feed_forward_norm": f"{_LAYER}output_layer_norm",
     },
     prefixes=("distilbert.",),
-    sizes={},
+    sizes={
+        "distilbert-base": {
+            "vocabulary": 30522,
+            "positions": 512,
+            "dim": 768,
+            "layers": 6,
+            "heads": 12,
+            "inner": 3072,
+            "activation": "gelu",
+            "epsilon": 1e-12,
+            "padding": 0,
+        }
+    },
 )

@@ -79,6 +79,8 @@ GPT_NEOX = Family(
         "pythia-410m": _size(24, 1024, 16),
         "pythia-1b": _size(16, 2048, 8),
         "pythia-1.4b": _size(24, 2048, 16),
+        "pythia-2.8b": _size(32, 2560, 32),
         "pythia-6.9b": _size(32, 4096, 32, 50432),
+        "pythia-12b": _size(36, 5120, 40, 50688),
     },
 )
