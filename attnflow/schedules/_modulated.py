@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..core.checks import finite, shaped
