@@ -48,8 +48,9 @@ def versus(name: str, quick: bool, torchode: str | None) -> dict:
     solver = diffrax.Tsit5() if name == "W1" else diffrax.Dopri8()
     reference = bench.ours(solver)(case, starts, tight)
     contenders = {"attnflow": bench.Peer(bench.ours(), "attnflow")}
-    if name != "W1":
-        contenders["attnflow Dopri8"] = bench.Peer(bench.ours(diffrax.Dopri8()), "attnflow")
+    # Beside the default: what kinks by the thousand are cheapest with at loose errors, and smooth flows at tight ones.
+    other = diffrax.Ralston() if name == "W1" else diffrax.Dopri8()
+    contenders[f"attnflow {type(other).__name__}"] = bench.Peer(bench.ours(other), "attnflow")
     contenders |= {k: p for k, p in bench.peers().items() if p.installed}
     ladders = bench.compare_solvers(
         case, starts, reference, contenders, rtols, few=1 if case.dim > 3 else 4, patience=8.0

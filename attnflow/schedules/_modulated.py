@@ -2,13 +2,12 @@
 
 from typing import ClassVar
 
-import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..core.checks import finite, shaped
 from ._base import AbstractSchedule, GivenSchedule, as_schedule
 from ._in_file import InFile
-from ._products import materialise, pair, rows_times, times
+from ._products import by_head, materialise, pair, rows_times, times
 from ._range import Range
 
 
@@ -59,7 +58,7 @@ class Modulated(AbstractSchedule):
         D = self._diagonal(t, matrix.dtype)
         if self.left is None:
             return times(D[..., :, None], matrix)
-        return jnp.matmul(times(self.left.astype(matrix.dtype), D[..., None, :]), matrix)
+        return by_head(times(self.left.astype(matrix.dtype), D[..., None, :]), matrix)
 
     @property
     def frequency(self) -> Float[Array, ""] | None:

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+_HEADS = 8  # more are left to one batched product: programs do not grow with them
+
 
 def rows_times(y: Array, matrix: Array) -> Array:
     """$M y_j$ for rows $y_j$: `(tokens, cols)` by `(*heads, rows, cols)` to `(*heads, tokens, rows)`."""
@@ -20,6 +22,17 @@ def pair(x: Array, y: Array) -> Array:
     if x.ndim == 3 and y.ndim == 2:
         return jnp.einsum("hid,jd->hij", x, y)
     return jnp.matmul(x, jnp.swapaxes(y, -1, -2))
+
+
+def by_head(a: Array, b: Array) -> Array:
+    """The matrix products of `(heads, m, n)` and `(heads, n, k)`, one after the other.
+
+    XLA's CPU compiler works a batch of them by loops of its own, and each alone by a library. Heads on one alone are
+    a batch, as `jnp.matmul` has them.
+    """
+    if a.ndim != 3 or b.ndim != 3 or len(a) > _HEADS:
+        return jnp.matmul(a, b)
+    return jnp.stack([x @ y for x, y in zip(a, b, strict=True)])
 
 
 def materialise(x: Array) -> Array:

@@ -65,3 +65,24 @@ def test_the_frequency_felt_grows_with_how_far_logits_swing():
         # U has a frequency although its sine's amplitude is zero: amplitudes are not looked at there.
         expected = 17 / (2 * np.pi) * (1 + 1 / np.arcsinh(np.pi / A))
         np.testing.assert_allclose(felt, expected, rtol=0.1)
+
+
+def test_a_number_times_a_constant_is_felt_as_what_it_makes_and_one_matrix_is_looked_at():
+    zero, one = jnp.zeros(()), jnp.asarray(40.0)
+    M = jax.random.normal(jax.random.key(3), (2, 20, 20))
+    waves = (
+        af.Sinusoid(jnp.array([2.0, 0.5]), jnp.array([3.0, 7.0])),
+        af.Sinusoid(0.7, 5.0),
+    )
+    sphere, ellipsoid = af.Sphere(20), af.Ellipsoid(jnp.diag(jnp.linspace(1, 3, 20)))
+    cases = (sphere, waves[0], M), (ellipsoid, waves[1], M), (sphere, waves[0], M[0])
+    for manifold, c, S in cases:
+        P = af.schedules.Scaled(c, S)
+        alike = af.schedules.Sum(P, jnp.zeros(P.shape))
+        felt, expected = (
+            felt_frequency(af.AttentionField(manifold, p), zero, one) for p in (P, alike)
+        )
+        np.testing.assert_allclose(felt, expected, rtol=1e-12)
+    field = af.AttentionField(af.Sphere(20), af.schedules.Scaled(waves[0], M))
+    program = jax.make_jaxpr(lambda t0, t1: felt_frequency(field, t0, t1))(zero, one)
+    assert max(v.aval.size for e in program.eqns for v in e.outvars) <= M.size

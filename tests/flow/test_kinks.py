@@ -190,6 +190,7 @@ def test_oscillating_fields_at_loose_tolerances_are_solved_by_bosh3():
     oscillating = af.AttentionField(af.Sphere(3), P=P)
     still = af.AttentionField(af.Sphere(3), P=jnp.eye(3))
     assert isinstance(default_solver(oscillating, 1e-4), diffrax.Bosh3)
+    assert isinstance(default_solver(oscillating, float(np.float32(1e-4))), diffrax.Bosh3)
     assert isinstance(default_solver(oscillating, 1e-5), diffrax.Tsit5)
     assert isinstance(default_solver(oscillating), diffrax.Tsit5)
     assert isinstance(default_solver(still, 1e-2), diffrax.Tsit5)

@@ -246,6 +246,16 @@ def test_materialise_changes_no_bit(getkey):
     assert jnp.array_equal(jax.vmap(materialise)(x), x)
 
 
+@pytest.mark.parametrize("heads", [2, 9])
+def test_products_head_by_head_are_products_in_a_batch_of_lanes_too(getkey, heads):
+    from attnflow.schedules._products import by_head
+
+    a, b = jr.normal(getkey(), (3, heads, 4, 5)), jr.normal(getkey(), (3, heads, 5, 4))
+    assert jnp.allclose(by_head(a[0], b[0]), jnp.matmul(a[0], b[0]), atol=1e-14)
+    assert jnp.allclose(jax.vmap(by_head)(a, b), jnp.matmul(a, b), atol=1e-14)
+    assert jnp.allclose(by_head(a[0, 0], b[0]), jnp.matmul(a[0, 0], b[0]), atol=1e-14)
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
