@@ -75,4 +75,5 @@ def _mark(value: jax.Array) -> jax.Array:
     # On the operation that `value` comes from: the call.
     from jax.experimental.xla_metadata import set_xla_metadata
 
-    return set_xla_metadata(value, **_MARKS)
+    marked: Any = set_xla_metadata(value, **_MARKS)
+    return marked
