@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
 from ..core.compiled import compiled
+from ..core.one_function import in_one_function
 from ..flow import Problem
 from ._lanes import (
     BAD_START,
@@ -167,7 +168,10 @@ class Crew(eqx.Module):
                 lanes, done = carry
                 return ~is_due(lanes, taken) & (done < rounds)
 
-            moved, done = jax.lax.while_loop(steps_on, inner, (rest_of_lanes, work.rounds))
+            def stretch(carry):
+                return jax.lax.while_loop(steps_on, inner, carry)
+
+            moved, done = in_one_function(stretch, (rest_of_lanes, work.rounds))
             lanes = eqx.tree_at(lambda s: s.own, moved, own, is_leaf=lambda x: x is None)
             lanes, outbox, taken = self._refill(shared, axes, rest, lanes, inbox, outbox, taken)
             return lanes, outbox, taken, Work(done, work.refills + 1)
