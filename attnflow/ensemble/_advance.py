@@ -28,6 +28,10 @@ from ._lanes import (
 from ._stages import Stepper
 from ._step import finish, may_jump, observed, step
 
+# Lanes from which all steps between two refills are one native function: that takes half a second more to
+# compile, which the few trajectories of narrow crews would not earn.
+_WIDE = 128
+
 
 class Inbox(eqx.Module):
     """Starts that wait: their data and numbers, and how many there are."""
@@ -171,7 +175,9 @@ class Crew(eqx.Module):
             def stretch(carry):
                 return jax.lax.while_loop(steps_on, inner, carry)
 
-            moved, done = in_one_function(stretch, (rest_of_lanes, work.rounds))
+            given = (rest_of_lanes, work.rounds)
+            wide = lanes.status.size >= _WIDE
+            moved, done = in_one_function(stretch, given) if wide else stretch(given)
             lanes = eqx.tree_at(lambda s: s.own, moved, own, is_leaf=lambda x: x is None)
             lanes, outbox, taken = self._refill(shared, axes, rest, lanes, inbox, outbox, taken)
             return lanes, outbox, taken, Work(done, work.refills + 1)
