@@ -55,9 +55,11 @@ def diagnose(
         (heads.parquet, where pyarrow is installed).
     """
     from ._loop import _encoded
+    from ..core.machine import give_back
     from ._start import start_jax
 
     start_jax()
+    give_back()
     import jax.random as jr
 
     from .. import language
