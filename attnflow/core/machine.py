@@ -51,7 +51,8 @@ def give_back(size: int = 4 * 2**20) -> bool:
 
     glibc learns to keep what is freed, up to 32 MB a buffer, apart for each thread that asked for it: XLA's scratch,
     which every thread of its pool asks for in turn, is then held several times over. Matrix products pack their factors
-    into buffers below 4 MB, thousands of times a pass: with a `size` of 1 MB a pass of MiniLM takes half as much time again.
+    into buffers below 4 MB, thousands of times a pass: with a `size` of 1 MB a pass of MiniLM takes half as much time
+    again.
     For all of the process, so for commands, not for a library that others call.
     """
     try:
