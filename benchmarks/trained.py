@@ -5,7 +5,8 @@
 `wheels` is the folder of the packages (see `attnflow.language.trained`). Random prompts of each model's own
 vocabulary; runs go on where they were stopped. Numbers go to benchmarks/results/trained-cpu.json, E by
 pass and prompt and the sizes of the clusters that tokens end in; `--figure` draws them beside it; `--diagnose` times
-`attnflow diagnose FILE --out` on each in a process of its own, from the file as the package ships it.
+`attnflow diagnose FILE --out` on each in a process of its own, from the file as the package ships it; `--float32` sets
+hidden states in float32 beside double, and beside those of transformers (needs torch and transformers).
 """
 
 import argparse
@@ -163,6 +164,54 @@ def diagnosed(names, store: Path) -> None:
             file.write(json.dumps(found, indent=1).encode())
 
 
+def in_float32(names) -> None:
+    """Hidden states of all layers: the largest distance of a token over the longest of its state."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    import jax
+    import torch
+    import transformers
+
+    from tests.language import test_trained as peers
+
+    jax.config.update("jax_enable_x64", True)
+    for name in names:
+        path = trained(name)
+        peer, ours, double = peers._peer(path), load(path), load(path, dtype="float64")
+        ids = random_prompts(double.architecture, peers.PROMPTS, peers.LENGTH)
+        theirs = [peer.looped(row[None], 1)[0].astype(np.float64) for row in ids]
+        peer.model.double()
+        record = dict.fromkeys(_PAIRS, 0.0)
+        for row, their in zip(ids, theirs, strict=True):
+            own = np.asarray(ours.hidden(row), np.float64)
+            exact, their_exact = np.asarray(double.hidden(row)), peer.looped(row[None], 1)[0]
+            pairs = ((own, exact), (their, their_exact), (own, their), (exact, their_exact))
+            for pair, two in zip(_PAIRS, pairs, strict=True):
+                record[pair] = max(record[pair], float(f"{peers._apart(*two):.3g}"))
+        versions = {
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "jax": jax.__version__,
+        }
+        found = json.loads(FILE.read_text())
+        found["float32"][name] = {
+            "prompts": len(ids),
+            **record,
+            "versions": versions,
+            "by": "trained.py --float32",
+        }
+        print(name, found["float32"][name], flush=True)
+        with atomic_write(FILE) as file:
+            file.write(json.dumps(found, indent=1).encode())
+
+
+_PAIRS = (
+    "attnflow_float32_to_double",
+    "torch_float32_to_double",
+    "float32_to_float32",
+    "double_to_double",
+)
+
+
 def _children() -> float:
     """Processor seconds of the processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -220,10 +269,13 @@ if __name__ == "__main__":
     parser.add_argument("--store", type=Path, default=Path("attnflow-out/trained"))
     parser.add_argument("--figure", action="store_true", help="draw what is there")
     parser.add_argument("--diagnose", action="store_true", help="time `attnflow diagnose` alone")
+    parser.add_argument("--float32", action="store_true", help="float32 beside double alone")
     options = parser.parse_args()
     af.programs.cache()
     if options.figure:
         draw()
+    elif options.float32:
+        in_float32(options.only or list(TITLES))
     elif options.diagnose:
         diagnosed(options.only or list(TITLES), options.store)
     else:

@@ -54,10 +54,12 @@ def diagnose(
         on runs at its dimension where xarray and zarr are installed); and the table of heads of both
         (heads.parquet, where pyarrow is installed).
     """
+    from ..core.machine import give_back
     from ._loop import _encoded
     from ._start import start_jax
 
     start_jax()
+    give_back()
     import jax.random as jr
 
     from .. import language

@@ -85,9 +85,11 @@ def loop(
     out
         Folder for the passes (npz), a summary (loop.txt, summary.json) and a picture (loop.png).
     """
+    from ..core.machine import give_back
     from ._start import start_jax
 
     start_jax()
+    give_back()
     import jax.random as jr
 
     from .. import language

@@ -84,8 +84,9 @@ def random(
         "`attnflow loop --no-hold`."
     )
     check_fits(arch, dtype, True, blocks_alone=False, remedy=remedy)
-    tokens, positions = jax.jit(_embeddings, static_argnums=(0, 2))(arch, key, dtype)
+    # Blocks first: what drawing a layer needs beside it is more than what rows of the embedding need.
     blocks = held_blocks(arch, key, True, dtype)
+    tokens, positions = jax.jit(_embeddings, static_argnums=(0, 2))(arch, key, dtype)
     types, norm, projection, bias = embedding_parts(arch, key, dtype)
     return Transformer(
         tokens, positions, blocks, final_norm(arch, dtype), arch, types, norm, projection, bias

@@ -118,9 +118,9 @@ def one_pass(
                 )
             block = controlled(block, plan.control, arch.kv_heads * arch.width)
             if plan.control == "normalisation":
-                h = each_chunk(lambda part, _: norms_alone(arch, block, part), h, lengths)
+                h = moved(lambda part, _: norms_alone(arch, block, part), h, lengths)
             else:
-                h = each_chunk(
+                h = moved(
                     lambda part, own: through(arch, block, place, part, keys(own)), h, lengths
                 )
         return h, each_chunk(measure, h, lengths)
@@ -139,6 +139,19 @@ def each_chunk(function: Any, h: Array, lengths: Array | None) -> Any:
         own = None if lengths is None else lengths[0]
         return jax.tree.map(lambda x: x[None], function(h[0], own))
     return jax.lax.map(lambda part: function(*part), (h, lengths))
+
+
+def moved(function: Any, h: Array, lengths: Array | None) -> Array:
+    """`h` after `function` of each chunk in turn, in its own memory: `each_chunk` needs as much again."""
+    if h.shape[0] == 1:
+        return each_chunk(function, h, lengths)
+
+    def step(h, x):
+        number, own = x
+        part = jax.lax.dynamic_index_in_dim(h, number, keepdims=False)
+        return jax.lax.dynamic_update_index_in_dim(h, function(part, own), number, 0), None
+
+    return jax.lax.scan(step, h, (jnp.arange(h.shape[0]), lengths))[0]
 
 
 def controlled(module: Any, control: str, kv_columns: int = 0) -> Any:

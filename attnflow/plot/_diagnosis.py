@@ -82,5 +82,13 @@ def diagnosis(
     if place is None:
         heads.axhline(0.0, color=GREY, linewidth=0.8)
     sinks.legend(frameon=False, fontsize=7, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    figure.text(0.06, 0.5, str(page), family="monospace", fontsize=5.6, va="top")
+    text = str(page)
+    figure.text(0.06, 0.5, text, family="monospace", fontsize=_size(text), va="top")
     return figure
+
+
+def _size(text: str) -> float:
+    """Of letters, in points: the longest line within 0.9 of A4's width, all lines within 0.48 of its height."""
+    lines = text.splitlines()
+    wide = 0.9 * 8.27 * 72 / (0.61 * max(map(len, lines)))  # a letter is 0.6 of its size wide
+    return min(7.5, wide, 0.48 * 11.69 * 72 / (1.2 * len(lines)))
