@@ -284,13 +284,19 @@ def _titled(title: str, data: FigureData) -> str:
 
 def _draw_trained(data: FigureData, title: str) -> Figure:
     names = _titles(data)
-    figure = Figure(figsize=(4.0 * (1 + len(names)), 3.8), dpi=150, layout="constrained")
+    figure = Figure(figsize=(4.5 + 5.5 * len(names), 3.8), dpi=150, layout="constrained")
     panels = figure.subplots(1, 1 + len(names), sharey=True)
-    draw_looped(dict(_curves(data, "paper")), panels[0], title="as in the paper")
+    of_paper = all(family in NAMES for family in names)
+    draw_looped(
+        dict(_curves(data, "paper")),
+        panels[0],
+        title="as in the paper" if of_paper else "as trained",
+    )
     for ax, (family, name) in zip(panels[1:], names.items(), strict=True):
         kinds = {"paper": "trained", **_CONTROLS}
         shown = {w: _pair(data, f"{family}_{kind}") for kind, w in kinds.items()}
         draw_looped(shown, ax, title=f"{name} and controls")
+        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))  # curves may lie anywhere
     figure.suptitle(_titled(title, data))
     return figure
 
