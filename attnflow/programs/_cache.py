@@ -38,6 +38,10 @@ def cache(
     none is loaded that was compiled for others. A folder that cannot be written, or a program that
     cannot be read, costs its compilation and nothing else.
 
+    On some processors XLA writes a long line for each program that it loads again ("Target machine feature
+    +prefer-no-gather is not supported on the host machine"): it tuned the code by a preference that is no instruction,
+    and the program is right. It is silent where `TF_CPP_MIN_LOG_LEVEL=3` is set before JAX is imported, as commands do.
+
     **Arguments:**
 
     - `folder`: where; by default `attnflow` in the user's cache folder (`XDG_CACHE_HOME`, else
