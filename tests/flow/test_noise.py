@@ -151,7 +151,9 @@ def test_the_default_solver_is_of_weak_order_two():
     )
     errors = []
     for h in (0.5, 0.25):
-        ends = many(field, af.Noise(independent=s), jr.split(jr.key(1), keys), jnp.asarray(h), y0=y0)
+        ends = many(
+            field, af.Noise(independent=s), jr.split(jr.key(1), keys), jnp.asarray(h), y0=y0
+        )
         means = np.asarray(jnp.mean(ends[:, 1:, 0], axis=1))
         assert means.std() / np.sqrt(len(means)) < 1.5e-3
         errors.append(abs(means.mean() - exact))
