@@ -93,17 +93,18 @@ def test_an_event_of_diffrax_that_is_nan_is_a_failure_too(finder, direction):
 
 def test_a_run_whose_tokens_stop_being_finite_says_so_and_no_event_did():
     """Constant steps take what is not finite; both engines then say the same."""
-
-    def broken(t, y):
-        return jnp.where(t > 1.0, jnp.nan, 0.0) * y
-
-    field = af.AttentionField(SPHERE, P=jnp.eye(3), drift=broken)
-    constant = {"dt0": 0.25, "solver": diffrax.Euler()}
-    sol, many = run_both(field, Y0, t1=4.0, **constant)
+    c = af.Piecewise(jnp.array([0.7]), jnp.ones(2))
+    U = af.ScaledIdentity(c, 2)
+    field = af.AttentionField(af.Sphere(2), jnp.zeros((2, 2)), U=U, mask="causal", scale=1.0)
+    # A schedule refuses such values when it is made.
+    field = eqx.tree_at(lambda f: f.U.coefficient.values, field, jnp.array([1.0, jnp.nan]))
+    y0, constant = jnp.asarray(START[:2]), diffrax.ConstantStepSize()
+    options = {"t1": 1.0, "dt0": 0.1, "solver": diffrax.Heun(), "controller": constant}
+    sol, many = run_both(field, y0, **options)
     assert many.outcome[0] == Outcome.NOT_FINITE
     assert sol.result == diffrax.RESULTS.nonfinite
-    sol, many = run_both(field, Y0, t1=4.0, event=af.consensus(1e-9), **constant)
+    sol, many = run_both(field, y0, event=af.consensus(1e-9), **options)
     assert many.outcome[0] == Outcome.NOT_FINITE
     assert not bool(sol.event)
     with pytest.raises(RuntimeError, match="tokens stopped being finite"):
-        af.simulate(field, Y0, t1=4.0, event=af.consensus(1e-9), **constant)
+        af.simulate(field, y0, event=af.consensus(1e-9), **options)
