@@ -330,10 +330,10 @@ def test_a_case_with_noise_is_the_run_of_its_seed_and_an_ensemble_has_a_key_for_
     field, _, options = af.spec.read(file).build()
     many = af.ensemble.run(
         field, lambda key: af.Sphere(3).random(key, (4,)), number=3, progress=False,
-        **(options | {"key": jax.random.key(2), "observe": af.misalignment}),
+        **(options | {"key": jax.random.key(2), "observe": {"misalignment": af.misalignment}}),
     )  # fmt: skip
     with np.load(tmp_path / "ensemble.npz") as numbers:
-        np.testing.assert_allclose(numbers["misalignment"], many.ys, atol=1e-13)
+        np.testing.assert_allclose(numbers["misalignment"], many.ys["misalignment"], atol=1e-13)
 
 
 def test_noise_that_does_not_fit_a_command_is_refused_in_one_line(capsys, tmp_path):

@@ -1,6 +1,7 @@
 """Where smooth pieces meet: knots, jumps on a grid of constant steps, starts a rounding before a jump."""
 
 import diffrax
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 import attnflow as af
 from attnflow.flow._sides import Breaks
-from tests.systems import generator
+from tests.systems import NEVER, START, awkward, generator, jumping, run_both
 
 COSINE = 0.1
 
@@ -37,22 +38,32 @@ def both(field, t0=0.0, y0=Y0, **options):
     return float(sol.y1[1, 0]), int(sol.stats["num_steps"])
 
 
+KNOTS = 81
+
+
+def summed(jump, high, size, omega, cubic):
+    """A schedule with a jump, kinks and knots."""
+    wave = af.Sinusoid(jnp.asarray(size, float), jnp.asarray(omega, float), rectified=True)
+    return af.Piecewise(jnp.array([jump]), jnp.array(high)) + wave + cubic
+
+
 def test_the_knots_of_a_noisy_cubic_are_stepped_to():
-    knots = np.linspace(0.0, 20.0, 81)
-    values = generator("knots").normal(size=81)
+    knots = np.linspace(0.0, 20.0, KNOTS)
+    values = generator("knots").normal(size=KNOTS)
     c = af.Interpolated(jnp.asarray(knots), jnp.asarray(values))
-    spline = diffrax.CubicInterpolation(
-        jnp.asarray(knots), diffrax.backward_hermite_coefficients(c.ts, c.values)
-    )
+    spline = diffrax.CubicInterpolation(c.ts, diffrax.backward_hermite_coefficients(c.ts, c.values))
     # Three Gauss nodes integrate a cubic exactly.
     nodes, weights = np.polynomial.legendre.leggauss(3)
     middle, half = (knots[1:] + knots[:-1]) / 2, np.diff(knots) / 2
-    at = jax.vmap(spline.evaluate)(jnp.asarray((middle[:, None] + half[:, None] * nodes).ravel()))
-    integral = np.sum(np.asarray(at).reshape(80, 3) * weights * half[:, None])
-    result, steps = both(pair(c), t1=20.0, rtol=1e-7, atol=0.0)
+    at = jax.jit(jax.vmap(spline.evaluate))((middle[:, None] + half[:, None] * nodes).ravel())
+    integral = np.sum(np.asarray(at).reshape(KNOTS - 1, 3) * weights * half[:, None])
+    # Beside them nothing: jumps of no height, a wave of none whose kinks lie far behind the end.
+    nothing = af.Piecewise(jnp.array([50.0]), jnp.zeros(2))
+    alone = summed(50.0, (0.0, 0.0), 0.0, 1e-3, c) + nothing
+    result, steps = both(pair(alone), t1=20.0, rtol=1e-7, atol=0.0)
     assert abs(result - exact(integral)) < 10e-7
     # Steps that run over the knots are more of them.
-    over = diffrax.diffeqsolve(
+    over = eqx.filter_jit(diffrax.diffeqsolve)(
         diffrax.ODETerm(pair(c)),
         af.ProjectedSolver(diffrax.Tsit5(), af.Sphere(2)),
         0.0,
@@ -78,21 +89,26 @@ def test_a_jump_on_the_grid_of_constant_steps_costs_no_order(solver):
     assert np.log2(errors[0] / errors[1]) > order - 0.4
 
 
+def both_awkward(times, values, ts, **options):
+    """The same of three tokens, the second in the same place, in a program of other tests."""
+    sol, _ = run_both(
+        jumping(times, values), jnp.asarray(START), same=1e-13, **awkward(ts, rtol=1e-8, **options)
+    )
+    return float(sol.y1[1, 0]), int(sol.stats["num_steps"])
+
+
 @pytest.mark.parametrize("ulps", [-2, -1, 0, 1, 2])
 def test_a_run_may_start_a_rounding_from_a_jump(ulps):
-    c = af.Piecewise(jnp.array([1.0]), jnp.array([50.0, -1.0]))
     t0 = 1.0 + ulps * (np.finfo(float).eps / 2 if ulps < 0 else np.finfo(float).eps)
-    result, steps = both(pair(c), t0=t0, t1=2.0, ts=jnp.array([1.1, 1.5, 2.0]), rtol=1e-8)
+    result, steps = both_awkward([1.0, NEVER], [50.0, -1.0, 0.0], [1.1, 1.5, 2.0], t0=t0)
     assert abs(result - exact(-1.0)) < 1e-7
     assert steps < 60
 
 
 def test_a_run_may_end_and_be_saved_a_rounding_from_a_jump():
-    c = af.Piecewise(jnp.array([1.0]), jnp.array([1.0, 500.0]))
     for t1 in (1.0, np.nextafter(1.0, 0), np.nextafter(1.0, 2)):
-        ts = jnp.asarray([0.5, np.nextafter(1.0, 0), t1])[jnp.array([0, 1, 2])]
-        ts = jnp.sort(jnp.minimum(ts, t1))
-        result, _ = both(pair(c), t1=t1, ts=ts, rtol=1e-8)
+        ts = np.minimum([0.5, np.nextafter(1.0, 0), t1], t1)
+        result, _ = both_awkward([1.0, NEVER], [1.0, 500.0, 0.0], ts, t1=t1)
         assert abs(result - exact(1.0)) < 1e-7
 
 
@@ -144,13 +160,14 @@ def _one_break_at_one(kind):
     jump, high = (1.0, (1.0, -2.0)) if kind == "a jump" else (0.3, (0.0, 0.0))
     size, omega = (1.0, np.pi) if kind == "a kink" else (0.0, np.pi / 4)
     knot, values = (1.0, (0.0, 3.0, 1.0)) if kind == "a knot" else (0.6, (0.0, 0.0, 0.0))
-    cubic = af.Interpolated(jnp.array([0.0, knot, 2.0]), jnp.array(values))
+    # As many knots as those of the noisy cubic: the rest of them lie after the end.
+    knots = np.concatenate([[0.0, knot], np.arange(2.0, KNOTS)])
+    cubic = af.Interpolated(jnp.asarray(knots), jnp.asarray(np.r_[values, np.zeros(KNOTS - 3)]))
     # Of a cubic piece: Simpson's rule is exact.
     at = np.asarray(jax.vmap(cubic)(jnp.arange(5) / 2))
     simpson = float(at @ np.array([1.0, 4.0, 2.0, 4.0, 1.0])) / 6
     integral = {"a jump": -1.0, "a kink": 4 / np.pi, "a knot": simpson}[kind]
-    wave = af.Sinusoid(jnp.asarray(size, float), jnp.asarray(omega, float), rectified=True)
-    return af.Piecewise(jnp.array([jump]), jnp.array(high)) + wave + cubic, integral
+    return summed(jump, high, size, omega, cubic), integral
 
 
 @pytest.mark.parametrize("ulps", [1, 4, 64])
@@ -158,6 +175,6 @@ def _one_break_at_one(kind):
 def test_breaks_within_roundings_of_one_another_are_each_stepped_to(first, ulps):
     after = 1.0 + ulps * np.finfo(float).eps
     jump = af.Piecewise(jnp.array([after]), jnp.array([0.5, -1.5]))
-    smooth, integral = _one_break_at_one(first)
-    result, _ = both(pair(smooth + jump), t1=2.0, rtol=1e-7, atol=0.0)
+    other, integral = _one_break_at_one(first)
+    result, _ = both(pair(other + jump), t1=2.0, rtol=1e-7, atol=0.0)
     assert abs(result - exact(integral - 1.0)) < 1e-7

@@ -12,59 +12,22 @@ import pytest
 
 import attnflow as af
 from attnflow.ensemble import Outcome
-from tests.systems import assert_same_run
+from tests.systems import EVENTS, NEVER, START, assert_same_run, awkward, jumping
 
 EPS = np.finfo(float).eps
-SPHERE = af.Sphere(2)
-NEVER = 100.0
-START = np.array([[1.0, 0.0], [0.1, np.sqrt(0.99)], [-0.6, 0.8]])
 
 
 def field(jump, high):
     """A causal field whose values jump at a time, the second piece `high`."""
-    c = af.Piecewise(jnp.stack([jump, jump + 0.5]), jnp.stack([jnp.ones_like(high), high, -high]))
-    return af.AttentionField(
-        SPHERE, jnp.zeros((2, 2)), U=af.ScaledIdentity(c, 2), mask="causal", scale=1.0
-    )
+    return jumping([jump, jump + 0.5], [1.0, high, -high])
 
 
 def rectified(jump, high):
     """The same with kinks where the jump is."""
-    omega = jnp.pi / jump
-    c = af.Sinusoid(high, omega, rectified=True)
+    c = af.Sinusoid(jnp.asarray(high), jnp.asarray(jnp.pi / jump), rectified=True)
     return af.AttentionField(
-        SPHERE, jnp.zeros((2, 2)), U=af.ScaledIdentity(c, 2), mask="causal", scale=1.0
+        af.Sphere(2), jnp.zeros((2, 2)), U=af.ScaledIdentity(c, 2), mask="causal", scale=1.0
     )
-
-
-# === what is observed, and what ends a run; their numbers come by `args`
-
-
-def signs(y):
-    bits = (y.ravel() > 0).astype(jnp.uint32)
-    return jnp.sum(bits << (5 * jnp.arange(6, dtype=jnp.uint32)), dtype=jnp.uint32)
-
-
-def number(t, y):
-    return jnp.asarray(2**40 + 1, jnp.int64) + (10**6 * t).astype(jnp.int64)
-
-
-OBSERVE = {"y": lambda y: y, "signs": signs, "n": number, "up": lambda y: y[:, 1] > 0.5}
-
-
-def real(t, y, args):
-    return args["real"] - t
-
-
-def true(t, y, args):
-    return t >= args["true"]
-
-
-def nan(t, y, args):
-    return jnp.where(t >= args["nan"], jnp.nan, 1.0)
-
-
-EVENTS = {"nan": nan, "real": real, "true": true}
 
 
 def cases(near: float) -> list[dict[str, Any]]:
@@ -104,20 +67,12 @@ def test_the_two_engines_agree_run_by_run(make, near):
     assert len(bank) > 50
     seen, apart = set(), []
     for numbers in bank:
-        one = make(jnp.asarray(numbers["jump"], float), jnp.asarray(numbers["high"], float))
-        options = {
-            "t0": numbers["t0"],
-            "t1": numbers["t1"],
-            "ts": jnp.clip(jnp.asarray(numbers["ts"]), numbers["t0"], numbers["t1"]),
-            "args": {name: jnp.asarray(numbers[name], float) for name in EVENTS},
-            "observe": OBSERVE,
-            "rtol": 1e-7,
-            "max_steps": 400,
-        }
-        solution = af.simulate(
-            one, jnp.asarray(numbers["y0"]), event=EVENTS, throw=False, **options
-        )
-        many = af.ensemble.run(one, numbers["y0"][None], until=EVENTS, progress=False, **options)
+        one = make(numbers["jump"], numbers["high"])
+        when = {name: numbers[name] for name in EVENTS}
+        options = awkward(numbers["ts"], t0=numbers["t0"], t1=numbers["t1"], **when)
+        solution = af.simulate(one, jnp.asarray(numbers["y0"]), throw=False, **options)
+        options["until"] = options.pop("event")
+        many = af.ensemble.run(one, numbers["y0"][None], progress=False, **options)
         try:
             assert_same_run(solution, many, 0, atol=1e-9)
         except AssertionError as error:

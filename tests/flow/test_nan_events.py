@@ -1,6 +1,7 @@
 """An event that is NaN ends a run as failed, in either engine; others that happen before are found."""
 
 import diffrax
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,31 +10,17 @@ import pytest
 
 import attnflow as af
 from attnflow.ensemble import Outcome
-from tests.systems import run_both
+from tests.systems import NEVER, START, awkward, jumping, run_both
 
 SPHERE = af.Sphere(3)
 FIELD = af.AttentionField(SPHERE, P=jnp.diag(jnp.array([1.0, 0.5, -0.5])), scale=1.0)
 Y0 = SPHERE.random_hemisphere(jax.random.key(1), (4,))
-# Times at which the two events turn NaN or happen; one program for all of them.
-NEVER = 100.0
-
-
-def from_time(t, y, args):
-    """NaN from a time on."""
-    return jnp.where(t >= args["nan"], jnp.nan, 1.0)
-
-
-def at_time(t, y, args):
-    return t - args["real"]
+# Times at which two events turn NaN or happen are numbers of one program.
+SMOOTH = jumping([NEVER, NEVER + 1], [1.0, 0.0, 0.0])
 
 
 def options_of(nan, real):
-    return {
-        "t1": 4.0,
-        "ts": jnp.array([0.0, 0.5, 1.5, 4.0]),
-        "event": {"log": from_time, "late": at_time},
-        "args": {"nan": jnp.asarray(nan), "real": jnp.asarray(real)},
-    }
+    return awkward([0.5, 1.5, 4.0], t1=4.0, nan=nan, real=real)
 
 
 @pytest.mark.parametrize(
@@ -49,33 +36,37 @@ def options_of(nan, real):
     ],
 )
 def test_the_first_that_happens_or_is_nan_ends_the_run(nan, real, ending, when):
-    sol, many = run_both(FIELD, Y0, **options_of(nan, real))
+    sol, many = run_both(SMOOTH, jnp.asarray(START), **options_of(nan, real))
     assert many.outcome[0] == ending
     assert sol.t1 == pytest.approx(when, abs=1e-12)
-    assert bool(sol.event["late"]) == (ending == Outcome.REACHED)
-    assert not bool(sol.event["log"])
-    assert bool(sol.undefined["log"]) == (ending == Outcome.EVENT_NAN)
-    assert not bool(sol.undefined["late"])
+    assert bool(sol.event["real"]) == (ending == Outcome.REACHED)
+    assert not bool(sol.event["nan"])
+    assert bool(sol.undefined["nan"]) == (ending == Outcome.EVENT_NAN)
+    assert not bool(sol.undefined["real"])
     assert many.failed[0] == (ending == Outcome.EVENT_NAN)
 
 
 def test_the_event_that_was_nan_is_named():
     with pytest.raises(
-        RuntimeError, match=r"`event\['log'\]` was NaN \(reached t = 1.3\)"
+        RuntimeError, match=r"`event\['nan'\]` was NaN \(reached t = 1.3\)"
     ) as caught:
-        af.simulate(FIELD, Y0, **options_of(1.3, NEVER))
+        af.simulate(SMOOTH, jnp.asarray(START), **options_of(1.3, NEVER))
     assert "\n" not in str(caught.value)
 
 
 def test_a_batch_says_which_of_its_runs_had_an_event_that_was_nan():
     late = jnp.array([0.5, NEVER, 2.0])
 
-    def one(nan):
-        return af.simulate(FIELD, Y0, throw=False, **options_of(nan, 1.0))
+    def one(when):
+        happens = {
+            "nan": lambda t, y: jnp.where(t >= when, jnp.nan, 1.0),
+            "real": lambda t, y: t - 1,
+        }
+        return af.simulate(FIELD, Y0, t1=4.0, event=happens, throw=False)
 
-    sol = jax.vmap(one)(late)
-    np.testing.assert_array_equal(sol.undefined["log"], [True, False, False])
-    np.testing.assert_array_equal(sol.event["late"], [False, True, True])
+    sol = eqx.filter_jit(jax.vmap(one))(late)
+    np.testing.assert_array_equal(sol.undefined["nan"], [True, False, False])
+    np.testing.assert_array_equal(sol.event["real"], [False, True, True])
     np.testing.assert_allclose(sol.t1, [0.5, 1.0, 1.0], rtol=1e-12)
 
 
@@ -102,17 +93,18 @@ def test_an_event_of_diffrax_that_is_nan_is_a_failure_too(finder, direction):
 
 def test_a_run_whose_tokens_stop_being_finite_says_so_and_no_event_did():
     """Constant steps take what is not finite; both engines then say the same."""
-
-    def broken(t, y):
-        return jnp.where(t > 1.0, jnp.nan, 0.0) * y
-
-    field = af.AttentionField(SPHERE, P=jnp.eye(3), drift=broken)
-    constant = {"dt0": 0.25, "solver": diffrax.Euler()}
-    sol, many = run_both(field, Y0, t1=4.0, **constant)
+    c = af.Piecewise(jnp.array([0.7]), jnp.ones(2))
+    U = af.ScaledIdentity(c, 2)
+    field = af.AttentionField(af.Sphere(2), jnp.zeros((2, 2)), U=U, mask="causal", scale=1.0)
+    # A schedule refuses such values when it is made.
+    field = eqx.tree_at(lambda f: f.U.coefficient.values, field, jnp.array([1.0, jnp.nan]))
+    y0, constant = jnp.asarray(START[:2]), diffrax.ConstantStepSize()
+    options = {"t1": 1.0, "dt0": 0.1, "solver": diffrax.Heun(), "controller": constant}
+    sol, many = run_both(field, y0, **options)
     assert many.outcome[0] == Outcome.NOT_FINITE
     assert sol.result == diffrax.RESULTS.nonfinite
-    sol, many = run_both(field, Y0, t1=4.0, event=af.consensus(1e-9), **constant)
+    sol, many = run_both(field, y0, event=af.consensus(1e-9), **options)
     assert many.outcome[0] == Outcome.NOT_FINITE
     assert not bool(sol.event)
     with pytest.raises(RuntimeError, match="tokens stopped being finite"):
-        af.simulate(field, Y0, t1=4.0, event=af.consensus(1e-9), **constant)
+        af.simulate(field, y0, event=af.consensus(1e-9), **options)

@@ -12,9 +12,11 @@ import attnflow as af
 
 SPHERE = af.Sphere(3)
 Y0 = SPHERE.random(jr.key(0), (8,))
-FIELD = af.AttentionField(SPHERE, P=jnp.eye(3))
+# One program for both of them; U = I as numbers.
+FIELD = af.AttentionField(SPHERE, P=jnp.eye(3), U=jnp.eye(3))
 STILL = af.AttentionField(SPHERE, P=jnp.eye(3), U=jnp.zeros((3, 3)))
 BOTH = af.Noise(independent=0.4, common=0.3)
+LATTICE = jnp.linspace(0.0, 1.0, 8)
 
 
 def gram(y):
@@ -26,12 +28,31 @@ def many(field, noise, keys, dt0, y0=Y0, t1=1.0):
     return jax.vmap(lambda k: af.simulate(field, y0, t1=t1, dt0=dt0, noise=noise, key=k).y1)(keys)
 
 
+@eqx.filter_jit
+def run(field, **options):
+    """A run whose program no other test has: compiled as a test's own, in less time."""
+    return af.simulate(field, Y0, t1=1.0, **options)
+
+
+def of_all_kinds(manifold, noise, y0, t1=1.0, dt0=0.05, frozen=0, **options):
+    """Saves, frozen tokens and each kind of noise, all of them numbers of one program a manifold."""
+    field = af.AttentionField(manifold, P=jnp.eye(3), frozen=jnp.arange(8) < frozen)
+    return _of_all_kinds(field, noise, y0, jnp.asarray(t1), jnp.asarray(dt0), options)
+
+
+@eqx.filter_jit
+def _of_all_kinds(field, noise, y0, t1, dt0, options):
+    times = {"t1": t1, "ts": t1 * LATTICE, "dt0": dt0}
+    return af.simulate(field, y0, noise=noise, key=jr.key(1), **times, **options)
+
+
 # === laws
 
 
 @pytest.mark.parametrize("kind", ["independent", "common"])
 def test_a_token_without_attention_is_a_brownian_motion_of_the_sphere(kind):
-    ends = many(STILL, af.Noise(**{kind: 0.7}), jr.split(jr.key(1), 4000), 0.25)
+    noise = af.Noise(**{"independent": 0.0, "common": 0.0, kind: 0.7})
+    ends = many(STILL, noise, jr.split(jr.key(1), 4000), 0.25)
     # Tokens of a common noise are no independent samples: a mean for each key first.
     means = np.asarray(jnp.mean(jnp.sum(ends * Y0[None], axis=-1), axis=1))
     error = means.std() / np.sqrt(len(means))
@@ -54,7 +75,7 @@ def test_common_noise_is_a_rotation_in_every_dimension(dim):
     sphere = af.Sphere(dim)
     y0 = sphere.random(jr.key(2), (4,))
     still = af.AttentionField(sphere, P=jnp.eye(dim), U=jnp.zeros((dim, dim)))
-    y1 = af.simulate(still, y0, t1=1.0, dt0=0.25, noise=af.Noise(common=1.0), key=jr.key(1)).y1
+    (y1,) = many(still, af.Noise(common=1.0), jr.split(jr.key(1), 1), 0.25, y0=y0)
     np.testing.assert_allclose(gram(y1), gram(y0), atol=1e-13)
 
 
@@ -68,18 +89,15 @@ def test_common_noise_does_not_change_cosines_under_attention_that_knows_no_dire
 
 def test_noise_of_strength_zero_is_the_flow():
     nothing = af.Noise(independent=0.0, common=0.0, values=0.0)
-    noisy = af.simulate(FIELD, Y0, t1=2.0, noise=nothing, key=jr.key(0))
+    noisy = of_all_kinds(SPHERE, nothing, Y0, t1=2.0, dt0=0.01)
     np.testing.assert_allclose(noisy.y1, af.simulate(FIELD, Y0, t1=2.0).y1, atol=1e-8)
     assert noisy.reduction == "none"
 
 
 def test_tokens_stay_on_sphere_and_ellipsoid_and_frozen_ones_where_they_are(manifold):
     y0 = manifold.random(jr.key(3), (8,))
-    frozen = jnp.arange(8) < 2
-    field = af.AttentionField(manifold, P=jnp.eye(3), frozen=frozen)
     noise = af.Noise(independent=0.5, common=0.5, values=0.5)
-    ts = jnp.linspace(0.0, 1.0, 8)
-    sol = af.simulate(field, y0, t1=1.0, ts=ts, noise=noise, key=jr.key(1), dt0=0.05)
+    sol = of_all_kinds(manifold, noise, y0, frozen=2)
     assert manifold.residual(sol.ys).max() < 1e-13
     np.testing.assert_array_equal(sol.ys[:, :2], jnp.broadcast_to(sol.ys[0, :2], (8, 2, 3)))
     assert jnp.linalg.norm(sol.y1[2:] - y0[2:], axis=1).min() > 1e-2
@@ -87,13 +105,11 @@ def test_tokens_stay_on_sphere_and_ellipsoid_and_frozen_ones_where_they_are(mani
 
 def test_an_ellipsoid_and_its_whitened_sphere_have_the_same_path(ellipsoid):
     y0 = ellipsoid.random(jr.key(3), (8,))
-    field = af.AttentionField(ellipsoid, P=jnp.eye(3))
-    plain, white = (
-        af.simulate(field, y0, t1=1.0, noise=BOTH, key=jr.key(1), dt0=0.05, reduce=how)
-        for how in ("none", "whitening")
-    )
+    noise = af.Noise(independent=0.4, common=0.3, values=0.0)
+    plain = of_all_kinds(ellipsoid, noise, y0)
+    white = of_all_kinds(ellipsoid, noise, y0, reduce="whitening")
     assert (plain.reduction, white.reduction) == ("none", "whitening")
-    np.testing.assert_allclose(white.y1, plain.y1, atol=1e-12)
+    np.testing.assert_allclose(white.ys, plain.ys, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -126,17 +142,18 @@ def test_the_default_solver_is_of_weak_order_two():
     values, vectors = np.linalg.eig(A)
     modes = vectors @ (np.exp(values) * np.linalg.solve(vectors, np.exp(1j * n * theta)))
     exact = modes[31].real
-    copies = 63
-    y0 = jnp.tile(jnp.array([jnp.cos(theta), jnp.sin(theta)]), (copies + 1, 1))
-    y0 = y0.at[0].set(jnp.array([1.0, 0.0]))
-    mask = jnp.eye(copies + 1, dtype=bool).at[:, 0].set(True)
-    frozen = jnp.arange(copies + 1) == 0
+    copies, keys = 7, 36_000
+    y0 = jnp.asarray([[1.0, 0.0]] + copies * [[np.cos(theta), np.sin(theta)]])
+    frozen = np.arange(copies + 1) == 0
+    mask = np.eye(copies + 1, dtype=bool) | frozen
     field = af.AttentionField(
         af.Sphere(2), P=jnp.zeros((2, 2)), mask=mask, scale=2 * k, frozen=frozen
     )
     errors = []
     for h in (0.5, 0.25):
-        ends = many(field, af.Noise(independent=s), jr.split(jr.key(1), 4000), h, y0=y0)
+        ends = many(
+            field, af.Noise(independent=s), jr.split(jr.key(1), keys), jnp.asarray(h), y0=y0
+        )
         means = np.asarray(jnp.mean(ends[:, 1:, 0], axis=1))
         assert means.std() / np.sqrt(len(means)) < 1.5e-3
         errors.append(abs(means.mean() - exact))
@@ -160,9 +177,8 @@ def test_paths_on_one_brownian_tree_come_together_as_steps_shrink():
 @pytest.mark.parametrize("solver", [diffrax.Heun(), diffrax.Euler()])
 def test_solvers_of_diffrax_follow_the_same_path(solver):
     noise = af.Noise(independent=0.3, common=0.2, tol=2.0**-7)
-    options = {"t1": 1.0, "noise": noise, "key": jr.key(1)}
-    ours = af.simulate(FIELD, Y0, dt0=2.0**-6, **options)
-    theirs = af.simulate(FIELD, Y0, dt0=2.0**-6, solver=solver, **options)
+    options = {"noise": noise, "key": jr.key(1), "dt0": 2.0**-6}
+    ours, theirs = run(FIELD, **options), run(FIELD, solver=solver, **options)
     assert jnp.linalg.norm(theirs.y1 - ours.y1, axis=1).max() < 0.1
     assert jnp.linalg.norm(theirs.y1 - af.simulate(FIELD, Y0, t1=1.0).y1, axis=1).min() > 0.02
     assert SPHERE.residual(theirs.y1).max() < 1e-13
@@ -184,10 +200,11 @@ def test_a_run_is_a_function_of_its_key():
 
 def test_where_it_is_saved_and_when_it_ends_does_not_change_the_path():
     options = {"noise": BOTH, "key": jr.key(1), "dt0": 0.0625}
-    whole = af.simulate(FIELD, Y0, t1=1.0, ts=jnp.array([0.25, 0.5, 1.0]), **options)
     half = af.simulate(FIELD, Y0, t1=0.5, **options)
+    options |= {"ts": jnp.array([0.25, 0.5, 1.0]), "event": lambda t, y, args: t - args}
+    whole, event = (run(FIELD, args=jnp.asarray(end), **options) for end in (2.0, 0.5))
+    assert not bool(whole.event)
     np.testing.assert_allclose(whole.ys[1], half.y1, atol=1e-14)
-    event = af.simulate(FIELD, Y0, t1=1.0, event=lambda t, y: t - 0.5, **options)
     np.testing.assert_allclose(event.y1, half.y1, atol=1e-9)
 
 
@@ -204,7 +221,7 @@ def test_a_path_is_the_same_inside_a_program_that_knows_its_times(dtype):
 
 def test_a_gradient_goes_through_a_noisy_run():
     def last(beta):
-        field = af.AttentionField(SPHERE, P=beta * jnp.eye(3))
+        field = af.AttentionField(SPHERE, P=beta * jnp.eye(3), U=jnp.eye(3))
         sol = af.simulate(field, Y0, t1=1.0, noise=BOTH, key=jr.key(1), dt0=0.0625)
         return af.misalignment(sol.y1)
 
@@ -224,8 +241,8 @@ def test_jumps_of_a_schedule_off_the_grid_cut_steps():
     P = af.Piecewise([0.33], jnp.stack([jnp.eye(3), -jnp.eye(3)]))
     field = af.AttentionField(SPHERE, P=P)
     nothing = af.Noise(independent=0.0)
-    noisy = af.simulate(field, Y0, t1=1.0, noise=nothing, key=jr.key(1), dt0=0.0625)
-    np.testing.assert_allclose(noisy.y1, af.simulate(field, Y0, t1=1.0).y1, atol=1e-6)
+    noisy, plain = run(field, noise=nothing, key=jr.key(1), dt0=0.0625), run(field)
+    np.testing.assert_allclose(noisy.y1, plain.y1, atol=1e-6)
 
 
 # === refusals

@@ -140,7 +140,7 @@ def test_arguments_that_are_none_are_refused(folder, most, as_user):
 
 def test_a_command_that_loads_its_programs_says_nothing_of_it(tmp_path):
     env = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
-    words = [sys.executable, "-m", "attnflow", "simulate", "figure2"]
+    words = [sys.executable, "-m", "attnflow", "simulate", "--tokens", "3", "--no-theory"]
     for _ in range(2):
         run = subprocess.run(
             words, env={**env, "XDG_CACHE_HOME": str(tmp_path)}, capture_output=True, text=True

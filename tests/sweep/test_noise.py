@@ -31,7 +31,7 @@ def test_a_sweep_of_the_strength_of_noise_is_its_trajectories_one_by_one(tmp_pat
         alone = af.simulate(field, y0, **options, observe=af.misalignment).ys[-1]
         np.testing.assert_allclose(data.sel(sigma=sigma, trial=1), alone, rtol=1e-12)
     # More trials change no earlier number.
-    more = study(trials=3)
+    more = study(trials=4)  # as many at once, in one more shard
     af.sweep.run(more, tmp_path / "more", progress=False)
     again = af.sweep.open(tmp_path / "more")["misalignment"]
     np.testing.assert_array_equal(again.sel(trial=[0, 1]), data)

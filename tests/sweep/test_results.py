@@ -13,7 +13,7 @@ from tests.systems._studies import fixed_probe, study
 RICH = {
     "grid": {"beta": [0.5, 1.0], "mask": ["full", "causal"]},
     "attention": {"P": "$beta", "mask": "$mask", "scale": 1.0},
-    "output": {"observe": ["misalignment", "clusters", "aligned_pairs"]},
+    "output": {"observe": ["misalignment", "clusters"]},
     "time": {"t1": 5.0, "points": 3, "until": 0.1},
 }
 

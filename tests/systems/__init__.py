@@ -20,7 +20,13 @@ from ._closed_forms import (
     wendel as wendel,
 )
 from ._engines import (
+    EVENTS as EVENTS,
+    NEVER as NEVER,
+    START as START,
+    WIDE as WIDE,
     assert_same_run as assert_same_run,
+    awkward as awkward,
+    jumping as jumping,
     outcome_of as outcome_of,
     run_both as run_both,
 )

@@ -1,7 +1,10 @@
-"""One start run by `simulate` and by an ensemble, compared outcome by outcome."""
+"""One start run by `simulate` and by an ensemble, compared outcome by outcome; one program for awkward runs."""
+
+from typing import Any
 
 import diffrax
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import attnflow as af
@@ -49,3 +52,69 @@ def run_both(field, y0, **options):
     many = af.ensemble.run(field, np.asarray(y0)[None], progress=False, **options)
     assert_same_run(solution, many, 0, atol)
     return solution, many
+
+
+# === one program of either engine for many awkward runs: jumps, events and saves are its numbers
+
+NEVER = 100.0
+START = np.array([[1.0, 0.0], [0.1, np.sqrt(0.99)], [-0.6, 0.8]])
+WIDE = {"uint32": 2**32 - 1, "int32": -(2**31) + 5, "uint64": 2**64 - 3, "int64": -(2**63) + 7}
+
+
+def jumping(times, values, dtype=float) -> af.AttentionField:
+    """Causal tokens on the circle, P = 0 and U = c(t) I, c with two jumps and three values."""
+    c = af.Piecewise(jnp.asarray(times, dtype), jnp.asarray(values, dtype))
+    U, P = af.ScaledIdentity(c, 2), jnp.zeros((2, 2), dtype)
+    return af.AttentionField(af.Sphere(2), P, U=U, mask="causal", scale=1.0)
+
+
+def signs(y):
+    """The signs of six coordinates as bits of one number, the first and the last among them."""
+    bits = (y.ravel() > 0).astype(jnp.uint32)
+    places = jnp.asarray([0, 7, 13, 19, 25, 31], jnp.uint32)
+    return jnp.sum(bits << places, dtype=jnp.uint32)
+
+
+def number(t, y):
+    return jnp.asarray(2**40 + 1, jnp.int64) + (10**6 * t).astype(jnp.int64)
+
+
+OBSERVE: dict[str, Any] = {
+    "y": lambda y: y,
+    "signs": signs,
+    "n": number,
+    "up": lambda y: y[:, 1] > 0.5,
+    "narrow": lambda y: jnp.asarray(200, jnp.uint8),
+    "half": lambda y: y[0].astype(jnp.float16),
+    "double": lambda t, y: jnp.asarray(1 / 3, jnp.float64),
+} | {name: lambda y, v=value, d=name: jnp.full(3, v, d) for name, value in WIDE.items()}
+
+
+def nan(t, y, args):
+    return jnp.where(t >= args["nan"], jnp.nan, 1.0)
+
+
+def real(t, y, args):
+    return args["real"] - t
+
+
+def true(t, y, args):
+    return t >= args["true"]
+
+
+EVENTS = {"nan": nan, "real": real, "true": true}
+
+
+def awkward(ts, *, t0=0.0, t1=2.0, rtol=1e-7, dtype=float, **when) -> dict[str, Any]:
+    """Options of a run of `jumping` tokens that saves three times; `when` events happen, or never."""
+    times = dict.fromkeys(EVENTS, NEVER) | when
+    return {
+        "t0": t0,
+        "t1": t1,
+        "ts": jnp.clip(jnp.asarray(ts, dtype), t0, t1),
+        "args": {name: jnp.asarray(times[name], dtype) for name in EVENTS},
+        "observe": OBSERVE,
+        "event": EVENTS,
+        "rtol": rtol,
+        "max_steps": 400,
+    }
