@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from ..core.checks import instance, number as a_number
+from ..core.compiled import compiled
 from ..core.types import Scalar
 from ..flow import Integrator, StepOptions, merged, sort_options
 from ..linearisation import check_field, check_state
@@ -21,6 +22,7 @@ from ._shares import still_wanted, wilson
 
 _REST, _CREEPS = 1e-6, 1e-3  # speeds, relative to that of what attention adds up
 _ROUNDS = 3  # in which those not decided at t1 go on, each as long as the run was
+_LOOKED_AT = 8  # starts, for the size of what attention adds up
 _FIRST = 1024  # starts, where the number follows from a wanted precision
 _MOST = 10**6
 
@@ -104,7 +106,7 @@ def find(
         raise ValueError(f"`t1` must be after t0; got t0 = {begin:g} and t1 = {end:g}.")
     refuse_moving(field, begin)
     source = Source(field, starts, number, key, None if precision is None else _MOST)
-    first = source.block(0, min(8, source.number))
+    first = source.block(0, min(_LOOKED_AT, source.number))
     check_state(check_field("field", field), begin, _on_manifold(field, first[0]))
     double = source.dtype == np.float64
     usual = Integrator(rtol=1e-8, atol=1e-10) if double else Integrator(rtol=1e-5, atol=1e-6)
@@ -199,12 +201,18 @@ def _on_manifold(field: AttentionField, y: np.ndarray) -> Array:
     return field.manifold.project(tokens) if field.projected else tokens
 
 
-def _size(field: AttentionField, t: float, ys: np.ndarray) -> float:
-    """How large what attention adds up is, after normalisation: the unit of speeds."""
-
+@compiled
+def _sizes(field: AttentionField, t: Array, ys: Array) -> Array:
     def of(y: Array) -> Array:
         A = field.total(t, y)
         return jnp.max(field.manifold.norm(field.normalisation.layer(field.manifold, t, y, A)))
 
-    sizes = np.asarray(jax.vmap(of)(jnp.asarray(ys)))
+    return jax.vmap(of)(ys)
+
+
+def _size(field: AttentionField, t: float, ys: np.ndarray) -> float:
+    """How large what attention adds up is, after normalisation: the unit of speeds."""
+    # Always as many, so that fewer starts compile no program of their own.
+    rows = ys[np.minimum(np.arange(_LOOKED_AT), len(ys) - 1)]
+    sizes = np.asarray(_sizes(field, jnp.asarray(t, rows.dtype), jnp.asarray(rows)))
     return float(np.max(sizes[np.isfinite(sizes)], initial=np.finfo(np.float32).tiny))

@@ -153,8 +153,8 @@ def test_noise_is_counted_by_where_the_field_takes_its_tokens():
 
 def study(store, t1=60.0):
     return af.attractors.along(
-        held(1.0), lambda key: near_the_axis(key, 4), held, [0.5, 3.0], number=40, key=jr.key(0), t1=t1,
-        shard=16, store=store,
+        held(1.0), lambda key: near_the_axis(key, 4), held, [0.5, 3.0], number=20, key=jr.key(0), t1=t1,
+        shard=8, store=store,
     )  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """Noise in ensembles: a key for each trajectory, the same bits in any slot, failures alone."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -15,15 +17,33 @@ STARTS = SPHERE.random(jr.key(0), (20, 8))
 NOISE = af.Noise(independent=0.4, common=0.3)
 KEY = jr.key(5)
 NOISY = 0x6E6F6973
+TS = np.linspace(0.0, 0.7, 5)
+OBSERVE = {"E": af.misalignment, "y": lambda y: y}
 
 
-def tokens(y):
-    return y
+def near(y):
+    return af.misalignment(y) - 0.8
+
+
+# The program of this file: other starts, slots and keys compile nothing.
+OPTIONS = {"t1": 0.7, "dt0": 0.05, "ts": TS, "observe": OBSERVE}
 
 
 def run(starts=STARTS, **options):
-    given = {"noise": NOISE, "key": KEY, "t1": 0.7, "dt0": 0.05, "observe": tokens}
+    given = {"noise": NOISE, "key": KEY, "until": near, **OPTIONS}
     return af.ensemble.run(FIELD, starts, progress=False, **(given | options))
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """One trajectory by `simulate`, of a given key and strength."""
+
+    @jax.jit
+    def alone(y0, key, independent=0.4):
+        noise = af.Noise(independent=independent, common=0.3)
+        return af.simulate(FIELD, y0, noise=noise, key=key, event=near, **OPTIONS)
+
+    return alone
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +55,30 @@ def own_key(i):
     return jr.fold_in(jr.fold_in(KEY, i), NOISY)
 
 
-def test_each_trajectory_is_the_run_of_its_own_key(whole):
-    for i in (0, 13):
-        sol = af.simulate(FIELD, STARTS[i], t1=0.7, dt0=0.05, noise=NOISE, key=own_key(i))
-        np.testing.assert_allclose(whole.ys[i, 0], sol.y1, atol=1e-13)
-        assert whole.stats["num_steps"][i] == sol.stats["num_steps"]
-    assert abs(whole.ys[0] - whole.ys[13]).max() > 0.1
+def same(many, i, sol):
+    for name in OBSERVE:
+        np.testing.assert_allclose(many.ys[name][i], sol.ys[name], atol=1e-12)
+    np.testing.assert_allclose(many.t1[i], sol.t1, atol=1e-12)
+    assert many.stats["num_steps"][i] == sol.stats["num_steps"]
+
+
+def same_bits(many, others, chosen):
+    for name in OBSERVE:
+        np.testing.assert_array_equal(many.ys[name][chosen], others.ys[name])
+    np.testing.assert_array_equal(many.t1[chosen], others.t1)
+
+
+def test_each_trajectory_is_the_run_of_its_own_key_with_its_events_and_saves(whole, alone):
+    assert 0 < whole.reached.sum() < 20
+    for i in (0, 13, int(np.argmax(whole.reached)), int(np.argmin(whole.reached))):
+        same(whole, i, alone(STARTS[i], own_key(i)))
+    first, second = whole.ys["y"][~whole.reached, -1][:2]
+    assert abs(first - second).max() > 0.1
 
 
 @pytest.mark.parametrize("options", [{"slots": 3}, {"slots": 1}])
 def test_it_is_the_same_bits_in_any_slot_and_number(whole, options):
-    np.testing.assert_array_equal(run(STARTS[:7], **options).ys, whole.ys[:7])
+    same_bits(whole, run(STARTS[:7], **options), slice(7))
 
 
 def test_one_that_fails_spoils_no_other(whole):
@@ -54,44 +87,33 @@ def test_one_that_fails_spoils_no_other(whole):
     result = run(spoiled)
     assert result.outcome[4] == Outcome.BAD_START
     others = np.arange(20) != 4
-    np.testing.assert_array_equal(result.ys[others], whole.ys[others])
+    for name in OBSERVE:
+        np.testing.assert_array_equal(result.ys[name][others], whole.ys[name][others])
 
 
-def test_events_and_saves_are_those_of_the_run_alone():
-    ts = np.linspace(0.0, 0.6, 5)
-
-    def near(y):
-        return af.misalignment(y) - 0.8
-
-    many = run(ts=ts, until=near, observe=af.misalignment)
-    assert 0 < many.reached.sum() < 20
-    for i in (int(np.argmax(many.reached)), int(np.argmin(many.reached))):
-        sol = af.simulate(
-            FIELD, STARTS[i], t1=0.7, dt0=0.05, ts=ts, event=near, observe=af.misalignment,
-            noise=NOISE, key=own_key(i),
-        )  # fmt: skip
-        np.testing.assert_allclose(many.ys[i], sol.ys, atol=1e-12)
-        np.testing.assert_allclose(many.t1[i], sol.t1, atol=1e-12)
-
-
-def test_a_sampler_may_give_each_trajectory_a_noise_of_its_own(whole):
-    def alike(key):
-        return FIELD, SPHERE.random(key, (8,)), NOISE
+def test_a_sampler_may_give_each_trajectory_a_noise_of_its_own(alone):
+    """Of two strengths one is drawn and one is that of all."""
 
     def scaled(key):
         return FIELD, SPHERE.random(key, (8,)), af.Noise(independent=jr.uniform(key), common=0.3)
 
-    first, other = (run(sampler, number=4) for sampler in (alike, scaled))
-    y0 = SPHERE.random(jr.fold_in(KEY, 2), (8,))
-    expected = af.simulate(FIELD, y0, t1=0.7, dt0=0.05, noise=NOISE, key=own_key(2)).y1
-    np.testing.assert_allclose(first.ys[2, 0], expected, atol=1e-13)
-    noise = af.Noise(independent=jr.uniform(jr.fold_in(KEY, 2)), common=0.3)
-    expected = af.simulate(FIELD, y0, t1=0.7, dt0=0.05, noise=noise, key=own_key(2)).y1
-    np.testing.assert_allclose(other.ys[2, 0], expected, atol=1e-13)
+    result = run(scaled, number=8, ts=None, until=None)
+    keys = [jr.fold_in(KEY, i) for i in range(8)]
+    each = [
+        alone(SPHERE.random(key, (8,)), own_key(i), jr.uniform(key)) for i, key in enumerate(keys)
+    ]
+    to_the_end = [i for i, sol in enumerate(each) if sol.t1 == 0.7]  # no event came first
+    assert len(to_the_end) > 1
+    for i in to_the_end:
+        np.testing.assert_allclose(result.ys["y"][i, 0], each[i].y1, atol=1e-12)
 
 
 def test_a_mean_is_that_of_the_runs_and_its_gradient_follows_their_paths(whole):
+    starts = STARTS[:3]
+    assert not whole.reached[:3].any()
+
     @jax.jit
+    @functools.partial(jax.value_and_grad, argnums=(0, 1, 2))
     def mean(beta, strength, starts):
         return af.ensemble.mean(
             lambda sol: af.misalignment(sol.ys[-1]),
@@ -100,27 +122,25 @@ def test_a_mean_is_that_of_the_runs_and_its_gradient_follows_their_paths(whole):
             t1=0.7, dt0=0.05, noise=af.Noise(independent=strength, common=0.3), key=KEY, chunk=2,
         )  # fmt: skip
 
-    at = (jnp.asarray(1.0), jnp.asarray(0.4), STARTS[:3])
-    value, slopes = jax.jit(jax.value_and_grad(mean, (0, 1, 2)))(*at)
-    expected = np.mean([af.misalignment(jnp.asarray(y)) for y in whole.ys[:3, 0]])
-    np.testing.assert_allclose(value, expected, atol=1e-12)
+    value, slopes = mean(1.0, 0.4, starts)
+    np.testing.assert_allclose(value, whole.ys["E"][:3, -1].mean(), atol=1e-12)
     step = 1e-5
     ways = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
-    move = SPHERE.to_tangent(at[2], jr.normal(jr.key(3), at[2].shape))
+    move = SPHERE.to_tangent(starts, jr.normal(jr.key(3), starts.shape))
     for way, slope in zip(ways, (slopes[0], slopes[1], jnp.sum(slopes[2] * move)), strict=True):
 
         def there(h, way=way):
-            return mean(1.0 + h * way[0], 0.4 + h * way[1], at[2] + h * way[2] * move)
+            return mean(1.0 + h * way[0], 0.4 + h * way[1], starts + h * way[2] * move)[0]
 
         measured = (there(step) - there(-step)) / (2 * step)
         assert abs(measured) > 1e-3
         np.testing.assert_allclose(slope, measured, rtol=1e-5, atol=1e-8)
 
 
-def test_a_mean_with_noise_needs_a_key_and_takes_that_of_each_row(as_user):
+def test_a_mean_with_noise_needs_a_key_and_takes_that_of_each_row(as_user, alone):
     def mean(starts=STARTS[:3], **options):
         return af.ensemble.mean(
-            lambda sol: sol.ys[-1, 0], FIELD, starts, t1=0.7, dt0=0.05, noise=NOISE, **options
+            lambda sol: sol.ys["y"][1, 0], FIELD, starts, noise=NOISE, **OPTIONS, **options
         )
 
     def sampler(key):
@@ -130,11 +150,9 @@ def test_a_mean_with_noise_needs_a_key_and_takes_that_of_each_row(as_user):
         mean()
     assert "\n" not in str(caught.value)
     own = mean(sampler, number=3, key=KEY)
-    many = af.ensemble.run(
-        FIELD, sampler, number=3, key=KEY, t1=0.7, dt0=0.05, noise=NOISE, observe=tokens,
-        progress=False,
-    )  # fmt: skip
-    np.testing.assert_allclose(own, many.ys[:, 0, 0].mean(axis=0), atol=1e-12)
+    keys = [jr.fold_in(KEY, i) for i in range(3)]
+    each = [alone(SPHERE.random(key, (8,)), jr.fold_in(key, 1)).ys["y"][1, 0] for key in keys]
+    np.testing.assert_allclose(own, np.mean(each, axis=0), atol=1e-12)
 
 
 def test_the_order_parameter_at_two_temperatures_is_the_exact_one():

@@ -67,7 +67,7 @@ def test_plateaus_of_a_staircase_of_whole_numbers_last_as_long_as_it_stands():
 def test_plateaus_of_many_curves_are_those_of_each():
     ts = jnp.linspace(0.0, 10.0, 41)
     curves = jnp.stack([jnp.tanh(5 * (ts - s)) for s in (2.0, 5.0, 20.0)])
-    many = jax.vmap(lambda v: af.plateaus(ts, v, slope=0.05))(curves)
+    many = jax.jit(jax.vmap(lambda v: af.plateaus(ts, v, slope=0.05)))(curves)
     for k in range(3):
         one = af.plateaus(ts, curves[k], slope=0.05)
         assert jax.tree.all(
@@ -122,7 +122,7 @@ def test_on_the_circle_distances_and_lengths_are_traced_and_vectorise():
     many = jax.jit(jax.vmap(lambda y: af.wasserstein_length(y, CIRCLE)))(ys)
     each = jnp.stack([af.wasserstein_length(y, CIRCLE) for y in ys])
     assert jnp.allclose(many, each, rtol=1e-13)
-    same = jax.grad(lambda x: af.wasserstein(x, ys[0, 0], CIRCLE))(ys[0, 0])
+    same = jax.jit(jax.grad(lambda x: af.wasserstein(x, ys[0, 0], CIRCLE)))(ys[0, 0])
     assert jnp.all(jnp.isfinite(same))
 
 

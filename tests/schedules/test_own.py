@@ -248,12 +248,18 @@ def test_a_run_takes_the_values_of_the_class_and_not_of_its_base():
     for own in (Flipped(1.0, 3), Growing(M)):
         plain = af.Function(lambda t, own=own: own(t))
         made, meant = (af.AttentionField(SPHERE, P=M, U=U) for U in (own, plain))
-        np.testing.assert_allclose(made(0.3, Y0), meant(0.3, Y0), atol=1e-12)
-        assert made.reduce(Y0[:2]).lift.name == "none"
-        columns = jax.vmap(lambda t, y, f=meant: f(t, y))(TIMES, jnp.stack([Y0, -Y0]))
         axes = jax.tree.map(lambda _: None, made)
-        result = many(made, axes, TIMES, jnp.stack([Y0, -Y0], axis=-1))
-        np.testing.assert_allclose(jnp.moveaxis(result, -1, 0), columns, atol=1e-12)
+        both = np.stack([Y0, -Y0])
+
+        @jax.jit
+        def velocities(t, ys, made=made, meant=meant, axes=axes):
+            in_columns = many(made, axes, t, jnp.moveaxis(ys, 0, -1))
+            return jax.vmap(made)(t, ys), jnp.moveaxis(in_columns, -1, 0), jax.vmap(meant)(t, ys)
+
+        alone, together, expected = velocities(TIMES, both)
+        np.testing.assert_allclose(alone, expected, atol=1e-12)
+        np.testing.assert_allclose(together, expected, atol=1e-12)
+        assert made.reduce(Y0[:2]).lift.name == "none"
 
 
 def test_nothing_follows_from_parts_where_time_enters_beside_them():
