@@ -77,9 +77,9 @@ _BEGUN = time.monotonic()
 # Files that take longest, in this order and before all others: no worker is left alone with one at the end.
 _LONGEST = {name: place for place, name in enumerate((
     "ensemble/test_backwards.py", "test_project.py", "ensemble/test_noise.py", "flow/test_breaks.py",
-    "flow/test_engines.py", "model/test_positions.py", "flow/test_noise.py", "schedules/test_own.py",
-    "ensemble/test_run.py", "programs/test_refusals.py", "flow/test_nan_events.py", "flow/test_dtypes.py",
-    "sweep/test_results.py", "test_compiled_once.py", "test_cli.py", "test_recipes.py",
+    "model/test_positions.py", "flow/test_noise.py", "schedules/test_own.py", "ensemble/test_run.py",
+    "sweep/test_results.py", "test_compiled_once.py", "test_cli.py", "flow/test_dtypes.py", "flow/test_engines.py",
+    "test_recipes.py",
 ))}  # fmt: skip
 
 

@@ -82,7 +82,7 @@ def test_a_folder_without_weights_or_config_meets_one_line(capsys, tmp_path):
 
 
 def test_a_folder_s_random_weights_need_its_config_alone(capsys, tmp_path):
-    config = {"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 30}
+    config = {"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_inner": 64}
     (tmp_path / "config.json").write_text(json.dumps(config))
     words = ["--weights", "redrawn", "--prompts", 1, "--length", 8, "--passes", 1]
     status, out, _ = program(capsys, "--model", tmp_path, *words)

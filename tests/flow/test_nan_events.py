@@ -16,7 +16,7 @@ SPHERE = af.Sphere(3)
 FIELD = af.AttentionField(SPHERE, P=jnp.diag(jnp.array([1.0, 0.5, -0.5])), scale=1.0)
 Y0 = SPHERE.random_hemisphere(jax.random.key(1), (4,))
 # Times at which two events turn NaN or happen are numbers of one program.
-SMOOTH = jumping([NEVER, NEVER + 1], [1.0, 0.0, 0.0])
+SMOOTH = jumping([], [1.0])
 
 
 def options_of(nan, real):

@@ -62,7 +62,10 @@ WIDE = {"uint32": 2**32 - 1, "int32": -(2**31) + 5, "uint64": 2**64 - 3, "int64"
 
 
 def jumping(times, values, dtype=float) -> af.AttentionField:
-    """Causal tokens on the circle, P = 0 and U = c(t) I, c with two jumps and three values."""
+    """Causal tokens on the circle, P = 0 and U = c(t) I, c with jumps: at most four and five values."""
+    never = 4 - len(times)
+    times = [*times, *(2 * NEVER + np.arange(never))]
+    values = [*values, *never * [values[-1]]]
     c = af.Piecewise(jnp.asarray(times, dtype), jnp.asarray(values, dtype))
     U, P = af.ScaledIdentity(c, 2), jnp.zeros((2, 2), dtype)
     return af.AttentionField(af.Sphere(2), P, U=U, mask="causal", scale=1.0)
