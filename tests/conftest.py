@@ -152,16 +152,6 @@ def as_user() -> Iterator[None]:
 
 
 @pytest.fixture
-def raising() -> Iterator[None]:
-    """Wrong values raise under `jit` too."""
-    import attnflow as af
-
-    af.raise_under_jit()
-    yield
-    af.raise_under_jit(False)
-
-
-@pytest.fixture
 def x64_off() -> Iterator[None]:
     """JAX as it starts: with 64 bits turned off."""
     jax.config.update("jax_enable_x64", False)

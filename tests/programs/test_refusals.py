@@ -67,18 +67,6 @@ def test_under_jit_a_bad_time_and_a_bad_matrix_are_nan():
     assert np.isfinite(build(jnp.eye(3))).all()
 
 
-@pytest.fixture
-def expected():
-    return good_end()  # before raising is asked for: that lets go of compiled programs
-
-
-def test_under_jit_they_raise_where_that_is_asked_for(expected, raising, as_user):
-    call = eqx.filter_jit(end)
-    np.testing.assert_allclose(call(GOOD), expected, atol=1e-13)
-    with pytest.raises(RuntimeError, match=OFF):
-        jax.block_until_ready(call(2 * GOOD))
-
-
 def test_asking_twice_compiles_nothing_anew():
     counted = []
     call = jax.jit(lambda x: counted.append(1) or x + 1)
