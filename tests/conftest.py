@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 
 import jaxtyping
 
+from tests.checked import check
+
 os.environ["MPLBACKEND"] = "Agg"  # no window, whatever the machine
 
 # What one worker or command has compiled the others load; and the next run, unless told otherwise.
@@ -16,10 +18,7 @@ _KEPT = os.path.join(tempfile.gettempdir(), f"attnflow-tests-{getattr(os, 'getui
 os.environ.setdefault("XDG_CACHE_HOME", _KEPT)
 
 # Stays installed: attnflow imports its parts when they are asked for, which is later than this.
-# As PEP 484 has it, an int is accepted where a float is asked for.
-jaxtyping.install_import_hook(
-    "attnflow", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
-)
+check("attnflow")
 
 import jax  # noqa: E402
 import jax.random as jr  # noqa: E402
