@@ -71,6 +71,7 @@ def test_margins_are_differentiable_by_tokens_and_values(getkey):
     conclusions = [search.ToConsensus(), search.ToTheFirst(), search.ToTheTop()]
     conclusions += [search.Polarisation(), search.AroundTop(), search.Falls(top=True)]
 
+    @jax.jit
     def margins(U, y):
         S = search.symmetric(U)
         field = af.AttentionField(af.Sphere(3), P=P, U=S, scale=1.0)

@@ -2,6 +2,8 @@
 
 import json
 
+import equinox as eqx
+import jax
 import numpy as np
 import pytest
 
@@ -149,8 +151,7 @@ def test_prefixes_heads_and_buffers_change_nothing(family, prefix, head, tmp_pat
         longer["bert.embeddings.position_ids"] = np.arange(16.0)
         longer["bert.pooler.dense.weight"] = np.ones((32, 32))
     other = af.language.load(write_folder(tmp_path / "longer", config, longer))
-    ids = np.arange(5)
-    np.testing.assert_array_equal(other(ids), plain(ids))
+    assert eqx.tree_equal(jax.tree.map(np.asarray, other), jax.tree.map(np.asarray, plain)) is True
 
 
 @pytest.mark.parametrize(

@@ -35,18 +35,11 @@ def ids():
 def test_tokens_of_the_ellipsoid_are_what_the_first_attention_reads(model, ids):
     a = af.language.start(model, ids[0], manifold="ellipsoid")
     field = af.language.as_field(model, length=TOKENS, manifold="ellipsoid")
-    gain = model.blocks.attention_norm.gain[0]
-    np.testing.assert_allclose(
-        a, model.embed(ids[0]) / _rms(model.embed(ids[0])) * gain[None], atol=1e-12
-    )
-    np.testing.assert_allclose(
-        field.manifold.W, np.diag(1 / (D * np.asarray(gain) ** 2)), rtol=1e-12
-    )
-    np.testing.assert_allclose(jnp.einsum("id,de,ie->i", a, field.manifold.W, a), 1.0, rtol=1e-12)
-
-
-def _rms(h):
-    return jnp.sqrt(jnp.mean(h * h, axis=-1, keepdims=True))
+    gain, h = np.asarray(model.blocks.attention_norm.gain)[0], np.asarray(model.embed(ids[0]))
+    read = h / np.sqrt(np.mean(h * h, axis=-1, keepdims=True)) * gain
+    np.testing.assert_allclose(a, read, atol=1e-12)
+    np.testing.assert_allclose(field.manifold.W, np.diag(1 / (D * gain**2)), rtol=1e-12)
+    np.testing.assert_allclose(np.einsum("id,de,ie->i", a, field.manifold.W, a), 1.0, rtol=1e-12)
 
 
 def test_P_of_the_first_layer_is_the_bare_product_of_queries_and_keys(model):
@@ -65,15 +58,20 @@ def test_a_block_adds_the_field_s_sum_on_the_ellipsoid_too(model, ids):
     arch, radius = model.architecture, 1.7
     field = af.language.as_field(model, length=TOKENS, radius=radius, manifold="ellipsoid")
     y = af.language.start(model, ids[0])
-    half = jnp.sqrt(D) * model.blocks.attention_norm.gain[0]
     blocks = without_feed_forward(model.blocks)
-    for layer in (0, 2):
-        t = jnp.asarray(layer + 0.5)
+
+    @eqx.filter_jit
+    def both(field, blocks, layer):
+        t, half = layer + 0.5, jnp.sqrt(D) * blocks.attention_norm.gain[0]
         a = y * half[None]
         added = field.normalisation.layer(field.manifold, t, a, field.total(t, a))
-        block, place = jax.tree.map(lambda x, k=layer: x[k], (blocks, by_layer(arch, y.dtype)))
+        block, place = jax.tree.map(lambda x: x[layer], (blocks, by_layer(arch, y.dtype)))
         real = (through(arch, block, place, radius * y[None])[0] - radius * y) / radius
-        np.testing.assert_allclose(added / half[None], real, atol=1e-9)
+        return added / half[None], real
+
+    for layer in (0, 2):
+        added, real = both(field, blocks, jnp.asarray(layer))
+        np.testing.assert_allclose(added, real, atol=1e-9)
 
 
 def test_the_equations_give_the_same_E_on_both_manifolds(model, ids):

@@ -1,7 +1,8 @@
 """Heads of every family as a field: what a real block adds to tokens of one length is the field's sum."""
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 import pytest
 
@@ -24,7 +25,7 @@ def model(request, tmp_path_factory):
 
 
 def _tokens(arch):
-    y = np.asarray(jr.normal(jr.key(3), (TOKENS, D)))
+    y = np.random.default_rng(3).normal(size=(TOKENS, D))
     y = y if arch.of.rms else y - y.mean(axis=1, keepdims=True)
     return jnp.asarray(y / np.linalg.norm(y, axis=1, keepdims=True))
 
@@ -39,8 +40,6 @@ def _block(model, layer, h):
 
 
 def _at(tree, k):
-    import jax
-
     return jax.tree.map(lambda x: x[k], tree)
 
 
@@ -48,17 +47,20 @@ def test_a_block_adds_the_field_s_sum(model):
     arch = model.architecture
     y = _tokens(arch)
     field = af.language.as_field(model, length=TOKENS, radius=RADIUS)
-    for layer in range(arch.layers):
-        t = jnp.asarray(layer + 0.5)
+
+    @eqx.filter_jit
+    def both(field, model, layer):
+        t = layer + 0.5
         added = RADIUS * field.normalisation.layer(field.manifold, t, y, field.total(t, y))
         after, block = _block(model, layer, RADIUS * y)
         if arch.of.post_norm:
-            expected = block.attention_norm(RADIUS * y + added, 0.0)
-            np.testing.assert_allclose(after, expected, atol=1e-9)
-            continue
+            return block.attention_norm(RADIUS * y + added, 0.0), after
         real = after - RADIUS * y
-        real = real if arch.of.rms else real - jnp.mean(real, axis=1, keepdims=True)
-        np.testing.assert_allclose(added, real, atol=1e-9)
+        return added, real if arch.of.rms else real - jnp.mean(real, axis=1, keepdims=True)
+
+    for layer in range(arch.layers):
+        expected, real = both(field, model, jnp.asarray(layer))
+        np.testing.assert_allclose(real, expected, atol=1e-9)
 
 
 def test_positions_and_norms_are_in_the_scores_and_the_mask_is_the_family_s(model):
@@ -140,6 +142,6 @@ def test_what_sets_the_equations_apart_is_told(family, parts, tmp_path):
 
 
 def test_a_parallel_feed_forward_is_not_the_poster_s(as_user):
-    model = af.language.random("pythia-14m", key=jr.key(0))
+    model = af.language.random("pythia-14m", key=jax.random.key(0))
     with pytest.raises(ValueError, match="`feed_forward` must be False for this gpt_neox"):
         af.language.as_layers(model, feed_forward=True)

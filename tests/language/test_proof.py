@@ -48,17 +48,17 @@ def test_balls_hold_the_pass_of_all_tokens_and_its_derivatives(encoder):
     import flint
 
     arch, model = encoder.architecture, _bare(encoder)
-    pair = jr.normal(jr.key(1), (2, arch.dim))
+    pair = jnp.asarray(np.random.default_rng(1).normal(size=(2, arch.dim)))
     layers = ball_layers(encoder)
     after, seen = _pass(arch, layers, flint.arb_mat(np.asarray(pair).tolist()), SIZES)
-    whole = _map(model, _all(pair), 1)
+    whole = jax.jit(lambda p: _map(model, _all(p), 1))(pair)
     np.testing.assert_allclose(_doubles(after), np.asarray(whole)[[0, 4]], atol=1e-12)
-    of_pair = jax.jacfwd(lambda p: _map(model, _all(p), 1)[jnp.asarray([0, 4])])(pair)
+    of_pair = jax.jit(jax.jacfwd(lambda p: _map(model, _all(p), 1)[jnp.asarray([0, 4])]))(pair)
     size = 2 * arch.dim
     expected = np.asarray(of_pair).reshape(size, size).T  # rows by what is moved
     np.testing.assert_allclose(_doubles(_chained(arch, layers, seen)), expected, atol=1e-10)
     # Two tokens of the first cluster part: (x, -x), and their sum stays.
-    moved = jax.jacfwd(lambda x: _map(model, _all(pair).at[0].add(x).at[1].add(-x), 1))
+    moved = jax.jit(jax.jacfwd(lambda x: _map(model, _all(pair).at[0].add(x).at[1].add(-x), 1)))
     parting = np.asarray(moved(jnp.zeros(arch.dim)))
     np.testing.assert_allclose(_doubles(_within(arch, layers, seen, 0)), parting[0].T, atol=1e-10)
     np.testing.assert_allclose(parting[1], -parting[0], atol=1e-12)
@@ -82,7 +82,7 @@ def test_two_clusters_are_proved_where_they_are_and_attract(apart):
     np.testing.assert_allclose(centres, found.tokens, atol=1e-10)
     cosine = np.dot(*proof.centres) / np.prod(np.linalg.norm(proof.centres, axis=1))
     assert cosine <= proof.cosine < cosine + 1e-9
-    jacobian = jax.jacfwd(lambda x: _map(_bare(apart), x, 1))(jnp.asarray(centres))
+    jacobian = jax.jit(jax.jacfwd(lambda x: _map(_bare(apart), x, 1)))(jnp.asarray(centres))
     largest = np.abs(np.linalg.eigvals(np.asarray(jacobian).reshape(48, 48))).max()
     bounds = [(proof.power, proof.norm), *proof.within]
     assert largest <= max(norm ** (1 / power) for power, norm in bounds if power) + 1e-9

@@ -19,10 +19,14 @@ def one_layer(gain=1.0, biased=True, step=1.0):
     """One layer, epsilon zero, final norm of uniform gain; tokens that begin as that norm leaves them."""
     arch = af.language.Architecture("gpt2", 20, 12, D, 1, 2, 32, epsilon=0.0, deviation=0.25)
     model = af.language.random(arch, key=jr.key(7), dtype="float64")
-    keys = jr.split(jr.key(8), 5)
+    rng = np.random.default_rng(8)
     size = 0.3 if biased else 0.0
     attention, norm = model.blocks.attention, model.blocks.attention_norm
-    tokens = af.LayerNorm(jnp.full(D, gain))(jr.normal(keys[0], (20, D)))
+    tokens = rng.normal(size=(20, D))
+    tokens = (
+        gain * (tokens - tokens.mean(axis=1, keepdims=True)) / tokens.std(axis=1, keepdims=True)
+    )
+    drawn = lambda like, size: jnp.asarray(size * rng.normal(size=like.shape))  # noqa: E731
     return eqx.tree_at(
         lambda m: (
             m.tokens, m.positions, m.norm.gain, m.blocks.attention_norm.bias,
@@ -31,12 +35,12 @@ def one_layer(gain=1.0, biased=True, step=1.0):
         ),
         model,
         (
-            tokens, jnp.zeros_like(model.positions), jnp.full(D, gain),
-            size * jr.normal(keys[1], norm.bias.shape),
-            norm.gain + size * jr.normal(keys[2], norm.gain.shape),
-            size * jr.normal(keys[3], attention.qkv_bias.shape),
-            step * size * jr.normal(keys[4], attention.out_bias.shape),
-            step * attention.out,
+            jnp.asarray(tokens), jnp.zeros(model.positions.shape), jnp.asarray(np.full(D, gain)),
+            drawn(norm.bias, size),
+            jnp.asarray(np.asarray(norm.gain) + drawn(norm.gain, size)),
+            drawn(attention.qkv_bias, size),
+            drawn(attention.out_bias, step * size),
+            jnp.asarray(step * np.asarray(attention.out)),
         ),
     )  # fmt: skip
 
@@ -78,7 +82,7 @@ def test_equation_6_follows_a_looped_layer_to_first_order_in_its_step():
 def test_with_feed_forward_layers_are_the_posters_block():
     model = one_layer()
     f = model.blocks.feed_forward
-    bias = 0.5 * jr.normal(jr.key(9), (1, D))
+    bias = jnp.asarray(0.5 * np.random.default_rng(9).normal(size=(1, D)))
     model = eqx.tree_at(lambda m: m.blocks.feed_forward_norm.bias, model, bias)
     radius = 3.0
 
