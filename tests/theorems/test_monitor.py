@@ -152,8 +152,8 @@ def test_undecided_theorems_are_watched_too():
 
 
 def test_a_run_without_the_observables_is_refused():
-    watch = af.theory.monitor(field(), NEAR)
-    sol = af.simulate(field(), NEAR, t1=1.0, ts=TS[:10], observe={"E": af.misalignment})
+    watch, (flow, y0, _, _) = af.theory.monitor(field(), NEAR), RUNS["4.5"]
+    sol = run(flow, y0, af.theory.monitor(flow, y0))
     with pytest.raises(ValueError, match=r"`solution` must hold this monitor's observables"):
         watch.check(sol)
 
