@@ -24,6 +24,7 @@ import jax  # noqa: E402
 import jax.random as jr  # noqa: E402
 import pytest  # noqa: E402
 
+import attnflow.core.compiled  # noqa: E402
 import attnflow.programs  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
@@ -39,21 +40,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--turn", default="", help="a word that says which files come first; with --minutes"
     )
+    config = parser.getgroup("compiler")
+    config.addoption(
+        "--as-users",
+        action="store_true",
+        help="compile as users do; without it a run without long tests compiles lightly",
+    )
 
 
-# What a test compiles itself, thousands of operations one by one, takes half as long with these. Programs of the
-# library name the options that they are compiled with, and so are compiled here as they are for users.
-_LIGHT = (
-    "--xla_backend_optimization_level=0",
-    "--xla_cpu_parallel_codegen_split_count=1",
-    "--xla_cpu_use_fusion_emitters=false",
-)
+# Half of a run from an empty cache is XLA's compile, which takes half as long with these. Roundings differ then
+# from those that users have (nothing is fused), and vectors are not as wide.
+_LIGHT = {
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_parallel_codegen_split_count": 1,
+    "xla_cpu_use_fusion_emitters": False,
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """The compiler and its cache. Runs with long tests (`-m slow`, `-m ""`) compile all as users do."""
-    if config.getoption("markexpr") == "not slow":
-        os.environ["XLA_FLAGS"] = " ".join([*_LIGHT, os.environ.get("XLA_FLAGS", "")]).strip()
+    if config.getoption("markexpr") == "not slow" and not config.getoption("as_users"):
+        flags = [f"--{name}={value}".lower() for name, value in _LIGHT.items()]
+        os.environ["XLA_FLAGS"] = " ".join([*flags, os.environ.get("XLA_FLAGS", "")]).strip()
+        attnflow.core.compiled.wanted.update(_LIGHT)
     attnflow.programs.cache()
     # All of it is kept: most programs here are small, and another worker or the next run needs the same.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

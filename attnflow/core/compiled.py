@@ -13,7 +13,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 # it makes of them is no faster. Vectors of 512 bits, where a processor has them, are taken only where asked for:
 # with them the field of ten tokens on S^2 is 1.4 times as fast. The last two are XLA's own: named, so that flags for
 # other programs of a process (XLA_FLAGS) leave the bits of ours as they are.
-_WANTED = {
+wanted: dict[str, Any] = {
     "xla_cpu_use_fusion_emitters": False,
     "xla_cpu_prefer_vector_width": 512,
     "xla_backend_optimization_level": 3,
@@ -24,14 +24,14 @@ _WANTED = {
 @functools.cache
 def options() -> dict[str, Any]:
     """The options for XLA: none elsewhere than on CPUs, and none that this version does not know."""
-    return known(_WANTED) if jax.default_backend() == "cpu" else {}
+    return known(wanted) if jax.default_backend() == "cpu" else {}
 
 
-def known(wanted: dict[str, Any]) -> dict[str, Any]:
-    """Those of the options `wanted` that this version of XLA knows."""
-    if _compiles(wanted):
-        return dict(wanted)
-    return {name: value for name, value in wanted.items() if _compiles({name: value})}
+def known(some: dict[str, Any]) -> dict[str, Any]:
+    """Those of some options that this version of XLA knows."""
+    if _compiles(some):
+        return dict(some)
+    return {name: value for name, value in some.items() if _compiles({name: value})}
 
 
 def _compiles(some: dict[str, Any]) -> bool:
