@@ -122,16 +122,23 @@ _MOST_MAPS = 20_000  # of memory; Linux allows a process 65 530 unless told othe
 
 @pytest.fixture(scope="module", autouse=True)
 def few_compiled_programs() -> Iterator[None]:
-    """Compiled programs are let go of before their maps of memory run out: XLA crashes then."""
+    """Compiled programs are let go of before their maps of memory run out: XLA crashes then.
+
+    And what a module's tests leave, compiled programs and traces by the million objects, is not looked at for garbage
+    again until then: that takes four seconds each time.
+    """
     yield
+    gc.freeze()
     try:
         with open("/proc/self/maps") as file:
             maps = sum(1 for _ in file)
     except OSError:  # not Linux
         return
     if maps > _MOST_MAPS:
+        gc.unfreeze()
         jax.clear_caches()
         gc.collect()
+        gc.freeze()
 
 
 def _seed(name: str) -> int:

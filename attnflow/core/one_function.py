@@ -11,6 +11,8 @@ from typing import Any
 
 import jax
 
+from .compiled import options
+
 # What is written out as loops over entries. Products of matrices, sorts and factorisations call libraries, which a
 # function that stands alone cannot; whatever is not named here stays as it is.
 _WRITTEN_OUT = frozenset((
@@ -32,12 +34,17 @@ _MARKS = {"inlineable": "false", "xla_cpu_small_call": "true"}
 def in_one_function(function: Callable[[Any], tuple[Any, jax.Array]], given: Any) -> Any:
     """`function(given)`, as one native function where that can be: on a CPU, of operations that are written out.
 
+    For programs that are compiled with the options of `compiled` alone: XLA's newer emitter of fused loops, which
+    those leave out, knows no scatter inside such a function, and refuses the program. Where it cannot be left out, programs stay
+    as they were.
+
     **Arguments:**
 
     - `function`: gives a pair, of which the second is an array that it computes.
     - `given`: a pytree of arrays.
     """
-    if jax.default_backend() != "cpu" or not _can_mark():
+    without_emitter = options().get("xla_cpu_use_fusion_emitters") is False
+    if jax.default_backend() != "cpu" or not without_emitter or not _can_mark():
         return function(given)
     if not is_written_out(jax.make_jaxpr(function)(given).jaxpr):
         return function(given)

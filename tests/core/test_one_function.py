@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from attnflow.core.compiled import options
 from attnflow.core.one_function import in_one_function
 
 
@@ -31,14 +32,15 @@ def _product(x):
 
 
 def _lowered(function, x):
-    return jax.jit(lambda x: in_one_function(_loop(function), x)).lower(x)
+    program = jax.jit(lambda x: in_one_function(_loop(function), x), compiler_options=options())
+    return program.lower(x)
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="of CPUs")
 def test_a_loop_of_entries_is_one_call_and_gives_the_same_bits():
     # Of more bytes than XLA makes one function of by itself.
     x = jnp.linspace(0.1, 3, 3 * 400).reshape(3, 400)
-    plain = jax.jit(_loop(_short)).lower(x).compile()
+    plain = jax.jit(_loop(_short), compiler_options=options()).lower(x).compile()
     program = _lowered(_short, x).compile()
     marked = [
         line
