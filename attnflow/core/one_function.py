@@ -35,8 +35,8 @@ def in_one_function(function: Callable[[Any], tuple[Any, jax.Array]], given: Any
     """`function(given)`, as one native function where that can be: on a CPU, of operations that are written out.
 
     For programs that are compiled with the options of `compiled` alone: XLA's newer emitter of fused loops, which
-    those leave out, knows no scatter inside such a function, and refuses the program. Where it cannot be left out, programs stay
-    as they were.
+    those leave out, knows no scatter inside such a function, and refuses the program. Where it cannot be left out,
+    programs stay as they were.
 
     **Arguments:**
 
