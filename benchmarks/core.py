@@ -7,9 +7,6 @@ repeats, the first call (with its compile) apart; the peer of a field is the sam
 in the same run.
 """
 
-import argparse
-import functools
-import json
 import time
 from pathlib import Path
 
@@ -188,21 +185,5 @@ SECTIONS = {
 }
 
 
-def main() -> None:
-    """Measures, prints and writes."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer cases; writes nothing")
-    parser.add_argument("--only", choices=list(SECTIONS), help="one section, put into the file")
-    options = parser.parse_args()
-
-    def shown(section):
-        result = section(options.quick)
-        print(json.dumps(result, indent=1), flush=True)
-        return result
-
-    sections = {name: functools.partial(shown, section) for name, section in SECTIONS.items()}
-    bench.report("core", sections, folder=RESULTS, only=options.only, write=not options.quick)
-
-
 if __name__ == "__main__":
-    main()
+    bench.run_sections("core", __doc__.splitlines()[0], SECTIONS, folder=RESULTS)

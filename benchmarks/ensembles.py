@@ -6,9 +6,7 @@ Writes benchmarks/results/ensembles-<backend>.json, a section a name. Fixed prob
 time is the median of repeats, the first call (with its compile) apart.
 """
 
-import argparse
 import functools
-import json
 import time
 from pathlib import Path
 
@@ -368,21 +366,5 @@ SECTIONS = {
 }
 
 
-def main() -> None:
-    """Run the sections asked for and write what they gave."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="smaller, and nothing is written")
-    parser.add_argument("--only", choices=list(SECTIONS), help="one section, put into the file")
-    options = parser.parse_args()
-
-    def shown(section):
-        result = section(options.quick)
-        print(json.dumps(result, indent=1), flush=True)
-        return result
-
-    sections = {name: functools.partial(shown, section) for name, section in SECTIONS.items()}
-    bench.report("ensembles", sections, folder=RESULTS, only=options.only, write=not options.quick)
-
-
 if __name__ == "__main__":
-    main()
+    bench.run_sections("ensembles", __doc__.splitlines()[0], SECTIONS, folder=RESULTS)

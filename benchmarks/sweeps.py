@@ -6,8 +6,6 @@ Writes benchmarks/results/sweeps-<backend>.json, a section a name. Times to be c
 turn in one run, compiled before.
 """
 
-import argparse
-import functools
 import json
 import tempfile
 import time
@@ -188,15 +186,5 @@ def _points(study: af.sweep.Study) -> int:
 SECTIONS = {f.__name__: f for f in (overhead, processes, phase, plan)}
 
 
-def main() -> None:
-    """Run the sections asked for and write what they gave."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="smaller, and nothing is written")
-    parser.add_argument("--only", choices=list(SECTIONS), help="one section, put into the file")
-    options = parser.parse_args()
-    sections = {n: functools.partial(section, options.quick) for n, section in SECTIONS.items()}
-    bench.report("sweeps", sections, folder=RESULTS, only=options.only, write=not options.quick)
-
-
 if __name__ == "__main__":
-    main()
+    bench.run_sections("sweeps", __doc__.splitlines()[0], SECTIONS, folder=RESULTS)

@@ -199,6 +199,7 @@ SPARED = {
     "attnflow.bench.start_times": "runs commands in processes of their own",
     "attnflow.theory.condition": "makes a condition of a check, with nothing to compile",
     "attnflow.bench.report": "writes a file",
+    "attnflow.bench.run_sections": "a command",
     "attnflow.bench.torchode": "runs another Python",
     "attnflow.bench.diffrax_run": "gives a function that is compiled by whom it is for",
     "attnflow.bench.gradients": "measures compiled programs, which it compiles for that",

@@ -20,6 +20,7 @@ from ._measure import (
     machine as machine,
     peak_mb as peak_mb,
     report as report,
+    run_sections as run_sections,
 )
 from ._peers import Peer as Peer, ours as ours, peers as peers, torchode as torchode
 from ._start import Start as Start, start_times as start_times

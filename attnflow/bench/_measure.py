@@ -1,5 +1,7 @@
 """Measuring: times apart from compilation, errors against a reference, time at equal error."""
 
+import argparse
+import functools
 import json
 import math
 import time
@@ -96,6 +98,30 @@ def machine() -> dict[str, str | int | float | None]:
         "cores": len(usable),
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
     }
+
+
+def run_sections(
+    name: str, about: str, sections: dict[str, Callable[[bool], dict[str, Any]]], *, folder: Path
+) -> None:
+    """The command of a benchmark: `--quick` (smaller, nothing written), `--only SECTION`; prints what they give.
+
+    **Arguments:**
+
+    - `about`: what `--help` says.
+    - `sections`: functions of whether it is to be quick, by name; see [`report`][attnflow.bench.report].
+    """
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--quick", action="store_true", help="smaller, and nothing is written")
+    parser.add_argument("--only", choices=list(sections), help="one section, put into the file")
+    asked = parser.parse_args()
+
+    def shown(section: Callable[[bool], dict[str, Any]]) -> dict[str, Any]:
+        found = section(asked.quick)
+        print(json.dumps(found, indent=1), flush=True)  # noqa: T201
+        return found
+
+    work = {title: functools.partial(shown, section) for title, section in sections.items()}
+    report(name, work, folder=folder, only=asked.only, write=not asked.quick)
 
 
 def report(

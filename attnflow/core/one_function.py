@@ -43,12 +43,13 @@ def in_one_function(function: Callable[[Any], tuple[Any, jax.Array]], given: Any
     - `function`: gives a pair, of which the second is an array that it computes.
     - `given`: a pytree of arrays.
     """
-    without_emitter = options().get("xla_cpu_use_fusion_emitters") is False
-    if jax.default_backend() != "cpu" or not without_emitter or not _can_mark():
+    without_emitter = options().get("xla_cpu_use_fusion_emitters") is False  # nor on other backends
+    if not without_emitter or not _can_mark():
         return function(given)
-    if not is_written_out(jax.make_jaxpr(function)(given).jaxpr):
+    call = jax.jit(function)  # which traces once for both
+    if not is_written_out(call.trace(given).jaxpr.jaxpr):
         return function(given)
-    out, last = jax.jit(function)(given)
+    out, last = call(given)
     return out, _mark(last)
 
 

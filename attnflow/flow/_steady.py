@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..geometry import Sphere
-from ..schedules import Scaled
 from ._wrapped import WrappedController
 
 # Found by a bank of forced runs, `benchmarks/forcings.py`, and there measured.
@@ -23,6 +22,7 @@ _SEEN = 0.09  # periods of the fastest oscillation felt that an estimate sees in
 _MOST = 1000.0
 _FEW = 10.0  # a run of fewer periods adds up no errors worth the while
 _GOLDEN = 0.6180339887498949
+_LOOKS = 32  # times at which P is looked at
 
 
 class SteadyState(eqx.Module):
@@ -143,40 +143,11 @@ def felt_frequency(field: Any, t0: Array, t1: Array) -> Array:
 
 
 def _swing(field: Any, t0: Array, t1: Array) -> Array:
-    P, size = field.P, max(1, field.heads * field.dim**2)
-    # A number times a constant swings as the number does: one matrix is looked at, not one for each time.
-    fixed = type(P) is Scaled and P.schedule.is_constant()
-    number = 32 if fixed else max(2, min(32, 80_000_000 // size))
     # Multiples of any one number may all fall on one phase of a forcing; their squares do not.
-    k = jnp.arange(1, number + 1).astype(t0.dtype)
-    times = t0 + (t1 - t0) * ((k * k * _GOLDEN) % 1)
-    if fixed:
-        swings = _from_mean(P.coefficient, times)
-        far = jnp.max(jnp.abs(swings), axis=0)  # of each head, or of all
-        norm = jnp.max(far * _norms(P.schedule(t0).astype(t0.dtype)))
-    else:
-        norm = jnp.max(_norms(_from_mean(P, times)))
+    k = jnp.arange(1, _LOOKS + 1).astype(t0.dtype)
+    swing = field.P.swing(t0 + (t1 - t0) * ((k * k * _GOLDEN) % 1))
     # Tokens on an ellipsoid are as long as unit vectors unwhitened.
     if isinstance(field.manifold, Sphere):
-        return norm
+        return swing
     frame = jnp.abs(field.manifold.unwhiten(jnp.eye(field.dim, dtype=t0.dtype)))
-    return norm * jnp.max(jnp.sum(frame, axis=0)) * jnp.max(jnp.sum(frame, axis=1))
-
-
-def _from_mean(schedule: Any, times: Array) -> Array:
-    values = jax.lax.map(schedule, times).astype(times.dtype)
-    return values - jnp.mean(values, axis=0, keepdims=True)
-
-
-def _norms(matrices: Array) -> Array:
-    """The largest singular value of each matrix, by a few steps of the power method from the longest row."""
-    rows = jnp.sum(jnp.square(matrices), axis=-1)
-    longest = jnp.argmax(rows, axis=-1)[..., None, None]
-    v = jnp.take_along_axis(matrices, longest, axis=-2)[..., 0, :]
-    norm = jnp.zeros(())
-    for _ in range(3):
-        v = v / jnp.maximum(jnp.linalg.norm(v, axis=-1, keepdims=True), jnp.finfo(v.dtype).tiny)
-        w = jnp.einsum("...ij,...j->...i", matrices, v)
-        norm = jnp.linalg.norm(w, axis=-1)
-        v = jnp.einsum("...ij,...i->...j", matrices, w)
-    return norm
+    return swing * jnp.max(jnp.sum(frame, axis=0)) * jnp.max(jnp.sum(frame, axis=1))

@@ -23,11 +23,8 @@ _CUTS = {
     "llama-v3": _LLAMA3,
     "qwen2": _LLAMA3.replace("{1,3}", ""),
 }
-_BEGUN = (
-    "llama-bpe",
-    "llama3",
-    "llama-v3",
-)  # every text has a first token, where a file says nothing of it
+# Every text has a first token, where a file says nothing of it.
+_BEGUN = ("llama-bpe", "llama3", "llama-v3")
 
 
 def gguf_tokenizer(path: Path) -> Any:

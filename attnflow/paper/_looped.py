@@ -296,9 +296,8 @@ def _draw_trained(data: FigureData, title: str) -> Figure:
         kinds = {"paper": "trained", **_CONTROLS}
         shown = {w: _pair(data, f"{family}_{kind}") for kind, w in kinds.items()}
         draw_looped(shown, ax, title=f"{name} and controls")
-        ax.legend(
-            frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0)
-        )  # curves may lie anywhere
+        # Beside the axes: curves may lie anywhere.
+        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     figure.suptitle(_titled(title, data))
     return figure
 

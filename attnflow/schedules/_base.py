@@ -5,6 +5,7 @@ of any schedule. What a schedule knows of itself is in `_knowledge.py`.
 """
 
 import abc
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, TypeAlias
 
@@ -18,8 +19,10 @@ from ..core.types import Numbers
 from ._in_file import InFile
 from ._knowledge import AbstractTimed
 from ._lists import all_jumps, fastest, of_product
-from ._products import pair, rows_times, times
+from ._products import from_mean, norms, pair, rows_times, times
 from ._range import Range, same_transposed
+
+_MOST_LOOKED_AT = 80_000_000  # numbers of the matrices of some times
 
 
 class AbstractSchedule(AbstractTimed):
@@ -59,6 +62,14 @@ class AbstractSchedule(AbstractTimed):
     def square_norm(self, t: Real[ArrayLike, ""]) -> Float[Array, "*heads"]:
         r"""$\|M(t)\|_F^2$ of matrices: one number, or one a head."""
         return jnp.sum(jnp.square(self(t)), axis=(-2, -1))
+
+    def swing(self, times: Float[Array, " n"]) -> Float[Array, ""]:
+        r"""How far a matrix moves: the largest $\|M(t) - \bar M\|$ at some times, as a power method finds it.
+
+        Of large matrices at fewer of them: no more than some hundreds of megabytes are made.
+        """
+        number = max(2, min(len(times), _MOST_LOOKED_AT // max(1, math.prod(self.shape))))
+        return jnp.max(norms(from_mean(self, times[:number])))
 
     def congruence(
         self, left: Float[Array, "newrows rows"], right: Float[Array, "cols newcols"]
@@ -284,6 +295,15 @@ class Scaled(AbstractSchedule):
 
     def bilinear(self, t: Real[ArrayLike, ""], x: Array, y: Array) -> Array:
         return self._times(t, self.schedule.bilinear(t, x, y), rank=2)
+
+    def swing(self, times: Float[Array, " n"]) -> Float[Array, ""]:
+        """A number times a constant swings as the number does: one matrix is looked at, not one for each time."""
+        if not self.schedule.is_constant():
+            return super().swing(times)
+        far = jnp.max(
+            jnp.abs(from_mean(self.coefficient, times)), axis=0
+        )  # of each head, or of all
+        return jnp.max(far * norms(self.schedule(times[0]).astype(times.dtype)))
 
     def congruence(self, left: Array, right: Array) -> AbstractSchedule:
         return Scaled(self.coefficient, self.schedule.congruence(left, right))

@@ -1,5 +1,7 @@
 """Products of arrays of tokens and matrices, with and without an axis of heads."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -56,3 +58,23 @@ def times(a: Array, b: Array) -> Array:
     """The entrywise product, the one of lower rank (no head axis) repeated over the other's first axes."""
     rank = max(a.ndim, b.ndim)
     return a.reshape((1,) * (rank - a.ndim) + a.shape) * b.reshape((1,) * (rank - b.ndim) + b.shape)
+
+
+def norms(matrices: Array) -> Array:
+    """The largest singular value of each matrix, by a few steps of the power method from the longest row."""
+    rows = jnp.sum(jnp.square(matrices), axis=-1)
+    longest = jnp.argmax(rows, axis=-1)[..., None, None]
+    v = jnp.take_along_axis(matrices, longest, axis=-2)[..., 0, :]
+    norm = jnp.zeros(())
+    for _ in range(3):
+        v = v / jnp.maximum(jnp.linalg.norm(v, axis=-1, keepdims=True), jnp.finfo(v.dtype).tiny)
+        w = jnp.einsum("...ij,...j->...i", matrices, v)
+        norm = jnp.linalg.norm(w, axis=-1)
+        v = jnp.einsum("...ij,...i->...j", matrices, w)
+    return norm
+
+
+def from_mean(schedule: Callable[[Array], Array], times: Array) -> Array:
+    """Values of a schedule at some times, less their mean."""
+    values = jax.lax.map(schedule, times).astype(times.dtype)
+    return values - jnp.mean(values, axis=0, keepdims=True)
