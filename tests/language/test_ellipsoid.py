@@ -42,9 +42,8 @@ def test_tokens_of_the_ellipsoid_are_what_the_first_attention_reads(model, ids):
     np.testing.assert_allclose(np.einsum("id,de,ie->i", a, field.manifold.W, a), 1.0, rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "model", ["llama"], indirect=True
-)  # where scores are normed P is no matrix
+# Where scores are normed, as Gemma 3's are, P is no matrix.
+@pytest.mark.parametrize("model", ["llama"], indirect=True)
 def test_P_of_the_first_layer_is_the_bare_product_of_queries_and_keys(model):
     field = af.language.as_field(model, length=TOKENS, manifold="ellipsoid")
     attention, h, w = model.blocks.attention, 4, D // 4
