@@ -16,8 +16,9 @@ from ..geometry import AbstractManifold, safe_norm
 from ..model import AttentionField
 from ._kinks import has_many_kinks, kinks_of
 from ._sides import breaks_of, jumps_of
-from ._steady import SteadySteps, felt_frequency
+from ._steady import SteadySteps, felt_frequency, swing_of_logits
 from ._stops import GridStops, MarkedJumps, Stops
+from ._unfelt import BoundedSteps, unfelt
 from ._wrapped import BoolScalar, RealScalar, WrappedController
 
 # The longest step, in periods of the fastest schedule. So far the estimates of Tsit5, Bosh3 and Heun
@@ -187,36 +188,37 @@ def adaptive(
     state: directions are then resolved to the tolerance divided by $r_i$.
 
     Steps are no longer than 0.58 of the schedules' shortest period, they do not follow it in phase
-    ([`SteadySteps`][]), and they end where smooth pieces meet. They end at the kinks of
+    ([`SteadySteps`][]), but for tokens that no forcing drives apart ([`Unfelt`][]), and they end where smooth pieces meet. They end at the kinks of
     rectified sinusoids too where there are few. Where there are many, the
     estimate of a step's error is too small by some factor (accepted are those whose stages happen
     to miss the kinks) and a quarter of the tolerance is asked for, seen to make up for it with `Bosh3`.
 
     `seen` is the field whose logits are measured, where `field` is a reduction of it.
     """
-    frequency = None
-    longest = None
-    if field.frequency is not None:
-        frequency = jax.lax.stop_gradient(jnp.asarray(field.frequency, t0.dtype))
-        constant = ~(frequency > 0)
-        longest = jnp.where(constant, jnp.inf, PERIODS / jnp.where(constant, 1, frequency))
     many = has_many_kinks(field)
     share = 0.25 if many else 1.0
     controller: Any = diffrax.PIDController(
         rtol=rtol * share if field.manifold.flat else 0.0,
         atol=atol * share if field.manifold.flat else (atol + rtol) * share,
         norm=TokenNorm(field.manifold),
-        dtmax=longest,
         # Far below any useful step: reached only where the field is not finite.
         dtmin=jnp.finfo(t0.dtype).eps ** 2 * (t1 - t0),
         force_dtmin=False,
     )
     if field.manifold.flat:
         controller = OfLength(controller)  # pyright: ignore[reportCallIssue]
-    if frequency is not None and not many:
-        felt = felt_frequency(field if seen is None else seen, t0, t1)
-        span = jax.lax.stop_gradient(t1 - t0)
-        controller = SteadySteps(controller, frequency, felt, span)  # pyright: ignore
+    if field.frequency is not None:
+        whole = field if seen is None else seen
+        frequency = jax.lax.stop_gradient(jnp.asarray(field.frequency, t0.dtype))
+        constant = ~(frequency > 0)
+        longest = jnp.where(constant, jnp.inf, PERIODS / jnp.where(constant, 1, frequency))
+        swing = swing_of_logits(whole, t0, t1)
+        free = unfelt(whole, swing, controller.atol)
+        controller = BoundedSteps(controller, longest, free)  # pyright: ignore[reportCallIssue]
+        if not many:
+            felt = felt_frequency(whole, swing)
+            span = jax.lax.stop_gradient(t1 - t0)
+            controller = SteadySteps(controller, frequency, felt, span)  # pyright: ignore
     breaks, kinks = breaks_of(field, t0.dtype), kinks_of(field, t0.dtype)
     if breaks is not None or kinks is not None:
         controller = Stops(controller, breaks, kinks)  # pyright: ignore

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..geometry import Sphere
+from ._unfelt import BoundedSteps
 from ._wrapped import WrappedController
 
 # Found by a bank of forced runs, `benchmarks/forcings.py`, and there measured.
@@ -52,15 +53,17 @@ class SteadySteps(WrappedController):
        frequency that is felt: attention $\sigma(A \sin \omega t)$ has harmonics up to its poles,
        where $A \sin\omega t = i\pi$, at a distance of $\mathrm{arsinh}(\pi/A)/\omega$ from real times.
 
+    Neither holds for steps in which tokens are so close that no forcing of P is felt ([`Unfelt`][]).
+
     **Arguments:**
 
-    - `controller`: an adaptive `diffrax` step size controller whose `rtol` is zero.
+    - `controller`: whose `rtol` is zero.
     - `frequency`: in cycles per unit of time, of the schedules.
     - `felt`: the frequency of what tokens feel.
     - `span`: of the run.
     """
 
-    controller: diffrax.AbstractAdaptiveStepSizeController[Any, Any]
+    controller: BoundedSteps
     frequency: Float[Array, ""]
     felt: Float[Array, ""]
     span: Float[Array, ""]
@@ -89,6 +92,9 @@ class SteadySteps(WrappedController):
         # Powers written out: a library's `pow` takes as long as a fifth of the field of ten tokens.
         unseen = h * self.felt / _SEEN
         weight = 1 + jnp.minimum(unseen * unseen * unseen, _MOST)
+        if s.inner.unfelt is not None:
+            # As long but for a rounding of the times.
+            weight = jnp.where(h <= 1.001 * s.inner.unfelt, 1, weight)
         y_error = jax.tree.map(lambda e: e * weight.astype(e.dtype), y_error)
         keep, next_t0, next_t1, jump, inner, result = self.controller.adapt_step_size(
             t0, t1, y0, y1_candidate, args, y_error, error_order, s.inner
@@ -117,6 +123,8 @@ class SteadySteps(WrappedController):
         longest = jnp.where(over, next_longest, s.longest)
         longest = jnp.where(keep, longest, jnp.minimum(s.longest, wish))
         longest = jnp.where(period > 0, longest, jnp.inf)
+        if inner.unfelt is not None:
+            longest = jnp.where(inner.unfelt > self.controller.bound, jnp.inf, longest)
         state = SteadyState(
             longest,
             jnp.where(restart, jnp.inf, wanted),
@@ -128,21 +136,24 @@ class SteadySteps(WrappedController):
         return keep, next_t0, jnp.minimum(next_t1, next_t0 + longest), jump, state, result
 
 
-def felt_frequency(field: Any, t0: Array, t1: Array) -> Array:
+def felt_frequency(field: Any, swing: Array) -> Array:
     r"""$f_P / \mathrm{arsinh}(\pi / A) + f_U$: how fast attention times values moves, cycles per unit of time.
 
-    $A$ is how much logits swing: the largest $\|P(t) - \bar P\|$ at some times of the run.
+    $A$ is how much logits swing ([`swing_of_logits`][]).
     """
-    dtype = t0.dtype
+    dtype = swing.dtype
     rest = [s.frequency for s in field.value_schedules if s.frequency is not None]
     total = sum((jnp.asarray(f, dtype) for f in rest), jnp.zeros((), dtype))
     if field.P.frequency is not None:
-        swing = jnp.maximum(_swing(field, t0, t1), jnp.finfo(dtype).tiny ** 0.25)
+        swing = jnp.maximum(swing, jnp.finfo(dtype).tiny ** 0.25)
         total = total + jnp.asarray(field.P.frequency, dtype) / jnp.arcsinh(jnp.pi / swing)
     return jax.lax.stop_gradient(total)
 
 
-def _swing(field: Any, t0: Array, t1: Array) -> Array:
+def swing_of_logits(field: Any, t0: Array, t1: Array) -> Array:
+    r"""The largest $\|P(t) - \bar P\|$ at some times of the run, for tokens as long as unit vectors."""
+    if field.P.frequency is None:
+        return jnp.zeros_like(t0)
     # Multiples of any one number may all fall on one phase of a forcing; their squares do not.
     k = jnp.arange(1, _LOOKS + 1).astype(t0.dtype)
     swing = field.P.swing(t0 + (t1 - t0) * ((k * k * _GOLDEN) % 1))
