@@ -13,7 +13,7 @@ from ..schedules import AbstractSchedule
 from ._wrapped import WrappedController
 
 _SHARE = 0.25  # of the tolerance of a step, for what P may do unseen
-_REACH = 0.5  # of the time 1 / K in which tokens can move by their own length
+_REACHES = (0.5, 1.0)  # of the time 1 / K in which tokens can move by their own length
 _NEAR = 0.4  # diameters for which the rates below hold
 
 
@@ -52,11 +52,14 @@ class Unfelt(eqx.Module):
         y = jax.lax.stop_gradient(y)
         apart = y - jnp.mean(y, axis=0, keepdims=True)
         radius = jnp.sqrt(jnp.max(jnp.sum(apart * apart, axis=-1))).astype(dtype)
-        diameter = 2 * jnp.exp(_REACH * self.rate) * radius
-        diameter = jnp.where(diameter < _NEAR, diameter, 2)
-        moved = self.speed * diameter * jnp.minimum(1, self.swing * diameter / 2)
-        bounded = _SHARE * self.tolerance / jnp.maximum(moved, tiny)
-        return jnp.minimum(bounded, _REACH / jnp.maximum(self.speed, tiny))
+        speed, longest = jnp.maximum(self.speed, tiny), jnp.zeros((), dtype)
+        for reach in _REACHES:
+            diameter = 2 * jnp.exp(reach * self.rate) * radius
+            diameter = jnp.where(diameter < _NEAR, diameter, 2)
+            moved = speed * diameter * jnp.minimum(1, self.swing * diameter / 2)
+            bounded = _SHARE * self.tolerance / jnp.maximum(moved, tiny)
+            longest = jnp.maximum(longest, jnp.minimum(bounded, reach / speed))
+        return longest
 
 
 def unfelt(field: AttentionField, swing: Array, tolerance: Any) -> Unfelt | None:
