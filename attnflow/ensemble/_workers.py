@@ -121,7 +121,7 @@ class Workers:
         left = self._order.left()
         share = max(self.crew.few, left // (4 * len(self.places)))
         if self._order.learns:
-            share = min(share, max(self.crew.few, self.crew.lanes // 4))
+            share = min(share, self.crew.lanes)
         return self._order.take(min(share, self.crew.block))
 
     def _inbox(self, device: Any, numbers: np.ndarray, count: int) -> Inbox:
