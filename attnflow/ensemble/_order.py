@@ -53,7 +53,7 @@ class Order:
             if self._left is None:
                 first, self._next = self._next, min(self._next + count, self._end)
                 return np.arange(first, self._next)
-            if self._fresh >= _FEWEST:
+            if self._fresh >= max(_FEWEST, len(self._known) // 4):
                 self._sort()
             taken, self._left = self._left[:count], self._left[count:]
             return taken
