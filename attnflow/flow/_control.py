@@ -187,9 +187,10 @@ def adaptive(
     and Mix, whose states have a length $r_i$ of their own, the same absolute rule holds for the
     state: directions are then resolved to the tolerance divided by $r_i$.
 
-    Steps are no longer than 0.58 of the schedules' shortest period, they do not follow it in phase
-    ([`SteadySteps`][]), but for tokens that no forcing drives apart ([`Unfelt`][]), and they end where smooth pieces meet. They end at the kinks of
-    rectified sinusoids too where there are few. Where there are many, the
+    Steps are no longer than 0.58 of the schedules' shortest period and do not follow it in phase
+    ([`SteadySteps`][]), unless tokens are so close that no forcing of P is felt ([`Unfelt`][]). They end
+    where smooth pieces meet, and at the kinks of
+    rectified sinusoids where there are few. Where there are many, the
     estimate of a step's error is too small by some factor (accepted are those whose stages happen
     to miss the kinks) and a quarter of the tolerance is asked for, seen to make up for it with `Bosh3`.
 

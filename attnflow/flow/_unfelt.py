@@ -27,7 +27,7 @@ class Unfelt(eqx.Module):
 
     What holds at the start of a step bounds all of it: of two tokens with $\delta = y_i - y_j$, near a token
     $z$, the sums of attention are $S z + r$ with $S = c \sum_\eta U_\eta$ and $|r| \le K D$, hence
-    $\langle\delta, \dot\delta\rangle \le -\tfrac12 |\delta|^2 \langle y_i + y_j, S z\rangle + K D |\delta| + K D |\delta|^2$.
+    $\langle\delta, \dot\delta\rangle \le -\tfrac12 |\delta|^2 \langle y_i + y_j, S z\rangle + K D |\delta| (1 + |\delta|)$.
     Diameters grow by no more than $e^{(2 + D) K \tau}$, and by $e^{(D + D^2/2) K \tau}$ where every $U_\eta$ is the
     identity times a number that is not negative.
 
