@@ -71,6 +71,9 @@ class SteadySteps(WrappedController):
         inner = self.controller.wrap(direction)
         return SteadySteps(inner, self.frequency, self.felt, self.span)  # pyright: ignore
 
+    def longest(self, state):
+        return self.controller.longest(state.inner)
+
     @property
     def _period(self) -> Array:
         # Zero where there is nothing to wait for: windows then end with every step.

@@ -76,7 +76,10 @@ class Stops(WrappedController):
             t0, t1, y0, y1_candidate, args, y_error, error_order, s.inner
         )
         step = next_t1 - next_t0
-        step = jnp.where(keep & (t1 - t0 < s.wanted), jnp.maximum(step, s.wanted), step)
+        wanted = s.wanted
+        if isinstance(self.controller, WrappedController):  # tokens may have come apart since
+            wanted = jnp.minimum(wanted, self.controller.longest(inner))
+        step = jnp.where(keep & (t1 - t0 < s.wanted), jnp.maximum(step, wanted), step)
         there = keep & (t1 >= s.before)
         next_t0 = jnp.where(there & (s.after < s.end), jnp.maximum(next_t0, s.after), next_t0)
         before, after = self.following(next_t0)

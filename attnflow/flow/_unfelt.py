@@ -18,7 +18,9 @@ _NEAR = 0.4  # diameters for which the rates below hold
 
 
 class Unfelt(eqx.Module):
-    r"""For how long no change of $P$ moves a token by more than a share of the tolerance.
+    r"""For how long what $P$ does moves no token by more than a share of the tolerance.
+
+    What it moves within a step the flow goes on to multiply, as it does any error of a step.
 
     Rows of attention sum to $c$ whatever $P$ is. Of tokens on the unit sphere within a diameter $D$, two matrices
     that differ by $\Delta$ give velocities that differ by no more than $K D \min(1, \|\Delta\| D / 4)$, where
@@ -26,8 +28,8 @@ class Unfelt(eqx.Module):
     most half of that, and as it sums to zero it multiplies values within half of $\|U_\eta\| D$.
 
     What holds at the start of a step bounds all of it: of two tokens with $\delta = y_i - y_j$, near a token
-    $z$, the sums of attention are $S z + r$ with $S = c \sum_\eta U_\eta$ and $|r| \le K D$, hence
-    $\langle\delta, \dot\delta\rangle \le -\tfrac12 |\delta|^2 \langle y_i + y_j, S z\rangle + K D |\delta| (1 + |\delta|)$.
+    $z$, the sums of attention are $Sz + r$ with $S = c \sum_\eta U_\eta$ and $|r| \le K D$, hence
+    $\langle\delta, \dot\delta\rangle \le K D |\delta| (1 + |\delta|) - |\delta|^2 \langle y_i + y_j, Sz\rangle / 2$.
     Diameters grow by no more than $e^{(2 + D) K \tau}$, and by $e^{(D + D^2/2) K \tau}$ where every $U_\eta$ is the
     identity times a number that is not negative.
 
@@ -124,11 +126,12 @@ class BoundedSteps(WrappedController):
 
     def init(self, terms, t0, t1, y0, dt0, args, func, error_order):
         tnext, inner = self.controller.init(terms, t0, t1, y0, dt0, args, func, error_order)
-        free = None if self.unfelt is None else self.unfelt.longest(y0)
-        return jnp.minimum(tnext, t0 + self._longest(free)), BoundedState(free, inner)
+        state = BoundedState(None if self.unfelt is None else self.unfelt.longest(y0), inner)
+        return jnp.minimum(tnext, t0 + self.longest(state)), state
 
-    def _longest(self, free: Array | None) -> Array:
+    def longest(self, state: BoundedState) -> Array:
         # Where tokens are not finite, neither is how long they are close.
+        free = state.unfelt
         return self.bound if free is None else jnp.where(free > self.bound, free, self.bound)
 
     def adapt_step_size(
@@ -140,5 +143,6 @@ class BoundedSteps(WrappedController):
         free = controller_state.unfelt
         if self.unfelt is not None:
             free = jnp.where(keep, self.unfelt.longest(y1_candidate), free)
-        next_t1 = jnp.minimum(next_t1, next_t0 + self._longest(free))
-        return keep, next_t0, next_t1, jump, BoundedState(free, inner), result
+        state = BoundedState(free, inner)
+        next_t1 = jnp.minimum(next_t1, next_t0 + self.longest(state))
+        return keep, next_t0, next_t1, jump, state, result

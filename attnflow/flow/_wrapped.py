@@ -29,6 +29,10 @@ class WrappedController(diffrax.AbstractAdaptiveStepSizeController[Any, Any]):
     def norm(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.controller.norm
 
+    def longest(self, state: Any) -> Any:
+        """How long the next step may be, by this controller's own state and whatever the tolerance."""
+        return np.inf
+
 
 class ForwardingSolver(diffrax.AbstractWrappedSolver[Any]):
     """A solver around another, which is what the inner one is but for its steps."""

@@ -8,7 +8,7 @@ import pytest
 
 import attnflow as af
 from attnflow.bench._forcings import forced_field, forced_runs, forcings
-from attnflow.flow._steady import felt_frequency
+from attnflow.flow._steady import felt_frequency, swing_of_logits
 
 MOST = 20.0  # tolerances
 RTOLS = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
@@ -61,7 +61,8 @@ def test_a_product_of_two_sines_meets_the_tolerance_in_closed_form():
 def test_the_frequency_felt_grows_with_how_far_logits_swing():
     zero, one = jnp.zeros(()), jnp.asarray(40.0)
     for A in (0.5, 4.0, 30.0):
-        felt = felt_frequency(forced_field(jnp.array([A, 17.0, 0.3, 0.02, 0.0])), zero, one)
+        field = forced_field(jnp.array([A, 17.0, 0.3, 0.02, 0.0]))
+        felt = felt_frequency(field, swing_of_logits(field, zero, one))
         # U has a frequency although its sine's amplitude is zero: amplitudes are not looked at there.
         expected = 17 / (2 * np.pi) * (1 + 1 / np.arcsinh(np.pi / A))
         np.testing.assert_allclose(felt, expected, rtol=0.1)
@@ -80,9 +81,10 @@ def test_a_number_times_a_constant_is_felt_as_what_it_makes_and_one_matrix_is_lo
         P = af.schedules.Scaled(c, S)
         alike = af.schedules.Sum(P, jnp.zeros(P.shape))
         felt, expected = (
-            felt_frequency(af.AttentionField(manifold, p), zero, one) for p in (P, alike)
+            felt_frequency(field, swing_of_logits(field, zero, one))
+            for field in (af.AttentionField(manifold, p) for p in (P, alike))
         )
         np.testing.assert_allclose(felt, expected, rtol=1e-12)
     field = af.AttentionField(af.Sphere(20), af.schedules.Scaled(waves[0], M))
-    program = jax.make_jaxpr(lambda t0, t1: felt_frequency(field, t0, t1))(zero, one)
+    program = jax.make_jaxpr(lambda t0, t1: swing_of_logits(field, t0, t1))(zero, one)
     assert max(v.aval.size for e in program.eqns for v in e.outvars) <= M.size

@@ -63,11 +63,10 @@ def test_velocities_differ_by_no_more_than_the_bound_whatever_P_is():
         D = 2 * swing * D / jnp.linalg.norm(D, ord=2, axis=(1, 2), keepdims=True)
         P = 4 * jr.normal(keys[3], (2, 3, 3))
         one, other = (af.AttentionField(SPHERE, p, U=U)(0.0, y) for p in (P, P + D))
-        bound = unfelt(
-            af.AttentionField(SPHERE, P, U=U), jnp.asarray(swing), jnp.asarray(tolerance)
-        )
+        bound = bound_of(af.AttentionField(SPHERE, P, U=U), swing, tolerance)
         apart = jnp.max(jnp.linalg.norm(one - other, axis=-1))
-        return bound.longest(y) * apart / tolerance, bound.longest(y) * bound.speed
+        h = bound.longest(y)
+        return h * apart / tolerance, h * bound.speed
 
     keys = jr.split(jr.key(0), 300)
     for spread in (2.0, 0.1, 0.03, 0.0003):
@@ -169,7 +168,7 @@ def test_other_fields_have_no_such_steps(what):
 
 
 def test_what_is_no_array_of_tokens_is_never_close_and_what_is_not_finite_is_not():
-    bound = Unfelt(*(jnp.asarray(x) for x in (1.0, 0.48, 1.0, 1e-3)))
+    bound = Unfelt(*(jnp.asarray(x) for x in (1.0, 0.48, 1e-9, 1e-3)))
     y = close(jr.key(0), 0.0)
     assert bound.longest(y) == 1.0
     assert bound.longest((y, y, None, None)) == 0
@@ -182,3 +181,17 @@ def test_what_is_no_array_of_tokens_is_never_close_and_what_is_not_finite_is_not
     )
     assert field.frequency is not None
     assert 0 < t1 - t0 <= 0.59 / field.frequency
+
+
+def test_a_step_taken_up_again_behind_a_kink_is_no_longer_than_tokens_allow_there():
+    """It was cut short while they were close; by its end they are not."""
+    P = af.schedules.Scaled(af.Sinusoid(2.0, 10.0, rectified=True), jnp.eye(3))
+    field = eqx.tree_at(lambda f: f.P, hidden_field(), P)
+    controller = adaptive(field, 1e-3, 0.0, jnp.zeros(()), jnp.ones(())).wrap(1)
+    term, solver = diffrax.ODETerm(field), diffrax.Tsit5()
+    near, far = close(jr.key(0), 0.0), close(jr.key(0), 2.0)
+    first, state = controller.init(term, 0.0, 9.0, near, 0.9, None, solver.func, 5)
+    assert first < np.pi / 10  # at the kink
+    _, t0, t1, *_ = controller.adapt_step_size(0.0, first, near, far, None, 0 * near, 5, state)
+    assert field.frequency is not None
+    assert t1 - t0 <= 0.59 / field.frequency
