@@ -71,6 +71,25 @@ def test_a_claim_does_not_hold_where_E_rises(small):
     assert not _looped._claim(9, "these", turned).holds
 
 
+def test_of_another_model_a_slow_fall_is_not_enough(small):
+    run = looped(GPT2, paper_prompts(2, 20), passes=8, progress=False)
+
+    def falls(rate, own=True):
+        E = 0.5 * rate ** (np.arange(run.E.shape[1]) / GPT2.layers)
+        return _looped._claim(
+            8, "these", language.Looped(**{**vars(run), "E": np.stack([E, E])}), own
+        )
+
+    assert not falls(0.99).holds
+    assert falls(0.99, own=False).holds
+    assert "after 389 passes" in falls(0.99).measured  # log(0.01 / 0.5) / log(0.99)
+    assert falls(0.9).holds
+    assert "after 37 passes" in falls(0.9).measured
+    assert falls(0.5).holds
+    assert "pace" not in falls(0.5).measured
+    assert "after no number of passes" in falls(1.0).measured
+
+
 def test_the_full_size_keeps_its_passes_and_asks_for_the_paper_s_prompts(
     small, monkeypatch, tmp_path
 ):
