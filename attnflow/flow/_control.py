@@ -213,10 +213,10 @@ def adaptive(
         frequency = jax.lax.stop_gradient(jnp.asarray(field.frequency, t0.dtype))
         constant = ~(frequency > 0)
         longest = jnp.where(constant, jnp.inf, PERIODS / jnp.where(constant, 1, frequency))
-        swing = swing_of_logits(whole, t0, t1)
-        free = unfelt(whole, swing, controller.atol)
+        swing = None if many else swing_of_logits(whole, t0, t1)
+        free = None if swing is None else unfelt(whole, swing, controller.atol)
         controller = BoundedSteps(controller, longest, free)  # pyright: ignore[reportCallIssue]
-        if not many:
+        if swing is not None:
             felt = felt_frequency(whole, swing)
             span = jax.lax.stop_gradient(t1 - t0)
             controller = SteadySteps(controller, frequency, felt, span)  # pyright: ignore

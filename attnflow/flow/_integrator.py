@@ -63,7 +63,8 @@ class Integrator(eqx.Module):
       1e-9 and less on smooth flows `Dopri8` is the faster one, for 1e-3 `Bosh3` (measured on five kinds
       of flow: `benchmarks/README.md`).
     - `controller`: a diffrax step size controller in place of the default one, which also keeps steps
-      below 0.58 of the schedules' shortest period and out of step with it. Adaptive ones end their steps
+      below 0.58 of the schedules' shortest period and out of step with it (unless tokens on a sphere are so
+      close that nothing P may do is felt). Adaptive ones end their steps
       where smooth pieces of the schedules meet (jumps, knots). Constant steps are cut in two at jumps
       off their grid, which costs one step more each; knots and kinks off it cost them their order.
     - `adjoint`: how to differentiate; `diffrax.RecursiveCheckpointAdjoint` by default (reverse mode).
