@@ -12,7 +12,7 @@ import attnflow as af
 from attnflow import ensemble
 from attnflow.flow._control import adaptive
 from attnflow.flow._unfelt import Unfelt, unfelt
-from attnflow.paper import field_theorem_3_2
+from attnflow.paper import field_theorem_3_2, field_theorem_4_2
 
 SPHERE = af.Sphere(3)
 # Every stage of Bosh3 in a step of 1 / K sees the same phase of this forcing, at which P is zero.
@@ -195,3 +195,17 @@ def test_a_step_taken_up_again_behind_a_kink_is_no_longer_than_tokens_allow_ther
     _, t0, t1, *_ = controller.adapt_step_size(0.0, first, near, far, None, 0 * near, 5, state)
     assert field.frequency is not None
     assert t1 - t0 <= 0.59 / field.frequency
+
+
+def test_no_matrix_is_looked_at_where_kinks_by_the_hundred_set_the_steps():
+    """32 matrices' norms for each trajectory were ten times the cost of a run of Fig. 4."""
+    field = field_theorem_4_2(jr.key(0), 40)  # 80 rectified sines of their own frequencies
+
+    def first(y0, t1):
+        controller = adaptive(field, 1e-3, 0.0, jnp.zeros(()), t1)
+        solver = diffrax.Bosh3()
+        term = diffrax.ODETerm(field)
+        return controller.init(term, 0.0, t1, y0, 0.1, None, solver.func, 3)[0]
+
+    program = jax.make_jaxpr(first)(jnp.zeros((5, 40)), jnp.ones(()))
+    assert max(v.aval.size for e in program.eqns for v in e.outvars) < 40 * 40
