@@ -24,7 +24,7 @@ CASES = {
     "W1": (bench.figure4_workload, (1e-2, 1e-3, 1e-4, 1e-5, 1e-6), 8, (1e-3, 3e-4, 1e-4)),
     "W1s": (
         lambda: bench.figure4_workload(separable=True),
-        (1e-3, 1e-4, 1e-5, 1e-6),
+        (1e-2, 1e-3, 1e-4, 1e-5, 1e-6),
         8,
         (1e-3, 1e-4, 1e-5),
     ),
