@@ -30,7 +30,7 @@ CASES = {
     ),
     "W2": (
         bench.figure2_workload,
-        tuple(10.0**-k for k in range(2, 10)),
+        (3e-2, *(10.0**-k for k in range(2, 10))),
         2048,
         (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8),
     ),
