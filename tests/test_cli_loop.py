@@ -67,12 +67,19 @@ def test_the_seed_is_that_of_the_weights(capsys, tiny):
         (["--model", "gpt2", "--weights", "other"], "--weights"),
         (["--model", "gpt2", "--passes", 0], "--passes"),
         (["--model", "gpt2", "--text", "x"], "--text needs the tokenizer"),
-        (["--model", "gpt2", "--length", 300], "at most 256 tokens a prompt"),
+        (["--model", "gpt2", "--length", 300], "--length must be at most 256"),
         ([], "model"),
     ],
 )
 def test_bad_words_meet_one_line(capsys, tiny, words, said):
     assert said in refused(capsys, *words)
+
+
+def test_a_length_that_the_positions_do_not_reach_is_refused_before_weights_are_drawn(capsys, tiny):
+    assert main(["diagnose", "gpt2", "--length", "300"]) == 2
+    said = capsys.readouterr().err
+    assert "--length must be at most 256" in said
+    assert "a prompt has 300 tokens" in said
 
 
 def test_a_folder_without_weights_or_config_meets_one_line(capsys, tmp_path):

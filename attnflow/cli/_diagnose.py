@@ -55,7 +55,7 @@ def diagnose(
         (heads.parquet, where pyarrow is installed).
     """
     from ..core.machine import give_back
-    from ._loop import _encoded
+    from ._loop import _encoded, _has_positions
     from ._start import start_jax
 
     start_jax()
@@ -78,15 +78,18 @@ def diagnose(
         raise ValueError(f"--length must be two or more: E is about pairs of tokens; got {length}.")
     ids: Any = None
     if text is None and not there:  # refused, if too many, before the weights are drawn
+        _has_positions(language.SIZES[model], length)
         ids = language.random_prompts(language.SIZES[model], prompts, length)
     try:
         transformer = language.load(folder) if there else language.random(model, key=jr.key(0))
     except ImportError as error:  # an extra that is not installed
         raise ValueError(str(error)) from error
     if text is None and there:
+        _has_positions(transformer.architecture, length)
         ids = language.random_prompts(transformer.architecture, prompts, length)
     elif text is not None:
         ids = _encoded(folder, text, length)
+        _has_positions(transformer.architecture, max(map(len, ids)))
         if min(map(len, ids)) < 2:
             raise ValueError(
                 f"--text must have two tokens or more in each line; one of {text} has one."

@@ -114,9 +114,11 @@ def loop(
             source = language.read_config(folder) if there else language.architecture(model)
             architecture = source
         if text is None:
+            _has_positions(architecture, length)
             ids: Any = language.random_prompts(architecture, prompts, length)
         else:
             ids = _encoded(folder, text, length)
+            _has_positions(architecture, max(map(len, ids)))
         run = language.looped(
             source,
             ids,
@@ -140,6 +142,15 @@ def loop(
         for path in _write(out, run):
             print(f"wrote {printable(path)}")
     return 0
+
+
+def _has_positions(architecture: Any, tokens: int) -> None:
+    longest = architecture.longest
+    if longest is not None and tokens > longest:
+        raise ValueError(
+            f"--length must be at most {longest}, which is how many positions the model has; a prompt has {tokens} "
+            "tokens."
+        )
 
 
 def _left(out: Path | None) -> str:
