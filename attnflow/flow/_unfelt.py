@@ -67,7 +67,8 @@ class Unfelt(eqx.Module):
 def unfelt(field: AttentionField, swing: Array, tolerance: Any) -> Unfelt | None:
     """Of softmax on a sphere whose values do not change, the paper's flow; `None` of any other."""
     of_the_paper = (
-        type(field.manifold) is Sphere
+        type(field) is AttentionField
+        and type(field.manifold) is Sphere
         and type(field.kernel) is Softmax
         and type(field.normalisation) is Post
         and field.matrix_scores

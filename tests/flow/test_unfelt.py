@@ -140,6 +140,13 @@ def test_steps_of_figure_2_are_bounded_by_the_tolerance_once_its_tokens_are_clos
     assert alone.stats["num_steps"] == steps[1][0]
 
 
+class Faster(af.AttentionField):
+    """A flow of somebody's own."""
+
+    def _velocity(self, t, y, args):
+        return 9 * super()._velocity(t, y, args)
+
+
 OTHERS = {
     "drift": {"drift": lambda t, y: jnp.zeros_like(y)},
     "not softmax": {"kernel": "exp"},
@@ -156,6 +163,7 @@ def test_other_fields_have_no_such_steps(what):
     P = af.schedules.Scaled(af.Sinusoid(1.0, HIDDEN), jnp.eye(3))
     field = af.AttentionField(**{"manifold": SPHERE, "P": P} | OTHERS[what])
     assert unfelt(field, jnp.ones(()), jnp.ones(())) is None
+    assert unfelt(Faster(SPHERE, P), jnp.ones(()), jnp.ones(())) is None
     times = jnp.zeros(()), jnp.ones(())
     bound_of(
         eqx.tree_at(lambda f: f.P, hidden_field(), P), 1.0, 1.0
