@@ -1,5 +1,7 @@
 """Tokens too close for attention to tell apart: steps longer than a forcing's periods, and their bound."""
 
+from typing import Any
+
 import diffrax
 import equinox as eqx
 import jax
@@ -163,7 +165,8 @@ def test_other_fields_have_no_such_steps(what):
     P = af.schedules.Scaled(af.Sinusoid(1.0, HIDDEN), jnp.eye(3))
     field = af.AttentionField(**{"manifold": SPHERE, "P": P} | OTHERS[what])
     assert unfelt(field, jnp.ones(()), jnp.ones(())) is None
-    assert unfelt(Faster(SPHERE, P), jnp.ones(()), jnp.ones(())) is None
+    own: Any = Faster
+    assert unfelt(own(SPHERE, P), jnp.ones(()), jnp.ones(())) is None
     times = jnp.zeros(()), jnp.ones(())
     bound_of(
         eqx.tree_at(lambda f: f.P, hidden_field(), P), 1.0, 1.0
