@@ -159,13 +159,13 @@ def phase(quick: bool) -> dict:
                 )
             # The first beta at which the curve leaves the spread of the starts.
             missed = [row["beta"] for row in rows if not row["met"]]
-            table[f"d = {d}"] = {"met up to beta": min(missed, default=None), "crossings": rows}
+            table[f"d = {d}"] = {"first beta not met": min(missed, default=None), "crossings": rows}
         out[name] = {
             "seconds, all included": seconds,
             "trajectories": state.trajectories,
             "against K1": table,
         }
-        print(name, seconds, {k: v["met up to beta"] for k, v in table.items()}, flush=True)
+        print(name, seconds, {k: v["first beta not met"] for k, v in table.items()}, flush=True)
     return out
 
 
