@@ -8,13 +8,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..geometry import Sphere
-from ..model import AttentionField, Post, Softmax
+from ..model import AttentionField, BooleanMask, Causal, Full, Post, Softmax
 from ..schedules import AbstractSchedule
 from ._wrapped import WrappedController
 
 _SHARE = 0.25  # of the tolerance of a step, for what P may do unseen
 _REACHES = (0.5, 1.0)  # of the time 1 / K in which tokens can move by their own length
 _NEAR = 0.4  # diameters for which the rates below hold
+# A row that may attend to nobody sums to zero, and its token stays while others move on: not with these.
+_MASKS = (Full, Causal, BooleanMask)
 
 
 class Unfelt(eqx.Module):
@@ -71,6 +73,8 @@ def unfelt(field: AttentionField, swing: Array, tolerance: Any) -> Unfelt | None
         and type(field.manifold) is Sphere
         and type(field.kernel) is Softmax
         and type(field.normalisation) is Post
+        and type(field.mask) in _MASKS
+        and field.weights is None
         and field.matrix_scores
         and field.drift is None
         and field.frozen is None

@@ -300,9 +300,8 @@ class Scaled(AbstractSchedule):
         """A number times a constant swings as the number does: one matrix is looked at, not one for each time."""
         if not self.schedule.is_constant():
             return super().swing(times)
-        far = jnp.max(
-            jnp.abs(from_mean(self.coefficient, times)), axis=0
-        )  # of each head, or of all
+        # Of each head, or of all.
+        far = jnp.max(jnp.abs(from_mean(self.coefficient, times)), axis=0)
         return jnp.max(far * norms(self.schedule(times[0]).astype(times.dtype)))
 
     def congruence(self, left: Array, right: Array) -> AbstractSchedule:

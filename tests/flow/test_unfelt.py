@@ -153,6 +153,8 @@ OTHERS = {
     "drift": {"drift": lambda t, y: jnp.zeros_like(y)},
     "not softmax": {"kernel": "exp"},
     "lengths": {"normalisation": "pre"},
+    "nobody to attend to": {"mask": af.model.NoSelf("causal")},
+    "seen by nobody": {"weights": jnp.arange(6.0), "mask": "causal"},
     "held": {"frozen": jnp.arange(6) < 1},
     "moving values": {"U": af.ScaledIdentity(af.Sinusoid(0.1, 3.0) + 1.0, 3)},
     "ellipsoid": {"manifold": af.Ellipsoid(jnp.diag(jnp.array([1.0, 2.0, 3.0])))},
