@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -346,7 +347,7 @@ def test_a_search_ends_at_the_same_counterexample_whether_it_was_stopped_or_not(
     contents["case"]["tokens"]["rows"][0][0] += 0.1
     contents["evidence"]["equilibrium"][0][0] += 1e-3
     path.write_text(with_digest(contents))
-    assert "run again it is" in does_not_hold(capsys, path)
+    assert re.search("run again it is|tokens that come out elsewhere", does_not_hold(capsys, path))
 
 
 # === bad input

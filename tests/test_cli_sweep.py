@@ -127,7 +127,7 @@ def test_sweeps_without_their_packages_say_what_to_install(capsys, monkeypatch, 
 @pytest.mark.slow
 def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tmp_path):
     path, store = tmp_path / "mine.toml", tmp_path / "store"
-    path.write_text(SPEC.replace("trials = 6", "trials = 40000"))
+    path.write_text(SPEC.replace("trials = 6", "trials = 400000"))
     command = [*PROGRAM, "sweep", path, "--out", store, "--shard-seconds", "0.5", "--workers", "2"]
     run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, process_group=0)
     for _ in range(2400):

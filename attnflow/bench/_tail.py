@@ -23,7 +23,11 @@ def heavy_tail(count: int) -> dict[str, float]:
 
     Beside it a vmap of `simulate`, where all wait for the slowest, and the ideal: the steps all
     trajectories need, each at the cost of a step where no lane is ever idle.
+
+    Raises `ValueError` on a `count` that is no multiple of four.
     """
+    if count < 4 or count % 4:
+        raise ValueError(f"`count` must be a multiple of 4, as many of each beta; got {count}.")
     fields = eqx.filter_vmap(_make)(jnp.tile(jnp.arange(1.0, 5.0), count // 4))
     tokens = np.asarray(Sphere(2).random(jr.key(1), (count, 8)))
     last: dict[str, Any] = {}
@@ -57,7 +61,7 @@ def heavy_tail(count: int) -> dict[str, float]:
     seconds = clock(lambda: taken.append(never().stats["num_steps"]), 2).later
     a_step = seconds / (most * number) if min(taken[-1]) == most else math.nan
 
-    some = count // 4
+    some = 4 * max(1, count // 16)
     beta = jnp.tile(jnp.arange(1.0, 5.0), some // 4)
     _, together = clock(lambda: _lockstep(beta, jnp.asarray(tokens[:some])), 1)
     return {

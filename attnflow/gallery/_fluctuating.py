@@ -74,7 +74,8 @@ def _weights(law: str, heads: int, dim: int, t1: float, key: Array) -> AbstractS
     # dD = (I - D) dt + sqrt(2) dW, W symmetric with entries of variance dt on the diagonal and dt/2 off it.
     path = ornstein_uhlenbeck(key, (heads, dim, dim), t1=t1, step=0.125, dtype=_DTYPE)
     symmetric = (path.values + jnp.swapaxes(path.values, -1, -2)) / 2
-    return Interpolated(path.ts, jnp.eye(dim, dtype=_DTYPE) + symmetric, "linear")
+    identity = jnp.broadcast_to(jnp.eye(dim, dtype=_DTYPE), symmetric.shape)
+    return Interpolated(path.ts, identity + symmetric, "linear")
 
 
 def _start(key: Array, dim: int, tokens: int) -> Float[Array, "tokens dim"]:
