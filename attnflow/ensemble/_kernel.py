@@ -15,10 +15,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
-from ..flow import Problem, ProjectedSolver
+from ..flow import Problem, ProjectedSolver, inner_solver
 from ._entries import entries, evaluate, operations, refused
 from ._lanes import RUNNING, Lanes
-from ._stages import Stepper, inner_solver
+from ._stages import Stepper
 from ._step import decide, status_of
 
 # A thread of CUDA for each system; the registers of a TPU are 8 by 128. Any will do where it is interpreted.

@@ -13,13 +13,13 @@ import jax.numpy as jnp
 from ..core.callables import Call, OfTimeAndTokens, OfTokens
 from ..core.outlines import remembered
 from ..core.recognised import hides_nothing
-from ..flow import Options, Problem
+from ..flow import Options, Problem, inner_solver
 from ..flow.events import FirstOf
 from ..model.many import fits_columns
 from ._advance import Inbox
 from ._backwards import MeanWork, Objective, TapePlan, solution_of
 from ._lanes import Maker, OfField
-from ._stages import inner_solver, is_explicit
+from ._stages import is_explicit
 from ._starts import Starts
 
 _TAPE_BYTES = 2**26

@@ -9,19 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..flow import Problem, ProjectedSolver, SidedSolver
+from ..flow import Problem, ProjectedSolver, SidedSolver, inner_solver
 from ..model.blocks import fits_blocks, in_blocks
 from ..model.many import columns, fits_columns
-
-# What a root finder of diffrax holds where its tolerances are to be those of the step controller.
-_UNSET = diffrax.Kvaerno3().root_finder.rtol
-
-
-def inner_solver(solver: Any) -> Any:
-    """The solver inside the projection, and inside what minds the sides of breaks."""
-    while isinstance(solver, (ProjectedSolver, SidedSolver)):
-        solver = solver.solver
-    return solver
 
 
 def limits(problem: Problem, t: Array, tnext: Array) -> tuple[Array, Array]:
@@ -44,28 +34,6 @@ def is_explicit(solver: Any) -> bool:
         and isinstance(tableau, diffrax.ButcherTableau)
         and not tableau.implicit
     )
-
-
-def with_tolerances(solver: Any, controller: Any) -> Any:
-    """An implicit solver whose root finder has the step controller's tolerances, where it has none."""
-    if not isinstance(inner_solver(solver), diffrax.AbstractImplicitSolver):
-        return solver
-    unset = [
-        name for name in ("rtol", "atol", "norm") if getattr(solver.root_finder, name) is _UNSET
-    ]
-    if not unset:
-        return solver
-    if not isinstance(controller, diffrax.AbstractAdaptiveStepSizeController):
-        raise ValueError(
-            f"`solver` {type(inner_solver(solver)).__name__} with constant steps needs tolerances of "
-            "its own: pass root_finder=diffrax.VeryChord(rtol=..., atol=..., norm=...)."
-        )
-
-    def place(s):
-        finder = inner_solver(s).root_finder
-        return [getattr(finder, name) for name in unset]
-
-    return eqx.tree_at(place, solver, [getattr(controller, name) for name in unset])
 
 
 class Stepper(eqx.Module):
@@ -141,8 +109,7 @@ class Stepper(eqx.Module):
 
         def one(p, t, tnext, y, state, jumped):
             terms = diffrax.ODETerm(p.field)
-            solver = with_tolerances(p.solver, p.controller)
-            out = solver.step(terms, t, tnext, y, p.options.args, state, jumped)
+            out = p.solver.step(terms, t, tnext, y, p.options.args, state, jumped)
             y1, error, dense, state, result = out
             dense = {name: value for name, value in dense.items() if name != "manifold"}
             return y1, error, dense, state, result == diffrax.RESULTS.successful

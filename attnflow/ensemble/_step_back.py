@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..flow import Problem, ProjectedSolver
-from ._stages import Stepper, inner_solver, limits
+from ..flow import Problem, ProjectedSolver, inner_solver
+from ._stages import Stepper, limits
 
 
 class StepBack:

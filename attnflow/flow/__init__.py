@@ -21,6 +21,7 @@ from ._simulate import (
     simulate as simulate,
 )
 from ._solution import Solution as Solution
+from ._wrapped import inner_solver as inner_solver
 from .events import (
     Consensus as Consensus,
     consensus as consensus,

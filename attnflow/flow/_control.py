@@ -12,7 +12,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from ..core.outlines import outline
 from ..core.types import PyTree
-from ..geometry import AbstractManifold, safe_norm
+from ..geometry import AbstractManifold, Sphere, safe_norm
 from ..model import AttentionField
 from ._kinks import has_many_kinks, kinks_of
 from ._sides import breaks_of, jumps_of
@@ -50,7 +50,13 @@ class TokenNorm(eqx.Module):
         if len(leaves) == 1 and leaves[0].ndim and leaves[0].shape[-1] == self.manifold.dim:
             squares = self.manifold.inner(leaves[0], leaves[0])
             # Rounding may leave a square below zero, and the root of zero has no derivative.
-            return jnp.sqrt(jnp.maximum(jax.lax.stop_gradient(jnp.mean(squares)), 0))
+            norm = jnp.sqrt(jnp.maximum(jax.lax.stop_gradient(jnp.mean(squares)), 0))
+            if isinstance(self.manifold, Sphere):
+                return norm
+            # The error of an implicit step without a solution is infinite, which a product with W makes NaN of: the
+            # step would be rejected for ever and not become shorter.
+            largest = jax.lax.stop_gradient(jnp.max(jnp.abs(leaves[0])))
+            return jnp.where(largest == jnp.inf, jnp.inf, norm)
         return optx.rms_norm(error)
 
 

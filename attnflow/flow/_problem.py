@@ -18,6 +18,7 @@ from ._projected import ProjectedSolver
 from ._quiet import without_callbacks
 from ._sides import SidedSolver, breaks_of
 from ._solution import NONFINITE, Dense, Solution
+from ._wrapped import with_forward_stages, with_tolerances
 from .events import FirstOf, build_event, how_ended
 
 
@@ -158,6 +159,7 @@ def assemble(field: AttentionField, y0: Float[Array, "tokens dim"], options: Opt
         solver = SidedSolver(solver, breaks)
     if field.projected and not field.manifold.flat:
         solver = ProjectedSolver(solver, field.manifold)
+    solver = with_forward_stages(with_tolerances(solver, controller), o.adjoint)
     if isinstance(o.adjoint, diffrax.BacksolveAdjoint):
         # It differentiates the continuous flow, through the field alone: that steps are projected,
         # and how long they are, adds nothing to its gradient.

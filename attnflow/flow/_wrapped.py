@@ -12,6 +12,12 @@ RealScalar: TypeAlias = Real[Array, ""] | Real[np.ndarray, ""] | float | int
 BoolScalar: TypeAlias = Bool[Array, ""] | Bool[np.ndarray, ""] | bool
 
 
+# What a root finder of diffrax holds where its tolerances are to be those of the step controller.
+_UNSET = diffrax.Kvaerno3().root_finder.rtol
+# How stages are looped over under these adjoints.
+_STAGES = {diffrax.ForwardMode: "lax", diffrax.DirectAdjoint: "bounded"}
+
+
 class WrappedController(diffrax.AbstractAdaptiveStepSizeController[Any, Any]):
     """An adaptive controller around another, whose tolerances and norm are the inner one's."""
 
@@ -78,3 +84,50 @@ class ForwardingSolver(diffrax.AbstractWrappedSolver[Any]):
 
     def func(self, terms: Any, t0: Any, y0: Any, args: Any) -> Any:
         return self.solver.func(terms, t0, y0, args)
+
+
+def inner_solver(solver: Any) -> Any:
+    """The solver inside the projection, and inside what minds the sides of breaks."""
+    while isinstance(solver, ForwardingSolver):
+        solver = solver.solver
+    return solver
+
+
+def with_tolerances(solver: Any, controller: Any) -> Any:
+    """An implicit solver whose root finder has the step controller's tolerances, where it has none.
+
+    diffrax does so itself, but for a solver that is wrapped twice.
+    """
+    inner = inner_solver(solver)
+    if not isinstance(inner, diffrax.AbstractImplicitSolver):
+        return solver
+    unset = [
+        name for name in ("rtol", "atol", "norm") if getattr(inner.root_finder, name) is _UNSET
+    ]
+    if not unset:
+        return solver
+    if not isinstance(controller, diffrax.AbstractAdaptiveStepSizeController):
+        raise ValueError(
+            f"`solver` {type(inner).__name__} with constant steps needs tolerances of "
+            "its own: pass root_finder=diffrax.VeryChord(rtol=..., atol=..., norm=...)."
+        )
+
+    def place(s):
+        finder = inner_solver(s).root_finder
+        return [getattr(finder, name) for name in unset]
+
+    return eqx.tree_at(place, solver, [getattr(controller, name) for name in unset])
+
+
+def with_forward_stages(solver: Any, adjoint: diffrax.AbstractAdjoint) -> Any:
+    """A Runge-Kutta solver whose loop over stages can be differentiated forwards, where the adjoint is one for that.
+
+    diffrax does so itself, but for a solver that is wrapped twice.
+    """
+    inner = inner_solver(solver)
+    kind = next((kind for of, kind in _STAGES.items() if isinstance(adjoint, of)), None)
+    kinds = (diffrax.AbstractRungeKutta, diffrax.AbstractSRK)
+    if kind is None or not isinstance(inner, kinds) or inner.scan_kind is not None:
+        return solver
+    place = lambda s: inner_solver(s).scan_kind  # noqa: E731
+    return eqx.tree_at(place, solver, kind, is_leaf=lambda x: x is None)
