@@ -1,8 +1,11 @@
 """What the machine gives this process."""
 
 import ctypes
+import functools
 import os
+import sys
 from pathlib import Path
+from typing import Any
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's numbers of these options
 
@@ -17,6 +20,20 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return os.cpu_count() or 1
+
+
+def one_blas_thread() -> Any:
+    """A context in which products and factorisations of NumPy, SciPy and XLA's LAPACK calls take one thread each."""
+    return _libraries(len(sys.modules)).limit(limits=1, user_api="blas")
+
+
+@functools.lru_cache(maxsize=1)
+def _libraries(modules: int) -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    # To look at all that is loaded takes a millisecond, and many with thousands of compiled programs: as long as
+    # nothing is imported there is no other.
+    return ThreadpoolController()
 
 
 def free_memory() -> int | None:

@@ -13,11 +13,10 @@ import jax
 import jax.core
 import jax.numpy as jnp
 from jaxtyping import Array
-from threadpoolctl import threadpool_limits
 
 from ..core.checks import is_concrete
 from ..core.compiled import compiled
-from ..core.machine import cores
+from ..core.machine import cores, one_blas_thread
 from ..flow import Options
 from ._backwards import MeanWork, Objective, TapePlan, backwards, forwards
 from ._prepare import prepared
@@ -226,7 +225,7 @@ def _threaded(
     if number <= plan.block:
         yield one(next(firsts))
         return
-    with ThreadPoolExecutor(cores()) as pool, threadpool_limits(limits=1, user_api="blas"):
+    with ThreadPoolExecutor(cores()) as pool, one_blas_thread():
         yield one(next(firsts))  # compiles
         begin = lambda first: pool.submit(run_here, functools.partial(one, first))  # noqa: E731
         under_way = collections.deque(map(begin, itertools.islice(firsts, cores() + 1)))

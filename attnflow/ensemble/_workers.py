@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
-from threadpoolctl import threadpool_limits
 
+from ..core.machine import one_blas_thread
 from ._advance import Crew, Inbox, crew_programs
 from ._lanes import RUNNING, Lanes
 from ._order import Order
@@ -63,7 +63,7 @@ class Workers:
                 pass
         # Crews share the cores already: threads of the BLAS that factors span coordinates would wait
         # for the next factorisation on a core that a crew needs, spinning (1.3 times the time).
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_blas_thread():
             yield from self._all_rows()
 
     def _all_rows(self) -> Iterator[dict[str, Any]]:

@@ -5,9 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from ..core.compiled import compiled
+from ..core.machine import one_blas_thread
 from ._architecture import Architecture
 from ._heads import as_radius, folded
 from ._model import Transformer
@@ -55,7 +55,7 @@ def spectra(model: Transformer, *, radius: float | None = None) -> Spectra:
     dtype = wide(blocks.attention_norm.gain).dtype
     layers = []
     # Matrices this small are slower by several threads than by one: ten times, on a busy machine.
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         for layer in range(arch.layers):
             group = arch.group(layer)
             attention, norm = jax.tree.map(
