@@ -116,9 +116,9 @@ class Evaluation:
             notes = [f"{r[k]} {k}" for k in ("failed", "censored") if r[k]]
             lines.append(f"  {row.name:<22}{''.join(cells)}  {', '.join(notes)}".rstrip())
         a = self.recheck
-        lines.append(
-            f"  by {a['solver']} at {a['tolerance']:.1g}: moves by {a['largest change']:.2g}"
-        )
+        change = a["largest change"]
+        moves = "no run ended" if change is None else f"moves by {change:.2g}"
+        lines.append(f"  by {a['solver']} at {a['tolerance']:.1g}: {moves}")
         return "\n".join(lines)
 
 

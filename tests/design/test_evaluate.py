@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import attnflow as af
+from attnflow.design import _evaluate as evaluated
 from attnflow.design._evaluate import of_curve
 
 SPHERE = af.Sphere(3)
@@ -87,6 +88,19 @@ def test_another_solver_comes_to_the_same(evaluation):
     assert evaluation.recheck["solver"] == "Dopri8"
     assert evaluation.recheck["starts"] == 8
     assert evaluation.recheck["largest change"] < 1e-5
+
+
+def test_a_table_is_printed_where_the_other_solver_came_to_no_end():
+    again = {
+        "solver": "Kvaerno4",
+        "tolerance": 1e-4,
+        "starts": 1,
+        "failed": 1,
+        "largest change": None,
+    }
+    row = evaluated.Row("found", np.array([2.0]), 0)
+    table = evaluated.Evaluation({"found": row}, again, "log time", "maximise")
+    assert str(table).splitlines()[-1] == "  by Kvaerno4 at 0.0001: no run ended"
 
 
 @pytest.mark.slow
