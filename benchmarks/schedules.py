@@ -219,8 +219,8 @@ def identity(quick: bool) -> dict:
             contenders[f"I + {size:g} {name}"] = cs[-1] * DIM**0.5 * P / jnp.linalg.norm(P)
     evaluation = af.search.evaluate(optimised, starts, baselines=contenders, progress=False)
     print(evaluation, flush=True)
-    means = [float(evaluation.rows[f"{c:g}"].values.mean()) for c in cs[:-1]]
-    means.append(float(evaluation.found.mean()))
+    names = [*(f"{c:g}" for c in cs[:-1]), "found"]
+    means = [evaluation.rows[name].record(evaluation.found)["mean"] for name in names]
     slope = (means[-1] - means[-2]) / (cs[-1] - cs[-2])
     return {
         "c": list(cs),
