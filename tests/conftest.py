@@ -117,7 +117,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("out of time in this run: pytest -m slow runs all of them")
 
 
-_MOST_MAPS = 35_000  # of memory; Linux allows a process 65 530 unless told otherwise
+_MOST_MAPS = 20_000  # of memory; Linux allows a process 65 530 unless told otherwise
 
 
 @pytest.fixture(scope="module", autouse=True)
