@@ -75,15 +75,17 @@ def dimension(results: dict) -> Figure:
     figure = Figure(figsize=(6.0, 4.0), dpi=150, layout="constrained")
     place = figure.subplots()
     rows = {int(n.split("=")[1]): row for n, row in results.items() if n.startswith("separable")}
+    whole = {d: row for d, row in rows.items() if "compared until" not in row}
     quantities = {
         "run plain, milliseconds": "whole run, plain",
         "run reduced, milliseconds": "whole run, span coordinates",
         "set-up, milliseconds": "of which set-up",
     }
     for k, (key, label) in enumerate(quantities.items()):
-        points = [(d, row[key]) for d, row in sorted(rows.items()) if key in row]
+        these = whole if "plain" in key else rows
+        points = [(d, row[key]) for d, row in sorted(these.items()) if key in row]
         place.loglog(*zip(*points, strict=True), "-" + MARKERS[k], label=label)
-    for d, row in rows.items():
+    for d, row in whole.items():
         place.annotate(
             f"{row['plain / reduced']:.0f}×",
             (d, row["run plain, milliseconds"]),
