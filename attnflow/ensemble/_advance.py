@@ -62,6 +62,7 @@ class Crew(eqx.Module):
     lanes: int = eqx.field(static=True)
     few: int = eqx.field(static=True)
     block: int = eqx.field(static=True)
+    holds: bool = eqx.field(static=True, default=False)  # see `Stepper`
 
     # === the problem, for all lanes or a few
 
@@ -96,7 +97,7 @@ class Crew(eqx.Module):
             return mine, first_state(problem), problem.y0, good
 
         mine, (solver_state, tnext, control, holds), y, good = jax.vmap(one)(numbers, own)
-        stepper = Stepper(join(shared, mine, rest), axes)
+        stepper = Stepper(join(shared, mine, rest), axes, self.holds)
         o = stepper.problem.options
         t = jnp.broadcast_to(o.t0, numbers.shape)
         solver_state = stepper.begin(solver_state, t, y)
@@ -162,7 +163,7 @@ class Crew(eqx.Module):
                 lanes.own,
                 eqx.tree_at(lambda s: s.own, lanes, None, is_leaf=lambda x: x is None),
             )
-            stepper = Stepper(join(shared, own, rest), axes)
+            stepper = Stepper(join(shared, own, rest), axes, self.holds)
 
             def inner(carry):
                 lanes, done = carry
@@ -194,7 +195,7 @@ class Crew(eqx.Module):
     def _outbox(self, shared, axes, rest, lanes: Lanes) -> Outbox:
         few = take(lanes, jnp.arange(self.few))
         rows = jax.eval_shape(
-            lambda few: finish(Stepper(join(shared, few.own, rest), axes), few), few
+            lambda few: finish(Stepper(join(shared, few.own, rest), axes, self.holds), few), few
         )
         room = self.block + self.lanes
         empty = jax.tree.map(lambda s: jnp.zeros((room, *s.shape[1:]), s.dtype), rows)
@@ -208,7 +209,7 @@ class Crew(eqx.Module):
         few = take(lanes, index)
         ended = few.status > RUNNING
 
-        rows = finish(Stepper(join(shared, few.own, rest), axes), few)
+        rows = finish(Stepper(join(shared, few.own, rest), axes, self.holds), few)
         room = self.block + self.lanes
         place = jnp.where(ended, outbox.count + jnp.cumsum(ended.astype(jnp.int32)) - 1, room)
         rows = jax.tree.map(

@@ -30,7 +30,7 @@ from ._lanes import Maker
 from ._launches import Launches
 from ._result import Ensemble
 from ._sink import Sink
-from ._stages import Stepper
+from ._stages import Stepper, keeps_matrices
 from ._starts import GivenStarts, Recipe, gather_starts
 from ._summaries import Summary
 from ._workers import Workers
@@ -191,7 +191,7 @@ def run(
     if work is None or why is not None:
         lanes, few, places = _places(problem, heads, devices, slots, count)
         block = _block_size(problem, structure, few)
-        crew = Crew(maker, lanes=lanes, few=few, block=block)
+        crew = Crew(maker, lanes, few, block, holds=lanes == 1 and keeps_matrices(problem))
         work = Workers(crew, many, (mine, count), places)
     sink = None
     with bar(total=count, description="trajectories", unit="", show=progress) as shown:

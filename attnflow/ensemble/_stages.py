@@ -10,8 +10,10 @@ import numpy as np
 from jaxtyping import Array
 
 from ..flow import Problem, ProjectedSolver, SidedSolver, inner_solver
+from ..model import AttentionField
 from ..model.blocks import fits_blocks, in_blocks
 from ..model.many import columns, fits_columns
+from ._held import Held, first_held, held_at, slope_of
 
 
 def limits(problem: Problem, t: Array, tnext: Array) -> tuple[Array, Array]:
@@ -36,6 +38,23 @@ def is_explicit(solver: Any) -> bool:
     )
 
 
+def keeps_matrices(problem: Problem) -> bool:
+    """Whether a lane by itself keeps its matrices: where scores make them anew, and the solver looks at a time twice."""
+    field, tokens = problem.field, problem.y0.shape[0]
+    return (
+        type(field) is AttentionField
+        and is_explicit(problem.solver)
+        and _looks_twice(inner_solver(problem.solver).tableau)
+        and not fits_blocks(field, tokens)
+        and field.P.forms_matrix(tokens)
+    )
+
+
+def _looks_twice(tableau: diffrax.ButcherTableau) -> bool:
+    times = [float(c) for c in tableau.c]  # of the stages after the first
+    return len(set(times)) < len(times) or (not tableau.fsal and times[-1] == 1.0)
+
+
 class Stepper(eqx.Module):
     """Steps all lanes of a crew.
 
@@ -46,10 +65,12 @@ class Stepper(eqx.Module):
 
     - `problem`: its leaves marked 0 in `axes` have a leading axis of lanes.
     - `axes`: a pytree like the problem's arrays.
+    - `holds`: whether the one lane keeps its matrices from stage to stage, see [`Held`][].
     """
 
     problem: Problem
     axes: Any = eqx.field(static=True)
+    holds: bool = eqx.field(static=True, default=False)
 
     def over_lanes(
         self, function: Any, *values: Any, axes: tuple[int, ...] | None = None, out: int = 0
@@ -92,7 +113,8 @@ class Stepper(eqx.Module):
             return solver_state
 
         def slope(p, t, y):
-            return _of_lane(p, limits(p, t, p.options.t1)[0], y)
+            t = limits(p, t, p.options.t1)[0]
+            return first_held(p, t, y) if self.holds else _of_lane(p, t, y)
 
         return self.over_lanes(slope, t, y)
 
@@ -152,7 +174,14 @@ class Stepper(eqx.Module):
             return columns(p.field, self.axes.field, t, y)
         return self.over_lanes(_of_lane, t, y)
 
-    def _stages(self, t, tnext, y, slope, jumped):
+    def _slope(self, t: Array, y: Array, held: Held | None) -> tuple[Array, Held | None]:
+        """The same, by the matrices held where they are of this time."""
+        if held is None:
+            return self.slope(t, y), None
+        held = self.over_lanes(held_at, t, held)
+        return self.over_lanes(slope_of, t, y, held), held
+
+    def _stages(self, t, tnext, y, state, jumped):
         tableau = inner_solver(self.problem.solver).tableau
         last = self.lanes_last
         h = tnext - t
@@ -167,8 +196,10 @@ class Stepper(eqx.Module):
         A = jnp.asarray(A, dtype)
         c = jnp.asarray(np.concatenate([[0.0], np.asarray(tableau.c, float)]), dtype)
         x = enter(y)
+        held = state if self.holds else None
+        slope = state.slope if self.holds else state
         if not tableau.fsal:
-            f = self.slope(low, x)
+            f, held = self._slope(low, x, held)
         elif jumped is None:
             f = enter(slope)
         else:
@@ -182,12 +213,12 @@ class Stepper(eqx.Module):
         k = jnp.zeros((count, *x.shape), dtype).at[0].set(wide * f)
 
         def stage(i, carry):
-            k, _ = carry
+            k, _, held = carry
             value = x + _combine(A[i], k)
-            f = self.slope(jnp.clip(t + c[i] * h, low, high), value)
-            return k.at[i].set(wide * f), f
+            f, held = self._slope(jnp.clip(t + c[i] * h, low, high), value, held)
+            return k.at[i].set(wide * f), f, held
 
-        k, f = jax.lax.fori_loop(1, count, stage, (k, f))
+        k, f, held = jax.lax.fori_loop(1, count, stage, (k, f, held))
         place = self.lanes_axis
         moved = x + _combine(jnp.asarray(tableau.b_sol, dtype), k)
         error = _combine(jnp.asarray(tableau.b_error, dtype), k)
@@ -198,7 +229,8 @@ class Stepper(eqx.Module):
             )
         else:
             y1 = moved
-        return y1, error, dense, leave(f), jnp.ones(t.shape, bool)
+        state = leave(f) if held is None else Held(f, held.t, held.matrices)
+        return y1, error, dense, state, jnp.ones(t.shape, bool)
 
 
 def _of_lane(p: Problem, t: Array, y: Array) -> Array:

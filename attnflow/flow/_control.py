@@ -19,7 +19,7 @@ from ._sides import breaks_of, jumps_of
 from ._steady import SteadySteps, felt_frequency, swing_of_logits
 from ._stops import GridStops, MarkedJumps, Stops
 from ._unfelt import BoundedSteps, unfelt
-from ._wrapped import BoolScalar, RealScalar, WrappedController
+from ._wrapped import BoolScalar, RealScalar, WrappedController, inner_solver
 
 # The longest step, in periods of the fastest schedule. So far the estimates of Tsit5, Bosh3 and Heun
 # are no smaller than the true error of integrating a sine of that period, whatever its phase. At one
@@ -29,6 +29,8 @@ from ._wrapped import BoolScalar, RealScalar, WrappedController
 PERIODS = 0.5802
 # The tolerance, absolute and relative together, from which oscillating fields are solved by `Bosh3`.
 LOOSE = 1e-4
+# The tolerance from which fields with many kinks are solved by `Heun`, which looks at P once a step.
+COARSE = 3e-3
 
 
 class TokenNorm(eqx.Module):
@@ -184,7 +186,7 @@ def default_tolerances(dtype) -> tuple[float, float]:
 
 
 def adaptive(
-    field: AttentionField, rtol, atol, t0, t1, seen: AttentionField | None = None
+    field: AttentionField, solver, rtol, atol, t0, t1, seen: AttentionField | None = None
 ) -> ResumableController:
     r"""The controller of `simulate`: $|\delta y_i|_W \le \text{atol} + \text{rtol}$ for every step.
 
@@ -199,11 +201,12 @@ def adaptive(
     rectified sinusoids where there are few. Where there are many, the
     estimate of a step's error is too small by some factor (accepted are those whose stages happen
     to miss the kinks) and a quarter of the tolerance is asked for, seen to make up for it with `Bosh3`.
+    `Heun` needs none of that: its estimate, the distance to Euler's method, is of a lower order than its error.
 
     `seen` is the field whose logits are measured, where `field` is a reduction of it.
     """
     many = has_many_kinks(field)
-    share = 0.25 if many else 1.0
+    share = 0.25 if many and not isinstance(inner_solver(solver), diffrax.Heun) else 1.0
     controller: Any = diffrax.PIDController(
         rtol=rtol * share if field.manifold.flat else 0.0,
         atol=atol * share if field.manifold.flat else (atol + rtol) * share,
@@ -238,11 +241,15 @@ def default_solver(
     """`Tsit5`; `Bosh3` where schedules have more kinks than steps can end at, or set the steps at loose tolerances.
 
     A step is no longer than 0.58 periods, whatever the tolerance. At `LOOSE` and above it is mostly this that
-    bounds the steps of both, and those of `Bosh3` take half as many evaluations.
+    bounds the steps of both, and those of `Bosh3` take half as many evaluations. With many kinks no order above the
+    second is reached in such steps, and at `COARSE` and above `Heun` takes as few of them, of two evaluations each.
     """
     # A tolerance of 1e-4 in float32 is a rounding less than that.
-    loose = tolerance is not None and tolerance > LOOSE * (1 - 1e-6) and _oscillates(field)
-    return diffrax.Bosh3() if loose or has_many_kinks(field) else diffrax.Tsit5()
+    given = 0.0 if tolerance is None else tolerance * (1 + 1e-6)
+    many, oscillates = has_many_kinks(field), _oscillates(field)
+    if many and oscillates and given >= COARSE:
+        return diffrax.Heun()
+    return diffrax.Bosh3() if many or (oscillates and given > LOOSE) else diffrax.Tsit5()
 
 
 def _oscillates(field: AttentionField) -> bool:

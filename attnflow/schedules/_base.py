@@ -59,6 +59,12 @@ class AbstractSchedule(AbstractTimed):
         r"""$x_i^\top M(t)\, y_j$ for every pair of tokens."""
         return pair(x, self.apply(t, y))
 
+    def forms_matrix(self, tokens: int) -> bool:
+        """Whether `bilinear` of so many tokens works out $M(t)$; what is worked at one time twice may be kept."""
+        kind = type(self)
+        as_here = kind.apply is AbstractSchedule.apply and kind.bilinear is AbstractSchedule.bilinear
+        return as_here and not self.is_constant()
+
     def square_norm(self, t: Real[ArrayLike, ""]) -> Float[Array, "*heads"]:
         r"""$\|M(t)\|_F^2$ of matrices: one number, or one a head."""
         return jnp.sum(jnp.square(self(t)), axis=(-2, -1))

@@ -83,6 +83,9 @@ class Modulated(AbstractSchedule):
         x = times(x, self._diagonal(t, x.dtype)[..., None, :])
         return pair(x, rows_times(y, self.matrix.astype(y.dtype)))
 
+    def forms_matrix(self, tokens: int) -> bool:
+        return self._worth_forming(tokens, tokens)
+
     def _worth_forming(self, tokens: int, others: int) -> bool:
         # Flops of A D P' once against those of sending `tokens` (and `others`) through its factors.
         # Without A there is nothing to gain: D P' has the size of P' itself.

@@ -57,7 +57,7 @@ def test_a_run_ends_steps_at_every_kink():
         assert np.abs(ends - kink).min() < 1e-12
 
 
-@pytest.mark.parametrize("rtol", [1e-4, 1e-6])
+@pytest.mark.parametrize("rtol", [3e-3, 1e-4, 1e-6])
 def test_many_kinks_meet_the_tolerance_too(rtol):
     """160 entries, some 600 kinks: more than steps can end at; off by the root of their number at most."""
     rng = generator("many kinks")
@@ -86,6 +86,7 @@ def test_the_default_solver_is_chosen_by_the_number_of_kinked_entries():
     assert isinstance(default_solver(smooth), diffrax.Tsit5)
     assert not stops_at_kinks(unlisted)
     assert isinstance(default_solver(unlisted), diffrax.Bosh3)
+    assert isinstance(default_solver(unlisted, 1e-2), diffrax.Bosh3)  # how long its periods are is not known
 
 
 @pytest.mark.slow
