@@ -39,7 +39,7 @@ def is_explicit(solver: Any) -> bool:
 
 
 def keeps_matrices(problem: Problem) -> bool:
-    """Whether a lane by itself keeps its matrices: where scores make them anew, and the solver looks at a time twice."""
+    """Whether a lane by itself keeps its matrices: scores make them anew, and the solver looks at a time twice."""
     field, tokens = problem.field, problem.y0.shape[0]
     return (
         type(field) is AttentionField

@@ -186,7 +186,14 @@ def default_tolerances(dtype) -> tuple[float, float]:
 
 
 def adaptive(
-    field: AttentionField, solver, rtol, atol, t0, t1, seen: AttentionField | None = None
+    field: AttentionField,
+    rtol,
+    atol,
+    t0,
+    t1,
+    *,
+    seen: AttentionField | None = None,
+    solver: diffrax.AbstractSolver[Any] | None = None,
 ) -> ResumableController:
     r"""The controller of `simulate`: $|\delta y_i|_W \le \text{atol} + \text{rtol}$ for every step.
 

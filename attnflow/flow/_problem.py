@@ -147,7 +147,7 @@ def assemble(field: AttentionField, y0: Float[Array, "tokens dim"], options: Opt
     reduced, x0, lift = field.reduce(y0, how=o.reduce)
     field = cast(AttentionField, reduced)  # of the kind that it was
     if o.controller is None:
-        controller: Any = adaptive(field, o.solver, o.rtol, o.atol, o.t0, o.t1, whole)
+        controller: Any = adaptive(field, o.rtol, o.atol, o.t0, o.t1, seen=whole, solver=o.solver)
     else:
         controller = with_breaks(o.controller, field, o.t0)
     solver: Any = o.solver

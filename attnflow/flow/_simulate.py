@@ -65,8 +65,8 @@ def simulate(
       reached, a real function zero) ends it there. One that becomes NaN ends it as failed: whether it has
       happened is not known.
     - `integrator`: how to integrate, an [`Integrator`][]; or by keyword: `rtol`, `atol` (default 1e-9 and
-      1e-12 in float64, 1e-5 and 1e-7 in float32), `solver` (`Tsit5`, `Bosh3` or `Heun`), `controller`, `dt0`, `adjoint`,
-      `reduce`, `max_steps`, each described there. A keyword beside an integrator replaces what that has.
+      1e-12 in float64, 1e-5 and 1e-7 in float32), `solver` (`Tsit5`, `Bosh3` or `Heun`), `controller`, `dt0`,
+      `adjoint`, `reduce`, `max_steps`, each described there. A keyword beside an integrator replaces what that has.
 
     Further `options`:
 

@@ -62,7 +62,9 @@ class AbstractSchedule(AbstractTimed):
     def forms_matrix(self, tokens: int) -> bool:
         """Whether `bilinear` of so many tokens works out $M(t)$; what is worked at one time twice may be kept."""
         kind = type(self)
-        as_here = kind.apply is AbstractSchedule.apply and kind.bilinear is AbstractSchedule.bilinear
+        as_here = (
+            kind.apply is AbstractSchedule.apply and kind.bilinear is AbstractSchedule.bilinear
+        )
         return as_here and not self.is_constant()
 
     def square_norm(self, t: Real[ArrayLike, ""]) -> Float[Array, "*heads"]:

@@ -34,12 +34,21 @@ class Looked(af.schedules.AbstractSchedule):
 
 
 def starts(count=2):
-    return np.asarray(jax.vmap(lambda k: af.Sphere(DIM).random(k, (TOKENS,)))(jr.split(jr.key(1), count)))
+    return np.asarray(
+        jax.vmap(lambda k: af.Sphere(DIM).random(k, (TOKENS,)))(jr.split(jr.key(1), count))
+    )
 
 
 def end(field, **options):
     return af.ensemble.run(
-        field, starts(), t1=6.0, observe={"y": lambda y: y}, slots=1, atol=0.0, progress=False, **options
+        field,
+        starts(),
+        t1=6.0,
+        observe={"y": lambda y: y},
+        slots=1,
+        atol=0.0,
+        progress=False,
+        **options,
     )
 
 
@@ -61,15 +70,22 @@ def kept(monkeypatch):
 def modulated():
     keys = jr.split(jr.key(2), 3)
     diagonal = af.Sinusoid(
-        jnp.full((2, DIM), 8.0), jr.uniform(keys[0], (2, DIM)), jr.uniform(keys[1], (2, DIM)), rectified=True
+        jnp.full((2, DIM), 8.0),
+        jr.uniform(keys[0], (2, DIM)),
+        jr.uniform(keys[1], (2, DIM)),
+        rectified=True,
     )
-    return af.AttentionField(af.Sphere(DIM), af.Modulated(diagonal, jr.normal(keys[2], (2, DIM, DIM))))
+    return af.AttentionField(
+        af.Sphere(DIM), af.Modulated(diagonal, jr.normal(keys[2], (2, DIM, DIM)))
+    )
 
 
 def jumping():
     values = jr.normal(jr.key(3), (3, 2, DIM, DIM))
     P = af.schedules.Piecewise(jnp.array([1.0, 2.5]), values)
-    return af.AttentionField(af.Sphere(DIM), P, U=jnp.eye(DIM) + 0.1 * jr.normal(jr.key(4), (DIM, DIM)))
+    return af.AttentionField(
+        af.Sphere(DIM), P, U=jnp.eye(DIM) + 0.1 * jr.normal(jr.key(4), (DIM, DIM))
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,5 +122,9 @@ def test_each_step_of_heun_s_looks_at_one_time_less(kept):
 def test_solvers_that_look_at_no_time_twice_keep_nothing(kept):
     end(modulated(), solver=diffrax.Bosh3(), rtol=1e-3)
     end(modulated(), solver=diffrax.Ralston(), rtol=1e-3)
-    end(af.AttentionField(af.Sphere(DIM), jnp.stack([jnp.eye(DIM)] * 2)), solver=diffrax.Heun(), rtol=1e-2)
+    end(
+        af.AttentionField(af.Sphere(DIM), jnp.stack([jnp.eye(DIM)] * 2)),
+        solver=diffrax.Heun(),
+        rtol=1e-2,
+    )
     assert kept.said == [False, False, False]

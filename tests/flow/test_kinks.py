@@ -86,7 +86,9 @@ def test_the_default_solver_is_chosen_by_the_number_of_kinked_entries():
     assert isinstance(default_solver(smooth), diffrax.Tsit5)
     assert not stops_at_kinks(unlisted)
     assert isinstance(default_solver(unlisted), diffrax.Bosh3)
-    assert isinstance(default_solver(unlisted, 1e-2), diffrax.Bosh3)  # how long its periods are is not known
+    assert isinstance(
+        default_solver(unlisted, 1e-2), diffrax.Bosh3
+    )  # how long its periods are is not known
 
 
 @pytest.mark.slow
