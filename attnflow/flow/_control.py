@@ -30,7 +30,7 @@ PERIODS = 0.5802
 # The tolerance, absolute and relative together, from which oscillating fields are solved by `Bosh3`.
 LOOSE = 1e-4
 # The tolerance from which fields with many kinks are solved by `Heun`, which looks at P once a step.
-COARSE = 3e-3
+COARSE = 2e-3
 
 
 class TokenNorm(eqx.Module):

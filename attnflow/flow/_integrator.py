@@ -58,7 +58,7 @@ class Integrator(eqx.Module):
       step.
     - `solver`: any diffrax ODE solver. By default `Tsit5`; `Bosh3` where schedules have more kinks than
       steps can end at (over 64 rectified entries), since solvers of higher order lose it there, or `Heun`, where
-      `rtol` and `atol` add up to 3e-3 or more and a period is known; and `Bosh3` for other
+      `rtol` and `atol` add up to 2e-3 or more and a period is known; and `Bosh3` for other
       oscillating schedules where `rtol` and `atol` add up to 1e-4 or more, since their periods bound the steps
       of both there (inside a program of your own, where tolerances have no value yet, as for small ones). For errors of
       1e-9 and less on smooth flows `Dopri8` is the faster one, for 1e-3 `Bosh3` (measured on five kinds
