@@ -148,7 +148,7 @@ def run(
     if noise is not None:
         instance("noise", noise, Noise, "an attnflow.Noise, such as Noise(independent=0.1)")
     axes, each = rest.get("field_axes"), rest.get("each")
-    many = gather_starts(field, starts, axes, number, key, each, noise)
+    many = gather_starts(field, starts, axes, number, key, each, noise).on_host()
     summaries = _checked(summaries)
     devices, slots = rest.get("devices"), rest.get("slots")
     devices = jax.local_devices() if devices is None else _devices(devices)

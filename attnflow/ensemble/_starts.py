@@ -1,5 +1,6 @@
 """Where trajectories come from: arrays of starts and of fields, or a sampler of either."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -87,13 +88,17 @@ class Recipe(eqx.Module):
 
 
 class Starts(eqx.Module):
-    """All trajectories of a run: their number, and their data on the host."""
+    """All trajectories of a run: their number, and their data."""
 
     recipe: Recipe
     data: Any
     number: int = eqx.field(static=True)
     shape: tuple[int, int] = eqx.field(static=True)
     dtype: Any = eqx.field(static=True)
+
+    def on_host(self) -> "Starts":
+        """The same, with what lies in the host's memory as NumPy has it: rows are taken by no program of JAX's."""
+        return dataclasses.replace(self, data=jax.tree.map(_on_host, self.data))
 
     def block(self, first: int, size: int) -> Any:
         """The data of `size` trajectories from `first` on, padded to a full block by the last one."""
@@ -110,6 +115,11 @@ class Starts(eqx.Module):
             return np.asarray(array[first : last + 1] if straight else array[padded])
 
         return jax.tree.map(cut, self.data)
+
+
+def _on_host(array: Any) -> Any:
+    there = isinstance(array, jax.Array) and all(d.platform == "cpu" for d in array.devices())
+    return np.asarray(array) if there else array
 
 
 def gather_starts(
