@@ -81,8 +81,22 @@ def one_dimension(dim: int, static: bool) -> dict:
     row["plain / reduced"] = timing.later / reduced
     row["largest difference of tokens"] = float(jnp.max(jnp.abs(last[-1].y1 - sol.y1)))
     row["steps, plain"] = int(last[-1].stats["num_steps"])
+    row["float32, reduced"] = _single(run, (field, y0), whole)
     print(f"d = {dim}", "static" if static else "separable", row, flush=True)
     return row
+
+
+def _single(run, given, until) -> dict:
+    """The reduced run in float32, and how far it is from that in float64."""
+    end = run(*given, True, until).y1
+    single = jax.tree.map(lambda x: x.astype(jnp.float32) if eqx.is_inexact_array(x) else x, given)
+    _, later = bench.clock(lambda: run(*single, True, until.astype(jnp.float32)).y1, 5)
+    sol = run(*single, True, until.astype(jnp.float32))
+    return {
+        "run, milliseconds": 1e3 * later,
+        "steps": int(sol.stats["num_steps"]),
+        "largest difference of tokens from float64": float(jnp.max(jnp.abs(sol.y1 - end))),
+    }
 
 
 def main() -> None:

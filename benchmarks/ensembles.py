@@ -96,7 +96,8 @@ def figure4(quick: bool) -> dict:
 
 def mixed(quick: bool) -> dict:
     """8 tokens on S^1, beta in {1, 2, 3, 4}, until E < 1e-4 or t = 1000: a workload with a heavy tail."""
-    return bench.heavy_tail(1024 if quick else 8192)
+    count = 1024 if quick else 8192
+    return bench.heavy_tail(count) | {"float32": bench.heavy_tail(count, np.float32)}
 
 
 def gradients(quick: bool) -> dict:

@@ -16,6 +16,7 @@ import jax
 jax.config.update("jax_enable_x64", True)
 
 import diffrax
+import numpy as np
 
 from attnflow import bench
 
@@ -77,9 +78,10 @@ def versus(name: str, quick: bool, torchode: str | None) -> dict:
 
 def sizes(quick: bool) -> dict:
     """W2 with more and more systems, at rtol 1e-6: trajectories a second of attnflow and of numba."""
-    case, out = bench.figure2_workload(), {}
+    case, out, ours = bench.figure2_workload(), {}, bench.ours()
     contenders = {
-        "attnflow": bench.ours(),
+        "attnflow": ours,
+        "attnflow, float32": lambda case, y, rtol: ours(case, y.astype(np.float32), rtol),
         "numba, by hand": bench.peers()["numba, by hand, parallel"].solve,
     }
     for count in (1024, 8192) if quick else (1024, 8192, 100_000):

@@ -575,7 +575,7 @@ def collecting(phase, info):
 def app(*arguments, **options):
     gc.callbacks.append(collecting)
     gc.collect()
-    time.sleep(20)
+    time.sleep(600)
 
 _main.app = app
 sys.exit(cli.main())

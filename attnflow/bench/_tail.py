@@ -18,7 +18,7 @@ from ..observables import misalignment
 from ._measure import clock
 
 
-def heavy_tail(count: int) -> dict[str, float]:
+def heavy_tail(count: int, dtype: Any = np.float64) -> dict[str, float]:
     """8 tokens on S^1, beta in {1, 2, 3, 4}, until E < 1e-4 or t = 1000: a workload with a heavy tail.
 
     Beside it a vmap of `simulate`, where all wait for the slowest, and the ideal: the steps all
@@ -29,7 +29,7 @@ def heavy_tail(count: int) -> dict[str, float]:
     if count < 4 or count % 4:
         raise ValueError(f"`count` must be a multiple of 4, as many of each beta; got {count}.")
     fields = eqx.filter_vmap(_make)(jnp.tile(jnp.arange(1.0, 5.0), count // 4))
-    tokens = np.asarray(Sphere(2).random(jr.key(1), (count, 8)))
+    tokens = np.asarray(Sphere(2).random(jr.key(1), (count, 8))).astype(dtype)
     last: dict[str, Any] = {}
 
     options = {"observe": {"E": misalignment}, "progress": False}
@@ -49,7 +49,7 @@ def heavy_tail(count: int) -> dict[str, float]:
     never = functools.partial(
         run,
         eqx.filter_vmap(_make)(jnp.full(number, -8.0)),
-        np.stack([np.cos(angles), np.sin(angles)], axis=-1),
+        np.stack([np.cos(angles), np.sin(angles)], axis=-1).astype(dtype),
         field_axes=eqx.if_array(0),
         t1=1e9,
         until=over,

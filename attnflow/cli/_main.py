@@ -3,6 +3,7 @@
 import _thread
 import contextlib
 import os
+import signal
 import sys
 import threading
 import warnings
@@ -120,7 +121,7 @@ def _no_interrupt_lost() -> Iterator[None]:
     def hook(unraisable) -> None:
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
             # From another thread, a moment later: raised in here it would be dropped as well.
-            timer = threading.Timer(0.05, _thread.interrupt_main)
+            timer = threading.Timer(0.05, _interrupt)
             timer.daemon = True
             timer.start()
         else:
@@ -131,6 +132,13 @@ def _no_interrupt_lost() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = before
+
+
+def _interrupt() -> None:
+    if hasattr(signal, "pthread_kill"):  # this wakes the main thread up where it sleeps; the other does not
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
 
 
 def _fail(reason: object, status: int) -> int:
