@@ -3,9 +3,11 @@
 import gc
 import os
 import tempfile
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jaxtyping
 
@@ -57,12 +59,35 @@ _LIGHT = {
 }
 
 
+_LOWERED = 200  # programs by one context: what they were made of stays in it
+
+
+def _keep_contexts() -> None:
+    """MLIR contexts serve many programs of a thread: to make one is three quarters of lowering a small program."""
+    from jax._src.interpreters import mlir
+    from jax._src.lib.mlir import ir
+
+    make, kept = mlir.make_ir_context, threading.local()
+
+    def context() -> Any:
+        if ir.Context.current is not None:  # inside the lowering of another program
+            return make()
+        left = getattr(kept, "left", 0)
+        if not left:
+            kept.context = make()
+        kept.left = (left or _LOWERED) - 1
+        return kept.context
+
+    mlir.make_ir_context = context
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """The compiler and its cache. Runs with long tests (`-m slow`, `-m ""`) compile all as users do."""
     if config.getoption("markexpr") == "not slow" and not config.getoption("as_users"):
         flags = [f"--{name}={value}".lower() for name, value in _LIGHT.items()]
         os.environ["XLA_FLAGS"] = " ".join([*flags, os.environ.get("XLA_FLAGS", "")]).strip()
         attnflow.core.compiled.wanted.update(_LIGHT)
+        _keep_contexts()
     attnflow.programs.cache()
     # All of it is kept: most programs here are small, and another worker or the next run needs the same.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -117,7 +142,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("out of time in this run: pytest -m slow runs all of them")
 
 
-_MOST_MAPS = 20_000  # of memory; Linux allows a process 65 530 unless told otherwise
+_MOST_MAPS = 50_000  # of memory; Linux allows a process 65 530 unless told otherwise
 
 
 @pytest.fixture(scope="module", autouse=True)
