@@ -81,9 +81,13 @@ def _keep_contexts() -> None:
     mlir.make_ir_context = context
 
 
+def _is_light(config: pytest.Config) -> bool:
+    return config.getoption("markexpr") == "not slow" and not config.getoption("as_users")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """The compiler and its cache. Runs with long tests (`-m slow`, `-m ""`) compile all as users do."""
-    if config.getoption("markexpr") == "not slow" and not config.getoption("as_users"):
+    if _is_light(config):
         flags = [f"--{name}={value}".lower() for name, value in _LIGHT.items()]
         os.environ["XLA_FLAGS"] = " ".join([*flags, os.environ.get("XLA_FLAGS", "")]).strip()
         attnflow.core.compiled.wanted.update(_LIGHT)
@@ -142,24 +146,31 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("out of time in this run: pytest -m slow runs all of them")
 
 
-_MOST_MAPS = 50_000  # of memory; Linux allows a process 65 530 unless told otherwise
+_MOST_MAPS = 45_000  # of memory; Linux allows a process 65 530 unless told otherwise
+_LOOK = 15.0  # seconds between looks at them: some thousand programs of some maps each
+_looked = time.monotonic()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_compiled_programs() -> Iterator[None]:
+def few_compiled_programs(pytestconfig: pytest.Config) -> Iterator[None]:
     """Compiled programs are let go of before their maps of memory run out: XLA crashes then.
 
     And what a module's tests leave, compiled programs and traces by the million objects, is not looked at for garbage
     again until then: that takes four seconds each time.
     """
+    global _looked
     yield
     gc.freeze()
+    if time.monotonic() - _looked < _LOOK:
+        return
+    _looked = time.monotonic()
     try:
         with open("/proc/self/maps") as file:
             maps = sum(1 for _ in file)
     except OSError:  # not Linux
         return
-    if maps > _MOST_MAPS:
+    # Programs that are compiled lightly are small.
+    if maps > (_MOST_MAPS if _is_light(pytestconfig) else _MOST_MAPS // 2):
         gc.unfreeze()
         jax.clear_caches()
         gc.collect()

@@ -1,6 +1,7 @@
 """Matrices P(t) that a lane keeps for stages of one time: same bits, fewer evaluations."""
 
 import diffrax
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -10,6 +11,7 @@ import pytest
 import attnflow as af
 import attnflow.ensemble._run as runs
 from attnflow.ensemble._stages import keeps_matrices
+from attnflow.flow import assemble, make_options
 
 TOKENS, DIM = 30, 60  # of so many a crew has one lane
 LOOKED = []
@@ -119,12 +121,23 @@ def test_each_step_of_heun_s_looks_at_one_time_less(kept):
     assert 0 <= counts[1] - counts[0] - steps <= 2
 
 
-def test_solvers_that_look_at_no_time_twice_keep_nothing(kept):
-    end(modulated(), solver=diffrax.Bosh3(), rtol=1e-3)
-    end(modulated(), solver=diffrax.Ralston(), rtol=1e-3)
-    end(
-        af.AttentionField(af.Sphere(DIM), jnp.stack([jnp.eye(DIM)] * 2)),
-        solver=diffrax.Heun(),
-        rtol=1e-2,
+def test_solvers_that_look_at_no_time_twice_keep_nothing():
+    def keeps(field, solver):
+        options = make_options(
+            field, (TOKENS, DIM), float, af.Integrator(solver=solver), t0=0.0, t1=1.0
+        )
+        return keeps_matrices(
+            eqx.filter_eval_shape(lambda y: assemble(field, y, options), starts(1)[0])
+        )
+
+    field = modulated()
+    solvers = (
+        diffrax.Heun(),
+        diffrax.Bosh3(),
+        diffrax.Ralston(),
+        diffrax.Tsit5(),
+        diffrax.Dopri8(),
     )
-    assert kept.said == [False, False, False]
+    assert [keeps(field, s) for s in solvers] == [True, False, False, True, True]
+    assert not keeps(field, diffrax.Kvaerno3())
+    assert not keeps(af.AttentionField(af.Sphere(DIM), jnp.eye(DIM)), diffrax.Heun())
