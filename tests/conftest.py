@@ -153,7 +153,7 @@ _looked = time.monotonic()
 
 @pytest.fixture(scope="module", autouse=True)
 def few_compiled_programs(pytestconfig: pytest.Config) -> Iterator[None]:
-    """Compiled programs are let go of before their maps of memory run out: XLA crashes then.
+    """Compiled programs are let go of before their maps of memory run out, where XLA crashes, or memory itself.
 
     And what a module's tests leave, compiled programs and traces by the million objects, is not looked at for garbage
     again until then: that takes four seconds each time.
@@ -164,17 +164,26 @@ def few_compiled_programs(pytestconfig: pytest.Config) -> Iterator[None]:
     if time.monotonic() - _looked < _LOOK:
         return
     _looked = time.monotonic()
-    try:
-        with open("/proc/self/maps") as file:
-            maps = sum(1 for _ in file)
-    except OSError:  # not Linux
-        return
-    # Programs that are compiled lightly are small.
-    if maps > (_MOST_MAPS if _is_light(pytestconfig) else _MOST_MAPS // 2):
+    if _is_full(
+        _MOST_MAPS if _is_light(pytestconfig) else _MOST_MAPS // 2
+    ):  # light programs are small
         gc.unfreeze()
         jax.clear_caches()
         gc.collect()
         gc.freeze()
+
+
+def _is_full(most_maps: int) -> bool:
+    """Whether this process has so many maps of memory, or more than three fifths of the memory that is a worker's."""
+    try:
+        with open("/proc/self/maps") as file:
+            maps = sum(1 for _ in file)
+        with open("/proc/self/statm") as file:
+            resident = int(file.read().split()[1])
+    except OSError:  # not Linux
+        return False
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return maps > most_maps or resident * workers > 0.6 * os.sysconf("SC_PHYS_PAGES")
 
 
 def _seed(name: str) -> int:
