@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+from jax.typing import DTypeLike
 
 from ..ensemble import run
 from ..flow import consensus, simulate
@@ -18,11 +19,13 @@ from ..observables import misalignment
 from ._measure import clock
 
 
-def heavy_tail(count: int, dtype: Any = np.float64) -> dict[str, float]:
+def heavy_tail(count: int, dtype: DTypeLike = np.float64) -> dict[str, float]:
     """8 tokens on S^1, beta in {1, 2, 3, 4}, until E < 1e-4 or t = 1000: a workload with a heavy tail.
 
     Beside it a vmap of `simulate`, where all wait for the slowest, and the ideal: the steps all
     trajectories need, each at the cost of a step where no lane is ever idle.
+
+    `dtype` is that of the starts, float64 or float32, with the tolerances that are its default.
 
     Raises `ValueError` on a `count` that is no multiple of four.
     """

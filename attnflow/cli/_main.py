@@ -135,7 +135,9 @@ def _no_interrupt_lost() -> Iterator[None]:
 
 
 def _interrupt() -> None:
-    if hasattr(signal, "pthread_kill"):  # this wakes the main thread up where it sleeps; the other does not
+    if hasattr(
+        signal, "pthread_kill"
+    ):  # this wakes the main thread up where it sleeps; the other does not
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     else:
         _thread.interrupt_main()
