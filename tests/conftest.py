@@ -100,7 +100,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 # Tracing makes objects by the million that live: to look for garbage at each seven hundred of them is a tenth of
 # the time of tracing.
-gc.set_threshold(20_000, 20, 20)
+gc.set_threshold(100_000, 20, 20)
 
 
 def pytest_collection_finish() -> None:
