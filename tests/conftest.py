@@ -117,7 +117,7 @@ _LONGEST = {name: place for place, name in enumerate((
     "ensemble/test_backwards.py", "test_project.py", "ensemble/test_noise.py", "flow/test_breaks.py",
     "model/test_positions.py", "flow/test_noise.py", "schedules/test_own.py", "ensemble/test_run.py",
     "sweep/test_results.py", "test_compiled_once.py", "test_cli.py", "flow/test_dtypes.py", "flow/test_engines.py",
-    "test_recipes.py",
+    "test_recipes.py", "traps/test_traps.py", "traps/test_schedules.py", "theorems/test_contraction.py",
 ))}  # fmt: skip
 
 
