@@ -47,7 +47,8 @@ def test_a_loop_of_entries_is_one_call_and_gives_the_same_bits():
         for line in str(program.as_text()).splitlines()
         if " call(" in line and 'inlineable="false",xla_cpu_small_call="true"' in line
     ]
-    assert len(marked) == 1
+    # None where XLA's newer emitter cannot be left out: it knows no scatter inside one function.
+    assert len(marked) == ("xla_cpu_use_fusion_emitters" in options())
     assert "inlineable" not in str(plain.as_text())
     out, count = program(x)
     np.testing.assert_array_equal(out, plain(x)[0])
