@@ -183,9 +183,8 @@ def few_compiled_programs(pytestconfig: pytest.Config) -> Iterator[None]:
     if time.monotonic() - _looked < _LOOK:
         return
     _looked = time.monotonic()
-    if _is_full(
-        _MOST_MAPS if _is_light(pytestconfig) else _MOST_MAPS // 2
-    ):  # light programs are small
+    # Programs that are compiled lightly are small.
+    if _is_full(_MOST_MAPS if _is_light(pytestconfig) else _MOST_MAPS // 2):
         gc.unfreeze()
         jax.clear_caches()
         gc.collect()

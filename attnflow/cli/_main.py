@@ -135,9 +135,8 @@ def _no_interrupt_lost() -> Iterator[None]:
 
 
 def _interrupt() -> None:
-    if hasattr(
-        signal, "pthread_kill"
-    ):  # this wakes the main thread up where it sleeps; the other does not
+    # The first wakes the main thread up where it sleeps; the second, where there is no other, does not.
+    if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     else:
         _thread.interrupt_main()

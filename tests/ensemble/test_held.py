@@ -59,7 +59,7 @@ def kept(monkeypatch):
     """What was said of each ensemble, and a switch that says no."""
     said = []
 
-    def ask(problem, allowed=True):
+    def ask(problem):
         said.append(keeps_matrices(problem))
         return said[-1] and kept.allowed
 
@@ -102,7 +102,8 @@ def test_runs_have_the_bits_of_those_that_keep_nothing(kept, make, solver):
     assert kept.said == [True, True]
     np.testing.assert_array_equal(ours.ys["y"], plain.ys["y"])
     np.testing.assert_array_equal(ours.stats["num_steps"], plain.stats["num_steps"])
-    assert (ours.stats["num_steps"] > ours.stats["num_accepted_steps"]).any() or make is jumping
+    if make is modulated:  # rejected steps are among them
+        assert (ours.stats["num_steps"] > ours.stats["num_accepted_steps"]).any()
 
 
 def test_each_step_of_heun_s_looks_at_one_time_less(kept):

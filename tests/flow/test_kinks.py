@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import attnflow as af
-from attnflow.flow._control import default_solver
+from attnflow.flow._control import adaptive, default_solver
 from attnflow.flow._kinks import stops_at_kinks
 from attnflow.schedules import Kinks
 from tests.systems import generator, random_rows
@@ -82,13 +82,28 @@ def test_the_default_solver_is_chosen_by_the_number_of_kinked_entries():
     assert stops_at_kinks(few)
     assert isinstance(default_solver(few), diffrax.Tsit5)
     assert isinstance(default_solver(many), diffrax.Bosh3)
+    assert isinstance(default_solver(many, 1e-3), diffrax.Bosh3)
+    assert isinstance(default_solver(many, 2e-3), diffrax.Heun)
+    assert isinstance(default_solver(many, float(np.float32(2e-3))), diffrax.Heun)
     assert not stops_at_kinks(smooth)
     assert isinstance(default_solver(smooth), diffrax.Tsit5)
     assert not stops_at_kinks(unlisted)
     assert isinstance(default_solver(unlisted), diffrax.Bosh3)
-    assert isinstance(
-        default_solver(unlisted, 1e-2), diffrax.Bosh3
-    )  # how long its periods are is not known
+    # How long its periods are is not known.
+    assert isinstance(default_solver(unlisted, 1e-2), diffrax.Bosh3)
+
+
+def test_many_kinks_take_a_quarter_of_the_tolerance_but_of_heun():
+    field, times = rectified(np.ones(65), np.zeros(65)), (jnp.zeros(()), jnp.ones(()))
+
+    def asked(solver):
+        controller = adaptive(field, 1e-2, 0.0, *times, solver=solver)
+        while not isinstance(controller, diffrax.PIDController):
+            controller = controller.controller
+        return float(controller.atol)
+
+    assert asked(diffrax.Bosh3()) == 2.5e-3
+    assert asked(diffrax.Heun()) == 1e-2
 
 
 @pytest.mark.slow
