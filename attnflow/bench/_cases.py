@@ -7,6 +7,7 @@ import jax
 import jax.random as jr
 import numpy as np
 
+from ..core.compiled import compiled
 from ..geometry import Sphere
 from ..model import AttentionField
 from ..paper import field_theorem_3_2, field_theorem_4_2, starts as cube_starts
@@ -57,7 +58,7 @@ class Workload:
         if self.dim > 3:
             return np.asarray(cube_starts(jr.key(1), count, self.tokens, self.dim))
         keys = jax.vmap(lambda i: jr.fold_in(jr.key(1), i))(np.arange(count))
-        draw = jax.vmap(lambda key: Sphere(self.dim).random(key, (self.tokens,)))
+        draw = compiled(jax.vmap(lambda key: Sphere(self.dim).random(key, (self.tokens,))))
         return np.asarray(draw(keys), float)
 
 

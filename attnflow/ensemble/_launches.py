@@ -66,6 +66,10 @@ class Launch(eqx.Module):
 @functools.cache
 def launch_program() -> Callable[..., dict[str, Any]]:
     """`Launch.ends`, compiled."""
+    # What Pallas adds to JAX's settings as it is imported, for TPUs too where it interprets, is part of what JAX knows
+    # a program by: imported while the first one is traced, it would have that one compiled again.
+    import jax.experimental.pallas.tpu  # noqa: F401 # pyright: ignore[reportUnusedImport]
+
     return compiled(Launch.ends)
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
 
 from .. import plot
+from ..core.compiled import compiled
 from ..flow import simulate
 from ..geometry import Sphere
 from ..model import AttentionField
@@ -69,12 +70,16 @@ def starts(
 
     Start `i` depends on `key` and `i` alone.
     """
+    return _starts(key, jnp.arange(trajectories), tokens, dim)
 
+
+@compiled
+def _starts(key, numbers, tokens, dim):
     def one(i):
         entries = jr.uniform(jr.fold_in(key, i), (tokens, dim), minval=-0.5, maxval=0.5)
         return Sphere(dim).project(entries)
 
-    return jax.vmap(one)(jnp.arange(trajectories))
+    return jax.vmap(one)(numbers)
 
 
 @eqx.filter_jit
