@@ -129,10 +129,10 @@ class Curve:
     def point(self, frame: Frame, like: np.ndarray) -> CurvePoint:
         return CurvePoint(frame, analyse(self.field, frame), self.tangent(frame, like))
 
-    def on(self, near: CurvePoint, place: np.ndarray) -> CurvePoint:
-        """The point at a place that is known to be on the curve."""
+    def on(self, near: CurvePoint, place: np.ndarray, way: np.ndarray) -> CurvePoint:
+        """The point at a place that is known to be on the curve, with its tangent there."""
         frame = self.frame(near.frame, place)
-        return CurvePoint(frame, analyse(self.field, frame, margin=0.0), near.way)
+        return CurvePoint(frame, analyse(self.field, frame, margin=0.0), way)
 
     def numbers(self, frame: Frame) -> np.ndarray:
         """What symmetries of the field at this value leave of the tokens."""

@@ -28,6 +28,15 @@ class Event(NamedTuple):
     at: int  # index of the point of the curve before it
 
 
+class _Met(NamedTuple):
+    """Where a number is zero on a piece of a curve."""
+
+    s: float
+    place: np.ndarray
+    way: np.ndarray  # the unit tangent there, which equations that are singular there do not give
+    width: float  # how far the value of the parameter may be off
+
+
 def events_on(curve: Curve, points: list[CurvePoint]) -> list[Event]:
     """All events on a curve, in order."""
     met: list[Event] = []
@@ -77,8 +86,8 @@ def _turn(piece: "_Piece", at: int) -> tuple[float, Event, int] | None:
     if _pushed(piece.curve, got.frame, 1) <= _PUSHED:
         better = piece.through(s, slope)
         if better is not None:
-            s, place, width = better
-            got = piece.curve.on(got, place)
+            s, width = better.s, better.width
+            got = piece.curve.on(got, better.place, better.way)
         slack = 1e-7 * float(got.frame.local.size)
         number = max(1, int(np.sum(np.abs(got.spectrum.outside) <= slack)))
         kind = _kind(piece.curve, got.frame, number)
@@ -104,8 +113,8 @@ def _crossing(piece: "_Piece", rank: int, at: int) -> tuple[float, Event, list[i
     if abs(value.imag) <= 10 * slack:
         better = piece.through(s, real)
         if better is not None:
-            s, place, width = better
-            got = piece.curve.on(got, place)
+            s, width = better.s, better.width
+            got = piece.curve.on(got, better.place, better.way)
             value = complex(got.spectrum.outside[min(rank, len(got.spectrum.outside) - 1)])
         slack = max(slack, 1e-7 * float(got.frame.local.size))
         ranks = [k for k, v in enumerate(got.spectrum.outside) if abs(v) <= slack] or [rank]
@@ -211,9 +220,7 @@ class _Piece:
                 a, fa = s, value
         return a if abs(fa) < abs(fb) else b
 
-    def through(
-        self, centre: float, of: Callable[[CurvePoint], float]
-    ) -> tuple[float, np.ndarray, float] | None:
+    def through(self, centre: float, of: Callable[[CurvePoint], float]) -> _Met | None:
         """Where it is zero, from polynomials through points at a distance on both sides.
 
         Branches meet there: the closer to it, the fewer digits say which of them one is on.
@@ -222,14 +229,14 @@ class _Piece:
         radius = min(0.3 * self.length, 0.05)
         for _ in range(6):
             got = self._polynomial(centre, radius, of)
-            if got is not None and (best is None or got[2] < best[2]):
-                best, centre = got, got[0]
+            if got is not None and (best is None or got.width < best.width):
+                best, centre = got, got.s
             radius /= 3
         return best
 
     def _polynomial(
         self, centre: float, radius: float, of: Callable[[CurvePoint], float]
-    ) -> tuple[float, np.ndarray, float] | None:
+    ) -> _Met | None:
         points = [self.at(centre + radius * node) for node in _NODES]
         if any(point is None for point in points):
             return None
@@ -244,8 +251,8 @@ class _Piece:
             root = _root_near_zero(fit[: len(_NODES) - less, 0])
             if root is None:
                 return None
-            place = np.asarray(np.polynomial.chebyshev.chebval(root, fit[: len(_NODES) - less, 1:]))
-            answers.append((root, place))
+            kept = fit[: len(_NODES) - less, 1:]
+            answers.append((root, np.asarray(np.polynomial.chebyshev.chebval(root, kept))))
         (root, place), (_, other) = answers
         # Tokens are off by the rounding of the velocity, divided by the eigenvalue that goes to zero.
         frame = known[0].frame
@@ -253,7 +260,8 @@ class _Piece:
         slope = float(np.abs(np.gradient(values, _NODES)).min()) or np.inf
         off = abs(float(place[-1] - other[-1])) + abs(answers[0][0] - answers[1][0]) * radius
         width = self.curve.unit * (off + radius * frame.rounding * rough / slope)
-        return centre + radius * root, place, width
+        way = np.polynomial.chebyshev.chebval(root, np.polynomial.chebyshev.chebder(fit[:, 1:]))
+        return _Met(centre + radius * root, place, way / np.linalg.norm(way), width)
 
 
 def _root_near_zero(coefficients: np.ndarray) -> float | None:

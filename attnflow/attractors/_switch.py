@@ -9,8 +9,6 @@ from ._arc import Condition, Curve, CurvePoint
 from ._events import Event
 
 _ASIDE = (0.03, 0.01, 0.003)  # how far from the meeting the first point of another branch is sought
-# Two that a symmetry takes to each other differ by less, in units of the square of that.
-_ALIKE = 1e-3
 _FAR = 0.3  # how far from the meeting it may be in all, along the known curve too
 _RANDOM = 8
 _SPLITS = 6
@@ -48,7 +46,9 @@ def leaving(curve: Curve, event: Event, low: float, high: float) -> list[CurvePo
                 beyond = True
                 continue
             numbers, value = curve.numbers(got), float(got.parameter)
-            alike = _ALIKE * aside**2
+            # Two that a symmetry takes to each other differ by a part of that: they turn with the symmetries that are
+            # continuous by its square, and by so much less of them lies in the rows of K.
+            alike = aside**3
             if any(
                 np.abs(numbers - other).max(initial=0) <= alike
                 and abs(value - at) <= alike * curve.unit

@@ -57,9 +57,13 @@ class Workload:
         """So many starts, `(count, tokens, dim)`; the first ones are the same for any number."""
         if self.dim > 3:
             return np.asarray(cube_starts(jr.key(1), count, self.tokens, self.dim))
-        keys = jax.vmap(lambda i: jr.fold_in(jr.key(1), i))(np.arange(count))
-        draw = compiled(jax.vmap(lambda key: Sphere(self.dim).random(key, (self.tokens,))))
-        return np.asarray(draw(keys), float)
+        return np.asarray(_uniform(np.arange(count), self.tokens, self.dim), float)
+
+
+@compiled
+def _uniform(numbers, tokens, dim):
+    draw = lambda i: Sphere(dim).random(jr.fold_in(jr.key(1), i), (tokens,))  # noqa: E731
+    return jax.vmap(draw)(numbers)
 
 
 def _case(

@@ -179,10 +179,10 @@ def test_a_study_goes_on_from_its_store_and_is_the_same(tmp_path, monkeypatch):
     assert stored(tmp_path / "part").damaged == (torn.name,)
     assert str(study(tmp_path / "part")) == str(whole)
     for name in sorted(path.name for path in (tmp_path / "whole").glob("*.npz")):
-        one, other = (np.load(tmp_path / folder / name) for folder in ("whole", "part"))
-        assert sorted(one) == sorted(other)
-        for part in one:
-            np.testing.assert_array_equal(one[part], other[part])
+        with np.load(tmp_path / "whole" / name) as one, np.load(tmp_path / "part" / name) as other:
+            assert sorted(one) == sorted(other)
+            for part in one:
+                np.testing.assert_array_equal(one[part], other[part])
     assert stored(tmp_path / "part").complete
     with pytest.raises(ValueError, match="another 't1'"):
         study(tmp_path / "part", t1=61.0)

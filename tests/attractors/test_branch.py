@@ -138,6 +138,15 @@ def test_the_triangle_crosses_where_two_eigenvalues_vanish_and_its_arms_meet_the
     np.testing.assert_allclose(gram, [-1] * 4 + [1] * 5, atol=1e-8)
 
 
+@pytest.mark.parametrize("angle", [1.0, 3.0, 5.0])
+def test_arms_that_a_symmetry_takes_to_each_other_are_one_however_the_triangle_lies(angle):
+    """The tangent at the crossing, where no equation gives it, is along the parameter: what is left is symmetric."""
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    y, options = af.theory.polygon(3) @ turn, {"start": -0.75, "low": -0.8, "high": -0.6}
+    (double,) = follow(triangle(-0.75), y, triangle, **options).special
+    assert len(double.branches) == 2
+
+
 @pytest.mark.slow
 def test_polarised_tokens_lose_stability_at_the_threshold():
     """Two against two with U = diag(1, 1/2, 1/2): tanh(beta) = 1/2."""

@@ -99,7 +99,9 @@ def test_tokens_stay_on_sphere_and_ellipsoid_and_frozen_ones_where_they_are(mani
     noise = af.Noise(independent=0.5, common=0.5, values=0.5)
     sol = of_all_kinds(manifold, noise, y0, frozen=2)
     assert manifold.residual(sol.ys).max() < 1e-13
-    np.testing.assert_array_equal(sol.ys[:, :2], jnp.broadcast_to(sol.ys[0, :2], (8, 2, 3)))
+    # Steps end by a projection, which may turn the last bit of a token that it leaves where it is.
+    still = np.broadcast_to(sol.ys[0, :2], (8, 2, 3))
+    np.testing.assert_allclose(sol.ys[:, :2], still, rtol=0, atol=4 * np.finfo(float).eps)
     assert jnp.linalg.norm(sol.y1[2:] - y0[2:], axis=1).min() > 1e-2
 
 
