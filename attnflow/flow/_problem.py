@@ -18,7 +18,7 @@ from ._projected import ProjectedSolver
 from ._quiet import without_callbacks
 from ._sides import SidedSolver, breaks_of
 from ._solution import NONFINITE, Dense, Solution
-from ._wrapped import with_forward_stages, with_tolerances
+from ._wrapped import OnceTraced, with_forward_stages, with_tolerances
 from .events import FirstOf, build_event, how_ended
 
 
@@ -164,6 +164,8 @@ def assemble(field: AttentionField, y0: Float[Array, "tokens dim"], options: Opt
         # It differentiates the continuous flow, through the field alone: that steps are projected,
         # and how long they are, adds nothing to its gradient.
         solver, controller = _stop_gradient((solver, controller))
+    else:
+        solver = OnceTraced(solver)
     event = None
     if o.events is not None:
         event = build_event(o.events, lift, o.t0, x0, o.args)

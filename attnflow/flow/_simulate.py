@@ -12,7 +12,7 @@ from jaxtyping import Array, ArrayLike, Key, Real
 
 from ..core.arrays import cast_floats
 from ..core.checks import boolean, check, is_concrete, nan_with, real
-from ..core.compiled import compiled
+from ..core.compiled import compiled, outermost
 from ..core.types import Functions, Scalar
 from ..model import AttentionField
 from ._integrator import Integrator, IntegratorOptions, merged, sort_options
@@ -30,6 +30,10 @@ class SimulateOptions(IntegratorOptions, total=False):
     args: object
     noise: Noise | None
     key: Key[Array, ""] | None
+
+
+# A run that nothing is around is not differentiated: a plain loop, of which there is less to trace.
+_ALONE = diffrax.ForwardMode()
 
 
 def simulate(
@@ -101,11 +105,14 @@ def simulate(
     y0 = real("y0", y0)
     dtype = y0.dtype
     y0 = field.refuse_start("y0", y0)
+    how = merged(integrator, own)
+    if how.adjoint is None and outermost():
+        how = merged(how, {"adjoint": _ALONE})
     o = make_options(
         field,
         y0.shape,
         dtype,
-        merged(integrator, own),
+        how,
         t0=t0,
         t1=t1,
         ts=ts,

@@ -1,5 +1,6 @@
 """What step size controllers and solvers that wrap another have in common."""
 
+from functools import partial
 from typing import Any, TypeAlias
 
 import diffrax
@@ -84,6 +85,20 @@ class ForwardingSolver(diffrax.AbstractWrappedSolver[Any]):
 
     def func(self, terms: Any, t0: Any, y0: Any, args: Any) -> Any:
         return self.solver.func(terms, t0, y0, args)
+
+
+class OnceTraced(ForwardingSolver):
+    """A solver whose step is traced once: diffrax traces its loop's body three times, twice for its types alone."""
+
+    solver: diffrax.AbstractSolver[Any]
+
+    def step(self, *args: Any) -> Any:
+        return _step(self.solver, *args)
+
+
+@partial(eqx.filter_jit, inline=True)
+def _step(solver, *args):
+    return solver.step(*args)
 
 
 def inner_solver(solver: Any) -> Any:
