@@ -67,7 +67,7 @@ class Problem(eqx.Module):
         with without_callbacks():
             return diffrax.diffeqsolve(
                 diffrax.ODETerm(self.field),
-                self.solver,
+                self.solver if self.backsolve else OnceTraced(self.solver),
                 o.t0,
                 t1,
                 o.dt0,
@@ -164,8 +164,6 @@ def assemble(field: AttentionField, y0: Float[Array, "tokens dim"], options: Opt
         # It differentiates the continuous flow, through the field alone: that steps are projected,
         # and how long they are, adds nothing to its gradient.
         solver, controller = _stop_gradient((solver, controller))
-    else:
-        solver = OnceTraced(solver)
     event = None
     if o.events is not None:
         event = build_event(o.events, lift, o.t0, x0, o.args)
