@@ -20,9 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_HUNDRED = re.compile(
-    r"for _ in range\(100\):\s+t1_clip_floor = eqxi\.prevbefore\(t1_clip_floor\)"
-)
+_HUNDRED = re.compile(r"for _ in range\(100\):\s+t1_clip_floor = eqxi\.prevbefore\(t1_clip_floor\)")
 
 
 class _Floor:
