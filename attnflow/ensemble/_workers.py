@@ -128,7 +128,7 @@ class Workers:
         own = self.starts.rows(numbers, self.crew.block)
         padded = np.full(self.crew.block, numbers[-1], np.int32)
         padded[: len(numbers)] = numbers
-        return jax.device_put(Inbox(own, jnp.asarray(padded), _int(count)), device)
+        return jax.device_put(Inbox(own, jax.device_put(padded), _int(count)), device)
 
     def _work(self, device: Any, usable: int) -> None:
         crew = _to(device, self.crew)

@@ -119,11 +119,17 @@ def embedding_parts(
 
 def held_blocks(arch: Architecture, key: Array, feed_forward: bool, dtype: Any) -> TransformerBlock:
     """Those of the first pass, layer after layer into one stack: in the memory of the stack and one layer."""
-    one = jax.eval_shape(lambda k: draw_block(arch, k, 0, 0, feed_forward, dtype), key)
-    stack = jax.tree.map(lambda x: jnp.zeros((arch.own_layers, *x.shape), x.dtype), one)
+    kind = arch, feed_forward, jnp.dtype(dtype).name
+    stack = _room(*kind, key)
     for layer in range(arch.own_layers):
-        stack = _filled(arch, feed_forward, jnp.dtype(dtype).name, stack, key, jnp.asarray(layer))
+        stack = _filled(*kind, stack, key, jnp.asarray(layer))
     return stack
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _room(arch: Architecture, feed_forward: bool, dtype: str, key: Array) -> TransformerBlock:
+    one = jax.eval_shape(lambda k: draw_block(arch, k, 0, 0, feed_forward, jnp.dtype(dtype)), key)
+    return jax.tree.map(lambda x: jnp.zeros((arch.own_layers, *x.shape), x.dtype), one)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)

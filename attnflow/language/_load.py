@@ -5,6 +5,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
@@ -96,7 +97,7 @@ def assembled(arch: Architecture, tensors: Reader, dtype: Any, feed_forward: boo
         for layer in range(arch.own_layers):
             matrix = name.removesuffix("_bias")
             out[layer] = _tensor(arch, tensors, name, matrix, shapes[name][1:], layer, dtype)
-        return jnp.asarray(out)
+        return jax.device_put(out)  # where it lies, and by no program of its shape
 
     def norm(name: str, read: Any) -> Norm | None:
         gain = read(name)

@@ -120,7 +120,7 @@ def restore(stored: np.ndarray, spec: dict) -> Any:
         return jax.random.wrap_key_data(jnp.asarray(array), impl=spec["implementation"])
     if spec.get("weak"):
         return _weak(array)
-    return jnp.asarray(array)
+    return jax.device_put(array)  # by no program of its shape
 
 
 def _weak(array: np.ndarray) -> jax.Array:
