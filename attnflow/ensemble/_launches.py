@@ -1,5 +1,6 @@
 """Ensembles by kernels: a block of starts at a time, each launch to the end of all of its trajectories."""
 
+import contextlib
 import functools
 import math
 from collections import deque
@@ -68,7 +69,8 @@ def launch_program() -> Callable[..., dict[str, Any]]:
     """`Launch.ends`, compiled."""
     # What Pallas adds to JAX's settings as it is imported, for TPUs too where it interprets, is part of what JAX knows
     # a program by: imported while the first one is traced, it would have that one compiled again.
-    import jax.experimental.pallas.tpu  # noqa: F401 # pyright: ignore[reportUnusedImport]
+    with contextlib.suppress(ImportError):
+        import jax.experimental.pallas.tpu  # noqa: F401 # pyright: ignore[reportUnusedImport]
 
     return compiled(Launch.ends)
 

@@ -78,3 +78,15 @@ def test_a_run_by_hand_is_that_inside_a_program_of_ones_own_to_the_bit():
         np.testing.assert_array_equal(alone.ys, other.ys)
         np.testing.assert_array_equal(alone.y1, other.y1)
         assert alone.stats["num_steps"] == other.stats["num_steps"]
+
+
+def test_a_step_that_is_traced_once_sees_the_traced_numbers_that_a_drift_closes_over():
+    def end(c):
+        field = af.AttentionField(SPHERE, P=jnp.eye(3), drift=lambda t, y: c * jnp.roll(y, 1, -1))
+        return af.simulate(field, Y0, t1=1.0, adjoint=diffrax.ForwardMode()).y1
+
+    many = jax.jit(jax.vmap(lambda c: jax.jvp(end, (c,), (jnp.ones_like(c),))))
+    ends, slopes = many(jnp.array([0.3, 0.3 + 1e-4, 0.3 + 2e-4]))
+    quotient = (ends[2] - ends[0]) / 2e-4
+    np.testing.assert_allclose(slopes[1], quotient, atol=1e-7)
+    assert jnp.abs(quotient).max() > 0.1
