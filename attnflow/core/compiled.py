@@ -11,16 +11,19 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 # XLA's newer emitter of fused loops takes a third to a half of the time that these programs need to compile, and what
 # it makes of them is no faster. Vectors of 512 bits, where a processor has them, are taken only where asked for:
-# with them the field of ten tokens on S^2 is 1.4 times as fast. YNNPACK, to which JAX 0.12 hands sums, adds up a row in
-# an order that depends on how many rows there are: the bits of a trajectory would depend on those beside it. The last
-# two are XLA's own: named, so that flags for other programs of a process (XLA_FLAGS) leave the bits of ours alone.
+# with them the field of ten tokens on S^2 is 1.4 times as fast. The last two are XLA's own: named, so that flags for
+# other programs of a process (XLA_FLAGS) leave the bits of ours as they are.
 wanted: dict[str, Any] = {
     "xla_cpu_use_fusion_emitters": False,
     "xla_cpu_prefer_vector_width": 512,
-    "xla_cpu_experimental_ynn_fusion_type": "",
     "xla_backend_optimization_level": 3,
     "xla_cpu_parallel_codegen_split_count": 32,
 }
+if jax.__version_info__ >= (0, 11):
+    # YNNPACK, to which sums are handed from there on, adds up a row in an order that depends on how many rows there
+    # are: the bits of a trajectory would depend on those beside it. Older versions are left as they are, since there
+    # it is without YNNPACK that products of matrices depend on them.
+    wanted["xla_cpu_experimental_ynn_fusion_type"] = ""
 
 
 @functools.cache
