@@ -94,11 +94,11 @@ def run(
         )
     if not resume and af.Store(out).begun():
         raise ValueError(f"`{out}` holds a sweep already, and --no-resume was given.")
-    with _lines(), _executor(workers, dask, mpi) as executor:
-        try:
+    try:
+        with _lines(), _executor(workers, dask, mpi) as executor:
             state = af.run(study, out, executor, shard_seconds=shard_seconds, retries=retries)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(_left(af, out)) from None
+    except KeyboardInterrupt:  # by now the workers of the pool have ended
+        raise KeyboardInterrupt(_left(af, out)) from None
     print(printable_lines(state))
     if "://" not in out and state.trajectories_done:
         print(f"wrote {printable(_draw(af, out, Path(out) / 'overview.png'))}")
@@ -209,6 +209,7 @@ def _draw(af: Any, store: str, path: Path) -> Path:
 def _left(af: Any, out: str) -> str:
     try:
         state = af.status(out)
+        af.Store(out).clean()
     except ValueError:
         return "interrupted before the store was begun; nothing was written"
     return (

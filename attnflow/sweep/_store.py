@@ -57,6 +57,11 @@ class Store:
         self.folder: Folder = open_folder(address)
         self.address: str = self.folder.address
 
+    def clean(self) -> None:
+        """Takes away what writers that were killed have begun, unless a driver is at work."""
+        with contextlib.suppress(ValueError, OSError), self.folder.lock():
+            self.folder.clean()
+
     # === studies
 
     def plan(self) -> Plan:

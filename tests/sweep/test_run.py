@@ -222,6 +222,18 @@ def test_what_a_killed_writer_left_is_no_shard_and_goes(whole, tmp_path):
     assert files(store) == files(whole)
 
 
+def test_what_a_killed_writer_left_is_taken_away_unless_a_driver_is_at_work(tmp_path):
+    left = tmp_path / "shards" / ".000-000001.zip.0123456789abcdef.tmp"
+    left.parent.mkdir()
+    left.write_bytes(b"a part")
+    store = af.sweep.Store(tmp_path)
+    with store.folder.lock():
+        store.clean()
+        assert left.exists()
+    store.clean()
+    assert not left.exists()
+
+
 def test_two_results_for_one_shard_are_refused(tmp_path):
     store = tmp_path / "two"
     af.sweep.run(study(trials=1), store)
