@@ -96,7 +96,10 @@ class OnceTraced(ForwardingSolver):
         return _step(self.solver, *args)
 
 
-@partial(eqx.filter_jit, inline=True)
+_jit: Any = eqx.filter_jit  # its types know no `inline`
+
+
+@partial(_jit, inline=True)
 def _step(solver, *args):
     return solver.step(*args)
 
