@@ -91,7 +91,7 @@ def test_the_readmes_examples_run_and_end_in_consensus():
     exec(precise, names)
     assert names["sol"].y1.shape == names["y0"].shape
     assert af.misalignment(names["sol"].y1) < 1e-9
-    exec(many.replace("100_000", "12"), names)
+    exec(many.replace("100_000", "70"), names)
     assert names["result"].reached.all()
     exec(theory, names)
     assert names["verdicts"]["4.2"].applies is True

@@ -95,13 +95,14 @@ def test_noise_of_strength_zero_is_the_flow():
 
 
 def test_tokens_stay_on_sphere_and_ellipsoid_and_frozen_ones_where_they_are(manifold):
-    y0 = manifold.random(jr.key(3), (8,))
+    # The first two are of those whose every bit the projection that ends a step gives back: five of six are.
+    y0 = manifold.random(jr.key(3), (24,))
+    kept = np.all(np.asarray(manifold.project(y0)) == np.asarray(y0), axis=1)
+    y0 = y0[np.argsort(~kept, stable=True)[:8]]
     noise = af.Noise(independent=0.5, common=0.5, values=0.5)
     sol = of_all_kinds(manifold, noise, y0, frozen=2)
     assert manifold.residual(sol.ys).max() < 1e-13
-    # Steps end by a projection, which may turn the last bit of a token that it leaves where it is.
-    still = np.broadcast_to(sol.ys[0, :2], (8, 2, 3))
-    np.testing.assert_allclose(sol.ys[:, :2], still, rtol=0, atol=4 * np.finfo(float).eps)
+    np.testing.assert_array_equal(sol.ys[:, :2], jnp.broadcast_to(sol.ys[0, :2], (8, 2, 3)))
     assert jnp.linalg.norm(sol.y1[2:] - y0[2:], axis=1).min() > 1e-2
 
 
